@@ -1,0 +1,105 @@
+"""The contracts and the maths of one-step distillation: no files, no configuration, no plugins.
+
+Names are loaded when used (PEP 562), so that light modules here (`errors`, `data`, `evaluator`) come
+without torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .context import StepContext
+    from .data import DataSource, Example, Split
+    from .denoiser import Denoised, Denoiser
+    from .errors import DlmoneError, InputError, PluginError
+    from .estimator import DiffusionScoreEstimator, Estimate, ScoreEstimator
+    from .evaluator import Evaluator, Sample, Score
+    from .generator import DiffusionGenerator, Generated, Generator, SampledGenerator, Sampler
+    from .noise import Noise
+    from .objective import Needs, Objective, Route, Term
+    from .schedule import DiscreteSchedule, FlowSchedule, NoiseSchedule, TimePoint
+    from .score_distillation import ScoreDistillation
+    from .space import Batch, Space
+    from .teacher import Conversion, Teacher, TrainingLoss
+
+_HOME = {
+    "StepContext": "context",
+    "DataSource": "data",
+    "Example": "data",
+    "Split": "data",
+    "Denoised": "denoiser",
+    "Denoiser": "denoiser",
+    "DlmoneError": "errors",
+    "InputError": "errors",
+    "PluginError": "errors",
+    "DiffusionScoreEstimator": "estimator",
+    "Estimate": "estimator",
+    "ScoreEstimator": "estimator",
+    "Evaluator": "evaluator",
+    "Sample": "evaluator",
+    "Score": "evaluator",
+    "DiffusionGenerator": "generator",
+    "Generated": "generator",
+    "Generator": "generator",
+    "SampledGenerator": "generator",
+    "Sampler": "generator",
+    "Noise": "noise",
+    "Needs": "objective",
+    "Objective": "objective",
+    "Route": "objective",
+    "Term": "objective",
+    "DiscreteSchedule": "schedule",
+    "FlowSchedule": "schedule",
+    "NoiseSchedule": "schedule",
+    "TimePoint": "schedule",
+    "ScoreDistillation": "score_distillation",
+    "Batch": "space",
+    "Space": "space",
+    "Conversion": "teacher",
+    "Teacher": "teacher",
+    "TrainingLoss": "teacher",
+}
+
+__all__ = [
+    "Batch",
+    "Conversion",
+    "DataSource",
+    "Denoised",
+    "Denoiser",
+    "DiffusionGenerator",
+    "DiffusionScoreEstimator",
+    "DiscreteSchedule",
+    "DlmoneError",
+    "Estimate",
+    "Evaluator",
+    "Example",
+    "FlowSchedule",
+    "Generated",
+    "Generator",
+    "InputError",
+    "Needs",
+    "Noise",
+    "NoiseSchedule",
+    "Objective",
+    "PluginError",
+    "Route",
+    "Sample",
+    "SampledGenerator",
+    "Sampler",
+    "Score",
+    "ScoreDistillation",
+    "ScoreEstimator",
+    "Space",
+    "Split",
+    "StepContext",
+    "Teacher",
+    "Term",
+    "TimePoint",
+    "TrainingLoss",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -1,0 +1,38 @@
+"""The one call that φ, θ and ψ share: ê0 = f(e_t, t, c)."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from .space import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Denoised:
+    """A denoiser's answer.
+
+    Attributes:
+        x0: the x0 prediction ê0, [B, *state_shape], float32 or better.
+        features_BNH: the last hidden states, when asked for.
+        feature_mask_BN: True at the features of generated entries; comes with the features.
+    """
+
+    x0: Tensor
+    features_BNH: Tensor | None = None
+    feature_mask_BN: Tensor | None = None
+
+
+class Denoiser(nn.Module, ABC):
+    """A network that predicts the clean state. Whatever it predicts inside, it answers with x0."""
+
+    @abstractmethod
+    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+        """Predict the clean state from the noisy one, differentiably in ``e_t``.
+
+        Args:
+            e_t: noisy states [B, *state_shape] with given entries pinned.
+            t_B: times of the space's schedule, [B].
+            batch: the batch the states belong to (masks, and a condition where it is not in the state).
+            features: also return the last hidden states, from the same pass.
+        """

@@ -1,0 +1,49 @@
+"""Keyed randomness: every draw is a function of its key, never of what was drawn before it.
+
+Training noise is keyed by (seed, role, step, position in the global batch), generation noise by
+(seed, example id, candidate). So neither batch size, nor number of processes, nor a resumed run changes
+a draw. The generator is Philox (counter-based), its key the BLAKE2 hash of the draw's key.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Key = tuple[int | str, ...]
+
+
+def stream(key: Key) -> np.random.Generator:
+    """Return the random stream of a key. Equal keys give equal streams, on every machine."""
+    digest = blake2b(repr(key).encode(), digest_size=16).digest()
+    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype=np.uint64)))
+
+
+def seed_of(key: Key) -> int:
+    """Return a 32-bit seed for torch's global generator (which reads no more than 32 bits on CPU)."""
+    return int.from_bytes(blake2b(repr(key).encode(), digest_size=4).digest(), "little")
+
+
+class Noise:
+    """The named draws of one batch: one key a sample.
+
+    Args:
+        keys: one key for each sample of the batch.
+        device: where the draws are put. They are made on the CPU, so that every device gets the same.
+    """
+
+    def __init__(self, keys: Sequence[Key], device: torch.device | str = "cpu") -> None:
+        self.keys = tuple(keys)
+        self.device = device
+
+    def normal(self, name: str, shape: Sequence[int]) -> Tensor:
+        """Return standard normal draws [B, *shape] in float32 for the draw called ``name``."""
+        rows = [stream((*key, name)).standard_normal(tuple(shape), np.float32) for key in self.keys]
+        return torch.from_numpy(np.stack(rows)).to(self.device)
+
+    def uniform(self, name: str) -> Tensor:
+        """Return uniform draws [B] in [0, 1), float64, for the draw called ``name``."""
+        rows = [stream((*key, name)).random() for key in self.keys]
+        return torch.tensor(rows, dtype=torch.float64, device=self.device)

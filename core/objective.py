@@ -1,0 +1,79 @@
+"""The Objective contract: one pure loss term of the two alternating updates."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Literal
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .context import StepContext
+
+Role = Literal["generator", "estimator"]
+
+
+class Route(IntEnum):
+    """How a network's prediction at e_t is wanted: not at all, as a constant, or as a function of e."""
+
+    ABSENT = 0
+    DETACHED = 1
+    DIFFERENTIABLE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What an objective reads in one role; ``|`` gives what two objectives need together.
+
+    Each evaluation is made once, in one pass a network; one that nobody needs is never made.
+
+    Attributes:
+        teacher: ê_φ(e_t). DIFFERENTIABLE keeps the path through φ's input (never its parameters).
+        estimator: ê_ψ(e_t). In the estimator's role its parameters always receive gradient.
+        fake_logits: D_ψ(e_t) of the generated batch, from the pass that gives ê_ψ(e_t).
+        real_logits: D_ψ of the noised real batch.
+    """
+
+    teacher: Route = Route.ABSENT
+    estimator: Route = Route.ABSENT
+    fake_logits: bool = False
+    real_logits: bool = False
+
+    def __or__(self, other: Needs) -> Needs:
+        return Needs(
+            max(self.teacher, other.teacher),
+            max(self.estimator, other.estimator),
+            self.fake_logits or other.fake_logits,
+            self.real_logits or other.real_logits,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A loss term: one value a sample [B], and detached values [B] to log by name."""
+
+    loss_B: Tensor
+    logged: Mapping[str, Tensor]
+
+
+class Objective(ABC):
+    """One term of the losses that θ and ψ minimise in turn. Constructed with its options.
+
+    An objective owns no network and no optimiser. It takes part in the roles for which `needs` returns
+    something; the engine calls `generator_loss` or `estimator_loss` in just those.
+    """
+
+    @abstractmethod
+    def needs(self, role: Role) -> Needs | None:
+        """Return what the objective reads in ``role``, or None if it has no term there."""
+
+    def generator_loss(self, context: StepContext) -> Term:
+        """Return θ's term. Gradient reaches θ through ``context.e_fake``."""
+        raise TypeError(f"{type(self).__name__} has no generator loss")
+
+    def estimator_loss(self, context: StepContext) -> Term:
+        """Return ψ's term; ``context.e_fake`` is a constant here."""
+        raise TypeError(f"{type(self).__name__} has no estimator loss")

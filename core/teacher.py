@@ -1,0 +1,99 @@
+"""The teacher φ: a frozen denoiser in its space, and the start of everything else."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from torch import Tensor, nn
+
+from .data import Example
+from .denoiser import Denoiser
+from .errors import InputError
+from .estimator import DiffusionScoreEstimator, ScoreEstimator
+from .generator import DiffusionGenerator
+from .noise import Noise
+from .space import Batch, Space
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingLoss:
+    """One pretraining loss.
+
+    Attributes:
+        loss_B: what is minimised, one value a sample (importance weights included).
+        observation: tensors [B] that `Teacher.observe` is given after the update, gathered over the
+            global batch in its order: what a loss-aware time sampler learns from.
+        logged: detached values [B], averaged and logged.
+    """
+
+    loss_B: Tensor
+    observation: Mapping[str, Tensor]
+    logged: Mapping[str, Tensor]
+
+
+class Teacher(nn.Module, ABC):
+    """A diffusion language model: a space and a denoiser.
+
+    A teacher is rebuilt from three things a folder can hold: `config` (JSON), `assets` (named files, a
+    tokeniser) and the state dict. A published student is rebuilt from the same three, with its own
+    weights in the place of φ's, so loading a student never needs its teacher.
+    """
+
+    space: Space
+    network: Denoiser
+    #: Width of the features that `Denoiser.denoise` returns.
+    feature_width: int
+
+    @classmethod
+    @abstractmethod
+    def build(cls, options: Any, examples: Iterable[Example]) -> Self:
+        """Return an untrained teacher. ``examples`` are the training data, for building a vocabulary."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Self:
+        """Rebuild the teacher that gave `config` and `assets`; its weights are loaded afterwards."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Return all that `restore` needs besides the assets, as JSON values."""
+
+    def assets(self) -> dict[str, bytes]:
+        """Return the named files that `restore` needs, such as a tokeniser's."""
+        return {}
+
+    def new_generator(self, t_init: float, unit_input: bool = False) -> DiffusionGenerator:
+        """Return θ, started as a copy of φ (Algorithm 1), sharing this teacher's space."""
+        return DiffusionGenerator(copy.deepcopy(self.network), self.space, t_init, unit_input)
+
+    def new_score_estimator(self, head: str = "token_mean") -> ScoreEstimator:
+        """Return ψ, started as a copy of φ (Algorithm 1), with a discriminator head."""
+        return DiffusionScoreEstimator(copy.deepcopy(self.network), self.feature_width, head)
+
+    def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
+        """Return the loss the teacher is pretrained with.
+
+        Raises:
+            InputError: this teacher can be loaded but not trained here.
+        """
+        raise InputError(f"{type(self).__name__} cannot be pretrained here; give the path of a trained one")
+
+    def observe(self, observation: Mapping[str, Tensor]) -> None:
+        """Learn from a finished pretraining step (the history of a loss-aware time sampler)."""
+
+    def training_state(self) -> dict[str, Tensor]:
+        """Return what `observe` has learned, to be checkpointed."""
+        return {}
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `training_state` returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a converter read from a foreign checkpoint: the teacher, and lines that say what was done."""
+
+    teacher: Teacher
+    report: tuple[str, ...]

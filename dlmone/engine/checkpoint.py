@@ -1,0 +1,111 @@
+"""Checkpoints that are whole or not there: staged, hashed, renamed into place."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from dlmone.core import DlmoneError
+
+_TENSORS = "state.safetensors"
+_MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A training state: named tensors, JSON facts, the step they belong to."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
+    """Write ``folder/step-NNNNNN`` and delete all but the ``keep`` newest.
+
+    The new checkpoint appears under its name only when every byte of it is on disk, so a process killed
+    at any instant leaves the earlier ones as they were.
+
+    Raises:
+        DlmoneError: it could not be written (a full disk); the sentence names the last good checkpoint.
+    """
+    final = folder / f"step-{checkpoint.step:06d}"
+    staging = folder / f".staging-{os.getpid()}"
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        tensors = {key: value.detach().contiguous() for key, value in checkpoint.tensors.items()}
+        save_file(tensors, staging / _TENSORS)
+        _sync(staging / _TENSORS)
+        manifest = {
+            "step": checkpoint.step,
+            "facts": checkpoint.facts,
+            "blake2b": {_TENSORS: _digest(staging / _TENSORS)},
+        }
+        (staging / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+        _sync(staging / _MANIFEST)
+        if final.exists():
+            shutil.rmtree(final)
+        staging.rename(final)
+        _sync(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        last = max(step_folders(folder), default=None)
+        kept = f"the last good checkpoint is {last}" if last else "no checkpoint has been written yet"
+        raise DlmoneError(f"{folder}: the checkpoint could not be written ({error}); {kept}") from error
+    for old in sorted(step_folders(folder))[:-keep]:
+        shutil.rmtree(old)
+    return final
+
+
+def load_latest(folder: Path) -> Checkpoint | None:
+    """Return the newest whole checkpoint of a folder, warning of each torn or altered one stepped over."""
+    for path in sorted(step_folders(folder), reverse=True):
+        try:
+            manifest = json.loads((path / _MANIFEST).read_text())
+            if _digest(path / _TENSORS) != manifest["blake2b"][_TENSORS]:
+                raise ValueError("its hash does not match its manifest")
+            tensors = load_file(path / _TENSORS)
+            return Checkpoint(manifest["step"], tensors, manifest["facts"])
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            warnings.warn(f"{path}: torn or altered checkpoint stepped over ({error})", stacklevel=2)
+    return None
+
+
+def step_folders(folder: Path) -> list[Path]:
+    """Return the checkpoints of a folder, in no particular order."""
+    return list(folder.glob("step-*"))
+
+
+def pack(**parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Join named groups of tensors to one flat mapping, ``GROUP/NAME``."""
+    return {f"{group}/{name}": tensor for group, named in parts.items() for name, tensor in named.items()}
+
+
+def unpack(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
+    """Return one group of what `pack` joined."""
+    return {key[len(group) + 1 :]: value for key, value in tensors.items() if key.startswith(group + "/")}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

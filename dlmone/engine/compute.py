@@ -1,0 +1,84 @@
+"""Where and how the arithmetic is done: device, threads, precision."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from dlmone.core import InputError
+from dlmone.registry.schema import Compute as ComputeTable
+
+from .world import World
+
+
+def _bfloat16_pays(device: torch.device) -> bool:
+    """Whether the processor multiplies bfloat16 matrices faster than float32 ones."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """A device and a precision. ``bfloat16`` is autocast: parameters and losses stay float32."""
+
+    device: torch.device
+    bfloat16: bool
+    world: World
+    microbatch: int | None = None
+    non_finite_limit: int = 100
+
+    @classmethod
+    def start(cls, table: ComputeTable) -> Compute:
+        """Set up threads, device, determinism and the process group.
+
+        Raises:
+            InputError: the device is unknown or not there.
+        """
+        if table.threads:
+            torch.set_num_threads(table.threads)
+        device = resolve_device(table.device)
+        bfloat16 = table.precision == "bfloat16" or (table.precision == "auto" and _bfloat16_pays(device))
+        return cls(device, bfloat16, World.join(), table.microbatch, table.non_finite_limit)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+
+    def frozen_copy(self, module: nn.Module) -> nn.Module:
+        """Return an evaluation copy without gradients; under bfloat16 its linear weights are cast once.
+
+        Autocast would cast the float32 weights of a frozen network anew at every call.
+        """
+        frozen = copy.deepcopy(module).requires_grad_(False).eval()
+        if self.bfloat16:
+            for part in frozen.modules():
+                if isinstance(part, nn.Linear):
+                    part.to(torch.bfloat16)
+        return frozen
+
+    def describe(self) -> str:
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
+        precision = "bfloat16 autocast" if self.bfloat16 else "float32"
+        processes = f", {self.world.size} processes" if self.world.size > 1 else ""
+        return f"{name}, {torch.get_num_threads()} threads, {precision}{processes}"
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` into a device that is there.
+
+    Raises:
+        InputError: the name is unknown or the device absent.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"there is no device {name!r}; expected auto, cpu, cuda or cuda:N") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {name!r} was asked for, but no CUDA device is available here")
+    return device

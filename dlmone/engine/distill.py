@@ -1,0 +1,221 @@
+"""The alternating updates of Algorithm 1 and the state they carry from step to step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlmone.core import DlmoneError, Example, InputError, Noise, Objective, StepContext, Teacher, TimePoint
+from dlmone.core.context import frozen
+from dlmone.core.noise import seed_of
+from dlmone.core.objective import Role
+from dlmone.registry.schema import Stage, TimeSpec
+
+from .checkpoint import Checkpoint, pack, unpack
+from .compute import Compute
+from .optimise import Optimiser, ema_rate, update_average
+from .stream import ExampleStream
+from .update import Tally, Update, WeightedTerm
+
+
+def time_point(spec: TimeSpec) -> TimePoint:
+    return TimePoint(spec.time, spec.ratio, spec.quantile)
+
+
+class Distillation:
+    """One stage: θ and ψ started from φ, updated in turn.
+
+    Args:
+        name: the stage's name, part of every random key.
+        stage: its table of the recipe.
+        teacher: φ with its space, on the compute device.
+        objectives: the stage's objectives by name.
+        examples: the training split.
+        compute: device and precision.
+        seed: the run's seed.
+        start: θ's first weights; φ's if None.
+
+    Raises:
+        InputError: t_init, t_min or t_max lies outside the teacher's trained range.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        stage: Stage,
+        teacher: Teacher,
+        objectives: Mapping[str, Objective],
+        examples: Sequence[Example],
+        compute: Compute,
+        seed: int,
+        start: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.name, self.stage, self.compute, self.seed = name, stage, compute, seed
+        self.space = teacher.space.requires_grad_(False).eval()
+        schedule = self.space.schedule
+        where = f"stages.{name}"
+        t_init = schedule.resolve(time_point(stage.t_init), f"{where}.t_init")
+        t_min = schedule.resolve(time_point(stage.t_min), f"{where}.t_min")
+        t_max = schedule.resolve(time_point(stage.t_max), f"{where}.t_max")
+        if t_min >= t_max:
+            raise InputError(f"{where}: t_min ({t_min:g}) must be below t_max ({t_max:g})")
+        self.t_range = (t_min, t_max)
+
+        self.generator = teacher.new_generator(t_init, stage.generator_input == "unit").to(compute.device)
+        if start is not None:
+            self.generator.network.load_state_dict(start)
+        self.estimator = teacher.new_score_estimator(stage.head).to(compute.device)
+        self.generator.network.requires_grad_(True)
+        self.estimator.requires_grad_(True)
+        self.average = copy.deepcopy(self.generator.network).requires_grad_(False).eval()
+        self.teacher = compute.frozen_copy(teacher.network)
+        self.generator_optimiser = Optimiser(self.generator.network, stage.generator)
+        self.estimator_optimiser = Optimiser(self.estimator, stage.estimator)
+        self.step = 0
+        self.non_finite = 0
+
+        slots = stage.objectives
+        self.generator_update = Update(
+            "generator",
+            (
+                WeightedTerm(key, objective, slots[key].generator_weight, slots[key].generator_start)
+                for key, objective in objectives.items()
+            ),
+        )
+        self.estimator_update = Update(
+            "estimator",
+            (
+                WeightedTerm(key, objective, slots[key].estimator_weight)
+                for key, objective in objectives.items()
+            ),
+        )
+        self._streams = {
+            (role, kind): ExampleStream(examples, (seed, name, role, kind), stage.batch)
+            for role in ("generator", "estimator")
+            for kind in ("fake", "real")
+        }
+
+    def advance(self, norms: bool) -> dict[str, float]:
+        """Do one iteration: the estimator's update(s), then the generator's. Return what to log.
+
+        Raises:
+            DlmoneError: more losses than the limit were not finite.
+        """
+        logged: dict[str, float] = {}
+        if self.estimator_update.terms:
+            for i in range(self.stage.estimator_steps):
+                draw = self.step * self.stage.estimator_steps + i
+                logged |= self._estimator_step(draw, norms)
+        if self.step >= self.stage.estimator_warmup:
+            logged |= self._generator_step(norms)
+        self.step += 1
+        if self.non_finite > self.compute.non_finite_limit:
+            raise DlmoneError(
+                f"stage {self.name}, step {self.step}: {self.non_finite} losses were not finite, more than "
+                f"compute.non_finite_limit = {self.compute.non_finite_limit}; the last checkpoint is kept"
+            )
+        return logged | {"non_finite": float(self.non_finite)}
+
+    def _estimator_step(self, draw: int, norms: bool) -> dict[str, float]:
+        self.generator.eval()
+        self.estimator.train()
+        logged = self._accumulate(self.estimator_update, "estimator", draw, norms)
+        self.compute.world.sum_gradients(self.estimator)
+        self.estimator_optimiser.step()
+        return logged
+
+    def _generator_step(self, norms: bool) -> dict[str, float]:
+        self.generator.train(self.stage.generator_dropout)
+        self.estimator.eval()
+        last_draw = (self.step + 1) * self.stage.estimator_steps - 1
+        draws: tuple[Role, int] = (
+            ("estimator", last_draw) if self.stage.shared_draw else ("generator", self.step)
+        )
+        with frozen(self.estimator):
+            logged = self._accumulate(self.generator_update, *draws, norms)
+        self.compute.world.sum_gradients(self.generator.network)
+        self.generator_optimiser.step()
+        rate = ema_rate(self.stage.ema, self.stage.batch, self.step + 1)
+        update_average(self.average, self.generator.network, rate)
+        return logged
+
+    def _accumulate(self, update: Update, draws: Role, draw: int, norms: bool) -> dict[str, float]:
+        # Dropout is the one draw that torch's global generator makes: seeded anew for every update.
+        torch.manual_seed(
+            seed_of((self.seed, self.name, update.role, self.step, draw, self.compute.world.rank))
+        )
+        tally = Tally()
+        for context in self._contexts(update, draws, draw):
+            with self.compute.autocast():
+                update.accumulate(context, self.step, self.stage.batch, tally, norms)
+        logged = dict(tally.means(self.stage.batch, self.compute.world))
+        self.non_finite += int(logged.pop("non_finite", 0))
+        return logged
+
+    def _contexts(self, update: Update, draws: Role, draw: int) -> Iterator[StepContext]:
+        """Yield this process's share of the global batch, a microbatch at a time."""
+        stage, device = self.stage, self.compute.device
+        share = self.compute.world.share(stage.batch)
+        size = self.compute.microbatch or max(len(share), 1)
+        fake, real = self._streams[draws, "fake"][draw], self._streams[draws, "real"][draw]
+        needs = update.needs(self.step)
+        for i in range(0, len(share), size):
+            rows = share[i : i + size]
+            keys = [(self.seed, self.name, draws, draw, position) for position in rows]
+            real_keys = keys if stage.shared_noise else [(*key, "real") for key in keys]
+            yield StepContext(
+                role=update.role,
+                space=self.space,
+                teacher=self.teacher,  # type: ignore[arg-type]
+                estimator=self.estimator,
+                generator=self.generator,
+                needs=needs,
+                fake=self.space.collate([fake[p] for p in rows]).to(device),
+                noise=Noise(keys, device),
+                t_range=self.t_range,
+                real=self.space.collate([real[p] for p in rows]).to(device),
+                real_noise=Noise(real_keys, device),
+            )
+
+    def weights(self, which: str) -> dict[str, Tensor]:
+        """Return θ's weights, ``raw`` or ``ema``."""
+        return (self.average if which == "ema" else self.generator.network).state_dict()
+
+    def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint:
+        """Return all that continuing needs; the rest is a function of the step."""
+        tensors = pack(
+            generator=self.generator.network.state_dict(),
+            average=self.average.state_dict(),
+            estimator=self.estimator.state_dict(),
+            generator_optimiser=self.generator_optimiser.state(),
+            estimator_optimiser=self.estimator_optimiser.state(),
+        )
+        return Checkpoint(self.step, tensors, {**facts, "non_finite": self.non_finite})
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint.
+
+        Raises:
+            InputError: it belongs to a network of another shape.
+        """
+        parts = {
+            "generator": self.generator.network,
+            "average": self.average,
+            "estimator": self.estimator,
+        }
+        for group, module in parts.items():
+            try:
+                module.load_state_dict(unpack(checkpoint.tensors, group))
+            except RuntimeError as error:
+                raise InputError(
+                    f"stage {self.name}: the checkpoint belongs to a network of another shape "
+                    f"({str(error).splitlines()[-1].strip()})"
+                ) from None
+        self.generator_optimiser.load(unpack(checkpoint.tensors, "generator_optimiser"))
+        self.estimator_optimiser.load(unpack(checkpoint.tensors, "estimator_optimiser"))
+        self.step = checkpoint.step
+        self.non_finite = checkpoint.facts["non_finite"]

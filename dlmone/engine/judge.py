@@ -1,0 +1,50 @@
+"""Judging samples: the recipe's evaluators, and the signs of degeneration that every validation logs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from dlmone.core import Evaluator, InputError, Sample, Score
+from dlmone.core.degeneration import is_copy, is_empty, repeats
+from dlmone.registry.schema import Validation
+
+
+def judge(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[Score]:
+    """Run the evaluators that find enough candidates in the samples."""
+    drawn = min(len(sample.candidates) for sample in samples)
+    fitting = (evaluator for evaluator in evaluators.values() if evaluator.candidates <= drawn)
+    return [score for evaluator in fitting for score in evaluator.evaluate(samples)]
+
+
+def health(samples: Sequence[Sample]) -> dict[str, float]:
+    """Return the shares of empty, repetitive and copied first candidates, and their mean length in words."""
+    firsts = [(sample.candidates[0], sample.source) for sample in samples]
+    return {
+        "empty": fmean(is_empty(text) for text, _ in firsts),
+        "repetitive": fmean(repeats(text) for text, _ in firsts),
+        "copied": fmean(is_copy(text, source) for text, source in firsts),
+        "mean_length": fmean(len(text.split()) for text, _ in firsts),
+    }
+
+
+def better(score: Score, best: float | None) -> bool:
+    """Tell whether a validation score beats the best one so far."""
+    if best is None:
+        return True
+    return score.value < best if score.direction == "lower" else score.value > best
+
+
+def pick(scores: Sequence[Score], validation: Validation) -> Score:
+    """Return the score that selects checkpoints.
+
+    Raises:
+        InputError: no evaluator of the recipe gives it.
+    """
+    for score in scores:
+        if score.name == validation.metric:
+            return score
+    raise InputError(
+        f"validation.metric = {validation.metric!r}: no evaluator in evaluation.metrics gives this score; "
+        f"there are {', '.join(score.name for score in scores)}"
+    )

@@ -1,0 +1,84 @@
+"""Optimisers, moving averages, and their state as flat named tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from dlmone.registry.schema import Ema as EmaTable
+from dlmone.registry.schema import Optimiser as OptimiserTable
+
+
+class Optimiser:
+    """AdamW over one module, with SiD's care for gradients that are not finite.
+
+    Args:
+        module: its parameters that require grad are updated.
+        table: learning rate, betas, clipping.
+    """
+
+    def __init__(self, module: nn.Module, table: OptimiserTable) -> None:
+        self.table = table
+        self.named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.adam = torch.optim.AdamW(
+            self.named.values(),
+            lr=table.lr,
+            betas=(float(table.beta1), float(table.beta2)),
+            eps=table.eps,
+            weight_decay=table.weight_decay,
+            fused=True,
+        )
+
+    def step(self, lr: float | None = None) -> None:
+        """Make the gradients finite (SiD: nan → 0, ±inf → ±1e5), clip, update, clear."""
+        parameters = list(self.named.values())
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+            else:
+                parameter.grad.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
+        if self.table.clip_value:
+            nn.utils.clip_grad_value_(parameters, self.table.clip_value)
+        if self.table.clip_norm:
+            nn.utils.clip_grad_norm_(parameters, self.table.clip_norm)
+        if lr is not None:
+            self.adam.param_groups[0]["lr"] = lr
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the moments and step counts, named ``PARAMETER.MOMENT``; empty before the first step."""
+        return {
+            f"{name}.{key}": value
+            for name, parameter in self.named.items()
+            for key, value in self.adam.state.get(parameter, {}).items()
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned."""
+        moments: dict[str, dict[str, Tensor]] = {}
+        for key, value in state.items():
+            name, moment = key.rsplit(".", 1)
+            moments.setdefault(name, {})[moment] = value
+        for name, values in moments.items():
+            parameter = self.named[name]
+            self.adam.state[parameter] = {
+                key: value.clone() if key == "step" else value.to(parameter.device, copy=True)
+                for key, value in values.items()
+            }
+
+
+def ema_rate(table: EmaTable, batch: int, step: int) -> float:
+    """SiD's EMA rate: 0.5^(batch/half-life), the half-life ramped up with the samples seen so far."""
+    half_life = table.half_life
+    if table.ramp is not None:
+        half_life = min(half_life, table.ramp * batch * step)
+    return 0.5 ** (batch / max(half_life, 1e-8))
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, module: nn.Module, rate: float) -> None:
+    """average ← rate·average + (1 − rate)·module, over all parameters."""
+    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - rate)

@@ -1,0 +1,122 @@
+"""Pretraining a teacher: its own loss, AdamW, a learning-rate schedule, an EMA."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlmone.core import DlmoneError, Example, InputError, Noise, Teacher
+from dlmone.core.noise import seed_of
+from dlmone.registry.schema import Pretrain
+
+from .checkpoint import Checkpoint, pack, unpack
+from .compute import Compute
+from .optimise import Optimiser, update_average
+from .stream import ExampleStream
+from .update import Tally
+
+
+class Pretraining:
+    """The training of a teacher, a step at a time.
+
+    Args:
+        teacher: an untrained teacher, on the compute device.
+        table: steps, batch, optimiser, EMA.
+        examples: the training split.
+        compute: device and precision.
+        seed: the run's seed.
+    """
+
+    def __init__(
+        self, teacher: Teacher, table: Pretrain, examples: Sequence[Example], compute: Compute, seed: int
+    ) -> None:
+        self.teacher, self.table, self.compute, self.seed = teacher, table, compute, seed
+        self.average = copy.deepcopy(teacher).requires_grad_(False).eval()
+        self.optimiser = Optimiser(teacher, table.optimiser)
+        self.stream = ExampleStream(examples, (seed, "pretrain"), table.batch)
+        self.step = 0
+        self.non_finite = 0
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then linear decay to zero at the last step (DiffuSeq) or constant."""
+        table = self.table
+        warm = min(1.0, (self.step + 1) / table.warmup) if table.warmup else 1.0
+        left = 1 - self.step / table.steps if table.schedule == "linear" else 1.0
+        return table.optimiser.lr * warm * left
+
+    def advance(self, norms: bool) -> dict[str, float]:
+        """Do one update and return what to log (there are no per-term norms here).
+
+        Raises:
+            DlmoneError: more losses than the limit were not finite.
+        """
+        world, batch = self.compute.world, self.table.batch
+        examples, share = self.stream[self.step], world.share(batch)
+        size = self.compute.microbatch or max(len(share), 1)
+        torch.manual_seed(seed_of((self.seed, "pretrain", self.step, world.rank)))
+        self.teacher.train()
+        tally = Tally()
+        observed: defaultdict[str, list[Tensor]] = defaultdict(list)
+        for i in range(0, len(share), size):
+            rows = share[i : i + size]
+            tokens = self.teacher.space.collate([examples[p] for p in rows]).to(self.compute.device)
+            keys = [(self.seed, "pretrain", self.step, position) for position in rows]
+            with self.compute.autocast():
+                answer = self.teacher.training_loss(tokens, Noise(keys, self.compute.device))
+            finite_B = answer.loss_B.isfinite()
+            loss_B = torch.where(finite_B, answer.loss_B, 0.0)
+            (loss_B.sum() / batch).backward()
+            tally.add("loss", loss_B)
+            tally.add("non_finite", (~finite_B).float())
+            for name, values_B in answer.logged.items():
+                tally.add(name, values_B)
+            for name, values_B in answer.observation.items():
+                observed[name].append(values_B.detach())
+        world.sum_gradients(self.teacher)
+        rate = self.learning_rate()
+        self.optimiser.step(rate)
+        self.teacher.observe({name: world.concatenate(torch.cat(parts)) for name, parts in observed.items()})
+        update_average(self.average, self.teacher, self.table.ema)
+        self.step += 1
+        logged = dict(tally.means(batch, world))
+        self.non_finite += int(logged.pop("non_finite"))
+        if self.non_finite > self.compute.non_finite_limit:
+            raise DlmoneError(
+                f"pretraining, step {self.step}: {self.non_finite} losses were not finite, more than "
+                f"compute.non_finite_limit = {self.compute.non_finite_limit}; the last checkpoint is kept"
+            )
+        return logged | {"lr": rate, "non_finite": float(self.non_finite)}
+
+    def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint:
+        """Return all that continuing needs; the rest is a function of the step."""
+        tensors = pack(
+            teacher=self.teacher.state_dict(),
+            average=self.average.state_dict(),
+            optimiser=self.optimiser.state(),
+            learned=self.teacher.training_state(),
+        )
+        return Checkpoint(self.step, tensors, {**facts, "non_finite": self.non_finite})
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint.
+
+        Raises:
+            InputError: it belongs to a network of another shape.
+        """
+        try:
+            self.teacher.load_state_dict(unpack(checkpoint.tensors, "teacher"))
+            self.average.load_state_dict(unpack(checkpoint.tensors, "average"))
+        except RuntimeError as error:
+            raise InputError(
+                f"pretraining: the checkpoint belongs to a network of another shape "
+                f"({str(error).splitlines()[-1].strip()})"
+            ) from None
+        self.optimiser.load(unpack(checkpoint.tensors, "optimiser"))
+        self.teacher.load_training_state(unpack(checkpoint.tensors, "learned"))
+        self.step = checkpoint.step
+        self.non_finite = checkpoint.facts["non_finite"]

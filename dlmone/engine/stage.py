@@ -1,0 +1,105 @@
+"""One stage of a run: distil, validate raw and EMA weights, keep the best student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlmone.core import DiffusionGenerator, Evaluator, Example, Teacher
+from dlmone.registry import Recipe
+
+from .card import student_card
+from .distill import Distillation
+from .folder import load_student, publish
+from .judge import better, health, judge, pick
+from .loop import Rhythm, Session, train
+from .write import write_samples
+
+
+def run_stage(
+    session: Session,
+    recipe: Recipe,
+    name: str,
+    teacher: Teacher,
+    previous: Path | None,
+    train_split: Sequence[Example],
+    valid_split: Sequence[Example],
+    evaluators: Mapping[str, Evaluator],
+) -> Path:
+    """Run (or continue) a stage and return the folder of its best student.
+
+    ψ starts from φ with fresh optimisers in every stage; θ starts from φ, or from the best student of
+    the previous stage (section 3.3).
+    """
+    stage, compute, registry = recipe.stages[name], session.compute, session.registry
+    where = f"stages.{name}.objectives"
+    objectives = {
+        key: registry.create("objectives", slot, f"{where}.{key}") for key, slot in stage.objectives.items()
+    }
+    start = None
+    if previous is not None and stage.start == "previous":
+        start = load_student(previous, registry).network.state_dict()
+    distillation = Distillation(name, stage, teacher, objectives, train_split, compute, recipe.seed, start)
+    best_folder = session.run_dir.path / name / "best"
+    facts: dict[str, Any] = {"best": None, "best_step": None}
+
+    def validate(step: int) -> Mapping[str, float]:
+        if not compute.world.main:
+            return {}
+        logged: dict[str, float] = {}
+        rows = valid_split[: stage.validation.examples]
+        student = distillation.generator
+        for which, network in (("raw", student.network), ("ema", distillation.average)):
+            generator = DiffusionGenerator(
+                compute.frozen_copy(network),  # type: ignore[arg-type]
+                student.space,
+                student.t_init,
+                student.unit_input,
+            )
+            written = write_samples(generator, rows, compute, seed=recipe.seed)
+            scores = judge(written.samples, evaluators)
+            logged |= {f"{which}/{score.name}": score.value for score in scores}
+            logged |= {f"{which}/{key}": value for key, value in health(written.samples).items()}
+            if which == stage.weights:
+                chosen = pick(scores, stage.validation)
+                if better(chosen, facts["best"]):
+                    facts.update(best=chosen.value, best_step=step)
+                    _publish_best(best_folder, recipe, name, teacher, distillation, facts)
+        registry.notify("evaluation_finished", stage=name, step=step, scores=logged)
+        return logged
+
+    rhythm = Rhythm(
+        stage.steps, stage.log_every, stage.validation.every, stage.checkpoint_every, stage.keep_checkpoints
+    )
+    shown = (
+        f"{stage.weights}/{stage.validation.metric}",
+        f"{stage.weights}/fidelity",
+        "teacher_estimator_gap",
+    )
+    train(session, name, distillation, rhythm, validate, facts, shown)
+    session.console.print(
+        f"{name}: best {stage.validation.metric} {facts['best']:.4f} at step {facts['best_step']}",
+        highlight=False,
+    )
+    return best_folder
+
+
+def _publish_best(
+    folder: Path,
+    recipe: Recipe,
+    name: str,
+    teacher: Teacher,
+    distillation: Distillation,
+    facts: Mapping[str, Any],
+) -> None:
+    stage, student = recipe.stages[name], distillation.generator
+    publish(
+        folder,
+        teacher,
+        recipe.teacher.use,
+        "student",
+        student_card(recipe, name, facts),
+        weights=distillation.weights(stage.weights),
+        student={"t_init": student.t_init, "unit_input": student.unit_input, "stage": name, **facts},
+    )

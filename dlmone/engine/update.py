@@ -1,0 +1,107 @@
+"""One update of Algorithm 1: terms evaluated on shared passes, gradients accumulated, values logged."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+
+import torch
+from torch import Tensor
+
+from dlmone.core import Needs, Objective, StepContext
+from dlmone.core.objective import Role
+
+from .world import World
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedTerm:
+    """An objective with its weight in one role, taking part from step ``start`` on."""
+
+    name: str
+    objective: Objective
+    weight: float
+    start: int = 0
+
+
+class Update:
+    """The loss of one role: what its terms need together, and how they become gradients.
+
+    Args:
+        role: whose update this is.
+        terms: the objectives with a weight in this role.
+    """
+
+    def __init__(self, role: Role, terms: Iterable[WeightedTerm]) -> None:
+        self.role = role
+        self.terms = [term for term in terms if term.weight > 0 and term.objective.needs(role) is not None]
+
+    def active(self, step: int) -> list[WeightedTerm]:
+        return [term for term in self.terms if step >= term.start]
+
+    def needs(self, step: int) -> Needs:
+        """Return the union of what the terms active at ``step`` need."""
+        wanted = [term.objective.needs(self.role) for term in self.active(step)]
+        return reduce(or_, (needs for needs in wanted if needs is not None), Needs())
+
+    def accumulate(self, context: StepContext, step: int, batch: int, tally: Tally, norms: bool) -> None:
+        """Add one (micro)batch's gradients of the weighted sum of terms, each a mean over ``batch``.
+
+        A sample whose loss is not finite is left out of the sum and counted.
+
+        Args:
+            context: the microbatch.
+            step: the step, for terms that start late.
+            batch: size of the global batch.
+            tally: where logged values are summed.
+            norms: also take each term's gradient norm at the generator's output (logged steps only).
+        """
+        total = torch.zeros((), device=context.fake.tokens_BL.device)
+        for term in self.active(step):
+            loss = term.objective
+            answer = (
+                loss.generator_loss(context) if self.role == "generator" else loss.estimator_loss(context)
+            )
+            finite_B = answer.loss_B.isfinite()
+            loss_B = torch.where(finite_B, answer.loss_B, 0.0)
+            weighted = term.weight * loss_B.sum() / batch
+            tally.add(f"{self.role}/{term.name}", loss_B)
+            tally.add("non_finite", (~finite_B).float())
+            for name, values_B in answer.logged.items():
+                tally.add(name, values_B)
+            if norms and self.role == "generator":
+                (slope,) = torch.autograd.grad(weighted, context.e_fake, retain_graph=True, allow_unused=True)
+                tally.add_square(f"gradient/{term.name}", slope)
+            total = total + weighted
+        if not total.requires_grad:
+            return
+        total.backward()
+        if self.role == "generator" and context.e_fake.grad is not None:
+            # SiD: what is not finite must not reach θ.
+            context.root.backward(context.e_fake.grad.nan_to_num(nan=0.0, posinf=1e5, neginf=-1e5))
+
+
+class Tally:
+    """Sums of per-sample values over a step's microbatches and processes."""
+
+    def __init__(self) -> None:
+        self.sums: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64))
+        self.squares: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64))
+
+    def add(self, name: str, values_B: Tensor) -> None:
+        self.sums[name] = self.sums[name] + values_B.detach().double().nan_to_num().sum().cpu()
+
+    def add_square(self, name: str, values: Tensor | None) -> None:
+        if values is not None:
+            self.squares[name] = self.squares[name] + values.detach().double().square().sum().cpu()
+
+    def means(self, batch: int, world: World) -> Mapping[str, float]:
+        """Return means over the global batch, and norms; ``non_finite`` stays a count."""
+        world.sum_([*self.sums.values(), *self.squares.values()])
+        means = {
+            name: float(total) / (1 if name == "non_finite" else batch) for name, total in self.sums.items()
+        }
+        return means | {name: float(total.sqrt()) for name, total in self.squares.items()}

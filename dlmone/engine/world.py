@@ -1,0 +1,78 @@
+"""The processes of a run: one, or several under torchrun, each with its share of the global batch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Rank and size of the process group. With one process every method is the identity."""
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def join(cls) -> World:
+        """Join the group that torchrun describes in the environment, if it does."""
+        size = int(os.environ.get("WORLD_SIZE", "1"))
+        if size == 1:
+            return cls()
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return cls(dist.get_rank(), dist.get_world_size())
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files and shows progress."""
+        return self.rank == 0
+
+    def share(self, items: int) -> range:
+        """Return the positions of a global batch that this process computes: contiguous, in rank order."""
+        return range(self.rank * items // self.size, (self.rank + 1) * items // self.size)
+
+    def sum_(self, tensors: Iterable[Tensor]) -> None:
+        """Sum tensors over the processes, in place."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.all_reduce(tensor)
+
+    def sum_gradients(self, module: nn.Module) -> None:
+        """Sum the gradients of a module's parameters over the processes (the losses carry 1/batch)."""
+        self.sum_(p.grad for p in module.parameters() if p.grad is not None)
+
+    def concatenate(self, tensor: Tensor) -> Tensor:
+        """Join the shares [b] of a per-sample tensor in rank order: the global batch's order."""
+        if self.size == 1:
+            return tensor
+        parts: list[Any] = [None] * self.size
+        dist.all_gather_object(parts, tensor)
+        return torch.cat(parts)
+
+    def agree(self, value: Any) -> Any:
+        """Return the main process's value on every process."""
+        if self.size == 1:
+            return value
+        box: list[Any] = [value]
+        dist.broadcast_object_list(box)
+        return box[0]
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set on any process."""
+        if self.size == 1:
+            return flag
+        count = torch.tensor(float(flag))
+        dist.all_reduce(count)
+        return bool(count > 0)
+
+    def wait(self) -> None:
+        """Wait until every process is here."""
+        if self.size > 1:
+            dist.barrier()

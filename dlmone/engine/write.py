@@ -1,0 +1,78 @@
+"""Running a generator over examples: candidates keyed by example, whatever the batch size."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from dlmone.core import Example, Generator, Noise, Sample
+
+from .compute import Compute
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Samples, the network calls one sample took, and the seconds it took (all stages counted)."""
+
+    samples: list[Sample]
+    calls: int
+    seconds_per_sample: float
+
+
+@torch.no_grad()
+def write_samples(
+    generator: Generator,
+    examples: Sequence[Example],
+    compute: Compute,
+    *,
+    steps: int = 1,
+    candidates: int = 1,
+    seed: int = 0,
+    batch: int = 64,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Written:
+    """Draw ``candidates`` outputs for each example.
+
+    Noise is keyed by (seed, example id, candidate): the draws depend neither on ``batch`` nor on which
+    other examples are there. Tokenising, the network, rounding and detokenising all count as time.
+    """
+    space = generator.space
+    texts: list[list[str]] = [[] for _ in examples]
+    sources: list[str] = []
+    references: list[str] = []
+    calls = 0
+    started = time.perf_counter()
+    for i in range(0, len(examples), batch):
+        rows = examples[i : i + batch]
+        tokens = space.collate(rows).to(compute.device)
+        sources += space.source_text(tokens)
+        references += space.text(tokens.tokens_BL, tokens)
+        for candidate in range(candidates):
+            noise = Noise([(seed, row.id, candidate) for row in rows], compute.device)
+            with compute.autocast():
+                written = generator.generate(tokens, noise, steps)
+            calls = written.calls
+            for j, text in enumerate(space.text(written.tokens_BL, tokens)):
+                texts[i + j].append(text)
+        progress(len(rows) * candidates)
+    if compute.device.type == "cuda":
+        torch.cuda.synchronize()
+    seconds = time.perf_counter() - started
+    samples = [
+        Sample(example.id, source, reference, tuple(outputs))
+        for example, source, reference, outputs in zip(examples, sources, references, texts, strict=True)
+    ]
+    return Written(samples, calls, seconds / max(len(examples) * candidates, 1))
+
+
+def save_samples(path: Path, samples: Iterable[Sample]) -> None:
+    """Write samples as JSON lines."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        for sample in samples:
+            file.write(json.dumps(asdict(sample), ensure_ascii=False) + "\n")

@@ -1,0 +1,53 @@
+"""Where a published model lies: in a folder, in an installed Python package, or on the Hugging Face hub."""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from dlmone.core import InputError
+
+PACKAGE = "package:"
+
+
+def model_folder(name: str, files: Sequence[str]) -> Path:
+    """Return the folder that holds a model's files.
+
+    Args:
+        name: a folder, ``package:NAME`` for the one model folder inside an installed Python package, or
+            a repository of the hub.
+        files: the files wanted, which are all that is fetched from the hub.
+
+    Raises:
+        InputError: there is no such folder, package or repository.
+    """
+    if name.startswith(PACKAGE):
+        return package_folder(name.removeprefix(PACKAGE))
+    if Path(name).is_dir():
+        return Path(name)
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(name, allow_patterns=list(files)))
+    except ImportError:
+        reason = "fetching one from the hub takes dlmone[hub]"
+    except (OSError, ValueError) as error:
+        reason = f"the hub has not given it ({type(error).__name__})"
+    raise InputError(f"there is no model folder {name!r}, and {reason}")
+
+
+def package_folder(package: str) -> Path:
+    """Return the one folder with BERT's ``config.json`` and weights in an installed package."""
+    spec = find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(f"there is no installed Python package {package!r} to take a model from")
+    found = [
+        config.parent
+        for location in spec.submodule_search_locations
+        for config in sorted(Path(location).rglob("config.json"))
+        if (config.parent / "model.safetensors").is_file()
+    ]
+    if len(found) != 1:
+        raise InputError(
+            f"package {package!r} holds {len(found)} model folders (config.json, model.safetensors), not one"
+        )
+    return found[0]

@@ -1,0 +1,110 @@
+"""DiffuSeq's denoiser: a BERT encoder between two small projections, told the time by a sinusoid.
+
+No attention mask, no segment embedding, no self-conditioning: condition and padding positions attend and
+are attended to. Submodules bear the official names, so that the state dicts of this network and of
+`DiffuSeqSpace` together have the keys of an official checkpoint.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dlmone.core import Batch, Denoised, Denoiser, NoiseSchedule
+
+from .encoder import LAYER_NORM_EPS, Encoder
+
+
+class DiffuSeqNetwork(Denoiser):
+    """f(e_t, t, c): predicts x0 from e_t, in which the condition is pinned (DiffuSeq, section 4).
+
+    Args:
+        schedule: turns a time into what the network is told.
+        hidden_dim: width of the embeddings that are diffused.
+        hidden_t_dim: width of the sinusoid.
+        width, layers, heads, feedforward: the encoder's sizes.
+        dropout: after the input and both halves of each layer.
+        attention_dropout: on the attention weights.
+        max_positions: the longest sequence.
+    """
+
+    def __init__(
+        self,
+        schedule: NoiseSchedule,
+        *,
+        hidden_dim: int,
+        hidden_t_dim: int,
+        width: int,
+        layers: int,
+        heads: int,
+        feedforward: int,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.1,
+        max_positions: int = 512,
+    ) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.hidden_t_dim = hidden_t_dim
+        self.time_embed = nn.Sequential(
+            nn.Linear(hidden_t_dim, 4 * hidden_t_dim), nn.SiLU(), nn.Linear(4 * hidden_t_dim, width)
+        )
+        # An encoder as wide as the embeddings reads and writes them directly.
+        self.input_up_proj = projection(hidden_dim, width, width) if hidden_dim != width else None
+        self.input_transformers = Encoder(layers, width, heads, feedforward, dropout, attention_dropout)
+        self.position_embeddings = nn.Embedding(max_positions, width)
+        self.LayerNorm = nn.LayerNorm(width, LAYER_NORM_EPS)
+        self.dropout = nn.Dropout(dropout)
+        self.output_down_proj = projection(width, width, hidden_dim) if hidden_dim != width else None
+
+    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+        hidden_BLH = self.input_transformers(self.encoder_input(e_t, t_B))
+        x0_BLD = self.read_out(hidden_BLH)
+        return Denoised(x0_BLD, hidden_BLH, batch.target_BL) if features else Denoised(x0_BLD)
+
+    def encoder_input(self, e_BLD: Tensor, t_B: Tensor) -> Tensor:
+        """Dropout(LayerNorm(position + up(e) + time)), [B, L, H], in the precision the encoder works in."""
+        h_BLH = e_BLD if self.input_up_proj is None else self.input_up_proj(e_BLD)
+        position_LH = self.position_embeddings.weight[: e_BLD.shape[1]]
+        h_BLH = self.LayerNorm(h_BLH + (position_LH + self.embed_time(t_B)[:, None]))
+        # One cast here keeps the whole residual stream in half precision under autocast.
+        return self.dropout(h_BLH.to(working_dtype(e_BLD)))
+
+    def embed_time(self, t_B: Tensor) -> Tensor:
+        """Return the embedding [B, H] of times; a row a sample, so full precision costs nothing."""
+        with torch.autocast(t_B.device.type, enabled=False):
+            return self.time_embed(sinusoid(self.schedule.network_time(t_B), self.hidden_t_dim))
+
+    def read_out(self, hidden_BLH: Tensor) -> Tensor:
+        """Project the last hidden state to x0 in float32.
+
+        The last map leaves autocast: distillation lives on small differences between two networks'
+        answers, which rounding them to half precision would bury.
+        """
+        if self.output_down_proj is None:
+            return hidden_BLH.float()
+        dense, tanh, last = self.output_down_proj
+        inner_BLH = tanh(dense(hidden_BLH))
+        with torch.autocast(hidden_BLH.device.type, enabled=False):
+            return last(inner_BLH.float())
+
+
+def projection(inputs: int, inner: int, outputs: int) -> nn.Sequential:
+    """Linear, tanh, Linear."""
+    return nn.Sequential(nn.Linear(inputs, inner), nn.Tanh(), nn.Linear(inner, outputs))
+
+
+def sinusoid(times_B: Tensor, width: int, period: float = 10_000.0) -> Tensor:
+    """Return [cos(t·f), sin(t·f)] with f_j = period^(−2j/width), [B, width] float32; odd widths end in 0."""
+    half = width // 2
+    frequencies = torch.exp(
+        -math.log(period) * torch.arange(half, dtype=torch.float32, device=times_B.device) / half
+    )
+    angles = times_B[:, None].float() * frequencies
+    return functional.pad(torch.cat([angles.cos(), angles.sin()], dim=1), (0, width % 2))
+
+
+def working_dtype(x: Tensor) -> torch.dtype:
+    """Return the precision that matrix products on ``x`` run in."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype

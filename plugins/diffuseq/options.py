@@ -1,0 +1,78 @@
+"""What a recipe can say about DiffuSeq; the defaults are the released configuration."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+#: [CLS] and the two [SEP] between condition and target, [CLS] and [SEP] around it, and one token.
+MIN_SEQ_LEN = 6
+
+
+class DiffuSeqOptions(BaseModel):
+    """A DiffuSeq teacher.
+
+    Attributes:
+        seq_len: tokens of condition and target together.
+        hidden_dim: width of the embeddings that are diffused.
+        hidden_t_dim: width of the sinusoid of the time.
+        width, layers, heads, feedforward: the encoder's sizes; feedforward is 4·width where not given.
+        dropout, attention_dropout: while training.
+        max_positions: rows of the position table, at least seq_len.
+        diffusion_steps, noise_schedule: the forward diffusion.
+        time_sampler: how training times are drawn, by their past losses or uniformly.
+        clean_target: train towards the clean embedding, as the released QQP model was, and not towards x0.
+        tokenizer: "words" (all words of the training data), "wordpiece" (trained on it), or where a
+            BERT-type tokenizer lies: a folder, "package:NAME", or a name of the Hugging Face hub.
+        vocab_size: for "wordpiece".
+        init_from: a BERT-type encoder to start from, in the same three places.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    seq_len: int = Field(128, ge=MIN_SEQ_LEN)
+    hidden_dim: int = Field(128, ge=1)
+    hidden_t_dim: int = Field(128, ge=2)
+    width: int = Field(768, ge=1)
+    layers: int = Field(12, ge=1)
+    heads: int = Field(12, ge=1)
+    feedforward: int | None = Field(None, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    attention_dropout: float = Field(0.1, ge=0, lt=1)
+    max_positions: int = Field(512, ge=1)
+    diffusion_steps: int = Field(2000, ge=2)
+    noise_schedule: Literal["sqrt", "linear", "cosine"] = "sqrt"
+    time_sampler: Literal["lossaware", "uniform"] = "lossaware"
+    clean_target: bool = False
+    tokenizer: str = "bert-base-uncased"
+    vocab_size: int = Field(8192, ge=8)
+    init_from: str | None = None
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
+        if self.seq_len > self.max_positions:
+            raise ValueError(f"seq_len {self.seq_len} is more than max_positions {self.max_positions}")
+        return self
+
+
+class SamplerOptions(BaseModel):
+    """An official sampler.
+
+    Attributes:
+        rounding: replace each prediction by the nearest embeddings before it is used.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rounding: bool = True
+
+
+class DDPMOptions(SamplerOptions):
+    """The ancestral sampler.
+
+    Attributes:
+        clamp_step: round at times from this one up only.
+    """
+
+    clamp_step: int = Field(0, ge=0)

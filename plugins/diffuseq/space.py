@@ -1,0 +1,148 @@
+"""DiffuSeq's space: texts merged to one sequence of tokens, tokens embedded by a learned table."""
+
+import re
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dlmone.core import Batch, Example, InputError, NoiseSchedule, Space
+
+from .tokenizer import CLS, PAD, SEP, Tokenizer
+
+#: Rows of states compared with the whole vocabulary at a time: bounds memory to this times the vocabulary.
+ROWS_AT_ONCE = 256
+#: The shortest target that says something: [CLS], one token, [SEP].
+MIN_TARGET = 3
+
+
+class DiffuSeqSpace(Space):
+    """States are embeddings [B, L, D] of the sequence ``[CLS] x [SEP] [SEP] [CLS] y [SEP] [PAD]…``.
+
+    The embedding table and `lm_head` share one tensor, ``word_embedding.weight``; the latter adds
+    ``lm_head.bias``. Padding is generated like any token.
+
+    Args:
+        tokenizer: a BERT-type tokenizer.
+        schedule: the diffusion's noise schedule.
+        seq_len: L.
+        hidden_dim: D.
+        vocab_size: rows of the table, at least the tokenizer's size, which is the default.
+    """
+
+    conditional = True
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        schedule: NoiseSchedule,
+        *,
+        seq_len: int,
+        hidden_dim: int,
+        vocab_size: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer
+        self.schedule = schedule
+        self.seq_len = seq_len
+        self.state_shape = (seq_len, hidden_dim)
+        self.word_embedding = nn.Embedding(vocab_size or tokenizer.size, hidden_dim)
+        # PyTorch's default for a Linear of this fan-in, which the official lm_head is.
+        bound = hidden_dim**-0.5
+        bias_V = torch.empty(self.word_embedding.num_embeddings).uniform_(-bound, bound)
+        self.lm_head = nn.ParameterDict({"bias": nn.Parameter(bias_V)})
+
+    # -- text to states --------------------------------------------------------------------------------
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        rows = [self._row(example) for example in examples]
+        tokens_BL = torch.full((len(rows), self.seq_len), self.tokenizer.pad_id)
+        target_BL = torch.ones(len(rows), self.seq_len, dtype=torch.bool)
+        for row, (source, target) in enumerate(rows):
+            tokens_BL[row, : len(source) + len(target)] = torch.tensor(source + target)
+            target_BL[row, : len(source)] = False
+        return Batch(tuple(example.id for example in examples), tokens_BL, target_BL)
+
+    def _row(self, example: Example) -> tuple[list[int], list[int]]:
+        encode = self.tokenizer.encode
+        source, target = merge(encode(example.source.strip()), encode(example.target.strip()), self.seq_len)
+        # The cut leaves a target its share, but where there is none yet the condition can take all.
+        if self.seq_len - len(source) < MIN_TARGET:
+            raise InputError(
+                f"example {example.id}: its source leaves no room for a target "
+                f"in a sequence of {self.seq_len} tokens; shorten the source"
+            )
+        return source, target
+
+    def embed(self, batch: Batch) -> Tensor:
+        return functional.embedding(batch.tokens_BL, self.word_embedding.weight)
+
+    # -- states to tokens ------------------------------------------------------------------------------
+
+    def logits(self, state_BLD: Tensor) -> Tensor:
+        """Return x·Eᵀ + b, [B, L, V]: which token a state stands for."""
+        return functional.linear(state_BLD, self.word_embedding.weight, self.lm_head["bias"])
+
+    def decode(self, state: Tensor, batch: Batch) -> Tensor:
+        """Return the arg max of the logits: a dot product, not the distance that `round` goes by."""
+        tokens_BL = self._best_token(state, self.lm_head["bias"])
+        return torch.where(batch.target_BL, tokens_BL, batch.tokens_BL)
+
+    def round(self, state: Tensor) -> Tensor:
+        """Return the rows of the table nearest to each position in Euclidean distance, [B, L, D].
+
+        argmin |E|² − 2x·E is argmax x·E − |E|²/2; the first row wins a tie.
+        """
+        table_VD = self.word_embedding.weight
+        return functional.embedding(self._best_token(state, -table_VD.square().sum(1) / 2), table_VD)
+
+    @torch.no_grad()
+    def _best_token(self, state_BLD: Tensor, offset_V: Tensor) -> Tensor:
+        """Return argmax_v x·E_v + offset_v, [B, L], in float32 whatever autocast says."""
+        table_DV = self.word_embedding.weight.T
+        with torch.autocast(state_BLD.device.type, enabled=False):
+            chunks = state_BLD.float().flatten(0, 1).split(ROWS_AT_ONCE)
+            best = [torch.addmm(offset_V, chunk_ND, table_DV).argmax(1) for chunk_ND in chunks]
+        return torch.cat(best).view(state_BLD.shape[:2])
+
+    def generated(self, batch: Batch) -> Tensor:
+        return batch.target_BL[..., None]
+
+    # -- tokens to text --------------------------------------------------------------------------------
+
+    def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
+        return [without_markers(text) for text in self.raw_text(tokens_BL, batch)]
+
+    def source_text(self, batch: Batch) -> list[str]:
+        return [without_markers(text) for text in self._strings(batch.tokens_BL, ~batch.target_BL)]
+
+    def raw_text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
+        """Return the generated part as the official sampler writes it: markers kept, trailing [PAD] cut."""
+        return self._strings(tokens_BL, batch.target_BL)
+
+    def _strings(self, tokens_BL: Tensor, where_BL: Tensor) -> list[str]:
+        rows = zip(tokens_BL.cpu(), where_BL.cpu(), strict=True)
+        return [self.tokenizer.decode(tokens_L[where_L].tolist()) for tokens_L, where_L in rows]
+
+
+def merge(source: list[int], target: list[int], seq_len: int) -> tuple[list[int], list[int]]:
+    """Cut two token sequences, each [CLS] … [SEP], so that together they fit (the official truncation).
+
+    The longer loses its last token first, and both lose one where they are equally long (so a row can end
+    one short of ``seq_len``). The given part ends in a double [SEP].
+    """
+    *source, end = source
+    target = target[:-1]
+    while len(source) + len(target) > seq_len - 3:
+        excess = len(source) - len(target)
+        if excess >= 0:
+            source = source[:-1]
+        if excess <= 0:
+            target = target[:-1]
+    return [*source, end, end], [*target, end]
+
+
+def without_markers(text: str) -> str:
+    """Return ``text`` without [CLS], [SEP], [PAD] and superfluous white space."""
+    return " ".join(re.sub("|".join(map(re.escape, (CLS, SEP, PAD))), " ", text).split())

@@ -1,0 +1,143 @@
+"""BERT-type tokenizers: built from the training data, trained on it, or loaded."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+import tokenizers
+from tokenizers import models, normalizers, pre_tokenizers, trainers
+
+from dlmone.core import InputError
+
+from .folders import model_folder
+
+PAD, UNK, CLS, SEP = MARKERS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+#: Characters a trained vocabulary starts from; words with a rarer one do not take part in the training.
+ALPHABET_SIZE = 1000
+#: What the official decoding (transformers 4.22.2) turns back to ordinary spacing, in this order.
+CLEAN_UP = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"))
+CLEAN_UP += ((" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))
+
+
+class Tokenizer:
+    """Text to ids ``[CLS] … [SEP]`` and back.
+
+    Raises:
+        InputError: the backend's vocabulary has no [CLS], [SEP] or [PAD].
+    """
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        backend.no_truncation()
+        backend.no_padding()
+        self.backend = backend
+        self.pad_id, self.cls_id, self.sep_id = (self._marker(marker) for marker in (PAD, CLS, SEP))
+
+    def _marker(self, marker: str) -> int:
+        token = self.backend.token_to_id(marker)
+        if token is None:
+            raise InputError(f"this tokenizer is not of BERT's type: its vocabulary has no {marker}")
+        return token
+
+    @property
+    def size(self) -> int:
+        return self.backend.get_vocab_size()
+
+    def encode(self, text: str) -> list[int]:
+        return [self.cls_id, *self.backend.encode(text, add_special_tokens=False).ids, self.sep_id]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the official string: trailing [PAD]s cut, other markers kept, spaces cleaned up."""
+        end = len(tokens)
+        while end and tokens[end - 1] == self.pad_id:
+            end -= 1
+        text = self.backend.decode(tokens[:end], skip_special_tokens=False)
+        for spaced, close in CLEAN_UP:
+            text = text.replace(spaced, close)
+        return text
+
+    def to_bytes(self) -> bytes:
+        return self.backend.to_str().encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        return cls(tokenizers.Tokenizer.from_str(data.decode()))
+
+    @classmethod
+    def words(cls, texts: Iterable[str]) -> Self:
+        """Build a vocabulary of all words of the texts, the most frequent first."""
+        counts = count_words(texts)
+        ordered = sorted(counts, key=lambda word: (-counts[word], word))
+        vocabulary = {word: number for number, word in enumerate([*MARKERS, *ordered])}
+        return cls(bert_pipeline(models.WordLevel(vocabulary, unk_token=UNK)))
+
+    @classmethod
+    def wordpiece(cls, texts: Iterable[str], vocab_size: int) -> Self:
+        """Train a WordPiece vocabulary; equal texts give equal vocabularies.
+
+        The trainer numbers the ``##`` forms of characters in the order of a randomised hash table, and
+        breaks ties by number; named up front, as if they were markers, their numbers are fixed.
+        """
+        counts = count_words(texts)
+        frequency: Counter[str] = Counter()
+        for word, count in counts.items():
+            frequency.update(dict.fromkeys(word, count))
+        alphabet = sorted(frequency, key=lambda character: (-frequency[character], character))[:ALPHABET_SIZE]
+
+        def repeated() -> Iterator[list[str]]:
+            for word, count in counts.items():
+                if set(word).issubset(alphabet):
+                    yield [word] * count
+
+        trained = bert_pipeline(models.WordPiece(unk_token=UNK))
+        trainer = trainers.WordPieceTrainer(
+            vocab_size=vocab_size,
+            special_tokens=[*MARKERS, *(f"##{character}" for character in sorted(alphabet))],
+            show_progress=False,
+        )
+        trained.train_from_iterator(repeated(), trainer)
+        return cls(bert_pipeline(models.WordPiece(trained.get_vocab(), unk_token=UNK)))
+
+    @classmethod
+    def load(cls, name: str) -> Self:
+        """Load ``tokenizer.json`` or ``vocab.txt`` from a folder, an installed package or the hub.
+
+        Raises:
+            InputError: there is no such folder, or it holds neither file.
+        """
+        folder = model_folder(name, ("tokenizer.json", "vocab.txt", "tokenizer_config.json"))
+        if (folder / "tokenizer.json").is_file():
+            return cls(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")))
+        if (folder / "vocab.txt").is_file():
+            vocabulary = models.WordPiece.read_file(str(folder / "vocab.txt"))
+            model = models.WordPiece(vocabulary, unk_token=UNK)
+            return cls(bert_pipeline(model, lowercase=is_uncased(folder)))
+        raise InputError(f"tokenizer {name!r}: {folder} holds neither tokenizer.json nor vocab.txt")
+
+
+def bert_pipeline(model: models.Model, lowercase: bool = True) -> tokenizers.Tokenizer:
+    """Return a tokenizer around ``model`` that cleans and splits text as BERT's does."""
+    backend = tokenizers.Tokenizer(model)
+    backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    if isinstance(model, models.WordPiece):
+        backend.decoder = tokenizers.decoders.WordPiece()
+    # The markers are tokens wherever a text spells them out.
+    backend.add_special_tokens([marker for marker in (*MARKERS, "[MASK]") if backend.token_to_id(marker)])
+    return backend
+
+
+def count_words(texts: Iterable[str]) -> Counter[str]:
+    """Count the words of BERT's normaliser and pre-tokeniser."""
+    normalizer, splitter = normalizers.BertNormalizer(), pre_tokenizers.BertPreTokenizer()
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+    return counts
+
+
+def is_uncased(folder: Path) -> bool:
+    """Return whether the tokenizer in a folder lower-cases; BERT's does where nothing is said."""
+    config = folder / "tokenizer_config.json"
+    return not config.is_file() or json.loads(config.read_text()).get("do_lower_case", True)

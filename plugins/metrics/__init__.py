@@ -1,0 +1,23 @@
+"""Evaluators: DiffuSeq's own numbers, and the health of what a student writes."""
+
+from dlmone.registry import hookimpl
+from dlmone.registry.hooks import Register
+
+
+@hookimpl
+def register_evaluators(register: Register) -> None:
+    """Offer the evaluators by name; their modules load when one is used."""
+
+    def offer(name: str, target: str, help: str, options: str = "NoOptions") -> None:
+        register(name, f"{__name__}.{target}", options=f"{__name__}.options:{options}", help=help)
+
+    offer("bleu", "bleu:BleuEvaluator", "mean sentence BLEU, as in DiffuSeq (nltk, smoothing method 4)")
+    offer("rouge_l", "rouge:RougeLEvaluator", "mean ROUGE-L F1, as in DiffuSeq")
+    offer("bertscore", "bertscore:BertScoreEvaluator", "BERTScore F1, as in DiffuSeq", "BertScoreOptions")
+    offer("dist_1", "words:Dist1Evaluator", "distinct words / words of an output, as in DiffuSeq")
+    offer("avg_len", "words:AvgLenEvaluator", "mean output length, as DiffuSeq counts it")
+    offer(
+        "diversity", "diversity:DiversityEvaluator", "self-BLEU and Div-4 of candidates", "DiversityOptions"
+    )
+    offer("copy_rate", "health:CopyRateEvaluator", "share of outputs that repeat their source")
+    offer("health", "health:HealthEvaluator", "empty rate, repetition rate and mean length in words")

@@ -1,0 +1,33 @@
+"""Signs of degeneration that an overlap metric can miss: copied, empty and repetitive outputs."""
+
+from collections.abc import Sequence
+
+from dlmone.core.degeneration import is_copy, is_empty, repeats
+from dlmone.core.evaluator import Sample, Score
+
+from .scoring import PlainEvaluator, checked, mean_score
+
+
+class CopyRateEvaluator(PlainEvaluator):
+    """The share of outputs that are their own source: a paraphraser that does nothing scores 1."""
+
+    def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
+        """Compare the first candidate of each sample with its source."""
+        values = [is_copy(s.candidates[0], s.source) for s in checked(samples, "copy_rate")]
+        return [mean_score("copy_rate", values, "lower", family="dlmone", case="lower", tok="whitespace")]
+
+
+class HealthEvaluator(PlainEvaluator):
+    """The rates of empty and of repetitive outputs, and the mean number of words."""
+
+    def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
+        """Measure the first candidate of each sample; one of [PAD] alone is empty."""
+        outputs = [s.candidates[0] for s in checked(samples, "health")]
+        words = [len(output.split()) for output in outputs]
+        empty = [is_empty(output) for output in outputs]
+        repetitive = [repeats(output) for output in outputs]
+        return [
+            mean_score("empty_rate", empty, "lower", family="dlmone", tok="whitespace"),
+            mean_score("repetition_rate", repetitive, "lower", family="dlmone", tok="whitespace"),
+            mean_score("mean_words", words, "neither", family="dlmone", tok="whitespace"),
+        ]

@@ -1,0 +1,55 @@
+"""What the evaluators share: the check of their samples, and a mean that carries its definition."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from statistics import fmean
+from typing import Literal
+
+from dlmone.core.errors import InputError
+from dlmone.core.evaluator import Evaluator, Sample, Score
+
+from .options import NoOptions
+from .strings import clean
+
+
+class PlainEvaluator(Evaluator):
+    """An evaluator of first candidates that takes no options."""
+
+    def __init__(self, options: NoOptions) -> None:
+        """Accept the empty options that every evaluator is constructed with."""
+
+
+def checked(samples: Sequence[Sample], metric: str, candidates: int = 1) -> list[Sample]:
+    """Return the samples with their texts cleaned, each with at least ``candidates`` candidates.
+
+    Raises:
+        InputError: there are no samples, or one has too few candidates.
+    """
+    if not samples:
+        raise InputError(f"{metric} needs at least one sample, got none.")
+    for sample in samples:
+        if len(sample.candidates) < candidates:
+            found = len(sample.candidates)
+            raise InputError(f"{metric} needs {candidates} candidate(s) a sample; {sample.id!r} has {found}.")
+    return [clean(sample) for sample in samples]
+
+
+def mean_score(
+    metric: str,
+    values: Sequence[float],
+    direction: Literal["higher", "lower", "neither"],
+    *,
+    family: str = "diffuseq",
+    candidates: int = 1,
+    libraries: Sequence[str] = (),
+    **definition: object,
+) -> Score:
+    """Return the mean of one value a sample.
+
+    The signature is ``family|metric|definition...|candidates|libraries...|dlmone``; ``libraries`` are the
+    distributions whose versions can change the number.
+    """
+    fields = {"family": family, "metric": metric, **definition, "candidates": candidates}
+    fields |= {name: version(name) for name in (*libraries, "dlmone")}
+    signature = "|".join(f"{key}:{value}" for key, value in fields.items())
+    return Score(metric, fmean(values), signature, direction, tuple(map(float, values)))

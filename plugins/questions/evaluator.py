@@ -1,0 +1,59 @@
+"""The scorer: since the grammar is known, whether an output is a paraphrase is a fact, not an estimate."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from dlmone.core.errors import InputError
+from dlmone.core.evaluator import Evaluator, Sample, Score
+
+from .grammar import VERSION, normalise, paraphrases
+from .options import EvaluatorOptions
+
+
+class QuestionsEvaluator(Evaluator):
+    """Scores samples whose sources are questions of the grammar.
+
+    - ``fidelity``: the share of first candidates that are valid paraphrases of their source, the source
+      itself not being one.
+    - ``coverage``: the mean over sources of the share of possible paraphrases that appear among the first
+      ``candidates`` candidates (8 by default; where more paraphrases than that are possible, of as many as
+      can appear). A model that always gives the same right answer keeps its fidelity and loses coverage.
+      It is left out where a sample has fewer candidates than that.
+    """
+
+    candidates = 8
+
+    def __init__(self, options: EvaluatorOptions) -> None:
+        self.candidates = options.candidates
+
+    def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
+        if not samples:
+            raise InputError("questions: there are no samples to score.")
+        answers = [_possible_answers(sample) for sample in samples]
+        scores = [_mean("fidelity", 1, [_found(s, a, 1) for s, a in zip(samples, answers, strict=True)])]
+        if all(len(sample.candidates) >= self.candidates for sample in samples):
+            n = self.candidates
+            shares = [_found(s, a, n) / min(len(a), n) for s, a in zip(samples, answers, strict=True)]
+            scores.append(_mean("coverage", n, shares))
+        return scores
+
+
+def _possible_answers(sample: Sample) -> set[str]:
+    if not sample.candidates:
+        raise InputError(f"questions: sample {sample.id!r} has no candidates.")
+    answers = paraphrases(sample.source)
+    if not answers:
+        raise InputError(
+            f"questions: the source of sample {sample.id!r} is no question of the grammar: {sample.source!r}."
+        )
+    return answers
+
+
+def _found(sample: Sample, answers: set[str], first: int) -> int:
+    """How many of the answers the first candidates hold."""
+    return len(answers & {normalise(candidate) for candidate in sample.candidates[:first]})
+
+
+def _mean(name: str, candidates: int, values: Sequence[float]) -> Score:
+    signature = f"metric:{name}|grammar:{VERSION}|candidates:{candidates}|dlmone:{version('dlmone')}"
+    return Score(name, sum(values) / len(values), signature, "higher", tuple(map(float, values)))

@@ -1,0 +1,53 @@
+"""The grammar read both ways: from a meaning to its sentences, and from a sentence back to its meaning.
+
+Version 1 has 11 intents, 55 forms and 346 fillers. Their 4,060 combinations of an intent and its fillers make
+20,360 sentences, no two alike, of at most 14 words (punctuation counts) from a vocabulary of 489, and 83,180
+pairs of a sentence and a paraphrase of it.
+"""
+
+import re
+from functools import cache
+from typing import NamedTuple
+
+from .intents import INTENTS, Fillers, Intent
+
+#: Part of the scores' signature: raise it whenever a word or a form changes.
+VERSION = 1
+
+
+class Reading(NamedTuple):
+    """What a sentence says, and how: with ``intent.forms[form]``."""
+
+    intent: Intent
+    fillers: Fillers
+    form: int
+
+
+@cache
+def readings() -> dict[str, Reading]:
+    """Every sentence of the grammar with its one reading."""
+    return {
+        intent.render(fillers, form): Reading(intent, fillers, form)
+        for intent in INTENTS
+        for fillers in intent.combinations()
+        for form in range(len(intent.forms))
+    }
+
+
+def normalise(sentence: str) -> str:
+    """Single spaces, around punctuation too: tokenisers differ in how they decode it."""
+    return " ".join(re.sub(r"([?,])", r" \1 ", sentence).split())
+
+
+def parse(sentence: str) -> Reading | None:
+    """The reading of a sentence, None if the grammar has no such sentence."""
+    return readings().get(normalise(sentence))
+
+
+def paraphrases(source: str) -> set[str]:
+    """All other ways to say ``source``, itself excluded; a sentence outside the grammar has none."""
+    reading = parse(source)
+    if reading is None:
+        return set()
+    intent, fillers, own_form = reading
+    return {intent.render(fillers, form) for form in range(len(intent.forms)) if form != own_form}

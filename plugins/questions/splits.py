@@ -1,0 +1,90 @@
+"""Which pairs belong to which split: a function of the seed alone.
+
+Items are put in random order by sorting them by a keyed hash, which no version of Python or of a library
+can change.
+"""
+
+from collections.abc import Callable, Hashable, Iterable
+from hashlib import blake2b
+from itertools import chain, zip_longest
+from typing import NamedTuple, TypeVar
+
+from dlmone.core.data import Split
+
+from .intents import INTENTS, Fillers, Intent
+
+T = TypeVar("T")
+
+#: One in how many of an intent's combinations each split keeps; train gets the others.
+HELD_OUT: dict[Split, int] = {"test": 10, "valid": 20}
+
+
+class Pair(NamedTuple):
+    """A meaning, asked with two different forms."""
+
+    intent: Intent
+    fillers: Fillers
+    source: int
+    target: int
+
+    def texts(self) -> tuple[str, str]:
+        return self.intent.render(self.fillers, self.source), self.intent.render(self.fillers, self.target)
+
+    def units(self) -> set[Hashable]:
+        """What the pair shows: its fillers and forms, and with them each of its words."""
+        return {(self.intent, part) for part in (*enumerate(self.fillers), self.source, self.target)}
+
+
+def shuffled(items: Iterable[T], *key: object) -> list[T]:
+    """``items`` in a random order that depends on ``key`` and on what each item prints as."""
+    return sorted(items, key=lambda item: blake2b(repr((*key, item)).encode(), digest_size=16).digest())
+
+
+def covering_first(items: Iterable[T], units: Callable[[T], set[Hashable]]) -> list[T]:
+    """``items`` with those that show a unit for the first time moved to the front, in order otherwise."""
+    seen: set[Hashable] = set()
+    news: list[T] = []
+    others: list[T] = []
+    for item in items:
+        shown = units(item)
+        (others if shown <= seen else news).append(item)
+        seen |= shown
+    return news + others
+
+
+def combinations(intent: Intent, split: Split, seed: int) -> list[Fillers]:
+    """The intent's combinations of fillers in a split. No two splits share one; train has every filler."""
+    rest = covering_first(
+        shuffled(intent.combinations(), seed, intent.name), lambda fillers: set(enumerate(fillers))
+    )
+    total = len(rest)
+    for name, one_in in HELD_OUT.items():
+        size = total // one_in
+        rest, held_out = rest[:-size], rest[-size:]
+        if name == split:
+            return held_out
+    return rest
+
+
+def intent_pairs(intent: Intent, split: Split, seed: int) -> list[Pair]:
+    """The intent's pairs in a split: a source has every target in train, one drawn uniformly elsewhere."""
+    forms = range(len(intent.forms))
+    choices = []
+    for fillers in combinations(intent, split, seed):
+        for source in forms:
+            targets = shuffled(set(forms) - {source}, seed, split, intent.name, fillers, source)
+            choices += [
+                (fillers, source, target) for target in (targets if split == "train" else targets[:1])
+            ]
+    return [Pair(intent, *choice) for choice in shuffled(choices, seed, split, intent.name)]
+
+
+def pairs(split: Split, seed: int) -> list[Pair]:
+    """All pairs of a split, all different, taken from the intents in turn.
+
+    Training pairs that show a filler or a form for the first time lead, so that fewer than 500 pairs hold
+    every word.
+    """
+    turns = zip_longest(*(intent_pairs(intent, split, seed) for intent in INTENTS))
+    in_turn = [pair for pair in chain.from_iterable(turns) if pair is not None]
+    return covering_first(in_turn, Pair.units) if split == "train" else in_turn

@@ -1,0 +1,21 @@
+"""What the samplers can be told, checked before torch is imported."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class DDIMOptions(BaseModel):
+    """The options of `ddim`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    eta: float = Field(
+        default=0.0, ge=0, le=1, description="0: deterministic; 1: the noise of the DDPM posterior"
+    )
+    rounding: bool = Field(
+        default=True,
+        description="replace each x0 prediction by the nearest token states, as DiffuSeq does; "
+        "spaces without rounding are not affected",
+    )
+    start: float | None = Field(
+        default=None, description="time of the first network call; the end of the trained range if None"
+    )

@@ -1,0 +1,13 @@
+"""Score identity distillation (SiD): the paper's score-matching objective."""
+
+from dlmone.registry import hookimpl
+
+
+@hookimpl
+def register_objectives(register):
+    register(
+        "sid",
+        "dlmone.plugins.sid.objective:SiD",
+        options="dlmone.plugins.sid.options:SiDOptions",
+        help="score identity distillation (Eq. 3 and 4)",
+    )

@@ -1,0 +1,43 @@
+"""Plugins and recipes: hooks, discovery, the recipe's schema, and recipes turned into objects.
+
+Names are loaded when used (PEP 562): a plugin that imports ``hookimpl`` waits for pluggy alone.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .discovery import Registry
+    from .files import shipped_recipes
+    from .hooks import hookimpl
+    from .plugin import Entry, Plugin
+    from .recipe import ResolvedRecipe, load_recipe
+    from .schema import Recipe
+
+_HOME = {
+    "Entry": "plugin",
+    "Plugin": "plugin",
+    "Recipe": "schema",
+    "Registry": "discovery",
+    "ResolvedRecipe": "recipe",
+    "hookimpl": "hooks",
+    "load_recipe": "recipe",
+    "shipped_recipes": "files",
+}
+
+__all__ = [
+    "Entry",
+    "Plugin",
+    "Recipe",
+    "Registry",
+    "ResolvedRecipe",
+    "hookimpl",
+    "load_recipe",
+    "shipped_recipes",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

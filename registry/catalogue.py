@@ -1,0 +1,140 @@
+"""The catalogue: names, who claims them, and what is behind them.
+
+Two claims to one name never silently win: using it is an error that names both. Nothing behind a name is
+imported before it is used.
+"""
+
+import pkgutil
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dlmone.core.errors import InputError, PluginError
+
+from . import hooks
+from .explain import dotted, nearest, sentences
+from .plugin import Entry, Plugin, one_line
+from .schema import Slot
+from .shape import switched_off
+
+REGISTER = "register_"
+#: What a plugin can offer: one kind for each ``register_*`` hook.
+KINDS = tuple(name.removeprefix(REGISTER) for name in vars(hooks) if name.startswith(REGISTER))
+
+
+class NoOptions(BaseModel):
+    """The options of a plugin that declares none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Catalogue:
+    """The plugins that were found and the names they offer."""
+
+    def __init__(self) -> None:
+        self._plugins: list[Plugin] = []
+        self._claims: dict[str, dict[str, list[Entry]]] = {kind: {} for kind in KINDS}
+
+    @property
+    def plugins(self) -> tuple[Plugin, ...]:
+        """All plugins that were found, the broken ones (those with a ``reason``) among them."""
+        return tuple(self._plugins)
+
+    @property
+    def broken(self) -> tuple[Plugin, ...]:
+        """The plugins that failed, each with its reason and traceback."""
+        return tuple(plugin for plugin in self._plugins if plugin.reason)
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of a kind in order, also those that are claimed twice."""
+        return sorted(self._claims[kind])
+
+    def claims(self, kind: str, name: str) -> tuple[Entry, ...]:
+        """Return every claim to a name: one where all is well."""
+        return tuple(self._claims[kind].get(name, ()))
+
+    def entry(self, kind: str, name: str, where: str = "") -> Entry:
+        """Return the one claim to a name.
+
+        Raises:
+            PluginError: nobody claims the name (the nearest one and broken plugins are named), or two
+                plugins do (both are named).
+        """
+        claims = self.claims(kind, name)
+        if len(claims) == 1:
+            return claims[0]
+        if claims:
+            both = " and by ".join(entry.provider for entry in claims)
+            text = f"the {noun(kind)} {name!r} is claimed by {both}; uninstall all but one"
+        else:
+            text = f"there is no {noun(kind)} {name!r}{nearest(name, self.names(kind))}"
+            for plugin in self.broken:
+                text += f"\nthe plugin {plugin} is broken and may be the one that offers it: {plugin.reason}"
+        raise PluginError(_at(where, text))
+
+    def load(self, kind: str, name: str, where: str = "") -> Any:
+        """Return the class (for converters, the function) behind a name, importing it.
+
+        Raises:
+            PluginError: there is no such name, or its target cannot be imported.
+        """
+        entry = self.entry(kind, name, where)
+        return _resolve(entry, entry.target, where)
+
+    def options_model(self, kind: str, name: str, where: str = "") -> type[BaseModel]:
+        """Return the model of a plugin's options.
+
+        Raises:
+            PluginError: there is no such name, or its model cannot be used.
+        """
+        entry = self.entry(kind, name, where)
+        if entry.options is None:
+            return NoOptions
+        model = _resolve(entry, entry.options, where)
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            raise PluginError(_at(where, f"{entry.provider}: {entry.options} is not a pydantic model"))
+        if model.model_config.get("extra") not in ("forbid", "allow"):
+            rule = 'needs extra="forbid" in its model_config: it would ignore misspelt keys'
+            raise PluginError(_at(where, f"{entry.provider}: {entry.options} {rule}"))
+        return model
+
+    def options(self, kind: str, name: str, table: dict[str, Any], where: str = "") -> BaseModel:
+        """Validate a table of options.
+
+        Raises:
+            InputError: the options are wrong, one line for each key, which begins with ``where``.
+            PluginError: there is no such plugin, or it cannot be used.
+        """
+        model = self.options_model(kind, name, where)
+        try:
+            return model.model_validate(switched_off(model, table))
+        except ValidationError as error:
+            lines = sentences(error, model, table, lambda loc: dotted(loc, where))
+            raise InputError("\n".join(lines)) from error
+
+    def create(self, kind: str, slot: Slot, where: str = "") -> Any:
+        """Return ``Class(options)`` for a slot of a recipe.
+
+        Raises:
+            InputError: the slot's options are wrong.
+            PluginError: there is no such plugin, or it cannot be used.
+        """
+        options = self.options(kind, slot.use, slot.options, where)
+        return self.load(kind, slot.use, where)(options)
+
+
+def noun(kind: str) -> str:
+    """Return the singular of a kind."""
+    return "data source" if kind == "data" else kind.removesuffix("s")
+
+
+def _resolve(entry: Entry, place: str, where: str) -> Any:
+    try:
+        return pkgutil.resolve_name(place)
+    except (Exception, SystemExit) as error:
+        text = f"the {noun(entry.kind)} {entry.name!r} of {entry.provider} cannot be loaded from {place}"
+        raise PluginError(_at(where, f"{text}: {one_line(error)}")) from error
+
+
+def _at(where: str, text: str) -> str:
+    return f"{where}: {text}" if where else text

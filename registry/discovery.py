@@ -1,0 +1,127 @@
+"""The registry: every name that an installed plugin, or a plugin file, offers.
+
+A plugin that fails is set aside with its reason, and harms nothing until a name is missing.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import pluggy
+
+from dlmone.core.errors import PluginError
+
+from . import hooks
+from .catalogue import KINDS, REGISTER, Catalogue, noun
+from .explain import nearest
+from .finding import GROUP, found
+from .plugin import Entry, Plugin, one_line
+
+_log = logging.getLogger(__name__)
+
+
+class Registry(Catalogue):
+    """The plugins of this process: found, joined, and told of what happens in a run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._manager = pluggy.PluginManager(GROUP)
+        self._manager.add_hookspecs(hooks)
+        self._warned: set[str] = set()
+
+    @classmethod
+    def discover(cls, files: Sequence[Path] = ()) -> Self:
+        """Return a registry of all installed plugins and of one-file plugins.
+
+        Raises:
+            InputError: one of ``files`` does not exist.
+        """
+        registry = cls()
+        for plugin, load in found(files):
+            registry.add(plugin, load)
+        return registry
+
+    def add(self, plugin: Plugin, load: Callable[[], object]) -> None:
+        """Import a plugin and take in what it offers: all of it, or, where anything fails, none."""
+        try:
+            module = load()
+            self._join(plugin, module)
+            entries = self._offered(plugin, module)
+        # A module that calls sys.exit() must not end the tool either.
+        except (Exception, SystemExit) as error:
+            if self._manager.has_plugin(str(plugin)):
+                self._manager.unregister(name=str(plugin))
+            self._plugins.append(plugin.broken_by(error))
+            return
+        self._plugins.append(plugin)
+        for entry in entries:
+            self._claims[entry.kind].setdefault(entry.name, []).append(entry)
+
+    def _join(self, plugin: Plugin, module: object) -> None:
+        if self._manager.is_registered(module):
+            raise PluginError(f"{plugin.target} is registered already, as {self._manager.get_name(module)}")
+        self._manager.register(module, name=str(plugin))
+        callers = self._manager.get_hookcallers(module) or []
+        if not callers:
+            raise PluginError(f"{plugin.target} has no function marked @hookimpl")
+        try:
+            self._manager.check_pending()
+        except pluggy.PluginValidationError as error:
+            known = [name for name, caller in vars(self._manager.hook).items() if caller.has_spec()]
+            unknown = next(caller.name for caller in callers if not caller.has_spec())
+            raise PluginError(f"there is no hook {unknown!r}{nearest(unknown, known)}") from error
+
+    def _offered(self, plugin: Plugin, module: object) -> list[Entry]:
+        entries: list[Entry] = []
+        others = self._manager.get_plugins() - {module}
+        for kind in KINDS:
+            register = partial(_offer, entries, plugin, kind)
+            self._manager.subset_hook_caller(REGISTER + kind, others)(register=register)
+        return entries
+
+    def require_files(self) -> None:
+        """Refuse to go on without a plugin that was given as a file: the user counts on it.
+
+        Raises:
+            PluginError: a one-file plugin is broken.
+        """
+        for plugin in self.broken:
+            if plugin.is_file:
+                raise PluginError(f"the plugin file {plugin.target} is broken: {plugin.reason}")
+
+    def notify(self, hook: str, **news: Any) -> None:
+        """Tell every plugin that implements a lifecycle hook; one that fails is warned about once."""
+        for module in [one.plugin for one in getattr(self._manager.hook, hook).get_hookimpls()]:
+            try:
+                self._manager.subset_hook_caller(hook, self._manager.get_plugins() - {module})(**news)
+            except Exception as error:
+                name = self._manager.get_name(module) or ""
+                if name not in self._warned:
+                    self._warned.add(name)
+                    _log.warning("the plugin %s failed in %s: %s", name, hook, one_line(error))
+                _log.debug("the plugin %s failed in %s", name, hook, exc_info=True)
+
+    @property
+    def hook(self) -> pluggy.HookRelay:
+        """pluggy's own relay, for plugins that call hooks."""
+        return self._manager.hook
+
+
+def _offer(
+    entries: list[Entry],
+    plugin: Plugin,
+    kind: str,
+    name: str,
+    target: str,
+    *,
+    options: str | None = None,
+    help: str = "",
+) -> None:
+    for place in (target, options or target):
+        if not re.fullmatch(r"[\w.]+:[\w.]+", place):
+            raise PluginError(f"the {noun(kind)} {name!r} points to {place!r}, not to 'package.module:Name'")
+    source = (plugin.name, plugin.distribution, plugin.version)
+    entries.append(Entry(kind, name, target, options, help, *source))

@@ -1,0 +1,108 @@
+"""Recipe files: found by path or by the name of a shipped one, and read."""
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path, PurePath
+from typing import Any
+
+from dlmone.core.errors import InputError
+
+from .explain import nearest
+from .layers import Layer
+
+_SHIPPED = "dlmone.recipes"
+#: Keys of a recipe file that say how it is made, and are not part of the recipe.
+FILE_KEYS = ("extends", "profile", "profiles")
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeFile:
+    """A recipe file: its own settings, its profiles, and the file it extends."""
+
+    label: str
+    base: dict[str, Any]
+    profiles: dict[str, dict[str, Any]]
+    default_profile: str | None
+    extended: "RecipeFile | None"
+
+    def layers(self, profile: str | None) -> list[Layer]:
+        """Return the layers that this file gives, the lowest first, with ``profile`` on top.
+
+        Raises:
+            InputError: neither this file nor the extended one has the profile.
+        """
+        family = [self, self.extended] if self.extended else [self]
+        layers = [Layer(file.label, file.base) for file in reversed(family)]
+        if profile is None:
+            return layers
+        for file in family:
+            if profile in file.profiles:
+                source = f"{file.label} [profiles.{profile}]"
+                return [*layers, Layer(source, file.profiles[profile])]
+        known = [name for file in family for name in file.profiles]
+        raise InputError(f"{self.label}: there is no profile {profile!r}{nearest(profile, known)}")
+
+
+def shipped_recipes() -> dict[str, str]:
+    """Return the names of the recipes that come with dlmone, with their descriptions."""
+    return {name: str(read_recipe(name).base.get("description", "")) for name in sorted(_shipped_files())}
+
+
+def read_recipe(name: str | Path) -> RecipeFile:
+    """Read the recipe at a path, or the shipped one of that name, and the file it extends.
+
+    Raises:
+        InputError: there is no such file, it is not TOML, or one of `FILE_KEYS` is wrong.
+    """
+    label, file = _find(str(name), Path())
+    return _read(label, file, extendable=True)
+
+
+def _find(name: str, folder: Path) -> tuple[str, Traversable]:
+    path = folder / name
+    if path.is_file():
+        return str(path), path
+    shipped, pure = _shipped_files(), PurePath(name)
+    is_short = pure.parent in (PurePath(), PurePath("recipes")) and pure.suffix in ("", ".toml")
+    if is_short and pure.stem in shipped:
+        return f"recipes/{pure.stem}.toml", shipped[pure.stem]
+    hint = nearest(pure.stem, shipped).replace("known here", "the shipped recipes are")
+    raise InputError(f"{name}: there is no such recipe{hint}")
+
+
+def _shipped_files() -> dict[str, Traversable]:
+    toml = [file for file in files(_SHIPPED).iterdir() if file.name.endswith(".toml")]
+    return {PurePath(file.name).stem: file for file in toml}
+
+
+def _read(label: str, file: Traversable, extendable: bool) -> RecipeFile:
+    table = _toml(label, file)
+    extends, profile, profiles = (table.pop(key, None) for key in FILE_KEYS)
+    for key, value in (("extends", extends), ("profile", profile)):
+        if not isinstance(value, str | None):
+            raise InputError(f"{label}: {key}: expected a string, got {value!r}")
+    profiles = {} if profiles is None else profiles
+    if not (isinstance(profiles, dict) and all(isinstance(one, dict) for one in profiles.values())):
+        raise InputError(f"{label}: profiles: expected tables, as in [profiles.quick]")
+    extended = None
+    if extends is not None:
+        if not extendable:
+            raise InputError(
+                f"{label}: extends {extends!r}, but is itself extended: one level is all there is"
+            )
+        # A shipped recipe can only extend another shipped one.
+        folder = file.parent if isinstance(file, Path) else Path()
+        extended = _read(*_find(extends, folder), extendable=False)
+        profile = extended.default_profile if profile is None else profile
+    return RecipeFile(label, table, profiles, profile, extended)
+
+
+def _toml(label: str, file: Traversable) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{label}: not TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{label}: cannot be read: {error}") from error

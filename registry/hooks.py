@@ -1,0 +1,83 @@
+"""The hooks a plugin can implement.
+
+A plugin is a module in the entry-point group ``dlmone`` (or a file given with ``--plugin``) with any of
+these functions marked ``@hookimpl``. Registering is lazy: names, targets and option models are strings,
+so that listing plugins imports no torch. New arguments may be added to a hook at any time; an
+implementation takes only the ones it wants (pluggy allows fewer).
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import pluggy
+
+hookspec = pluggy.HookspecMarker("dlmone")
+hookimpl = pluggy.HookimplMarker("dlmone")
+
+
+class Register(Protocol):
+    """What a ``register_*`` hook is given: call it once for every name the plugin offers."""
+
+    def __call__(self, name: str, target: str, *, options: str | None = None, help: str = "") -> None:
+        """Offer ``target`` (``package.module:Class``) under ``name``.
+
+        ``options`` names the pydantic model (``package.module:Model``, ``extra="forbid"``) that the
+        recipe's table is validated against before ``target`` is imported; without it the plugin takes
+        no options. The class is constructed with the validated model: ``Class(options)``.
+        """
+
+
+@hookspec
+def register_teachers(register: Register) -> None:
+    """Offer subclasses of ``dlmone.core.Teacher`` (built with ``Teacher.build(options, examples)``)."""
+
+
+@hookspec
+def register_objectives(register: Register) -> None:
+    """Offer subclasses of ``dlmone.core.Objective``."""
+
+
+@hookspec
+def register_evaluators(register: Register) -> None:
+    """Offer subclasses of ``dlmone.core.Evaluator``."""
+
+
+@hookspec
+def register_data(register: Register) -> None:
+    """Offer subclasses of ``dlmone.core.DataSource``."""
+
+
+@hookspec
+def register_samplers(register: Register) -> None:
+    """Offer subclasses of ``dlmone.core.Sampler``."""
+
+
+@hookspec
+def register_converters(register: Register) -> None:
+    """Offer functions ``convert(source: Path) -> Conversion`` for ``dlmone convert NAME DIR OUT``."""
+
+
+@hookspec
+def run_started(run_dir: Path, recipe: Mapping[str, Any]) -> None:
+    """Told once, before any training, with the run directory and the resolved recipe."""
+
+
+@hookspec
+def step_finished(stage: str, step: int, metrics: Mapping[str, Any]) -> None:
+    """Told after each logged step, with the object that was appended to ``metrics.jsonl``."""
+
+
+@hookspec
+def checkpoint_saved(stage: str, step: int, path: Path) -> None:
+    """Told when a checkpoint has been renamed into place."""
+
+
+@hookspec
+def evaluation_finished(stage: str, step: int, scores: Mapping[str, float]) -> None:
+    """Told after each validation and after the final evaluation (``stage`` is then ``"final"``)."""
+
+
+@hookspec
+def run_finished(run_dir: Path) -> None:
+    """Told once, when the report has been written."""

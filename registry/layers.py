@@ -1,0 +1,158 @@
+"""The layers of a recipe, and how an upper one changes what lies below it.
+
+extended file < file < profile < ``--set`` < ``--seed``. Tables merge key by key, and other values are
+replaced, with two rules of the recipe's own: a plugin's options go when its slot is given another plugin,
+and ``false`` takes a named part (a stage, an objective, a metric) out.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, time
+from typing import Any
+
+from dlmone.core.errors import InputError
+
+from .explain import Loc, dotted, nearest
+from .schema import Recipe, Slot, TimeSpec
+from .shape import is_mapping, is_model, part
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A table of settings and where it came from, in words."""
+
+    source: str
+    table: dict[str, Any]
+
+
+def stack(layers: Sequence[Layer]) -> dict[str, Any]:
+    """Merge layers, the lowest first.
+
+    Raises:
+        InputError: a layer takes out a part that no lower one has.
+    """
+    table: dict[str, Any] = {}
+    for layer in layers:
+        table = merge(table, layer.table, source=layer.source)
+    return table
+
+
+def merge(
+    lower: Mapping[str, Any],
+    upper: Mapping[str, Any],
+    shape: Any = Recipe,
+    source: str = "",
+    loc: Loc = (),
+) -> dict[str, Any]:
+    """Return ``lower`` as changed by ``upper``; neither is altered.
+
+    Args:
+        shape: what the schema expects at this place.
+        source: where ``upper`` came from, for the error.
+        loc: the key path of this place, for the error.
+
+    Raises:
+        InputError: ``upper`` takes out a part that ``lower`` does not have.
+    """
+    merged = dict(lower)
+    if _is_slot(shape) and "use" in lower and upper.get("use", lower["use"]) != lower["use"]:
+        merged = {key: value for key, value in lower.items() if key in shape.model_fields}
+    for key, value in upper.items():
+        if value is False and is_mapping(shape):
+            if key not in merged:
+                where = dotted((*loc, key))
+                raise InputError(f"{source}: {where}: there is none to take out{nearest(key, merged)}")
+            del merged[key]
+        # A time is one value, in whichever of its forms it is written.
+        elif isinstance(value, Mapping) and part(shape, key) is not TimeSpec:
+            below = merged.get(key)
+            below = below if isinstance(below, Mapping) else {}
+            merged[key] = merge(below, value, part(shape, key), source, (*loc, key))
+        else:
+            merged[key] = value
+    return merged
+
+
+def layer_of_overrides(below: Mapping[str, Any], overrides: Sequence[str]) -> Layer:
+    """Turn ``--set`` arguments, ``KEY=VALUE`` each, into one layer above ``below``.
+
+    KEY is a TOML key, in which ``*`` stands for every key there is. VALUE is TOML; what is not TOML and
+    does not look like it (a bare word, a path) is a string.
+
+    Raises:
+        InputError: an argument cannot be read, or its ``*`` stands for nothing.
+    """
+    layer = Layer("--set", {})
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--set {text}: expected KEY=VALUE")
+        places = list(_expand(merge(below, layer.table, source=layer.source), _path(key.strip(), text)))
+        if not places:
+            raise InputError(f"--set {text}: there is nothing that * could stand for")
+        for place in places:
+            _put(layer.table, place, _value(value.strip(), text))
+    return layer
+
+
+def origin(layers: Sequence[Layer], loc: Loc) -> str:
+    """Say which layer set the value at ``loc``, or the table that lacks it."""
+    for depth in range(len(loc), -1, -1):
+        for layer in reversed(layers):
+            if _has(layer.table, loc[:depth]):
+                return layer.source
+    return ""
+
+
+def _is_slot(shape: Any) -> bool:
+    return is_model(shape) and issubclass(shape, Slot)
+
+
+def _has(table: Any, loc: Loc) -> bool:
+    for key in loc:
+        try:
+            table = table[key]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return True
+
+
+def _path(key: str, text: str) -> list[str]:
+    try:
+        table = tomllib.loads(key.replace("*", '"*"') + " = 0")
+    except tomllib.TOMLDecodeError:
+        raise InputError(f"--set {text}: {key!r} is not a key like stages.stage-1.steps") from None
+    path: list[str] = []
+    while isinstance(table, dict):
+        ((name, table),) = table.items()
+        path.append(name)
+    return path
+
+
+def _value(value: str, text: str) -> Any:
+    try:
+        table = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError as error:
+        if value.startswith(("[", "{", '"', "'")):
+            raise InputError(f"--set {text}: the value is not TOML: {error}") from None
+        return value
+    # No recipe holds a date: what looks like one is somebody's file name.
+    return value if isinstance(table["value"], (date, time)) or len(table) > 1 else table["value"]
+
+
+def _expand(table: Any, path: list[str]) -> Iterator[list[str]]:
+    if not path:
+        yield []
+        return
+    table = table if isinstance(table, Mapping) else {}
+    for name in list(table) if path[0] == "*" else path[:1]:
+        for rest in _expand(table.get(name), path[1:]):
+            yield [name, *rest]
+
+
+def _put(table: dict[str, Any], path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        below = table.get(name)
+        table[name] = table = below if isinstance(below, dict) else {}
+    table[path[-1]] = value

@@ -1,0 +1,63 @@
+"""What is known of a plugin, and of each name it offers."""
+
+import traceback
+from dataclasses import dataclass, replace
+from typing import Self
+
+from dlmone.core.errors import DlmoneError
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A plugin that was found, working or not.
+
+    Attributes:
+        name: the entry point's name, or the file's stem.
+        distribution, version: who brought it; for a one-file plugin its path and the hash of its text.
+        target: the module, or the file.
+        is_file: whether it was given as a file, so that the user counts on it.
+        reason: why it is broken, in one line; empty where it works.
+        traceback: the whole story of the failure.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    target: str
+    is_file: bool = False
+    reason: str = ""
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.distribution} {self.version})".replace(" )", ")")
+
+    def broken_by(self, error: BaseException) -> Self:
+        """Return this plugin with what went wrong."""
+        story = "".join(traceback.format_exception(error))
+        return replace(self, reason=one_line(error), traceback=story)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A name that a plugin offers, and where the code behind it and its options are."""
+
+    kind: str
+    name: str
+    target: str
+    options: str | None
+    help: str
+    plugin: str
+    distribution: str
+    version: str
+
+    @property
+    def provider(self) -> str:
+        return str(Plugin(self.plugin, self.distribution, self.version, self.target))
+
+
+def one_line(error: BaseException) -> str:
+    """Say an exception in one line; errors of ours are sentences already."""
+    text = " ".join(str(error).split())
+    if isinstance(error, DlmoneError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

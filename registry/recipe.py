@@ -1,0 +1,132 @@
+"""A recipe, from its name to a checked whole in which every value is written out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel, ValidationError
+
+from dlmone.core.errors import InputError, PluginError
+
+from .catalogue import noun
+from .discovery import Registry
+from .explain import Loc, dotted, sentences
+from .files import FILE_KEYS, read_recipe
+from .layers import Layer, layer_of_overrides, origin, stack
+from .plain import plain
+from .schema import Recipe, Slot, TeacherSlot
+from .shape import switched_off
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedRecipe:
+    """A checked recipe.
+
+    Attributes:
+        recipe: the recipe, with its plugins' options filled in.
+        profile: the profile it was resolved with.
+        source: the file it came from.
+        table: the recipe as plain TOML values; loading it again gives the same recipe.
+    """
+
+    recipe: Recipe
+    profile: str | None
+    source: str
+    table: dict[str, Any]
+
+    def dump(self) -> str:
+        """Return the recipe as TOML, every value written out."""
+        profile = f", profile {self.profile}" if self.profile else ""
+        return f"# Resolved from {self.source}{profile}.\n\n{tomli_w.dumps(self.table)}"
+
+
+def load_recipe(
+    path_or_name: str | Path,
+    *,
+    registry: Registry,
+    profile: str | None = None,
+    overrides: Sequence[str] = (),
+    seed: int | None = None,
+) -> ResolvedRecipe:
+    """Read, merge and check a recipe. Nothing behind a plugin's name is imported but its options.
+
+    Args:
+        path_or_name: a file, or the name of a shipped recipe.
+        registry: the plugins that the recipe can name.
+        profile: one of its override tables; its own ``profile`` key says which, if not given.
+        overrides: ``KEY=VALUE`` settings that lie above the profile (`layer_of_overrides`).
+        seed: lies above all.
+
+    Raises:
+        InputError: the recipe is wrong; one line for each mistake, with place and remedy.
+        PluginError: it names a plugin that is not there, is broken, or is claimed twice.
+    """
+    registry.require_files()
+    file = read_recipe(path_or_name)
+    profile = file.default_profile if profile is None else profile
+    layers = file.layers(profile)
+    if overrides:
+        layers.append(layer_of_overrides(stack(layers), overrides))
+    if seed is not None:
+        layers.append(Layer("--seed", {"seed": seed}))
+    recipe = _with_options(_validated(stack(layers), layers), layers, registry)
+    return ResolvedRecipe(recipe, profile, file.label, plain(recipe))
+
+
+def _validated(table: dict[str, Any], layers: Sequence[Layer]) -> Recipe:
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as error:
+        lines = sentences(error, Recipe, table, partial(_place, layers, ()), FILE_KEYS)
+        raise InputError("\n".join(lines)) from error
+
+
+def _with_options(recipe: Recipe, layers: Sequence[Layer], registry: Registry) -> Recipe:
+    """Return the recipe with the options of all its plugins checked and their defaults filled in."""
+    table = plain(recipe)
+    mistakes: list[str] = []
+    for loc, slot in _slots(recipe):
+        model = registry.options_model(slot.kind, slot.use, _place(layers, loc, ("use",)))
+        own = type(slot).model_fields
+        for key in own.keys() & model.model_fields.keys():
+            what = f"the {noun(slot.kind)} {slot.use!r} has an option {key!r}"
+            raise PluginError(f"{what}, which no recipe can give it: that key is the recipe's own")
+        # A teacher that is loaded has its options in its own folder; no defaults may belie them.
+        if isinstance(slot, TeacherSlot) and slot.path and not slot.options:
+            continue
+        try:
+            options = model.model_validate(switched_off(model, slot.options))
+        except ValidationError as error:
+            place = partial(_place, layers, loc)
+            mistakes += sentences(error, model, slot.options, place, own)
+        else:
+            _at(table, loc).update(plain(options))
+    if mistakes:
+        raise InputError("\n".join(mistakes))
+    return Recipe.model_validate(table)
+
+
+def _slots(value: Any, loc: Loc = ()) -> Iterator[tuple[Loc, Slot]]:
+    """Yield every plugin slot of a recipe with its key path."""
+    if isinstance(value, Slot):
+        yield loc, value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _slots(getattr(value, name), (*loc, name))
+    elif isinstance(value, dict):
+        for name, below in value.items():
+            yield from _slots(below, (*loc, name))
+
+
+def _at(table: dict[str, Any], loc: Loc) -> dict[str, Any]:
+    for key in loc:
+        table = table[str(key)]
+    return table
+
+
+def _place(layers: Sequence[Layer], table: Loc, key: Loc) -> str:
+    loc = (*table, *key)
+    return f"{origin(layers, loc)}: {dotted(loc)}"

@@ -1,0 +1,231 @@
+"""The recipe's schema: what a TOML recipe may say, with every default named.
+
+Paper symbols stand beside the keys they set. Where the paper is silent the default is the one argued
+for in docs/choices.md, and every such choice is a key here.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_serializer,
+    model_validator,
+)
+
+from .shape import switched_off
+
+
+class Part(BaseModel):
+    """A table of a recipe. ``false`` switches an optional value off (``clip_norm = false``)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _switch_off(cls, table: Any) -> Any:
+        return switched_off(cls, table)
+
+
+class Table(Part):
+    """A table whose keys are all known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Slot(Part):
+    """A table that names a plugin with ``use``; keys the slot does not know are the plugin's options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    #: The kind of plugin that fits here, as in the hook ``register_<kind>``.
+    kind: ClassVar[str]
+
+    use: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class TimeSpec(Table):
+    """A time by σ/α or by quantile of the trained range; a plain number is an index (or the time itself)."""
+
+    time: float | None = None
+    ratio: PositiveFloat | None = None
+    quantile: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @model_serializer
+    def _as_written(self) -> Any:
+        if self.time is not None:
+            return int(self.time) if self.time == int(self.time) else self.time
+        return {"ratio": self.ratio} if self.ratio is not None else {"quantile": self.quantile}
+
+
+def _time_spec(value: Any) -> Any:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return {"time": value}
+    if isinstance(value, TimeSpec) or (isinstance(value, dict) and len(value) == 1):
+        return value
+    raise ValueError("expected a number, or a table with one of the keys ratio and quantile")
+
+
+Time = Annotated[TimeSpec, BeforeValidator(_time_spec)]
+
+
+class Optimiser(Table):
+    """AdamW. The betas are the paper's for distillation (appendix B.1); pretraining has its own."""
+
+    lr: PositiveFloat
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    eps: PositiveFloat = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    clip_norm: PositiveFloat | None = None
+    clip_value: PositiveFloat | None = None
+
+
+class PretrainOptimiser(Optimiser):
+    beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
+
+
+class Validation(Table):
+    """How candidates for "best checkpoint" are compared, on the first rows of the validation split."""
+
+    every: PositiveInt = 200
+    examples: PositiveInt = 200
+    metric: str = "bleu"
+
+
+class PretrainValidation(Validation):
+    every: PositiveInt = 1000
+
+
+class Pretrain(Table):
+    """Training a teacher on the spot (or resuming to train it)."""
+
+    steps: PositiveInt
+    batch: PositiveInt
+    optimiser: PretrainOptimiser
+    warmup: NonNegativeInt = 0
+    schedule: Literal["linear", "constant"] = "linear"
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
+    validation: PretrainValidation = PretrainValidation()
+    validation_steps: PositiveInt = 20
+    log_every: PositiveInt = 20
+    checkpoint_every: PositiveInt = 500
+
+
+class DataSlot(Slot):
+    """Where the examples come from."""
+
+    kind = "data"
+
+
+class TeacherSlot(Slot):
+    """φ: loaded from ``path`` (a dlmone folder), or pretrained as ``pretrain`` says."""
+
+    kind = "teachers"
+
+    path: str | None = None
+    pretrain: Pretrain | None = None
+
+
+class ObjectiveSlot(Slot):
+    """One loss term with its weights in the two updates (Table 5).
+
+    ``generator_weight`` is a_sd^g or b_adv^g, ``estimator_weight`` a_dsm^sg or b_adv^sg.
+    """
+
+    kind = "objectives"
+
+    generator_weight: Annotated[float, Field(ge=0)] = 1.0
+    estimator_weight: Annotated[float, Field(ge=0)] = 1.0
+    #: The term enters θ's loss after this many steps (SiDA starts its adversarial term late).
+    generator_start: NonNegativeInt = 0
+
+
+class Ema(Table):
+    """EMA of θ: half-life in samples, shortened to ``ramp`` × samples seen early on (SiD)."""
+
+    half_life: PositiveFloat = 50_000
+    ramp: PositiveFloat | None = 0.05
+
+
+class Stage(Table):
+    """One stage of distillation (Algorithm 1, section 3.3)."""
+
+    steps: PositiveInt
+    objectives: Annotated[dict[str, ObjectiveSlot], Field(min_length=1)]
+    generator: Optimiser
+    estimator: Optimiser
+    batch: PositiveInt = 256
+    t_min: Time = TimeSpec(time=0)
+    t_max: Time = TimeSpec(quantile=1.0)
+    t_init: Time
+    generator_input: Literal["sigma", "unit"] = "sigma"
+    start: Literal["teacher", "previous"] = "previous"
+    weights: Literal["ema", "raw"] = "ema"
+    head: str = "token_mean"
+    estimator_steps: PositiveInt = 1
+    estimator_warmup: NonNegativeInt = 0
+    shared_noise: bool = False
+    shared_draw: bool = False
+    generator_dropout: bool = True
+    ema: Ema = Ema()
+    validation: Validation = Validation()
+    log_every: PositiveInt = 20
+    checkpoint_every: PositiveInt = 200
+    keep_checkpoints: PositiveInt = 2
+
+
+class SamplerSlot(Slot):
+    """How a teacher writes in many steps."""
+
+    kind = "samplers"
+
+
+class EvaluatorSlot(Slot):
+    """One family of scores."""
+
+    kind = "evaluators"
+
+
+class Evaluation(Table):
+    """The final evaluation, of the student beside its teacher on the test split."""
+
+    examples: PositiveInt | None = None
+    candidates: PositiveInt = 3
+    teacher_steps: tuple[PositiveInt, ...] = (1, 2, 4, 20, 100)
+    student_steps: tuple[PositiveInt, ...] = (1, 2, 4)
+    teacher_sampler: SamplerSlot
+    batch: PositiveInt = 64
+    metrics: dict[str, EvaluatorSlot]
+    seed: int = 0
+
+
+class Compute(Table):
+    """Where and how the arithmetic is done."""
+
+    device: str = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: PositiveInt | None = None
+    microbatch: PositiveInt | None = None
+    non_finite_limit: PositiveInt = 100
+
+
+class Recipe(Table):
+    """A whole run: data, teacher, stages, evaluation."""
+
+    name: str
+    description: str = ""
+    note: str = ""
+    seed: int = 0
+    data: DataSlot
+    teacher: TeacherSlot
+    stages: dict[str, Stage] = {}
+    evaluation: Evaluation
+    compute: Compute = Compute()

@@ -1,0 +1,57 @@
+"""Where a key path leads in a pydantic model: what merging and error messages know about a recipe."""
+
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeGuard, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+
+def is_model(shape: Any) -> TypeGuard[type[BaseModel]]:
+    """Whether the keys at this place are the fields of a model."""
+    return isinstance(shape, type) and issubclass(shape, BaseModel)
+
+
+def is_mapping(shape: Any) -> bool:
+    """Whether the keys at this place are names of the user's own (stages, objectives, metrics)."""
+    return get_origin(shape) is dict
+
+
+def part(shape: Any, *path: str | int) -> Any:
+    """Return what the schema expects at ``path`` below ``shape``; None where it expects nothing."""
+    for key in path:
+        if is_model(shape):
+            field = shape.model_fields.get(str(key))
+            shape = _bare(field.annotation) if field else None
+        else:
+            shape = _bare(get_args(shape)[1]) if is_mapping(shape) else None
+    return shape
+
+
+def known_keys(shape: Any) -> list[str]:
+    """Return the keys a model takes, none where keys are free."""
+    return list(shape.model_fields) if is_model(shape) else []
+
+
+def may_be_off(shape: Any, key: str) -> bool:
+    """Whether ``key`` holds an optional value that is no yes-or-no, so that ``false`` can mean "none"."""
+    field = shape.model_fields.get(key) if is_model(shape) else None
+    kinds = get_args(field.annotation) if field else ()
+    return NoneType in kinds and bool not in kinds
+
+
+def switched_off(shape: Any, table: Any) -> Any:
+    """Read ``false`` as "none" where a value may be absent: TOML has no null."""
+    if not isinstance(table, dict):
+        return table
+    return {key: None if value is False and may_be_off(shape, key) else value for key, value in table.items()}
+
+
+def _bare(annotation: Any) -> Any:
+    """Strip ``Annotated`` and ``| None``; a choice between several kinds has no shape."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _bare(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+        return _bare(kinds[0]) if len(kinds) == 1 else None
+    return annotation

@@ -1,0 +1,151 @@
+"""The plugin as a plugin: its names, what importing it costs, its signatures, and its refusals."""
+
+import json
+import subprocess
+import sys
+from importlib import import_module
+from importlib.metadata import version
+
+import pytest
+from pydantic import ValidationError
+
+from dlmone.core.errors import InputError
+from dlmone.core.evaluator import Evaluator, Sample
+from dlmone.plugins import metrics
+from dlmone.plugins.metrics.bleu import BleuEvaluator
+from dlmone.plugins.metrics.diversity import DiversityEvaluator
+from dlmone.plugins.metrics.mbr import choose
+from dlmone.plugins.metrics.official import read_official
+from dlmone.plugins.metrics.options import BertScoreOptions, DiversityOptions, NoOptions
+
+OFFERS: dict[str, tuple[str, str, str]] = {}
+metrics.register_evaluators(
+    lambda name, target, *, options, help: OFFERS.update({name: (target, options, help)})
+)
+
+ROW = {"recover": "[CLS] x [SEP]", "reference": "[CLS] y [SEP]", "source": "[CLS] z [SEP] [SEP]"}
+
+
+def load(target):
+    module, name = target.split(":")
+    return getattr(import_module(module), name)
+
+
+def write(path, *rows):
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
+
+
+def test_names():
+    assert set(OFFERS) == {
+        *("bleu", "rouge_l", "bertscore", "dist_1", "avg_len", "diversity", "copy_rate", "health")
+    }
+    assert all(help for _, _, help in OFFERS.values())
+
+
+@pytest.mark.parametrize("name", sorted(OFFERS))
+def test_an_evaluator_is_built_with_its_default_options_and_refuses_no_samples(name):
+    target, options, _ = OFFERS[name]
+    evaluator = load(target)(load(options)())
+    assert isinstance(evaluator, Evaluator)
+    with pytest.raises(InputError, match=f"{name} needs at least one sample"):
+        evaluator.evaluate([])
+    with pytest.raises(InputError, match=f"{name} needs . candidate.*'7' has 0"):
+        evaluator.evaluate([Sample("7", "s", "r", ())])
+
+
+@pytest.mark.parametrize("name", sorted(OFFERS.keys() - {"bertscore"}))
+def test_each_score_carries_its_definition_and_one_value_a_sample(name):
+    target, options, _ = OFFERS[name]
+    evaluator = load(target)(load(options)())
+    for score in evaluator.evaluate(
+        [Sample("0", "a b", "a c", ("a b", "c", "")), Sample("1", "", "", ("",) * 3)]
+    ):
+        fields = dict(field.split(":", 1) for field in score.signature.split("|"))
+        assert list(fields)[:2] == ["family", "metric"]
+        assert fields["metric"] == score.name
+        assert fields["candidates"] == str(evaluator.candidates)
+        assert fields["dlmone"] == version("dlmone")
+        assert score.per_sample is not None
+        assert score.value == pytest.approx(sum(score.per_sample) / 2)
+
+
+def test_the_signature_of_bleu():
+    [score] = BleuEvaluator(NoOptions()).evaluate([Sample("0", "s", "r", ("o",))])
+    assert score.signature == (
+        "family:diffuseq|metric:bleu|tok:whitespace|smooth:method4|candidates:1"
+        f"|nltk:{version('nltk')}|dlmone:{version('dlmone')}"
+    )
+
+
+def test_diversity_reads_as_many_candidates_as_asked():
+    evaluator = DiversityEvaluator(DiversityOptions(candidates=2))
+    self_bleu, _ = evaluator.evaluate([Sample("0", "s", "r", ("a b c d", "a b c d", "e f g h"))])
+    assert evaluator.candidates == 2
+    assert self_bleu.value == pytest.approx(1)
+    with pytest.raises(InputError, match="needs 2 candidate"):
+        evaluator.evaluate([Sample("0", "s", "r", ("a b c d",))])
+
+
+@pytest.mark.parametrize(
+    ("model", "table"),
+    [
+        (NoOptions, {"tok": "13a"}),
+        (DiversityOptions, {"candidates": 1}),
+        (BertScoreOptions, {"num_layers": 0}),
+    ],
+)
+def test_options_refuse_what_they_do_not_know(model, table):
+    with pytest.raises(ValidationError):
+        model(**table)
+
+
+def test_listing_the_plugin_and_its_options_imports_nothing_heavy():
+    heavy = {"torch", "nltk", "rouge_score", "bert_score", "transformers", "numpy"}
+    code = "import sys, dlmone.plugins.metrics.options; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not heavy & set(done.stdout.split())
+
+
+def test_choosing_from_nothing_is_refused():
+    with pytest.raises(InputError, match="no candidate"):
+        choose([])
+
+
+def test_reader_orders_files_by_name_and_takes_the_first_ones_texts(tmp_path):
+    write(tmp_path / "seed20_step0.json", ROW | {"recover": "second"})
+    write(tmp_path / "seed10_step0.json", ROW | {"recover": "first"})
+    write(tmp_path / "scores.json", "not a sample file")
+    assert read_official(tmp_path) == [Sample("0", ROW["source"], ROW["reference"], ("first", "second"))]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([ROW, "{"], "seed2_step0.json, line 2: expected source, reference and recover"),
+        ([ROW, ""], "seed2_step0.json, line 2: expected"),
+        ([ROW, "[]"], "seed2_step0.json, line 2: expected"),
+        ([{"recover": "x", "source": "y"}], "seed2_step0.json, line 1: expected .*reference: Field required"),
+        ([ROW | {"recover": None}], "seed2_step0.json, line 1: expected .*recover: "),
+        ([ROW], "seed2_step0.json, line 2: 1 rows here, but 2 in .*seed1_step0.json"),
+        ([ROW] * 3, "seed2_step0.json, line 3: 3 rows here, but 2 in"),
+        ([ROW, ROW | {"source": "other"}], "seed2_step0.json, line 2: another source or reference"),
+        ([], "seed2_step0.json, line 1: the file is empty"),
+    ],
+)
+def test_reader_names_file_and_line(tmp_path, rows, message):
+    write(tmp_path / "seed1_step0.json", ROW, ROW)
+    write(tmp_path / "seed2_step0.json", *rows)
+    with pytest.raises(InputError, match=message):
+        read_official(tmp_path)
+
+
+def test_reader_refuses_bytes_that_are_no_text(tmp_path):
+    (tmp_path / "seed1_step0.json").write_bytes(b'{"recover": "\xff", "source": "", "reference": ""}\n')
+    with pytest.raises(InputError, match=r"seed1_step0.json, line 1: expected"):
+        read_official(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["", "missing"])
+def test_reader_refuses_a_folder_without_outputs(tmp_path, folder):
+    with pytest.raises(InputError, match="has no DiffuSeq outputs"):
+        read_official(tmp_path / folder)

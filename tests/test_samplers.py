@@ -1,0 +1,236 @@
+"""plugins/samplers: DDIM against data whose score is known, for a VP and for a flow schedule."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from torch import Tensor
+
+from dlmone.core import (
+    Batch,
+    Denoised,
+    Denoiser,
+    Example,
+    FlowSchedule,
+    InputError,
+    Noise,
+    NoiseSchedule,
+    SampledGenerator,
+    Space,
+)
+from dlmone.core.schedule import discrete_schedule, expand
+from dlmone.plugins.samplers.ddim import DDIM, ddim_step, sampling_times
+from dlmone.plugins.samplers.options import DDIMOptions
+
+MEAN, STD = 1.5, 0.7
+SQRT = discrete_schedule("sqrt", 2000)
+SCHEDULES: dict[str, NoiseSchedule] = {"vp": discrete_schedule("linear", 2000), "flow": FlowSchedule()}
+
+
+class Line(Space):
+    """States are the tokens themselves, as numbers; rounding goes to the nearest integer."""
+
+    conditional = True
+
+    def __init__(self, schedule: NoiseSchedule, length: int) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.state_shape = (length,)
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        raise NotImplementedError
+
+    def embed(self, batch: Batch) -> Tensor:
+        return batch.tokens_BL.float()
+
+    def decode(self, state: Tensor, batch: Batch) -> Tensor:
+        return state.round().long()
+
+    def generated(self, batch: Batch) -> Tensor:
+        return batch.target_BL
+
+    def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
+        raise NotImplementedError
+
+    def source_text(self, batch: Batch) -> list[str]:
+        raise NotImplementedError
+
+    def round(self, state: Tensor) -> Tensor:
+        return state.round()
+
+
+class Gaussian(Denoiser):
+    """The exact x0 prediction E[e | e_t] for data N(MEAN, STD²); remembers what it was asked."""
+
+    def __init__(self, schedule: NoiseSchedule) -> None:
+        super().__init__()
+        self.schedule = schedule
+        self.asked: list[tuple[Tensor, float]] = []
+
+    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+        self.asked.append((e_t, t_B[0].item()))
+        alpha, sigma = expand(self.schedule.alpha(t_B), e_t), expand(self.schedule.sigma(t_B), e_t)
+        gain = alpha * STD**2 / (alpha**2 * STD**2 + sigma**2)
+        return Denoised(MEAN + gain * (e_t - alpha * MEAN))
+
+
+def batch_of(size: int, length: int, given: int = 0) -> Batch:
+    """A batch of sevens whose first ``given`` positions are the condition."""
+    target_BL = torch.arange(length).expand(size, -1) >= given
+    return Batch(tuple(f"example-{i}" for i in range(size)), torch.full((size, length), 7), target_BL)
+
+
+def noise_for(batch: Batch) -> Noise:
+    return Noise([(0, id) for id in batch.ids])
+
+
+def generate(schedule: NoiseSchedule, batch: Batch, steps: int, **options: float) -> tuple[Tensor, Gaussian]:
+    network = Gaussian(schedule)
+    sampler = DDIM(DDIMOptions.model_validate({"rounding": False, **options}))
+    generator = SampledGenerator(network, Line(schedule, batch.tokens_BL.shape[1]), sampler)
+    answer = generator.generate(batch, noise_for(batch), steps)
+    assert answer.calls == len(network.asked) == steps
+    assert answer.state is not None
+    return answer.state, network
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_many_steps_draw_from_the_data(schedule: NoiseSchedule, eta: float) -> None:
+    state, _ = generate(schedule, batch_of(4, 5000), steps=200, eta=eta)
+    assert state.mean().item() == pytest.approx(MEAN, abs=0.02)
+    assert state.std().item() == pytest.approx(STD, abs=0.02)
+
+
+def test_the_last_prediction_is_as_sharp_as_the_schedules_first_time() -> None:
+    """DiffuSeq's schedule starts at σ = 0.12: E[e | e_0] spreads less than e itself."""
+    state, _ = generate(SQRT, batch_of(2, 1000), steps=2000)
+    alpha, sigma = (value(torch.tensor(0)).item() for value in (SQRT.alpha, SQRT.sigma))
+    z = noise_for(batch_of(2, 1000)).normal("z", (1000,))
+    sharpness = (1 + (sigma / (alpha * STD)) ** 2) ** -0.5
+    torch.testing.assert_close(state, MEAN + STD * sharpness * z, atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_deterministic_ddim_converges_to_the_probability_flow(schedule: NoiseSchedule) -> None:
+    """For Gaussian data the flow is affine: each draw keeps its quantile."""
+    batch = batch_of(2, 50)
+    z = noise_for(batch).normal("z", (50,))
+    errors = [
+        (generate(schedule, batch, steps)[0] - (MEAN + STD * z)).abs().max().item()
+        for steps in (50, 100, 200)
+    ]
+    assert errors[2] < 0.05
+    assert errors[0] > 1.6 * errors[1] > 1.6**2 * errors[2]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+def test_one_step_is_one_call_from_scaled_noise(schedule: NoiseSchedule) -> None:
+    batch = batch_of(2, 3)
+    state, network = generate(schedule, batch, steps=1)
+    ((start, time),) = network.asked
+    assert time == schedule.last
+    sigma = schedule.sigma(torch.tensor(schedule.last)).item()
+    torch.testing.assert_close(start, sigma * noise_for(batch).normal("z", (3,)))
+    assert torch.equal(state, network.denoise(start, schedule.tensor(time, 2), batch).x0)
+
+
+def test_start_chooses_the_first_time_and_its_noise() -> None:
+    batch = batch_of(2, 3)
+    _, network = generate(SQRT, batch, steps=4, start=1490)
+    assert [time for _, time in network.asked] == [1490, 1117, 744, 371]
+    torch.testing.assert_close(network.asked[0][0], 0.9284946 * noise_for(batch).normal("z", (3,)))
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_given_entries_are_clean_in_every_call_and_in_the_sample(eta: float) -> None:
+    state, network = generate(SQRT, batch_of(2, 6, given=2), steps=5, eta=eta)
+    for seen in (state, *(e_t for e_t, _ in network.asked)):
+        assert (seen[:, :2] == 7).all()
+        assert (seen[:, 2:] != 7).all()
+
+
+def test_rounding_replaces_each_prediction() -> None:
+    state, _ = generate(SQRT, batch_of(2, 6), steps=5, rounding=True)
+    assert torch.equal(state, state.round())
+    state, _ = generate(SQRT, batch_of(2, 6), steps=5, rounding=False)
+    assert not torch.equal(state, state.round())
+
+
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_a_draw_does_not_depend_on_its_batch(eta: float) -> None:
+    batch = batch_of(4, 6)
+    whole, _ = generate(SQRT, batch, steps=10, eta=eta)
+    part, _ = generate(SQRT, batch[1:3], steps=10, eta=eta)
+    assert torch.equal(whole[1:3], part)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 1999), st.data())
+def test_whole_times_are_distinct_and_start_at_the_start(start: int, data: st.DataObject) -> None:
+    steps = data.draw(st.integers(1, start + 1))
+    times = sampling_times(SQRT, start, steps)
+    assert len(times) == steps
+    assert times[0] == start
+    assert times[-1] >= 0
+    assert all(earlier < later for later, earlier in pairwise(times))
+
+
+def test_all_whole_times_can_be_visited() -> None:
+    assert sampling_times(SQRT, 1999, 2000) == list(reversed(range(2000)))
+
+
+def test_continuous_times_are_even_and_stop_above_the_clean_end() -> None:
+    assert sampling_times(FlowSchedule(0.0, 1.0), 1.0, 4) == [1.0, 0.75, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("steps", "start", "sentence"),
+    [
+        (0, None, "at least one step, not 0"),
+        (2001, None, "2000 times from 1999 down, too few for 2001 steps"),
+        (12, 10, "11 times from 10 down, too few for 12 steps"),
+        (1, 2000, "ddim's start: time 2000 .* goes from 0 to 1999"),
+    ],
+)
+def test_impossible_requests_are_refused(steps: int, start: float | None, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        generate(SQRT, batch_of(1, 2), steps, **({} if start is None else {"start": start}))
+
+
+@pytest.mark.parametrize("options", [{"eta": 1.5}, {"eta": -0.1}, {"spacing": "uniform"}])
+def test_options_are_checked(options: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        DDIMOptions.model_validate(options)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
+@pytest.mark.parametrize(("late", "early"), [(1.0, 0.6), (0.7, 0.69), (0.3, 0.0)])
+def test_a_step_keeps_the_marginal(schedule: NoiseSchedule, late: float, early: float) -> None:
+    """With the true x0: exactly α_s·x0 + σ_s·ε at η = 0, and noise of deviation σ_s at every η."""
+    t_B, s_B = (schedule.tensor(schedule.time_of_quantile(q), 2) for q in (late, early))
+    x0, noise, fresh = torch.full((2, 50_000), 3.0), torch.randn(2, 50_000), torch.randn(2, 50_000)
+    x_t = schedule.diffuse(x0, t_B, noise)
+    torch.testing.assert_close(
+        ddim_step(schedule, x0, x_t, t_B, s_B), schedule.diffuse(x0, s_B, noise), atol=1e-4, rtol=1e-4
+    )
+    alpha, sigma = schedule.alpha(s_B)[0].item(), schedule.sigma(s_B)[0].item()
+    for eta in (0.5, 1.0):
+        rest = ddim_step(schedule, x0, x_t, t_B, s_B, eta, fresh) - alpha * x0
+        assert rest.mean().item() == pytest.approx(0, abs=0.02 * sigma)
+        assert rest.std().item() == pytest.approx(sigma, rel=0.01)
+
+
+def test_a_stochastic_step_is_the_ddpm_posterior() -> None:
+    """η = 1, s = t − 1: mean and variance are β·√ᾱ_s/(1−ᾱ_t)·x0 + … of Ho et al.'s Eq. 7."""
+    t = 1490
+    beta, bar_t, bar_s = SQRT.betas[t], SQRT.alphas_cumprod[t], SQRT.alphas_cumprod[t - 1]
+    x0, x_t, fresh = torch.randn(3, 1, 10, dtype=torch.float64)
+    mean = beta * bar_s.sqrt() / (1 - bar_t) * x0 + (1 - bar_s) * (1 - beta).sqrt() / (1 - bar_t) * x_t
+    variance = beta * (1 - bar_s) / (1 - bar_t)
+    x_s = ddim_step(SQRT, x0, x_t, torch.tensor([t]), torch.tensor([t - 1]), 1.0, fresh)
+    torch.testing.assert_close(x_s, mean + variance.sqrt() * fresh)

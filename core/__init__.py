@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .schedule import DiscreteSchedule, FlowSchedule, NoiseSchedule, TimePoint
     from .score_distillation import ScoreDistillation
     from .space import Batch, Space
-    from .teacher import Conversion, Teacher, TrainingLoss
+    from .teacher import Conversion, Sketch, Teacher, TrainingLoss
 
 _HOME = {
     "StepContext": "context",
@@ -56,6 +56,7 @@ _HOME = {
     "Batch": "space",
     "Space": "space",
     "Conversion": "teacher",
+    "Sketch": "teacher",
     "Teacher": "teacher",
     "TrainingLoss": "teacher",
 }
@@ -89,6 +90,7 @@ __all__ = [
     "Score",
     "ScoreDistillation",
     "ScoreEstimator",
+    "Sketch",
     "Space",
     "Split",
     "StepContext",

@@ -26,6 +26,9 @@ class Denoised:
 class Denoiser(nn.Module, ABC):
     """A network that predicts the clean state. Whatever it predicts inside, it answers with x0."""
 
+    #: Submodules that run outside autocast, whose weights must stay float32 when others are cast.
+    float32_modules: tuple[str, ...] = ()
+
     @abstractmethod
     def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
         """Predict the clean state from the noisy one, differentiably in ``e_t``.

@@ -40,7 +40,7 @@ class Score:
 class Evaluator(ABC):
     """Scores samples. A plugin's evaluator is constructed with its options: ``Evaluator(options)``."""
 
-    #: How many candidates per sample the evaluator reads (1: only the first).
+    #: The fewest candidates a sample must have for the evaluator to say anything.
     candidates: int = 1
 
     @abstractmethod

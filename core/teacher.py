@@ -33,6 +33,23 @@ class TrainingLoss:
     logged: Mapping[str, Tensor]
 
 
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """The size of a teacher: what estimates of memory and time go by before there is one.
+
+    Attributes:
+        network: parameters of the denoiser.
+        space: parameters of the space (an embedding table), which all networks share.
+        positions: how many positions one pass computes (the tokens of a sequence).
+        width: the width of what the network computes at a position.
+    """
+
+    network: int
+    space: int
+    positions: int
+    width: int
+
+
 class Teacher(nn.Module, ABC):
     """A diffusion language model: a space and a denoiser.
 
@@ -55,6 +72,11 @@ class Teacher(nn.Module, ABC):
     @abstractmethod
     def restore(cls, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Self:
         """Rebuild the teacher that gave `config` and `assets`; its weights are loaded afterwards."""
+
+    @classmethod
+    def sketch(cls, options: Any) -> Sketch | None:
+        """Return the size of what `build` would return, or None where that takes building it."""
+        return None
 
     @abstractmethod
     def config(self) -> dict[str, Any]:

@@ -45,6 +45,14 @@ class Catalogue:
         """The plugins that failed, each with its reason and traceback."""
         return tuple(plugin for plugin in self._plugins if plugin.reason)
 
+    def describe(self) -> list[dict[str, str]]:
+        """Return the working plugins with their versions, as a run's manifest records them."""
+        return [
+            {"name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}
+            for plugin in self._plugins
+            if not plugin.reason
+        ]
+
     def names(self, kind: str) -> list[str]:
         """Return the names of a kind in order, also those that are claimed twice."""
         return sorted(self._claims[kind])

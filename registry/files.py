@@ -89,9 +89,7 @@ def _read(label: str, file: Traversable, extendable: bool) -> RecipeFile:
     extended = None
     if extends is not None:
         if not extendable:
-            raise InputError(
-                f"{label}: extends {extends!r}, but is itself extended: one level is all there is"
-            )
+            raise InputError(f"{label}: extends {extends!r} and is extended itself: one level is the limit")
         # A shipped recipe can only extend another shipped one.
         folder = file.parent if isinstance(file, Path) else Path()
         extended = _read(*_find(extends, folder), extendable=False)

@@ -93,11 +93,16 @@ class PretrainOptimiser(Optimiser):
 
 
 class Validation(Table):
-    """How candidates for "best checkpoint" are compared, on the first rows of the validation split."""
+    """How candidates for "best checkpoint" are compared, on the first rows of the validation split.
+
+    ``metric`` is the score that decides; ``metrics`` names the tables of ``evaluation.metrics`` that are
+    computed at every validation (if empty, all that can do with one candidate).
+    """
 
     every: PositiveInt = 200
     examples: PositiveInt = 200
     metric: str = "bleu"
+    metrics: tuple[str, ...] = ()
 
 
 class PretrainValidation(Validation):

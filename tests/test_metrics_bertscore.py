@@ -9,8 +9,8 @@ import pytest
 
 from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Sample
+from dlmone.engine.samples import read_official
 from dlmone.plugins.metrics.bertscore import BertScoreEvaluator
-from dlmone.plugins.metrics.official import read_official
 from dlmone.plugins.metrics.options import BertScoreOptions
 
 DATA = Path(__file__).parent / "data" / "eval"

@@ -11,11 +11,11 @@ from pydantic import ValidationError
 
 from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Evaluator, Sample
+from dlmone.engine.samples import read_official
 from dlmone.plugins import metrics
 from dlmone.plugins.metrics.bleu import BleuEvaluator
 from dlmone.plugins.metrics.diversity import DiversityEvaluator
 from dlmone.plugins.metrics.mbr import choose
-from dlmone.plugins.metrics.official import read_official
 from dlmone.plugins.metrics.options import BertScoreOptions, DiversityOptions, NoOptions
 
 OFFERS: dict[str, tuple[str, str, str]] = {}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from dlmone.engine.samples import read_official
 from dlmone.plugins.metrics import mbr
 from dlmone.plugins.metrics.bleu import BleuEvaluator
 from dlmone.plugins.metrics.diversity import DiversityEvaluator
-from dlmone.plugins.metrics.official import read_official
 from dlmone.plugins.metrics.options import DiversityOptions, NoOptions
 from dlmone.plugins.metrics.rouge import RougeLEvaluator
 from dlmone.plugins.metrics.strings import clean

@@ -1,0 +1,29 @@
+"""The command line: one file a command, each imported when it is used."""
+
+import click
+
+from .shell import Settings, Shell
+
+COMMANDS = ("run", "check", "pretrain", "convert", "generate", "evaluate", "plugins", "recipes", "env")
+
+
+@click.group(
+    cls=Shell,
+    commands_of=(__name__, COMMANDS),
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="dlmone", message="%(prog)s %(version)s")
+@click.option("--traceback", is_flag=True, envvar="DLMONE_TRACEBACK", help="Show where an error came from.")
+@click.pass_context
+def main(context: click.Context, traceback: bool) -> None:
+    """Distil diffusion language models into one-step text generators.
+
+    \b
+    dlmone run qqp                       a toy run of the whole method, minutes on a laptop
+    dlmone check qqp --profile paper     what the paper's setting takes
+    dlmone generate MODEL "how are you?" write with a student or a teacher
+    """
+    context.ensure_object(Settings).traceback = traceback
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from dlmone.core import InputError
+from dlmone.core import Denoiser, InputError
 from dlmone.registry.schema import Compute as ComputeTable
 
 from .world import World
@@ -48,15 +48,16 @@ class Compute:
     def autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
-    def frozen_copy(self, module: nn.Module) -> nn.Module:
+    def frozen_copy(self, network: Denoiser) -> Denoiser:
         """Return an evaluation copy without gradients; under bfloat16 its linear weights are cast once.
 
         Autocast would cast the float32 weights of a frozen network anew at every call.
         """
-        frozen = copy.deepcopy(module).requires_grad_(False).eval()
+        frozen = copy.deepcopy(network).requires_grad_(False).eval()
         if self.bfloat16:
+            kept = {part for name in network.float32_modules for part in frozen.get_submodule(name).modules()}
             for part in frozen.modules():
-                if isinstance(part, nn.Linear):
+                if isinstance(part, nn.Linear) and part not in kept:
                     part.to(torch.bfloat16)
         return frozen
 

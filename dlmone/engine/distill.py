@@ -170,7 +170,7 @@ class Distillation:
             yield StepContext(
                 role=update.role,
                 space=self.space,
-                teacher=self.teacher,  # type: ignore[arg-type]
+                teacher=self.teacher,
                 estimator=self.estimator,
                 generator=self.generator,
                 needs=needs,

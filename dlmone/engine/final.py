@@ -46,11 +46,11 @@ def evaluate_run(
     ``report/results.json`` and ``report/table.md``.
     """
     table, compute = recipe.evaluation, session.compute
-    phi = SampledGenerator(compute.frozen_copy(teacher.network), teacher.space, sampler)  # type: ignore[arg-type]
+    phi = SampledGenerator(compute.frozen_copy(teacher.network), teacher.space, sampler)
     plan: list[tuple[str, Generator, int]] = [("teacher", phi, steps) for steps in table.teacher_steps]
     for position, (stage, folder) in enumerate(students.items(), start=1):
         student = load_student(folder, session.registry).to(compute.device)
-        student.network = compute.frozen_copy(student.network)  # type: ignore[assignment]
+        student.network = compute.frozen_copy(student.network)
         steps = table.student_steps if position == len(students) else (1,)
         plan += [(f"student, {stage}", student, n) for n in steps]
 

@@ -10,6 +10,21 @@ from dlmone.core.degeneration import is_copy, is_empty, repeats
 from dlmone.registry.schema import Validation
 
 
+def chosen(evaluators: Mapping[str, Evaluator], validation: Validation, where: str) -> dict[str, Evaluator]:
+    """Return the evaluators that a validation runs.
+
+    Raises:
+        InputError: it names one that ``evaluation.metrics`` does not have.
+    """
+    for name in validation.metrics:
+        if name not in evaluators:
+            raise InputError(
+                f"{where}.validation.metrics: there is no table evaluation.metrics.{name}; "
+                f"there are {', '.join(evaluators)}"
+            )
+    return {name: evaluators[name] for name in validation.metrics or evaluators}
+
+
 def judge(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[Score]:
     """Run the evaluators that find enough candidates in the samples."""
     drawn = min(len(sample.candidates) for sample in samples)

@@ -12,7 +12,7 @@ from dlmone.registry import Recipe
 from .card import student_card
 from .distill import Distillation
 from .folder import load_student, publish
-from .judge import better, health, judge, pick
+from .judge import better, chosen, health, judge, pick
 from .loop import Rhythm, Session, train
 from .write import write_samples
 
@@ -44,6 +44,8 @@ def run_stage(
     best_folder = session.run_dir.path / name / "best"
     facts: dict[str, Any] = {"best": None, "best_step": None}
 
+    validators = chosen(evaluators, stage.validation, f"stages.{name}")
+
     def validate(step: int) -> Mapping[str, float]:
         if not compute.world.main:
             return {}
@@ -52,19 +54,19 @@ def run_stage(
         student = distillation.generator
         for which, network in (("raw", student.network), ("ema", distillation.average)):
             generator = DiffusionGenerator(
-                compute.frozen_copy(network),  # type: ignore[arg-type]
+                compute.frozen_copy(network),
                 student.space,
                 student.t_init,
                 student.unit_input,
             )
             written = write_samples(generator, rows, compute, seed=recipe.seed)
-            scores = judge(written.samples, evaluators)
+            scores = judge(written.samples, validators)
             logged |= {f"{which}/{score.name}": score.value for score in scores}
             logged |= {f"{which}/{key}": value for key, value in health(written.samples).items()}
             if which == stage.weights:
-                chosen = pick(scores, stage.validation)
-                if better(chosen, facts["best"]):
-                    facts.update(best=chosen.value, best_step=step)
+                deciding = pick(scores, stage.validation)
+                if better(deciding, facts["best"]):
+                    facts.update(best=deciding.value, best_step=step)
                     _publish_best(best_folder, recipe, name, teacher, distillation, facts)
         registry.notify("evaluation_finished", stage=name, step=step, scores=logged)
         return logged

@@ -20,7 +20,7 @@ from dlmone.registry import Recipe
 
 from .card import teacher_card
 from .folder import load_teacher, publish
-from .judge import health, judge
+from .judge import chosen, health, judge
 from .loop import Rhythm, Session, train
 from .pretrain import Pretraining
 from .write import write_samples
@@ -79,6 +79,8 @@ def pretrain(
     teacher = family.build(options, train_split).to(compute.device)
     trainee = Pretraining(teacher, table, train_split, compute, recipe.seed)
 
+    validators = chosen(evaluators, table.validation, "teacher.pretrain")
+
     def validate(step: int) -> Mapping[str, float]:
         if not compute.world.main:
             return {}
@@ -86,7 +88,7 @@ def pretrain(
         network = compute.frozen_copy(trainee.average.network)
         generator = SampledGenerator(network, trainee.average.space, sampler)
         written = write_samples(generator, rows, compute, steps=table.validation_steps, seed=recipe.seed)
-        scores = {score.name: score.value for score in judge(written.samples, evaluators)}
+        scores = {score.name: score.value for score in judge(written.samples, validators)}
         session.registry.notify("evaluation_finished", stage="pretrain", step=step, scores=scores)
         return {**scores, **health(written.samples)}
 

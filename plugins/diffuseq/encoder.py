@@ -1,11 +1,14 @@
 """BERT's encoder with the names and the arithmetic of the original: post-LayerNorm, exact GELU, no mask."""
 
 import torch
-from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .dropout import Dropout
+
 LAYER_NORM_EPS = 1e-12
+#: Up to this length plain matrix products beat the CPU's fused attention even without a backward pass.
+SHORT = 128
 
 
 class Encoder(nn.Module):
@@ -50,7 +53,7 @@ class Output(nn.Module):
         super().__init__()
         self.dense = nn.Linear(inputs, width)
         self.LayerNorm = nn.LayerNorm(width, LAYER_NORM_EPS)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, h_BLI: Tensor, residual_BLH: Tensor) -> Tensor:
         return self.LayerNorm(self.dropout(self.dense(h_BLI)) + residual_BLH)
@@ -65,24 +68,28 @@ class SelfAttention(nn.Module):
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
-        self.dropout = dropout
+        self.dropout = Dropout(dropout)
 
     def forward(self, h_BLH: Tensor) -> Tensor:
-        q, k, v = (
-            rearrange(linear(h_BLH), "b l (n d) -> b n l d", n=self.heads)
-            for linear in (self.query, self.key, self.value)
-        )
-        dropout = self.dropout if self.training else 0.0
-        return rearrange(attend(q, k, v, dropout), "b n l d -> b l (n d)")
+        q, k, v = (self._heads(linear(h_BLH)) for linear in (self.query, self.key, self.value))
+        context_BNLd = self._plain(q, k, v) if self._plain_is_faster(h_BLH) else self._fused(q, k, v)
+        return context_BNLd.transpose(1, 2).flatten(2)
 
+    def _heads(self, h_BLH: Tensor) -> Tensor:
+        """[B, L, H] to [B, N, L, d]."""
+        return h_BLH.view(*h_BLH.shape[:2], self.heads, -1).transpose(1, 2)
 
-def attend(q_BNLD: Tensor, k_BNLD: Tensor, v_BNLD: Tensor, dropout: float) -> Tensor:
-    """Attention; fused where that is faster.
+    def _plain_is_faster(self, h_BLH: Tensor) -> bool:
+        """On the CPU the fused kernel's backward pass takes about twice the time of the plain products."""
+        if h_BLH.device.type != "cpu":
+            return False
+        dropping = self.training and self.dropout.rate > 0
+        return dropping or torch.is_grad_enabled() or h_BLH.shape[1] <= SHORT
 
-    On the CPU the fused kernel's backward pass takes about twice the time of the plain products at these
-    lengths, so it serves only where neither gradient nor dropout is wanted.
-    """
-    if q_BNLD.device.type == "cpu" and (dropout > 0 or torch.is_grad_enabled()):
-        weights = torch.softmax(q_BNLD * q_BNLD.shape[-1] ** -0.5 @ k_BNLD.mT, dim=-1)
-        return functional.dropout(weights, dropout, training=dropout > 0) @ v_BNLD
-    return functional.scaled_dot_product_attention(q_BNLD, k_BNLD, v_BNLD, dropout_p=dropout)
+    def _plain(self, q_BNLd: Tensor, k_BNLd: Tensor, v_BNLd: Tensor) -> Tensor:
+        weights_BNLL = torch.softmax(q_BNLd * q_BNLd.shape[-1] ** -0.5 @ k_BNLd.mT, dim=-1)
+        return self.dropout(weights_BNLL) @ v_BNLd
+
+    def _fused(self, q_BNLd: Tensor, k_BNLd: Tensor, v_BNLd: Tensor) -> Tensor:
+        dropout = self.dropout.rate if self.training else 0.0
+        return functional.scaled_dot_product_attention(q_BNLd, k_BNLd, v_BNLd, dropout_p=dropout)

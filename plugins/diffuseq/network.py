@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from dlmone.core import Batch, Denoised, Denoiser, NoiseSchedule
 
+from .dropout import Dropout
 from .encoder import LAYER_NORM_EPS, Encoder
 
 
@@ -54,8 +55,10 @@ class DiffuSeqNetwork(Denoiser):
         self.input_transformers = Encoder(layers, width, heads, feedforward, dropout, attention_dropout)
         self.position_embeddings = nn.Embedding(max_positions, width)
         self.LayerNorm = nn.LayerNorm(width, LAYER_NORM_EPS)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_down_proj = projection(width, width, hidden_dim) if hidden_dim != width else None
+        last = () if self.output_down_proj is None else ("output_down_proj.2",)
+        self.float32_modules = ("time_embed", *last)
 
     def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
         hidden_BLH = self.input_transformers(self.encoder_input(e_t, t_B))

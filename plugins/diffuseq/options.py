@@ -29,23 +29,27 @@ class DiffuSeqOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    seq_len: int = Field(128, ge=MIN_SEQ_LEN)
-    hidden_dim: int = Field(128, ge=1)
-    hidden_t_dim: int = Field(128, ge=2)
-    width: int = Field(768, ge=1)
-    layers: int = Field(12, ge=1)
-    heads: int = Field(12, ge=1)
-    feedforward: int | None = Field(None, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    attention_dropout: float = Field(0.1, ge=0, lt=1)
-    max_positions: int = Field(512, ge=1)
-    diffusion_steps: int = Field(2000, ge=2)
+    seq_len: int = Field(default=128, ge=MIN_SEQ_LEN)
+    hidden_dim: int = Field(default=128, ge=1)
+    hidden_t_dim: int = Field(default=128, ge=2)
+    width: int = Field(default=768, ge=1)
+    layers: int = Field(default=12, ge=1)
+    heads: int = Field(default=12, ge=1)
+    feedforward: int | None = Field(default=None, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    attention_dropout: float = Field(default=0.1, ge=0, lt=1)
+    max_positions: int = Field(default=512, ge=1)
+    diffusion_steps: int = Field(default=2000, ge=2)
     noise_schedule: Literal["sqrt", "linear", "cosine"] = "sqrt"
     time_sampler: Literal["lossaware", "uniform"] = "lossaware"
     clean_target: bool = False
     tokenizer: str = "bert-base-uncased"
-    vocab_size: int = Field(8192, ge=8)
+    vocab_size: int = Field(default=8192, ge=8)
     init_from: str | None = None
+
+    @property
+    def feedforward_width(self) -> int:
+        return self.feedforward or 4 * self.width
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Self:
@@ -75,4 +79,4 @@ class DDPMOptions(SamplerOptions):
         clamp_step: round at times from this one up only.
     """
 
-    clamp_step: int = Field(0, ge=0)
+    clamp_step: int = Field(default=0, ge=0)

@@ -7,6 +7,7 @@ the noise of time 0.
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ class OfficialSampler(Sampler):
             x0 = network.denoise(x, t_B, batch).x0
             if self.rounds_at(t):
                 x0 = space.round(x0)
-            x_next = self.step(schedule, x0, x, t_B, lambda i=i: noise.normal(f"z{i}", space.state_shape))
+            x_next = self.step(schedule, x0, x, t_B, partial(noise.normal, f"z{i}", space.state_shape))
             x = space.pin(x_next, given, batch)
         return x, len(times)
 

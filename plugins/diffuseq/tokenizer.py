@@ -14,11 +14,12 @@ from dlmone.core import InputError
 from .folders import model_folder
 
 PAD, UNK, CLS, SEP = MARKERS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+MASK = "[MASK]"
 #: Characters a trained vocabulary starts from; words with a rarer one do not take part in the training.
 ALPHABET_SIZE = 1000
 #: What the official decoding (transformers 4.22.2) turns back to ordinary spacing, in this order.
-CLEAN_UP = ((" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"))
-CLEAN_UP += ((" 's", "'s"), (" 've", "'ve"), (" 're", "'re"))
+CLEAN_UP = {" .": ".", " ?": "?", " !": "!", " ,": ",", " ' ": "'"}
+CLEAN_UP |= {" n't": "n't", " 'm": "'m", " 's": "'s", " 've": "'ve", " 're": "'re"}
 
 
 class Tokenizer:
@@ -53,7 +54,7 @@ class Tokenizer:
         while end and tokens[end - 1] == self.pad_id:
             end -= 1
         text = self.backend.decode(tokens[:end], skip_special_tokens=False)
-        for spaced, close in CLEAN_UP:
+        for spaced, close in CLEAN_UP.items():
             text = text.replace(spaced, close)
         return text
 
@@ -123,8 +124,9 @@ def bert_pipeline(model: models.Model, lowercase: bool = True) -> tokenizers.Tok
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     if isinstance(model, models.WordPiece):
         backend.decoder = tokenizers.decoders.WordPiece()
-    # The markers are tokens wherever a text spells them out.
-    backend.add_special_tokens([marker for marker in (*MARKERS, "[MASK]") if backend.token_to_id(marker)])
+    # A marker is one token wherever a text spells it out.
+    known = [marker for marker in (*MARKERS, MASK) if backend.token_to_id(marker) is not None]
+    backend.add_special_tokens(known)
     return backend
 
 

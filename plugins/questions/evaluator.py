@@ -21,18 +21,16 @@ class QuestionsEvaluator(Evaluator):
       It is left out where a sample has fewer candidates than that.
     """
 
-    candidates = 8
-
     def __init__(self, options: EvaluatorOptions) -> None:
-        self.candidates = options.candidates
+        self.draws = options.candidates
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         if not samples:
             raise InputError("questions: there are no samples to score.")
         answers = [_possible_answers(sample) for sample in samples]
         scores = [_mean("fidelity", 1, [_found(s, a, 1) for s, a in zip(samples, answers, strict=True)])]
-        if all(len(sample.candidates) >= self.candidates for sample in samples):
-            n = self.candidates
+        if all(len(sample.candidates) >= self.draws for sample in samples):
+            n = self.draws
             shares = [_found(s, a, n) / min(len(a), n) for s, a in zip(samples, answers, strict=True)]
             scores.append(_mean("coverage", n, shares))
         return scores

@@ -1,0 +1,125 @@
+"""Starting and continuing runs: which directory, the same recipe, and how to go on after a stop."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from dlmone.core.errors import InputError
+
+from .output import console
+from .request import Request, announce
+
+if TYPE_CHECKING:
+    from dlmone.registry import Registry, ResolvedRecipe
+
+RUNS = Path("runs")
+#: ``--resume`` without a directory.
+LATEST = ""
+#: Where the arithmetic is done may change when a run is resumed; what is computed may not.
+FREE = "compute"
+
+_OPTIONS = (
+    click.option(
+        "--resume",
+        is_flag=False,
+        flag_value=LATEST,
+        metavar="[DIR]",
+        help="Continue a run: the one in DIR, or the latest of this recipe and profile.",
+    ),
+    click.option(
+        "--run-dir",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="The run directory.  [default: runs/NAME-PROFILE-N]",
+    ),
+)
+
+
+def takes_run_directory(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options ``--resume`` and ``--run-dir``."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def launch(
+    command: str,
+    request: Request,
+    registry: Registry,
+    resolved: ResolvedRecipe,
+    resume: str | None,
+    run_dir: Path | None,
+    until: Literal["teacher", "end"] = "end",
+) -> Path:
+    """Run a recipe and return its run directory.
+
+    Raises:
+        DlmoneError: the run failed or was stopped, or its directory cannot be used.
+    """
+    from dlmone.engine.interrupt import Interrupted
+    from dlmone.engine.run import run
+    from dlmone.engine.world import World
+
+    world = World.join()
+    path = world.agree(_directory(registry, resolved, resume, run_dir) if world.main else None)
+    words = ["dlmone", command, *request.words()]
+    if world.main:
+        announce(resolved)
+    try:
+        run(resolved, path, registry, console(quiet=not world.main), command=words, until=until)
+    except (Interrupted, KeyboardInterrupt) as stop:
+        again = shlex.join([*words, "--resume", str(path)])
+        raise Interrupted(f"{stop}\ngo on with: {again}" if str(stop) else f"interrupted; {again}") from None
+    return path
+
+
+def _directory(
+    registry: Registry, resolved: ResolvedRecipe, resume: str | None, run_dir: Path | None
+) -> Path:
+    from dlmone.engine.rundir import latest_run_path, new_run_path
+
+    if resume and run_dir and Path(resume) != run_dir:
+        raise InputError(f"--resume {resume} and --run-dir {run_dir} name two directories; give one")
+    named = Path(resume) if resume else run_dir
+    where = (RUNS, resolved.recipe.name, resolved.profile)
+    if resume is None:
+        path = named or new_run_path(*where)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise InputError(f"{path} is not empty; give --resume to continue the run that is in it")
+        return path
+    path = named or latest_run_path(*where)
+    _check_same(path, registry, resolved)
+    return path
+
+
+def _check_same(path: Path, registry: Registry, resolved: ResolvedRecipe) -> None:
+    """Raise unless the run in ``path`` was made with this recipe and these settings."""
+    from dlmone.registry import load_recipe
+
+    stored = path / "recipe.toml"
+    if not stored.is_file():
+        raise InputError(f"{path}: there is no run here to resume (no recipe.toml)")
+    before = dict(_values(load_recipe(stored, registry=registry).table))
+    now = dict(_values(resolved.table))
+    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    if keys:
+        key = keys[0]
+        more = f" (and {len(keys) - 1} more keys differ)" if len(keys) > 1 else ""
+        raise InputError(
+            f"{path} was run with {key} = {before.get(key)!r}, and now it is {now.get(key)!r}{more}; "
+            "repeat the run's profile and settings to resume it"
+        )
+
+
+def _values(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the keys that a resumed run must share, dotted, with their values."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _values(value, f"{prefix}{key}.") if (prefix or key != FREE) else ()
+        else:
+            yield prefix + key, value

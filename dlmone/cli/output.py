@@ -1,0 +1,36 @@
+"""What commands print: columns and JSON on standard output, progress on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def console(quiet: bool = False) -> Console:
+    """Return where progress goes. Into a file, lines are as long as they are."""
+    from rich.console import Console
+
+    width = None if sys.stderr.isatty() else 240
+    return Console(stderr=True, quiet=quiet, width=width, soft_wrap=True, markup=False, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_columns(rows: Sequence[Sequence[str]], right: bool = False) -> None:
+    """Print rows aligned; all columns but the first to the right if asked."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if right and i else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        click.echo("  ".join(cells).rstrip())

@@ -1,0 +1,93 @@
+"""The options that say which recipe is meant, shared by the commands that take one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from dlmone.registry import Registry, ResolvedRecipe
+
+plugin_option = click.option(
+    "--plugin",
+    "plugins",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A one-file plugin; can be given several times.",
+)
+_OPTIONS = (
+    click.argument("recipe"),
+    click.option("--profile", metavar="NAME", help="One of the recipe's profiles."),
+    click.option(
+        "--set",
+        "overrides",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Change a key of the recipe, as in --set stages.stage-1.steps=50; several times.",
+    ),
+    click.option("--seed", type=int, metavar="N", help="The run's seed."),
+    click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N."),
+    plugin_option,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A recipe as asked for on the command line."""
+
+    recipe: str
+    profile: str | None
+    overrides: tuple[str, ...]
+    seed: int | None
+    device: str | None
+    plugins: tuple[Path, ...]
+
+    def resolve(self) -> tuple[Registry, ResolvedRecipe]:
+        """Return the plugins and the checked recipe.
+
+        Raises:
+            InputError: the recipe is wrong.
+            PluginError: it names a plugin that cannot be used.
+        """
+        from dlmone.registry import Registry, load_recipe
+
+        registry = Registry.discover(self.plugins)
+        device = (f"compute.device={self.device}",) if self.device else ()
+        resolved = load_recipe(
+            self.recipe,
+            registry=registry,
+            profile=self.profile,
+            overrides=(*self.overrides, *device),
+            seed=self.seed,
+        )
+        return registry, resolved
+
+    def words(self) -> list[str]:
+        """Return the request as words of a command line."""
+        words = [self.recipe]
+        for option, value in (("--profile", self.profile), ("--seed", self.seed), ("--device", self.device)):
+            words += [option, str(value)] if value is not None else []
+        for override in self.overrides:
+            words += ["--set", override]
+        for plugin in self.plugins:
+            words += ["--plugin", str(plugin)]
+        return words
+
+
+def takes_recipe(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the argument RECIPE and its options: the fields of a `Request`."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def announce(resolved: ResolvedRecipe) -> None:
+    """Say which profile runs, and what that means for the numbers."""
+    recipe = resolved.recipe
+    what = f"{recipe.name}, profile {resolved.profile}" if resolved.profile else recipe.name
+    click.echo(f"{what}: {recipe.note or recipe.description}".rstrip(": "), err=True)

@@ -1,0 +1,84 @@
+"""What surrounds every command: lazy imports, failures as one sentence, and exit codes.
+
+0 done, 1 the run failed, 2 usage or recipe error, 3 plugin error, 130 interrupted.
+"""
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from dlmone.core.errors import DlmoneError, InputError
+
+INTERRUPTED = 130
+
+
+@dataclass
+class Settings:
+    """What the options before the command say."""
+
+    traceback: bool = False
+
+
+class Shell(click.Group):
+    """The top group. Command ``x`` is the attribute ``x`` of the module ``x`` in a package."""
+
+    def __init__(self, *args: Any, commands_of: tuple[str, Sequence[str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.package, self.names = commands_of
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.names:
+            return None
+        command: click.Command = getattr(import_module(f"{self.package}.{cmd_name}"), cmd_name)
+        return command
+
+    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:
+        settings = Settings()
+        extra |= {"standalone_mode": False, "obj": settings}
+        with warnings.catch_warnings():
+            warnings.showwarning = _say_warning
+            sys.exit(_exit_code(partial(super().main, args, "dlmone", **extra), settings))
+
+
+def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
+    try:
+        code = action()
+        # Here and not at the interpreter's end, where a closed pipe could no longer be dealt with.
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except click.Abort:
+        return _failed("interrupted", INTERRUPTED, settings)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context else ""
+        return _failed(error.format_message().rstrip(".") + hint, InputError.exit_code, settings)
+    except DlmoneError as error:
+        return _failed(str(error), error.exit_code, settings)
+    except Exception as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        return _failed(f"internal error: {what} (run again with dlmone --traceback ...)", 1, settings)
+
+
+def _failed(text: str, code: int, settings: Settings) -> int:
+    if settings.traceback:
+        traceback.print_exc()
+    click.echo(f"error: {text}", err=True)
+    return code
+
+
+def _say_warning(message: Warning | str, *place: Any) -> None:
+    click.echo("warning: " + " ".join(str(message).split()), err=True)

@@ -1,0 +1,26 @@
+"""How a contract check speaks: it raises AssertionError with a sentence that names the broken contract."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def require(holds: bool, sentence: str) -> None:
+    """Raise ``sentence`` as AssertionError unless ``holds`` (kept by ``python -O``, unlike ``assert``)."""
+    if not holds:
+        raise AssertionError(sentence)
+
+
+def alike(first: Tensor, second: Tensor) -> bool:
+    """Tell whether two tensors are equal but for rounding: kernels differ with the batch size."""
+    if first.shape != second.shape:
+        return False
+    return torch.allclose(first.double(), second.double(), rtol=1e-3, atol=1e-4, equal_nan=True)
+
+
+def require_rows(values: Mapping[str, Tensor], size: int, where: str) -> None:
+    """Require one number a sample of each named tensor."""
+    for name, value_B in values.items():
+        found = tuple(value_B.shape)
+        require(found == (size,), f"{where}[{name!r}] must have one value a sample, ({size},), not {found}")

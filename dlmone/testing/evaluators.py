@@ -1,0 +1,89 @@
+"""The Evaluator contract: scores that carry their definition, from no more than was asked for."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import get_args, get_type_hints
+
+from dlmone.core import Evaluator, InputError, Sample, Score
+
+from .claims import require
+
+
+def check_evaluator(evaluator: Evaluator, samples: Sequence[Sample]) -> None:
+    """Hold an evaluator to its contract.
+
+    Args:
+        evaluator: the one to check.
+        samples: two or more that it can score, with at least as many candidates as it reads.
+
+    Raises:
+        AssertionError: it breaks the contract; the sentence says how.
+    """
+    wanted = evaluator.candidates
+    require(isinstance(wanted, int) and wanted >= 1, f"candidates must be a number from 1, not {wanted!r}")
+    enough = len(samples) >= 2 and all(len(sample.candidates) >= wanted for sample in samples)
+    require(enough, f"check_evaluator takes two or more samples with {wanted} candidate(s) each")
+
+    scores = evaluator.evaluate(samples)
+    names = [score.name for score in scores]
+    require(len(names) > 0, "evaluate() returned no score")
+    require(len(set(names)) == len(names), f"two scores have one name: {names}")
+    for score in scores:
+        _check_score(score, len(samples))
+    require(_alike(scores, evaluator.evaluate(samples)), "the same samples gave other scores the second time")
+
+    longer = [replace(sample, candidates=(*sample.candidates[:wanted], "unread")) for sample in samples]
+    same = _alike(scores, evaluator.evaluate(longer))
+    require(same, f"candidates = {wanted}, but candidates after these change the scores")
+    turned = [_turned(score) for score in evaluator.evaluate(samples[::-1])]
+    require(_alike(scores, turned), "the order of the samples changes the scores, or per_sample ignores it")
+
+    _require_refusal(evaluator, [], "no samples")
+    _require_refusal(evaluator, [replace(samples[0], candidates=())], "a sample without candidates")
+
+
+def _check_score(score: Score, size: int) -> None:
+    where = f"the score {score.name!r}"
+    require(math.isfinite(score.value), f"{where} must be a finite number, not {score.value}")
+    directions = get_args(get_type_hints(Score)["direction"])
+    require(score.direction in directions, f"{where}: direction must be one of {directions}")
+    fields = score.signature.split("|")
+    named = all(key and colon and value for key, colon, value in (field.partition(":") for field in fields))
+    require(named, f"{where}: signature must be key:value fields joined by |, not {score.signature!r}")
+    if score.per_sample is not None:
+        found = len(score.per_sample)
+        require(found == size, f"{where}: per_sample must have one value a sample, {size}, not {found}")
+        mean = fmean(score.per_sample)
+        require(_close(mean, score.value), f"{where} is {score.value}, but the mean of per_sample is {mean}")
+
+
+def _alike(first: Sequence[Score], second: Sequence[Score]) -> bool:
+    """Tell whether scores are equal but for rounding."""
+    if [score.name for score in first] != [score.name for score in second]:
+        return False
+    pairs = zip((_numbers(score) for score in first), (_numbers(score) for score in second), strict=True)
+    return all(len(a) == len(b) and all(map(_close, a, b)) for a, b in pairs)
+
+
+def _numbers(score: Score) -> list[float]:
+    return [score.value, *(score.per_sample or ())]
+
+
+def _close(a: float, b: float) -> bool:
+    return math.isclose(a, b, rel_tol=1e-4, abs_tol=1e-6)
+
+
+def _turned(score: Score) -> Score:
+    return replace(score, per_sample=score.per_sample and score.per_sample[::-1])
+
+
+def _require_refusal(evaluator: Evaluator, samples: Sequence[Sample], what: str) -> None:
+    try:
+        evaluator.evaluate(samples)
+    except InputError:
+        return
+    except Exception as error:
+        raise AssertionError(f"{what} must raise InputError, not {type(error).__name__}") from error
+    raise AssertionError(f"{what} must raise InputError")

@@ -1,0 +1,73 @@
+"""The Sampler contract: keyed, pinned, counted, and the same in every batch."""
+
+import torch
+from torch import Tensor
+
+from dlmone.core import InputError, Noise, Sampler, Teacher
+
+from .claims import alike, require
+from .toy import EXAMPLES, toy_teacher
+from .watched import Call, Watched
+
+
+def check_sampler(sampler: Sampler, *, steps: int = 4, teacher: Teacher | None = None) -> None:
+    """Hold a sampler to its contract.
+
+    Args:
+        sampler: the one to check.
+        steps: a number of steps that it can take.
+        teacher: one whose space collates the toy's examples (the toy itself by default).
+
+    Raises:
+        AssertionError: it breaks the contract; the sentence says how.
+    """
+    trial = _Trial(sampler, steps, teacher or toy_teacher())
+    state, calls = trial.sample()
+    wanted = (len(EXAMPLES), *trial.space.state_shape)
+    require(tuple(state.shape) == wanted, f"sample() must return states {wanted}, not {tuple(state.shape)}")
+    require(bool(state.isfinite().all()), "sample() returned states that are not finite")
+    require(trial.pinned(state), "sample() must return states with the given entries pinned")
+    made = len(trial.network.calls)
+    require(calls == made, f"sample() reports {calls} network calls, but made {made}")
+    for call in trial.network.calls:
+        trial.check_call(call)
+
+    again, _ = trial.sample()
+    require(torch.equal(state, again), "the same noise gave another sample; every draw must come from it")
+    other, _ = trial.sample(seed=1)
+    require(not alike(state, other), "another seed gave the same sample, so the noise has no effect")
+    for row in range(len(EXAMPLES)):
+        alone, _ = trial.sample(slice(row, row + 1))
+        require(alike(alone[0], state[row]), "a sample depends on its batch mates; key all draws by sample")
+    try:
+        trial.sample(steps=0)
+    except InputError:
+        return
+    raise AssertionError("0 steps must raise InputError")
+
+
+class _Trial:
+    def __init__(self, sampler: Sampler, steps: int, teacher: Teacher) -> None:
+        self.sampler, self.steps, self.space = sampler, steps, teacher.space
+        self.network = Watched(teacher.network)
+        self.batch = teacher.space.collate(EXAMPLES)
+
+    def sample(
+        self, rows: slice = slice(None), seed: int = 0, steps: int | None = None
+    ) -> tuple[Tensor, int]:
+        batch = self.batch[rows]
+        noise = Noise([(seed, id) for id in batch.ids])
+        self.network.calls.clear()
+        with torch.no_grad():
+            steps = self.steps if steps is None else steps
+            return self.sampler.sample(self.network, self.space, batch, noise, steps)
+
+    def pinned(self, state: Tensor) -> bool:
+        return torch.equal(self.space.pin(state, self.space.embed(self.batch), self.batch), state)
+
+    def check_call(self, call: Call) -> None:
+        schedule = self.space.schedule
+        within = bool(((call.t_B >= schedule.first) & (call.t_B <= schedule.last)).all())
+        trained = f"{schedule.first:g} to {schedule.last:g}"
+        require(within, f"a network call at time {call.t_B[0]:g} leaves the trained range, {trained}")
+        require(self.pinned(call.e_t), "a network call must see the given entries pinned")

@@ -1,0 +1,153 @@
+"""A teacher for tests: words as unit vectors, and a network that fits in a few hundred numbers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dlmone.core import Batch, Denoised, Denoiser, Example, FlowSchedule, InputError, Noise, NoiseSchedule
+from dlmone.core import Space, Teacher, TrainingLoss
+from dlmone.core.losses import dsm_loss
+from dlmone.core.schedule import discrete_schedule, expand
+
+PAD, SEP = "[PAD]", "[SEP]"
+
+EXAMPLES = (
+    Example("rain", "what is rain", "explain rain to me"),
+    Example("snow", "explain snow", "what is snow"),
+    Example("boat", "who made the boat", "who built it"),
+    Example("moon", "where is the moon", "tell me where it is"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ToyOptions:
+    """``schedule`` is ``flow`` (continuous time, α = 1 − σ) or a discrete one's name."""
+
+    length: int = 10
+    width: int = 4
+    hidden: int = 8
+    schedule: str = "sqrt"
+    diffusion_steps: int = 2000
+
+    def noise_schedule(self) -> NoiseSchedule:
+        return FlowSchedule() if self.schedule == "flow" else discrete_schedule(self.schedule, self.diffusion_steps)
+
+
+class ToySpace(Space):
+    """Sequences ``source [SEP] target [PAD]…`` of words, each a fixed unit vector."""
+
+    conditional = True
+
+    def __init__(self, words: Sequence[str], options: ToyOptions) -> None:
+        super().__init__()
+        self.words = tuple(words)
+        self.schedule = options.noise_schedule()
+        self.state_shape = (options.length, options.width)
+        table_VD = functional.normalize(torch.randn(len(words), options.width), dim=1)
+        self.register_buffer("table_VD", table_VD)
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        length, _ = self.state_shape
+        tokens_BL = torch.full((len(examples), length), self.words.index(PAD))
+        target_BL = torch.ones(len(examples), length, dtype=torch.bool)
+        for row, example in enumerate(examples):
+            given, target = [*example.source.split(), SEP], example.target.split()
+            if len(given) + len(target) > length or not {*given, *target} <= {*self.words}:
+                raise InputError(f"example {example.id} does not fit: too long, or of unknown words")
+            tokens = [self.words.index(word) for word in (*given, *target)]
+            tokens_BL[row, : len(tokens)] = torch.tensor(tokens)
+            target_BL[row, : len(given)] = False
+        return Batch(tuple(example.id for example in examples), tokens_BL, target_BL)
+
+    def embed(self, batch: Batch) -> Tensor:
+        return self.table_VD[batch.tokens_BL]
+
+    def decode(self, state: Tensor, batch: Batch) -> Tensor:
+        return torch.where(batch.target_BL, self._nearest(state), batch.tokens_BL)
+
+    def round(self, state: Tensor) -> Tensor:
+        return self.table_VD[self._nearest(state)]
+
+    def _nearest(self, state_BLD: Tensor) -> Tensor:
+        return (state_BLD @ self.table_VD.T).argmax(-1)  # the rows are unit vectors
+
+    def generated(self, batch: Batch) -> Tensor:
+        return batch.target_BL[..., None]
+
+    def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
+        return self._strings(tokens_BL, batch.target_BL)
+
+    def source_text(self, batch: Batch) -> list[str]:
+        return self._strings(batch.tokens_BL, ~batch.target_BL)
+
+    def _strings(self, tokens_BL: Tensor, where_BL: Tensor) -> list[str]:
+        rows = zip(tokens_BL, where_BL, strict=True)
+        words = ([self.words[token] for token in tokens_L[where_L]] for tokens_L, where_L in rows)
+        return [" ".join(word for word in row if word not in (PAD, SEP)) for row in words]
+
+
+class ToyNetwork(Denoiser):
+    """x0 = W₂·tanh(W₁·e_t + W₃·mean over positions of e_t + position + σ_t·w): all that a denoiser reads."""
+
+    def __init__(self, options: ToyOptions) -> None:
+        super().__init__()
+        self.schedule = options.noise_schedule()
+        self.own = nn.Linear(options.width, options.hidden)
+        self.shared = nn.Linear(options.width, options.hidden, bias=False)
+        self.position_LH = nn.Parameter(torch.randn(options.length, options.hidden))
+        self.time_H = nn.Parameter(torch.randn(options.hidden))
+        self.out = nn.Linear(options.hidden, options.width)
+
+    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+        sigma_B11 = expand(self.schedule.sigma(t_B), e_t)
+        shared_B1H = self.shared(e_t.mean(1, keepdim=True))
+        hidden_BLH = torch.tanh(self.own(e_t) + shared_B1H + self.position_LH + sigma_B11 * self.time_H)
+        x0 = self.out(hidden_BLH).to(e_t.dtype)
+        return Denoised(x0, hidden_BLH, batch.target_BL) if features else Denoised(x0)
+
+
+class ToyTeacher(Teacher):
+    """The whole of the Teacher contract in one page; an example to start a plugin from."""
+
+    def __init__(self, words: Sequence[str], options: ToyOptions) -> None:
+        super().__init__()
+        self.options = options
+        self.space = ToySpace(words, options)
+        self.network = ToyNetwork(options)
+        self.feature_width = options.hidden
+
+    @classmethod
+    def build(cls, options: ToyOptions, examples: Iterable[Example]) -> Self:
+        texts = (f"{example.source} {example.target}" for example in examples)
+        return cls([PAD, SEP, *sorted({word for text in texts for word in text.split()})], options)
+
+    @classmethod
+    def restore(cls, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Self:
+        return cls(assets["words.txt"].decode().split("\n"), ToyOptions(**config))
+
+    def config(self) -> dict[str, Any]:
+        return asdict(self.options)
+
+    def assets(self) -> dict[str, bytes]:
+        return {"words.txt": "\n".join(self.space.words).encode()}
+
+    def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
+        schedule, e = self.space.schedule, self.space.embed(batch)
+        t_B = schedule.sample(noise.uniform("t"), schedule.first, schedule.last)
+        e_t = schedule.diffuse(e, t_B, noise.normal("epsilon", self.space.state_shape))
+        x0 = self.network.denoise(self.space.pin(e_t, e, batch), t_B, batch).x0
+        loss_B = dsm_loss(x0, e, self.space.generated(batch), torch.ones_like(t_B))
+        return TrainingLoss(loss_B, observation={}, logged={})
+
+
+def toy_teacher(
+    options: ToyOptions | None = None, examples: Sequence[Example] = EXAMPLES, seed: int = 0
+) -> ToyTeacher:
+    """Return a toy teacher, frozen and in evaluation mode, with the weights of a seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return ToyTeacher.build(options or ToyOptions(), examples).requires_grad_(False).eval()

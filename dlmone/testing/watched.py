@@ -1,0 +1,38 @@
+"""A denoiser that passes every call on and remembers it."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dlmone.core import Batch, Denoised, Denoiser
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One network call.
+
+    Attributes:
+        e_t, t_B, batch, features: the arguments.
+        graph: whether the answer could pass gradient on to ``e_t``.
+    """
+
+    e_t: Tensor
+    t_B: Tensor
+    batch: Batch
+    features: bool
+    graph: bool
+
+
+class Watched(Denoiser):
+    """``network``, with its calls counted in ``calls``."""
+
+    def __init__(self, network: Denoiser) -> None:
+        super().__init__()
+        self.network = network
+        self.calls: list[Call] = []
+
+    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+        graph = torch.is_grad_enabled() and e_t.requires_grad
+        self.calls.append(Call(e_t.detach().clone(), t_B, batch, features, graph))
+        return self.network.denoise(e_t, t_B, batch, features=features)

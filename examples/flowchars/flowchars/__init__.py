@@ -1,0 +1,28 @@
+"""A third-party plugin for dlmone: characters that flow, a corpus of weather lines, and their scores."""
+
+from dlmone.registry import hookimpl
+from dlmone.registry.hooks import Register
+
+
+@hookimpl
+def register_teachers(register: Register) -> None:
+    register(
+        "flowchars",
+        "flowchars.teacher:FlowChars",
+        options="flowchars.options:FlowCharsOptions",
+        help="flow matching over patches of characters, without a condition",
+    )
+
+
+@hookimpl
+def register_data(register: Register) -> None:
+    register("weather", "flowchars.data:WeatherLines", help="4,096 three-word lines about the weather")
+
+
+@hookimpl
+def register_evaluators(register: Register) -> None:
+    register(
+        "weather",
+        "flowchars.evaluator:WeatherScores",
+        help="valid words, valid lines and how many of them differ",
+    )

@@ -1,0 +1,105 @@
+"""What official checkpoints hold, in terms of this plugin: their arguments and their state dict."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlmone.core import InputError
+
+from .options import DiffuSeqOptions
+
+#: The tied weight under its second name. Official sampling runs with it: it is loaded last (quirk Q1).
+TIED = "lm_head.weight"
+TABLE = "word_embedding.weight"
+#: A buffer, 0 … max_positions − 1, that says nothing.
+POSITIONS = "position_ids"
+#: Arguments that would make another model, and the value that this plugin implements.
+IMPLEMENTED = {
+    "vocab": "bert",
+    "timestep_respacing": "",
+    "predict_xstart": True,
+    "learn_sigma": False,
+    "use_kl": False,
+    "rescale_timesteps": True,
+}
+#: Names listed of each kind of misfit; a wrong configuration misfits everywhere.
+LISTED = 6
+
+
+def from_training_args(args: Mapping[str, Any], bert_config: Mapping[str, Any]) -> DiffuSeqOptions:
+    """Return the options that an official ``training_args.json`` and its BERT configuration stand for.
+
+    ``tokenizer`` is what the official code loads it by, ``config_name``. Whether a model was trained
+    towards the clean embedding is not recorded: ``clean_target`` is left off.
+
+    Raises:
+        InputError: the arguments describe a model that this plugin does not implement, or lack one.
+    """
+    wrong = [
+        f"{key} is {args[key]!r} and not {value!r}"
+        for key, value in IMPLEMENTED.items()
+        if args.get(key, value) != value
+    ]
+    if bert_config.get("hidden_act", "gelu") != "gelu":
+        wrong.append(f"hidden_act is {bert_config['hidden_act']!r} and not 'gelu'")
+    if wrong:
+        raise InputError(f"this is not a DiffuSeq model that can be converted: {'; '.join(wrong)}")
+    try:
+        return DiffuSeqOptions(
+            seq_len=args["seq_len"],
+            hidden_dim=args["hidden_dim"],
+            hidden_t_dim=args["hidden_t_dim"],
+            width=bert_config["hidden_size"],
+            layers=bert_config["num_hidden_layers"],
+            heads=bert_config["num_attention_heads"],
+            feedforward=bert_config["intermediate_size"],
+            dropout=args["dropout"],
+            attention_dropout=bert_config.get("attention_probs_dropout_prob", 0.1),
+            max_positions=bert_config["max_position_embeddings"],
+            diffusion_steps=args["diffusion_steps"],
+            noise_schedule=args["noise_schedule"],
+            time_sampler=args["schedule_sampler"],
+            tokenizer=args["config_name"],
+        )
+    except KeyError as error:
+        raise InputError(f"the arguments of this checkpoint lack {error}") from None
+    except ValueError as error:
+        raise InputError(f"this is not a DiffuSeq model that can be converted: {error}") from None
+
+
+def to_official(space: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Join the state dicts of space and network to an official one, keys in the official order."""
+    positions_1P = torch.arange(len(network["position_embeddings.weight"]))[None]
+    table_VD = space[TABLE]
+    return {POSITIONS: positions_1P, TABLE: table_VD, TIED: table_VD, **space, **network}
+
+
+def check_official(official: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Compare names and shapes.
+
+    Raises:
+        InputError: tensors are missing, unexpected or of another shape; one sentence names them.
+    """
+    given, wanted = official.keys() - {POSITIONS}, expected.keys() - {POSITIONS}
+    misfits = {
+        "missing": sorted(wanted - given),
+        "unexpected": sorted(given - wanted),
+        "mis-shaped": [
+            f"{key} {tuple(official[key].shape)}, not {tuple(expected[key].shape)}"
+            for key in sorted(given & wanted)
+            if official[key].shape != expected[key].shape
+        ],
+    }
+    if any(misfits.values()):
+        raise InputError(
+            "these weights do not fit the configuration: "
+            + "; ".join(f"{len(names)} {kind} ({listed(names)})" for kind, names in misfits.items() if names)
+        )
+
+
+def listed(names: list[str]) -> str:
+    """Join names, but not all of very many."""
+    more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

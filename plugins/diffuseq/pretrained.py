@@ -1,0 +1,80 @@
+"""Starting from a pretrained BERT-type encoder (the official ``use_plm_init``)."""
+
+import json
+from typing import Any
+
+from safetensors.torch import load_file
+
+from dlmone.core import InputError
+
+from .folders import model_folder
+from .network import DiffuSeqNetwork
+from .options import DiffuSeqOptions
+
+WEIGHTS = "model.safetensors"
+#: Where BERT's tensors go. Its word embeddings are not among them: they are learned with the diffusion.
+NAMES = {
+    "encoder.": "input_transformers.",
+    "embeddings.position_embeddings.": "position_embeddings.",
+    "embeddings.LayerNorm.": "LayerNorm.",
+}
+
+
+def load_encoder(network: DiffuSeqNetwork, name: str, options: DiffuSeqOptions) -> None:
+    """Copy encoder, position embeddings and their LayerNorm; of layers and positions the first ones.
+
+    Args:
+        name: a folder, ``package:NAME`` or a repository of the hub with ``config.json`` and
+            ``model.safetensors``.
+
+    Raises:
+        InputError: there is no such model, or its sizes are not the recipe's.
+    """
+    folder = model_folder(name, ("config.json", WEIGHTS))
+    missing = [file for file in ("config.json", WEIGHTS) if not (folder / file).is_file()]
+    if missing:
+        raise InputError(f"init_from {name!r}: {folder} has no {' and no '.join(missing)}")
+    check_sizes(name, json.loads((folder / "config.json").read_text()), options)
+    pretrained = {renamed(key): tensor for key, tensor in load_file(folder / WEIGHTS).items()}
+    wanted = {
+        key: tensor for key, tensor in network.state_dict().items() if key.startswith(tuple(NAMES.values()))
+    }
+    if absent := sorted(wanted.keys() - pretrained.keys()):
+        raise InputError(f"init_from {name!r}: {WEIGHTS} has no tensor for {', '.join(absent)}")
+    # The cut is that of the position table: all other shapes have been compared.
+    taken = {key: pretrained[key][: len(tensor)] for key, tensor in wanted.items()}
+    network.load_state_dict(taken, strict=False)
+
+
+def check_sizes(name: str, config: dict[str, Any], options: DiffuSeqOptions) -> None:
+    """Compare BERT's ``config.json`` with the recipe; one sentence names all that differ."""
+    wrong = [
+        f"its {theirs} is {config.get(theirs)} and not {ours}"
+        for theirs, ours in (
+            ("hidden_size", options.width),
+            ("num_attention_heads", options.heads),
+            ("intermediate_size", options.feedforward_width),
+            ("hidden_act", "gelu"),
+        )
+        if config.get(theirs) != ours
+    ]
+    wrong += [
+        f"its {theirs} is {config.get(theirs)}, less than {ours}"
+        for theirs, ours in (
+            ("num_hidden_layers", options.layers),
+            ("max_position_embeddings", options.max_positions),
+        )
+        if config.get(theirs, 0) < ours
+    ]
+    if wrong:
+        raise InputError(f"init_from {name!r} does not fit this recipe: {'; '.join(wrong)}")
+
+
+def renamed(key: str) -> str:
+    """Turn BERT's name of a tensor into DiffuSeq's; LayerNorm's oldest names were gamma and beta."""
+    key = key.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight")
+    key = key.replace("LayerNorm.beta", "LayerNorm.bias")
+    for theirs, ours in NAMES.items():
+        if key.startswith(theirs):
+            return ours + key.removeprefix(theirs)
+    return key

@@ -1,0 +1,166 @@
+"""The DiffuSeq teacher: space, network, and how the two are trained together."""
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from dlmone.core import Batch, Example, Noise, NoiseSchedule, Sketch, Teacher, TrainingLoss
+from dlmone.core.schedule import discrete_schedule
+
+from .network import DiffuSeqNetwork
+from .official import TABLE, TIED, check_official, to_official
+from .options import DiffuSeqOptions
+from .pretrained import load_encoder
+from .space import DiffuSeqSpace
+from .times import LossAwareTimes, UniformTimes
+from .tokenizer import Tokenizer
+from .training import training_loss
+
+TOKENIZER = "tokenizer.json"
+TIME_SAMPLERS: dict[str, type[UniformTimes]] = {"lossaware": LossAwareTimes, "uniform": UniformTimes}
+
+
+class DiffuSeqTeacher(Teacher):
+    """DiffuSeq with the given sizes, untrained.
+
+    Args:
+        options: sizes and training choices.
+        tokenizer: the tokenizer itself, wherever the options would have it from.
+        vocab_size: rows of the embedding table, where the tokenizer has fewer tokens.
+    """
+
+    space: DiffuSeqSpace
+    network: DiffuSeqNetwork
+
+    def __init__(self, options: DiffuSeqOptions, tokenizer: Tokenizer, vocab_size: int | None = None) -> None:
+        super().__init__()
+        self.options = options
+        schedule = discrete_schedule(options.noise_schedule, options.diffusion_steps)
+        self.space = DiffuSeqSpace(
+            tokenizer,
+            schedule,
+            seq_len=options.seq_len,
+            hidden_dim=options.hidden_dim,
+            vocab_size=vocab_size,
+        )
+        self.network = network_of(options, schedule)
+        self.feature_width = options.width
+        self.times = TIME_SAMPLERS[options.time_sampler](options.diffusion_steps)
+
+    @classmethod
+    def build(cls, options: DiffuSeqOptions, examples: Iterable[Example]) -> Self:
+        teacher = cls(options, tokenizer_for(options, examples))
+        if options.init_from is not None:
+            load_encoder(teacher.network, options.init_from, options)
+        return teacher
+
+    @classmethod
+    def restore(cls, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Self:
+        options = DiffuSeqOptions.model_validate(config["options"])
+        return cls(options, Tokenizer.from_bytes(assets[TOKENIZER]), config["vocab_size"])
+
+    @classmethod
+    def sketch(cls, options: DiffuSeqOptions) -> Sketch | None:
+        if options.tokenizer == "words":
+            return None
+        trained = options.tokenizer == "wordpiece"
+        vocab_size = options.vocab_size if trained else Tokenizer.load(options.tokenizer).size
+        with torch.device("meta"):
+            network = network_of(options, discrete_schedule("sqrt", 2))
+        return Sketch(
+            network=sum(parameter.numel() for parameter in network.parameters()),
+            space=vocab_size * (options.hidden_dim + 1),
+            positions=options.seq_len,
+            width=options.width,
+        )
+
+    def config(self) -> dict[str, Any]:
+        # Where a tokenizer and first weights came from is no part of what the teacher is now.
+        options = self.options.model_dump(mode="json", exclude={"tokenizer", "init_from"})
+        return {"options": options, "vocab_size": self.space.word_embedding.num_embeddings}
+
+    def assets(self) -> dict[str, bytes]:
+        return {TOKENIZER: self.space.tokenizer.to_bytes()}
+
+    # -- training --------------------------------------------------------------------------------------
+
+    def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
+        """Draw a time for each sample and weight its loss by the draw's importance."""
+        t_B, weight_B = self.times.draw(noise.uniform("t"))
+        shape = self.space.state_shape
+        parts = training_loss(
+            self.network,
+            self.space,
+            batch,
+            t_B,
+            noise.normal("x0", shape),
+            noise.normal("noise", shape),
+            self.options.clean_target,
+        )
+        logged = {"mse": parts.mse_B, "decoder_nll": parts.decoder_nll_B, "nll": parts.nll_B}
+        return TrainingLoss(
+            loss_B=weight_B * parts.loss_B,
+            observation={"t": t_B, "loss": parts.loss_B.detach()},
+            logged={name: value.detach() for name, value in logged.items()},
+        )
+
+    def observe(self, observation: Mapping[str, Tensor]) -> None:
+        self.times.observe(observation["t"], observation["loss"])
+
+    def training_state(self) -> dict[str, Tensor]:
+        return self.times.state()
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        self.times.load_state(state)
+
+    # -- official checkpoints --------------------------------------------------------------------------
+
+    def official_state_dict(self) -> dict[str, Tensor]:
+        """Return the weights under the names of an official checkpoint, the tied one under both."""
+        return to_official(self.space.state_dict(), self.network.state_dict())
+
+    def load_official(self, official: Mapping[str, Tensor]) -> float:
+        """Load an official state dict; the embedding is its ``lm_head.weight``.
+
+        Official EMA files hold the average of the embedding under ``word_embedding.weight`` and the
+        latest raw one under ``lm_head.weight``, and official sampling runs with the latter (quirk Q1).
+
+        Returns:
+            The largest difference between the two.
+
+        Raises:
+            InputError: names or shapes are not those of this configuration.
+        """
+        check_official(official, self.official_state_dict())
+        table_VD = official[TIED].detach()
+        self.space.load_state_dict({TABLE: table_VD, "lm_head.bias": official["lm_head.bias"]})
+        self.network.load_state_dict({key: official[key] for key in self.network.state_dict()})
+        return float((table_VD - official[TABLE].detach()).abs().max())
+
+
+def network_of(options: DiffuSeqOptions, schedule: NoiseSchedule) -> DiffuSeqNetwork:
+    return DiffuSeqNetwork(
+        schedule,
+        hidden_dim=options.hidden_dim,
+        hidden_t_dim=options.hidden_t_dim,
+        width=options.width,
+        layers=options.layers,
+        heads=options.heads,
+        feedforward=options.feedforward_width,
+        dropout=options.dropout,
+        attention_dropout=options.attention_dropout,
+        max_positions=options.max_positions,
+    )
+
+
+def tokenizer_for(options: DiffuSeqOptions, examples: Iterable[Example]) -> Tokenizer:
+    """Return the tokenizer that the options name, built from the examples where it says so."""
+    texts = chain.from_iterable((example.source, example.target) for example in examples)
+    if options.tokenizer == "words":
+        return Tokenizer.words(texts)
+    if options.tokenizer == "wordpiece":
+        return Tokenizer.wordpiece(texts, options.vocab_size)
+    return Tokenizer.load(options.tokenizer)

@@ -1,0 +1,85 @@
+"""How training times are drawn: uniformly, or more often where the loss has been large."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Probabilities = npt.NDArray[np.float64]
+
+
+class UniformTimes:
+    """Times 0 … steps − 1, every one alike."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def probabilities(self) -> Probabilities:
+        """Return the probability of each time, [steps] float64."""
+        return np.full(self.steps, 1 / self.steps)
+
+    def draw(self, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Map uniform draws in [0, 1) to times (int64) and importance weights 1/(steps·p) (float32), [B].
+
+        The weights keep the mean loss unbiased. Times are the inverse of the cumulative distribution,
+        which is what numpy's ``choice`` computes.
+        """
+        p = self.probabilities()
+        cumulative = p.cumsum()
+        t_B = (cumulative / cumulative[-1]).searchsorted(uniform_B.cpu().numpy(), side="right")
+        weight_B = torch.from_numpy(1 / (self.steps * p[t_B])).float()
+        return torch.from_numpy(t_B).to(uniform_B.device), weight_B.to(uniform_B.device)
+
+    def observe(self, t_B: Tensor, loss_B: Tensor) -> None:
+        """Take note of unweighted losses, in the given order."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what has been observed, to be checkpointed."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned."""
+
+
+class LossAwareTimes(UniformTimes):
+    """Importance sampling by the second moment of the loss (Nichol & Dhariwal 2021, section 3.3).
+
+    Uniform until every time has a full history of losses.
+
+    Args:
+        history: losses remembered for each time.
+        uniform_prob: share of the draws that stays uniform.
+    """
+
+    def __init__(self, steps: int, history: int = 10, uniform_prob: float = 0.001) -> None:
+        super().__init__(steps)
+        self.history = history
+        self.uniform_prob = uniform_prob
+        self.losses = np.zeros((steps, history))
+        self.counts = np.zeros(steps, dtype=np.int64)
+
+    def weights(self) -> Probabilities:
+        """Return the weight of each time, [steps]: ones before the histories are full, then summing to 1."""
+        if (self.counts < self.history).any():
+            return np.ones(self.steps)
+        moments: Probabilities = np.sqrt(np.square(self.losses).mean(axis=1))
+        return moments / moments.sum() * (1 - self.uniform_prob) + self.uniform_prob / self.steps
+
+    def probabilities(self) -> Probabilities:
+        weights = self.weights()
+        return weights / weights.sum()
+
+    def observe(self, t_B: Tensor, loss_B: Tensor) -> None:
+        for t, loss in zip(t_B.tolist(), loss_B.tolist(), strict=True):
+            if np.isfinite(loss):  # a single NaN would spoil every later draw
+                self.losses[t, self.counts[t] % self.history] = loss
+                self.counts[t] += 1
+
+    def state(self) -> dict[str, Tensor]:
+        return {"losses": torch.tensor(self.losses), "counts": torch.tensor(self.counts)}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        self.losses[:] = state["losses"].cpu().numpy()
+        self.counts[:] = state["counts"].cpu().numpy()

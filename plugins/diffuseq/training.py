@@ -1,0 +1,88 @@
+"""DiffuSeq's training loss, end to end: the embedding is learned together with the network."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from dlmone.core import Batch, Denoiser
+
+from .space import ROWS_AT_ONCE, DiffuSeqSpace
+
+
+@dataclass(frozen=True, slots=True)
+class LossParts:
+    """The terms of the loss, [B] each; means over all positions, padding and condition included.
+
+    Attributes:
+        mse_B: the network's error.
+        decoder_nll_B: how badly x0 says which token it is; trains the embedding alone.
+        tT_B: what is left of x0 at the last time (about 2·10⁻⁷ with the sqrt schedule).
+        nll_B: how badly the prediction says which token it is, over generated positions; only logged.
+    """
+
+    mse_B: Tensor
+    decoder_nll_B: Tensor
+    tT_B: Tensor
+    nll_B: Tensor
+
+    @property
+    def loss_B(self) -> Tensor:
+        return self.mse_B + self.decoder_nll_B + self.tT_B
+
+
+def training_loss(
+    network: Denoiser,
+    space: DiffuSeqSpace,
+    batch: Batch,
+    t_B: Tensor,
+    x0_noise_BLD: Tensor,
+    noise_BLD: Tensor,
+    clean_target: bool = False,
+) -> LossParts:
+    """Noise the embeddings to x0, diffuse x0 to time t, predict x0 (DiffuSeq, equation 6).
+
+    The condition is pinned at x0, not at the clean embedding: in training it carries the noise of x0.
+    Nothing is detached; gradients reach the embedding through target, input and logits.
+
+    Args:
+        t_B: times.
+        x0_noise_BLD, noise_BLD: standard normal draws.
+        clean_target: predict the clean embedding at every t, as the official code did until
+            December 2022, and not only at t = 0.
+    """
+    schedule = space.schedule
+    sigma_first = float(schedule.sigma(torch.tensor(schedule.first)))
+    alpha_last = float(schedule.alpha(torch.tensor(schedule.last)))
+    e_BLD = space.embed(batch)
+    x0_BLD = e_BLD + sigma_first * x0_noise_BLD
+    e_t_BLD = space.pin(schedule.diffuse(x0_BLD, t_B, noise_BLD), x0_BLD, batch)
+    prediction_BLD = network.denoise(e_t_BLD, t_B, batch).x0
+    clean_B11 = (t_B == schedule.first)[:, None, None] | clean_target
+    with torch.no_grad():
+        nll_BL = token_nll(space, prediction_BLD, batch.tokens_BL) * batch.target_BL
+    return LossParts(
+        mse_B=(torch.where(clean_B11, e_BLD, x0_BLD) - prediction_BLD).square().mean((1, 2)),
+        decoder_nll_B=token_nll(space, x0_BLD, batch.tokens_BL).mean(1),
+        tT_B=alpha_last**2 * x0_BLD.square().mean((1, 2)),
+        nll_B=nll_BL.sum(1) / batch.target_BL.sum(1),
+    )
+
+
+def token_nll(space: DiffuSeqSpace, state_BLD: Tensor, tokens_BL: Tensor) -> Tensor:
+    """Return −log p(token | state) under the softmax of the space's logits, [B, L].
+
+    Logits are made, and made again on the way back, for a few rows at a time: at a vocabulary of 30,000
+    those of a whole batch outweigh the network's activations.
+    """
+
+    def nll(rows_ND: Tensor, tokens_N: Tensor) -> Tensor:
+        return functional.cross_entropy(space.logits(rows_ND).float(), tokens_N, reduction="none")
+
+    chunks = zip(
+        state_BLD.flatten(0, 1).split(ROWS_AT_ONCE), tokens_BL.flatten().split(ROWS_AT_ONCE), strict=True
+    )
+    parts = [checkpoint(nll, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
+    return torch.cat(parts).view(tokens_BL.shape)

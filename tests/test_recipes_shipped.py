@@ -1,0 +1,52 @@
+"""Every profile of every shipped recipe resolves, says what it means, and loads again from its dump."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from dlmone.registry import Registry, load_recipe, shipped_recipes
+from dlmone.registry.files import read_recipe
+
+REGISTRY = Registry.discover()
+PROFILES = [(name, profile) for name in shipped_recipes() for profile in read_recipe(name).profiles]
+
+
+@pytest.mark.parametrize(("name", "profile"), PROFILES)
+def test_a_profile_resolves_and_reproduces(name: str, profile: str, tmp_path: Path) -> None:
+    resolved = load_recipe(name, registry=REGISTRY, profile=profile)
+    assert (resolved.recipe.name, resolved.profile) == (name, profile)
+    assert resolved.recipe.note
+    again = tmp_path / "recipe.toml"
+    again.write_text(resolved.dump())
+    assert tomllib.loads(again.read_text()) == resolved.table
+    assert load_recipe(again, registry=REGISTRY).recipe == resolved.recipe
+
+
+def test_every_recipe_is_described_and_has_the_papers_setting() -> None:
+    assert all(shipped_recipes().values())
+    assert {name for name, profile in PROFILES if profile == "paper"} == set(shipped_recipes())
+    assert {name: read_recipe(name).default_profile for name in shipped_recipes()} == {
+        "qqp": "quick",
+        "quasar_t": "paper",
+        "wiki_auto": "paper",
+    }
+
+
+def test_the_quick_profile_needs_nothing_from_outside() -> None:
+    recipe = load_recipe("qqp", registry=REGISTRY).recipe
+    assert recipe.data.use == "questions"
+    assert recipe.teacher.path is None
+    assert recipe.teacher.pretrain is not None
+    assert recipe.teacher.options["tokenizer"] == "words"
+    assert recipe.evaluation.metrics["questions"].options["candidates"] <= recipe.evaluation.candidates
+
+
+@pytest.mark.parametrize("profile", ["quick", "paper"])
+def test_the_ablations_of_the_recipes_head_are_one_flag(profile: str) -> None:
+    flags = ["stages.*.objectives.score.use=diff_instruct", "stages.*.objectives.adversarial=false"]
+    recipe = load_recipe("qqp", registry=REGISTRY, profile=profile, overrides=flags).recipe
+    for stage, weight in zip(recipe.stages.values(), (0.5, 0.9), strict=True):
+        (score,) = stage.objectives.values()
+        assert (score.use, score.generator_weight) == ("diff_instruct", weight)
+        assert "mu" not in score.options

@@ -1,0 +1,125 @@
+"""What is wrong with a recipe is said in one line each: layer, key, what was expected, the nearest key."""
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from dlmone.core.errors import InputError, PluginError
+from dlmone.registry import Registry, ResolvedRecipe, load_recipe
+
+REGISTRY = Registry.discover()
+
+
+def load(*overrides: str) -> ResolvedRecipe:
+    return load_recipe("qqp", registry=REGISTRY, overrides=overrides)
+
+
+def mistake(*overrides: str, path: Path | str = "qqp") -> str:
+    with pytest.raises(InputError) as failure:
+        load_recipe(path, registry=REGISTRY, overrides=overrides)
+    return str(failure.value)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(dedent(text))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("stagse.only.steps=3", "stagse: unknown key; did you mean 'stages'?"),
+        ("profil=quick", "profil: unknown key; did you mean 'profile'?"),
+        ("stages.stage-1.step=3", "stages.stage-1.step: unknown key; did you mean 'steps'?"),
+        (
+            "stages.stage-1.objectives.score.muu=1",
+            "stages.stage-1.objectives.score.muu: unknown key; did you mean 'mu'?",
+        ),
+        (
+            "stages.stage-1.objectives.score.generator_wieght=1",
+            "stages.stage-1.objectives.score.generator_wieght: unknown key; did you mean 'generator_weight'?",
+        ),
+        (
+            "stages.stage-1.objectives.scroe.mu=1",
+            "stages.stage-1.objectives.scroe.use: missing (or did you mean 'score' by 'scroe'?)",
+        ),
+        ("stages.stage-1.steps=many", 'stages.stage-1.steps: expected a valid integer, got "many"'),
+        ("stages.stage-1.steps=1.5", "stages.stage-1.steps: expected a valid integer, got 1.5"),
+        ("stages.stage-1.steps=0", "stages.stage-1.steps: expected a number greater than 0, got 0"),
+        ("stages.stage-1.generator=3", "stages.stage-1.generator: expected a table, got 3"),
+        (
+            "stages.stage-1.t_init=late",
+            "stages.stage-1.t_init: expected a number, or a table with one of the keys ratio and quantile, "
+            'got "late"',
+        ),
+        (
+            "compute.precision=fp16",
+            "compute.precision: expected 'auto', 'float32' or 'bfloat16', got \"fp16\"",
+        ),
+        (
+            "evaluation.teacher_steps=[1, 0]",
+            "evaluation.teacher_steps[1]: expected a number greater than 0, got 0",
+        ),
+        ('stages."a b".step=1', "stages.\"a b\".step: unknown key; did you mean 'steps'?"),
+        ("teacher.heads=7", "teacher: width 192 is not a multiple of heads 7"),
+    ],
+)
+def test_a_mistake_names_its_layer_its_key_and_its_remedy(override: str, sentence: str) -> None:
+    assert f"--set: {sentence}" in mistake(override).splitlines()
+
+
+def test_every_mistake_has_its_line_and_its_file(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "upper.toml",
+        """
+        extends = "qqp"
+        compute.threads = 0
+        [stages.stage-1.objectives.score]
+        use = 3
+        [profiles.quick]
+        sead = 1
+        """,
+    )
+    assert sorted(mistake(path=path).splitlines()) == [
+        f"{path} [profiles.quick]: sead: unknown key; did you mean 'seed'?",
+        f"{path}: compute.threads: expected a number greater than 0, got 0",
+        f"{path}: stages.stage-1.objectives.score.use: expected a valid string, got 3",
+    ]
+
+
+def test_mistakes_in_the_options_of_several_plugins_come_together() -> None:
+    text = mistake("data.trian=1", "evaluation.metrics.bleu.smooth=1")
+    assert text.splitlines() == [
+        "--set: data.trian: unknown key; did you mean 'train'?",
+        "--set: evaluation.metrics.bleu.smooth: unknown key; known here: use",
+    ]
+
+
+def test_a_plugin_that_is_not_there_is_a_plugin_error_with_its_place() -> None:
+    place = r"^--set: stages\.stage-1\.objectives\.score\.use: "
+    with pytest.raises(PluginError, match=place + "there is no objective 'sidd'; did you mean 'sid'"):
+        load("stages.stage-1.objectives.score.use=sidd")
+
+
+def test_a_broken_plugin_file_stops_a_run(tmp_path: Path) -> None:
+    file = write(tmp_path / "mine.py", "1 / 0")
+    with pytest.raises(PluginError, match="ZeroDivisionError"):
+        load_recipe("qqp", registry=Registry.discover([file]))
+
+
+def test_an_option_cannot_take_a_key_of_the_recipes_own(tmp_path: Path) -> None:
+    code = """
+        import pydantic
+        from dlmone.registry import hookimpl
+
+        class Options(pydantic.BaseModel, extra="forbid"):
+            generator_weight: float = 1.0
+
+        @hookimpl
+        def register_objectives(register):
+            register("mine", f"{__name__}:Mine", options=f"{__name__}:Options")
+    """
+    registry = Registry.discover([write(tmp_path / "mine.py", code)])
+    with pytest.raises(PluginError, match="the objective 'mine' has an option 'generator_weight'"):
+        load_recipe("qqp", registry=registry, overrides=["stages.*.objectives.score.use=mine"])

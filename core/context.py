@@ -111,7 +111,9 @@ class StepContext:
     def e_t(self) -> Tensor:
         """e_t = α_t·e + σ_t·ε_fake with the condition pinned; differentiable in `e_fake`."""
         epsilon = self.noise.normal("epsilon", self.space.state_shape)
-        return self._diffuse(self.e_fake, self.fake, epsilon)
+        # A pass without a graph may be the first to read it; those with one must find it whole.
+        with torch.set_grad_enabled(self.role == "generator"):
+            return self._diffuse(self.e_fake, self.fake, epsilon)
 
     @cached_property
     def f_phi(self) -> Tensor:

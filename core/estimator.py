@@ -97,4 +97,6 @@ class DiffusionScoreEstimator(ScoreEstimator):
         if not logits:
             return Estimate(answer.x0)
         assert answer.features_BNH is not None
-        return Estimate(answer.x0, self.head(answer.features_BNH.float(), answer.feature_mask_BN))
+        # Out of half precision, under autocast, but not out of float64.
+        features_BNH = answer.features_BNH.to(torch.promote_types(answer.features_BNH.dtype, torch.float32))
+        return Estimate(answer.x0, self.head(features_BNH, answer.feature_mask_BN))

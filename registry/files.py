@@ -60,6 +60,15 @@ def read_recipe(name: str | Path) -> RecipeFile:
     return _read(label, file, extendable=True)
 
 
+def recipe_text(name: str | Path) -> str:
+    """Return the recipe at a path, or the shipped one of that name, as it is written.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    return _find(str(name), Path())[1].read_text(encoding="utf-8")
+
+
 def _find(name: str, folder: Path) -> tuple[str, Traversable]:
     path = folder / name
     if path.is_file():

@@ -11,7 +11,7 @@ from dlmone.core import Batch, Denoised, FlowSchedule, Generated, InputError, No
 from dlmone.core.prediction import from_x0, to_x0
 from dlmone.core.schedule import DiscreteSchedule, discrete_schedule
 from dlmone.plugins.diffuseq.network import DiffuSeqNetwork
-from dlmone.plugins.diffuseq.options import DDPMOptions, SamplerOptions
+from dlmone.plugins.diffuseq.options import DDPMOptions, DiffuSeqOptions, SamplerOptions
 from dlmone.plugins.diffuseq.samplers import (
     DiffuSeqDDIM,
     DiffuSeqDDPM,
@@ -21,8 +21,11 @@ from dlmone.plugins.diffuseq.samplers import (
     posterior_mean,
 )
 from dlmone.plugins.diffuseq.space import DiffuSeqSpace
+from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 from dlmone.plugins.samplers import ddim
+from dlmone.testing import check_sampler
+from dlmone.testing.toy import EXAMPLES
 
 DATA = Path(__file__).parent / "data"
 WEIGHTS = load_file(DATA / "diffuseq" / "small_model.safetensors")
@@ -198,6 +201,26 @@ def test_rounding_stops_below_the_clamp_step() -> None:
     sampler = DiffuSeqDDPM(DDPMOptions(clamp_step=20))
     assert [t for t in range(40) if sampler.rounds_at(t)] == list(range(20, 40))
     assert not DiffuSeqDDPM(DDPMOptions(rounding=False)).rounds_at(39)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "steps"),
+    [(DiffuSeqDDPM(DDPMOptions()), 30), (DiffuSeqDDIM(SamplerOptions()), 4)],
+    ids=["ddpm", "ddim"],
+)
+def test_official_samplers_keep_the_contract(sampler: Sampler, steps: int) -> None:
+    torch.manual_seed(0)
+    options = DiffuSeqOptions(
+        seq_len=16,
+        hidden_dim=8,
+        hidden_t_dim=8,
+        width=16,
+        layers=1,
+        heads=2,
+        diffusion_steps=30,
+        tokenizer="words",
+    )
+    check_sampler(sampler, steps=steps, teacher=DiffuSeqTeacher.build(options, EXAMPLES).eval())
 
 
 def test_impossible_requests_are_refused() -> None:

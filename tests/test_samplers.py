@@ -25,6 +25,7 @@ from dlmone.core import (
 from dlmone.core.schedule import discrete_schedule, expand
 from dlmone.plugins.samplers.ddim import DDIM, ddim_step, sampling_times
 from dlmone.plugins.samplers.options import DDIMOptions
+from dlmone.testing import check_sampler
 
 MEAN, STD = 1.5, 0.7
 SQRT = discrete_schedule("sqrt", 2000)
@@ -96,6 +97,11 @@ def generate(schedule: NoiseSchedule, batch: Batch, steps: int, **options: float
     assert answer.calls == len(network.asked) == steps
     assert answer.state is not None
     return answer.state, network
+
+
+@pytest.mark.parametrize("options", [{}, {"rounding": False}, {"eta": 1, "rounding": False}])
+def test_ddim_keeps_the_contract(options: dict[str, object]) -> None:
+    check_sampler(DDIM(DDIMOptions.model_validate(options)))
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)

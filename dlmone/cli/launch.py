@@ -61,6 +61,7 @@ def launch(
     Raises:
         DlmoneError: the run failed or was stopped, or its directory cannot be used.
     """
+    announce(resolved)
     from dlmone.engine.interrupt import Interrupted
     from dlmone.engine.run import run
     from dlmone.engine.world import World
@@ -68,13 +69,11 @@ def launch(
     world = World.join()
     path = world.agree(_directory(registry, resolved, resume, run_dir) if world.main else None)
     words = ["dlmone", command, *request.words()]
-    if world.main:
-        announce(resolved)
     try:
         run(resolved, path, registry, console(quiet=not world.main), command=words, until=until)
     except (Interrupted, KeyboardInterrupt) as stop:
         again = shlex.join([*words, "--resume", str(path)])
-        raise Interrupted(f"{stop}\ngo on with: {again}" if str(stop) else f"interrupted; {again}") from None
+        raise Interrupted(f"{str(stop) or 'interrupted'}\ngo on with: {again}") from None
     return path
 
 

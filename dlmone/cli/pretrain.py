@@ -23,6 +23,8 @@ def pretrain(resume: str | None, run_dir: Path | None, **request: Any) -> None:
     asked = Request(**request)
     registry, resolved = asked.resolve()
     if resolved.recipe.teacher.path:
-        raise InputError(f"this recipe loads its teacher from {resolved.recipe.teacher.path}: nothing to train")
+        raise InputError(
+            f"this recipe loads its teacher from {resolved.recipe.teacher.path}: nothing to train"
+        )
     path = launch("pretrain", asked, registry, resolved, resume, run_dir, until="teacher")
     click.echo(path / "teacher")

@@ -14,7 +14,7 @@ from .request import Request, takes_recipe
 @takes_run_directory
 @click.option("--dry-run", is_flag=True, help="Only say what would be run, as `dlmone check` does.")
 def run(resume: str | None, run_dir: Path | None, dry_run: bool, **request: Any) -> None:
-    """Run RECIPE: teacher, distillation, evaluation beside the teacher.
+    """Run RECIPE: teacher, distillation, evaluation.
 
     RECIPE is a TOML file or the name of a shipped one (`dlmone recipes`). The path of the student is
     printed at the end.
@@ -27,4 +27,4 @@ def run(resume: str | None, run_dir: Path | None, dry_run: bool, **request: Any)
         report(registry, resolved)
         return
     path = launch("run", asked, registry, resolved, resume, run_dir)
-    click.echo(path / ("student" if resolved.recipe.stages else "teacher"))
+    click.echo(path / "student" if resolved.recipe.stages else path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dlmone.registry import Recipe
@@ -26,6 +26,15 @@ with the recipe `{name}`, stage `{stage}` (objectives: {objectives}), seed {seed
 
 Chosen at step {step} of {steps} by {metric} = {best:.4f} on {examples} validation examples
 ({weights} weights of the generator).
+
+    dlmone generate PATH "text"
+"""
+
+_CONVERTED = """# {name}: teacher
+
+A diffusion language model of the family `{family}`, converted by dlmone from a checkpoint trained elsewhere.
+
+{report}
 
     dlmone generate PATH "text"
 """
@@ -60,3 +69,8 @@ def student_card(recipe: Recipe, stage: str, facts: Mapping[str, Any]) -> str:
         examples=table.validation.examples,
         weights=table.weights,
     )
+
+
+def converted_card(name: str, family: str, report: Sequence[str]) -> str:
+    lines = "\n".join(f"- {line}" for line in report)
+    return _CONVERTED.format(name=name, family=family, report=lines)

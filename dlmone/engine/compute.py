@@ -61,6 +61,11 @@ class Compute:
                     part.to(torch.bfloat16)
         return frozen
 
+    @property
+    def arithmetic(self) -> str:
+        """What of this changes a trained model's weights beyond rounding in the last digits."""
+        return f"{self.device.type} {'bfloat16' if self.bfloat16 else 'float32'}"
+
     def describe(self) -> str:
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
         precision = "bfloat16 autocast" if self.bfloat16 else "float32"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from dlmone.core import Evaluator, Example, Generator, Sample, SampledGenerator, Sampler, Score, Teacher
 from dlmone.registry import Recipe
@@ -19,6 +19,9 @@ from .judge import judge
 from .loop import Session
 from .progress import Steps
 from .write import save_samples, write_samples
+
+#: Width of a printed number.
+CELL = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ def evaluate_run(
         steps = table.student_steps if position == len(students) else (1,)
         plan += [(f"student, {stage}", student, n) for n in steps]
 
-    rows = [Row("copy of the source", judge(_copies(phi, examples, table.candidates), evaluators))]
+    rows = [Row("copy", judge(_copies(phi, examples, table.candidates), evaluators))]
     total = len(plan) * len(examples) * table.candidates
     with Steps(session.console, "evaluation", total) as progress:
         for model, generator, steps in plan:
@@ -77,14 +80,19 @@ def evaluate_run(
 
 
 def show(console: Console, rows: Sequence[Row]) -> None:
-    """Print the final table."""
+    """Print the final table: a line a number, a column a model at a number of calls."""
     names = _score_names(rows)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("", "calls", "ms/sample", *(_label(rows, name) for name in names)):
-        table.add_column(heading, justify="left" if not heading else "right")
-    for row in rows:
-        table.add_row(*_cells(row, names))
-    console.print(table)
+    headings = _headings(rows, names)
+    margin = max(map(len, headings))
+    groups = [(model, list(group)) for model, group in groupby(rows, key=lambda row: row.model)]
+    spans = [max(len(_group(model)) + 1, CELL * len(group)) for model, group in groups]
+    title = "".join(f"{_group(model):>{span}}" for (model, _), span in zip(groups, spans, strict=True))
+    console.print(f"[bold]{'':{margin}}{title}[/]", highlight=False, soft_wrap=True)
+    for place, heading in enumerate(headings):
+        line = ""
+        for (_, group), span in zip(groups, spans, strict=True):
+            line += "".join(f"{_cells(row, names)[place]:>{CELL}}" for row in group).rjust(span)
+        console.print(f"{heading:{margin}}{line}", highlight=False, soft_wrap=True)
 
 
 def _copies(generator: Generator, examples: Sequence[Example], candidates: int) -> list[Sample]:
@@ -115,8 +123,8 @@ def _write_report(folder: Path, rows: Sequence[Row], examples: int, candidates: 
     }
     (folder / "results.json").write_text(json.dumps(results, indent=1))
     names = _score_names(rows)
-    headings = ["", "calls", "ms/sample", *(_label(rows, name) for name in names)]
-    lines = [headings, ["---"] * len(headings), *(_cells(row, names) for row in rows)]
+    headings = ["", *_headings(rows, names)]
+    lines = [headings, ["---"] * len(headings), *([row.model, *_cells(row, names)] for row in rows)]
     signatures = {score.name: score.signature for row in rows for score in row.scores}
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     text += f"\n\n{examples} examples, {candidates} candidates each. Definitions:\n\n"
@@ -138,10 +146,18 @@ def _label(rows: Sequence[Row], name: str) -> str:
     return name + arrows[direction]
 
 
+def _headings(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
+    return ["calls", "ms/sample", *(_label(rows, name) for name in names)]
+
+
 def _cells(row: Row, names: Sequence[str]) -> list[str]:
-    values = {score.name: f"{score.value:.3f}" for score in row.scores}
-    cost = "" if row.milliseconds is None else f"{row.milliseconds:.2f}"
-    return [row.model, str(row.calls or ""), cost, *(values.get(name, "") for name in names)]
+    values = {score.name: f"{score.value:.3f}"[:5] for score in row.scores}
+    cost = "" if row.milliseconds is None else f"{row.milliseconds:.1f}"[:5].rstrip(".")
+    return [str(row.calls or ""), cost, *(values.get(name, "") for name in names)]
+
+
+def _group(model: str) -> str:
+    return model.removeprefix("student, ")
 
 
 def _slug(model: str) -> str:

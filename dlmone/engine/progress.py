@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -20,7 +21,8 @@ class Steps:
     def __init__(self, console: Console, title: str, total: int, done: int = 0, *, show: bool = True) -> None:
         self.console, self.title, self.total, self.done = console, title, total, done
         self.show = show
-        self._first, self._started, self._said = done, time.monotonic(), time.monotonic()
+        self._said = time.monotonic()
+        self._recent: deque[tuple[float, int]] = deque([(self._said, done)], maxlen=50)
         self._bar: Progress | None = None
         if show and console.is_terminal:
             self._bar = Progress(
@@ -50,7 +52,9 @@ class Steps:
         """Count finished steps; ``note`` is shown beside them."""
         self.done += count
         now = time.monotonic()
-        rate = (self.done - self._first) / max(now - self._started, 1e-9)
+        self._recent.append((now, self.done))
+        then, before = self._recent[0]
+        rate = (self.done - before) / max(now - then, 1e-9)
         if self._bar:
             fields: dict[str, Any] = {"rate": f"{rate:.2f}/s"} | ({"note": note} if note else {})
             self._bar.update(self._task, completed=self.done, **fields)

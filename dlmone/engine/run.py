@@ -92,7 +92,7 @@ def _run(
         shutil.copytree(previous, student)
     test_split = source.split("test")[: recipe.evaluation.examples]
     rows = evaluate_run(session, recipe, teacher, students, test_split, sampler, evaluators)
-    show(console, rows)
+    show(Console(), rows)
     final = {f"{row.model}, {row.calls} calls, {s.name}": s.value for row in rows for s in row.scores}
     registry.notify("evaluation_finished", stage="final", step=0, scores=final)
     registry.notify("run_finished", run_dir=path)

@@ -46,7 +46,7 @@ def obtain_teacher(
         session.console.print(f"teacher: loaded from {slot.path}", highlight=False)
         return teacher.to(device)
     folder = run_dir.path / "teacher"
-    cached = cache_folder() / content_key(recipe, train_split, session.compute.describe())
+    cached = cache_folder() / content_key(recipe, train_split, session.compute.arithmetic)
     if session.compute.world.main and not folder.exists() and cached.exists():
         session.console.print(f"teacher: taken from the cache, {cached}", highlight=False)
         shutil.copytree(cached, folder, copy_function=_link)
@@ -103,7 +103,7 @@ def cache_folder() -> Path:
     return (Path(root) if root else user_cache_path("dlmone")) / "teachers"
 
 
-def content_key(recipe: Recipe, examples: Sequence[Example], compute: str) -> str:
+def content_key(recipe: Recipe, examples: Sequence[Example], arithmetic: str) -> str:
     """Hash all that a teacher's weights depend on: data, options, pretraining, seed, arithmetic."""
     from dlmone import __version__
 
@@ -115,7 +115,7 @@ def content_key(recipe: Recipe, examples: Sequence[Example], compute: str) -> st
         "options": recipe.teacher.options,
         "pretrain": table.model_dump(exclude=hidden) if table else None,
         "seed": recipe.seed,
-        "compute": compute,
+        "arithmetic": arithmetic,
     }
     digest = hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=10)
     for example in examples:

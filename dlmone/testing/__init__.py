@@ -1,0 +1,29 @@
+"""Contract checks for plugin authors.
+
+Each check takes what a plugin offers and raises AssertionError with a sentence that names the contract it
+breaks; the built-in plugins pass the same ones. `ToyTeacher` is a teacher small enough for any test.
+"""
+
+from .data import check_data_source
+from .evaluators import check_evaluator
+from .objectives import check_objective
+from .samplers import check_sampler
+from .spaces import check_space
+from .steps import new_step
+from .teachers import check_teacher
+from .toy import ToyOptions, ToyTeacher, toy_teacher
+from .watched import Watched
+
+__all__ = [
+    "ToyOptions",
+    "ToyTeacher",
+    "Watched",
+    "check_data_source",
+    "check_evaluator",
+    "check_objective",
+    "check_sampler",
+    "check_space",
+    "check_teacher",
+    "new_step",
+    "toy_teacher",
+]

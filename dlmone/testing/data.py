@@ -1,4 +1,4 @@
-"""The DataSource contract: three splits, in an order that never changes, of examples with ids of their own."""
+"""The DataSource contract: three splits in an order that never changes, and an id for each example."""
 
 from typing import get_args
 

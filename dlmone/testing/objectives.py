@@ -1,4 +1,4 @@
-"""The Objective contract, on the toy: what is read is declared, one loss a sample, gradient where it belongs."""
+"""The Objective contract, on the toy: declared reads, one loss a sample, gradient where it belongs."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -48,7 +48,7 @@ class _Trial:
         term = self.loss(step)
         self._check_term(term)
         self._check_reads(cast(_NotingStep, step).read)
-        term.loss_B.sum().backward()
+        torch.autograd.backward(term.loss_B.sum())
         for name, network in networks.items():
             after = _snapshot(network)
             changed = [key for key, value in after.items() if not torch.equal(value, before[name][key])]
@@ -74,7 +74,9 @@ class _Trial:
         }
         for name, is_declared in declared.items():
             if name in read:
-                require(is_declared, f"{self.where} reads {name}, which needs({self.role!r}) does not declare")
+                require(
+                    is_declared, f"{self.where} reads {name}, which needs({self.role!r}) does not declare"
+                )
             elif is_declared:
                 sentence = f"needs({self.role!r}) declares {name}, which {self.where} never reads"
                 require(False, f"{sentence}: it costs a network pass")

@@ -7,8 +7,15 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from dlmone.core import Denoiser, DiffusionGenerator, DiffusionScoreEstimator, Example, Needs, Noise
-from dlmone.core import StepContext
+from dlmone.core import (
+    Denoiser,
+    DiffusionGenerator,
+    DiffusionScoreEstimator,
+    Example,
+    Needs,
+    Noise,
+    StepContext,
+)
 from dlmone.core.objective import Role
 
 from .toy import EXAMPLES, ToyTeacher
@@ -68,5 +75,5 @@ def perturbed(network: Network, seed: int, size: float = 0.1) -> Network:
     draws = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter += size * torch.randn(parameter.shape, generator=draws, dtype=parameter.dtype)
+            parameter.add_(size * torch.randn(parameter.shape, generator=draws, dtype=parameter.dtype))
     return network

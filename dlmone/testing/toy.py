@@ -8,8 +8,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlmone.core import Batch, Denoised, Denoiser, Example, FlowSchedule, InputError, Noise, NoiseSchedule
-from dlmone.core import Space, Teacher, TrainingLoss
+from dlmone.core import (
+    Batch,
+    Denoised,
+    Denoiser,
+    Example,
+    FlowSchedule,
+    InputError,
+    Noise,
+    NoiseSchedule,
+    Space,
+    Teacher,
+    TrainingLoss,
+)
 from dlmone.core.losses import dsm_loss
 from dlmone.core.schedule import discrete_schedule, expand
 
@@ -34,13 +45,18 @@ class ToyOptions:
     diffusion_steps: int = 2000
 
     def noise_schedule(self) -> NoiseSchedule:
-        return FlowSchedule() if self.schedule == "flow" else discrete_schedule(self.schedule, self.diffusion_steps)
+        return (
+            FlowSchedule()
+            if self.schedule == "flow"
+            else discrete_schedule(self.schedule, self.diffusion_steps)
+        )
 
 
 class ToySpace(Space):
     """Sequences ``source [SEP] target [PAD]…`` of words, each a fixed unit vector."""
 
     conditional = True
+    table_VD: Tensor
 
     def __init__(self, words: Sequence[str], options: ToyOptions) -> None:
         super().__init__()
@@ -112,6 +128,8 @@ class ToyNetwork(Denoiser):
 
 class ToyTeacher(Teacher):
     """The whole of the Teacher contract in one page; an example to start a plugin from."""
+
+    space: ToySpace
 
     def __init__(self, words: Sequence[str], options: ToyOptions) -> None:
         super().__init__()

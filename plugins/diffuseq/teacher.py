@@ -20,6 +20,8 @@ from .tokenizer import Tokenizer
 from .training import training_loss
 
 TOKENIZER = "tokenizer.json"
+#: Sizes of tokenizers that need not be at hand for a sketch.
+VOCAB_SIZES = {"bert-base-uncased": 30522}
 TIME_SAMPLERS: dict[str, type[UniformTimes]] = {"lossaware": LossAwareTimes, "uniform": UniformTimes}
 
 
@@ -66,10 +68,13 @@ class DiffuSeqTeacher(Teacher):
     def sketch(cls, options: DiffuSeqOptions) -> Sketch | None:
         if options.tokenizer == "words":
             return None
-        trained = options.tokenizer == "wordpiece"
-        vocab_size = options.vocab_size if trained else Tokenizer.load(options.tokenizer).size
+        if options.tokenizer == "wordpiece":
+            vocab_size = options.vocab_size
+        else:
+            vocab_size = VOCAB_SIZES.get(options.tokenizer) or Tokenizer.load(options.tokenizer).size
+        schedule = discrete_schedule(options.noise_schedule, options.diffusion_steps)
         with torch.device("meta"):
-            network = network_of(options, discrete_schedule("sqrt", 2))
+            network = network_of(options, schedule)
         return Sketch(
             network=sum(parameter.numel() for parameter in network.parameters()),
             space=vocab_size * (options.hidden_dim + 1),

@@ -1,0 +1,56 @@
+"""``dlmone convert``: a foreign checkpoint, turned into a dlmone folder."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from dlmone.core.errors import InputError, PluginError
+
+from .request import plugin_option
+
+if TYPE_CHECKING:
+    from dlmone.core import Teacher
+    from dlmone.registry import Registry
+
+
+@click.command()
+@click.argument("name")
+@click.argument("source", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.option("--tokenizer", metavar="PATH", help="Where the tokenizer lies, if not beside the weights.")
+@plugin_option
+def convert(name: str, source: Path, out: Path, tokenizer: str | None, plugins: tuple[Path, ...]) -> None:
+    """Turn a foreign checkpoint into a model folder.
+
+    NAME is a converter: for a checkpoint folder of the official DiffuSeq, `diffuseq`. DIR is read, OUT written.
+    """
+    from dlmone.engine.card import converted_card
+    from dlmone.engine.folder import publish
+    from dlmone.registry import Registry
+
+    if out.exists():
+        raise InputError(f"{out} is there already; remove it, or name another folder")
+    registry = Registry.discover(plugins)
+    registry.require_files()
+    converter = registry.load("converters", name)
+    if tokenizer is not None and "tokenizer" not in inspect.signature(converter).parameters:
+        raise InputError(f"the converter {name!r} takes no --tokenizer")
+    conversion = converter(source, **({"tokenizer": tokenizer} if tokenizer is not None else {}))
+    for line in conversion.report:
+        click.echo(line, err=True)
+    family = _family(registry, conversion.teacher)
+    publish(out, conversion.teacher, family, "teacher", converted_card(out.name, family, conversion.report))
+    click.echo(out)
+
+
+def _family(registry: Registry, teacher: Teacher) -> str:
+    """Return the name that the teacher's class is offered under."""
+    place = f"{type(teacher).__module__}:{type(teacher).__qualname__}"
+    for name in registry.names("teachers"):
+        if registry.entry("teachers", name).target == place:
+            return name
+    raise PluginError(f"the converter gave a {place}, which no plugin offers as a teacher")

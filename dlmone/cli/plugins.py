@@ -1,0 +1,126 @@
+"""``dlmone plugins``: what is installed, what a plugin takes, and the start of a new one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dlmone.core.errors import InputError, PluginError
+
+from .output import print_columns, print_json
+from .request import plugin_option
+
+if TYPE_CHECKING:
+    from dlmone.registry import Entry, Registry
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def plugins(context: click.Context) -> None:
+    """List, show and start plugins."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_plugins)
+
+
+@plugins.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plugin_option
+def list_plugins(as_json: bool = False, plugins: tuple[Path, ...] = ()) -> None:
+    """List every name that a plugin offers, and the plugins that are broken."""
+    from dlmone.registry import Registry
+
+    registry = Registry.discover(plugins)
+    entries, broken = _entries(registry), registry.broken
+    if as_json:
+        names = ("name", "distribution", "version", "target", "reason")
+        failures = [{name: getattr(plugin, name) for name in names} for plugin in broken]
+        print_json({"offered": [_facts(entry) for entry in entries], "broken": failures})
+        return
+    print_columns([(one.kind, one.name, one.help, f"{one.distribution} {one.version}") for one in entries])
+    if broken:
+        click.echo("\nbroken:")
+        print_columns([(str(plugin), plugin.reason) for plugin in broken])
+
+
+@plugins.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plugin_option
+def show(name: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
+    """Show what is offered under NAME, with its options."""
+    from dlmone.registry import Registry
+
+    registry = Registry.discover(plugins)
+    entries = [entry for entry in _entries(registry) if entry.name == name]
+    if not entries:
+        raise _unknown(registry, name)
+    shown = [{**_facts(entry), "options": _options(registry, entry)} for entry in entries]
+    if as_json:
+        print_json(shown)
+        return
+    for facts in shown:
+        click.echo(f"{facts['kind']}  {name}: {facts['help']}")
+        click.echo(f"  {facts['target']} ({facts['distribution']} {facts['version']})")
+        for option in facts["options"]:
+            default = f" = {option['default']}" if option["default"] is not None else ""
+            click.echo(f"  {option['name']}: {option['type']}{default}")
+            if option["help"]:
+                click.echo(f"      {option['help']}")
+
+
+@plugins.command()
+@click.argument("name")
+def new(name: str) -> None:
+    """Write NAME.py: an objective that works, to be made into yours."""
+    from .skeleton import SKELETON
+
+    path = Path(f"{name}.py")
+    if not name.isidentifier():
+        raise InputError(
+            f"{name!r} is no name for a plugin: it must be one for a Python module, like my_loss"
+        )
+    if path.exists():
+        raise InputError(f"{path} is there already")
+    path.write_text(SKELETON.replace("NAME", name), encoding="utf-8")
+    click.echo(path)
+
+
+def _entries(registry: Registry) -> list[Entry]:
+    from dlmone.registry.catalogue import KINDS
+
+    return [entry for kind in KINDS for name in registry.names(kind) for entry in registry.claims(kind, name)]
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    names = ("kind", "name", "help", "distribution", "version", "target")
+    return {name: getattr(entry, name) for name in names}
+
+
+def _options(registry: Registry, entry: Entry) -> list[dict[str, Any]]:
+    """Return the options of a plugin; a default of None is none, or a value that must be given."""
+    from pydantic_core import PydanticUndefined
+
+    fields = registry.options_model(entry.kind, entry.name).model_fields
+    return [
+        {
+            "name": name,
+            "type": getattr(field.annotation, "__name__", None)
+            if isinstance(field.annotation, type)
+            else str(field.annotation).replace("typing.", ""),
+            "default": None if field.default is PydanticUndefined else str(field.default),
+            "help": field.description or "",
+        }
+        for name, field in fields.items()
+    ]
+
+
+def _unknown(registry: Registry, name: str) -> PluginError:
+    from dlmone.registry.explain import nearest
+
+    broken = [plugin for plugin in registry.broken if plugin.name == name]
+    if broken:
+        return PluginError(f"the plugin {broken[0]} is broken: {broken[0].reason}")
+    known = {entry.name for entry in _entries(registry)}
+    return PluginError(f"no plugin offers {name!r}{nearest(name, known)}")

@@ -1,0 +1,55 @@
+"""``dlmone recipes``: the recipes that come with dlmone, as written and as resolved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .output import print_columns, print_json
+from .request import Request, plugin_option
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def recipes(context: click.Context) -> None:
+    """List and show recipes."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_recipes)
+
+
+@recipes.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_recipes(as_json: bool = False) -> None:
+    """List the shipped recipes with their profiles, the default one first."""
+    from dlmone.registry import shipped_recipes
+    from dlmone.registry.files import read_recipe
+
+    found = []
+    for name, description in shipped_recipes().items():
+        file = read_recipe(name)
+        profiles = sorted(file.profiles, key=lambda profile: profile != file.default_profile)
+        found.append({"name": name, "description": description, "profiles": profiles})
+    if as_json:
+        print_json(found)
+    else:
+        print_columns([(one["name"], ", ".join(one["profiles"]), one["description"]) for one in found])
+
+
+@recipes.command()
+@click.argument("name")
+@click.option("--profile", metavar="NAME", help="Print the recipe as resolved with this profile.")
+@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="… and with this setting.")
+@plugin_option
+def show(name: str, profile: str | None, overrides: tuple[str, ...], plugins: tuple[Path, ...]) -> None:
+    """Print the recipe NAME (a file, or a shipped one) as it is written.
+
+    With --profile or --set it is printed as resolved: everything written out, defaults too.
+    """
+    if profile is None and not overrides:
+        from dlmone.registry.files import recipe_text
+
+        click.echo(recipe_text(name), nl=False)
+        return
+    _, resolved = Request(name, profile, overrides, None, None, plugins).resolve()
+    click.echo(resolved.dump(), nl=False)

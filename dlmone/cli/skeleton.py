@@ -1,0 +1,56 @@
+"""What ``dlmone plugins new`` writes."""
+
+SKELETON = '''\
+"""A dlmone plugin in one file: the objective `NAME`.
+
+    dlmone run RECIPE --plugin NAME.py --set stages.*.objectives.score.use=NAME
+
+To share it, make it a package with an entry point in the group "dlmone" that names this module.
+"""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dlmone.core import Needs, Objective, Route, StepContext, Term
+from dlmone.core.losses import masked_mean
+from dlmone.core.objective import Role
+from dlmone.registry import hookimpl
+from dlmone.registry.hooks import Register
+
+
+class Options(BaseModel):
+    """What a recipe can say about this objective, with defaults. Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scale: float = Field(1.0, gt=0, description="multiplies the loss")
+
+
+class NAME(Objective):
+    """θ is pulled to what the teacher makes of its noised output: ‖e − f_φ(e_t)‖², f_φ held fixed."""
+
+    def __init__(self, options: Options) -> None:
+        self.scale = options.scale
+
+    def needs(self, role: Role) -> Needs | None:
+        """Say what is read in each role. The engine computes that, once, and nothing else.
+
+        There is no term for the score estimator ψ here, so ψ is never run on behalf of this objective.
+        """
+        return Needs(teacher=Route.DETACHED) if role == "generator" else None
+
+    def generator_loss(self, context: StepContext) -> Term:
+        """Return one loss a sample, [B], and values to log, [B] each."""
+        # Gradient reaches θ through e_fake alone: by DETACHED, f_phi is a constant.
+        distance_B = masked_mean((context.e_fake - context.f_phi) ** 2, context.mask)
+        return Term(self.scale * distance_B, {"NAME_distance": distance_B.detach()})
+
+
+@hookimpl
+def register_objectives(register: Register) -> None:
+    register(
+        "NAME",
+        f"{__name__}:NAME",
+        options=f"{__name__}:Options",
+        help="pull the generator to the teacher's prediction",
+    )
+'''

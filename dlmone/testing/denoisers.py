@@ -1,0 +1,82 @@
+"""The Denoiser contract: ê0 = f(e_t, t, c), differentiable, row by row, features from the same pass."""
+
+import torch
+from torch import Tensor
+
+from dlmone.core import Batch, Denoiser, Noise, Space
+
+from .claims import alike, require
+
+
+def check_denoiser(network: Denoiser, space: Space, batch: Batch, feature_width: int) -> None:
+    """Hold a denoiser to its contract; ``network`` is in evaluation mode.
+
+    Raises:
+        AssertionError: it breaks the contract; the sentence says how.
+    """
+    t_B, e_t = _noisy(space, batch)
+    kept = e_t.clone()
+    answer = network.denoise(e_t, t_B, batch)
+    x0 = answer.x0
+    require(torch.equal(e_t, kept), "denoise() must not change e_t in place")
+    require(x0.shape == e_t.shape, f"x0 must have e_t's shape, {tuple(e_t.shape)}, not {tuple(x0.shape)}")
+    require(bool(x0.isfinite().all()), "x0 must be finite")
+    with torch.autocast("cpu", torch.bfloat16):
+        dtypes = {x0.dtype, network.denoise(e_t, t_B, batch).x0.dtype}
+    require(dtypes <= {torch.float32, torch.float64}, "x0 must be float32, under bfloat16 autocast too")
+    again = network.denoise(e_t, t_B, batch).x0
+    require(torch.equal(x0, again), "in evaluation mode denoise() must return the same every time")
+    for row in range(len(batch)):
+        rows = slice(row, row + 1)
+        alone = network.denoise(e_t[rows], t_B[rows], batch[rows]).x0
+        require(alike(alone, x0[rows]), "x0 of a sample depends on its batch mates")
+    for name in network.float32_modules:
+        known = name in dict(network.named_modules())
+        require(known, f"float32_modules names {name!r}, which is no submodule of the network")
+    _check_features(network, space, batch, feature_width, x0)
+    _check_gradients(network, space, batch)
+
+
+def _check_features(network: Denoiser, space: Space, batch: Batch, width: int, x0: Tensor) -> None:
+    t_B, e_t = _noisy(space, batch)
+    answer = network.denoise(e_t, t_B, batch, features=True)
+    features_BNH, mask_BN = answer.features_BNH, answer.feature_mask_BN
+    require(
+        features_BNH is not None and mask_BN is not None, "features were asked for: give them, and their mask"
+    )
+    assert features_BNH is not None
+    assert mask_BN is not None
+    require(torch.equal(answer.x0, x0), "x0 must be the same with and without features")
+    found = tuple(features_BNH.shape)
+    fits = len(found) == 3 and found[0] == len(batch) and found[2] == width
+    require(fits, f"features must be [B, N, feature_width], ({len(batch)}, N, {width}), not {found}")
+    require(mask_BN.dtype == torch.bool, f"feature_mask_BN must be bool, not {mask_BN.dtype}")
+    require(
+        tuple(mask_BN.shape) == found[:2], f"feature_mask_BN must be {found[:2]}, not {tuple(mask_BN.shape)}"
+    )
+    require(bool(mask_BN.any(1).all()), "feature_mask_BN leaves a sample without a generated feature")
+
+
+def _check_gradients(network: Denoiser, space: Space, batch: Batch) -> None:
+    t_B, e_t = _noisy(space, batch)
+    answer = network.denoise(e_t.requires_grad_(), t_B, batch, features=True)
+    assert answer.features_BNH is not None
+    for name, output in (("x0", answer.x0), ("features", answer.features_BNH)):
+        slope = None
+        if output.requires_grad:
+            (slope,) = torch.autograd.grad(output.sum(), e_t, retain_graph=True, allow_unused=True)
+        require(slope is not None, f"{name} must be differentiable in e_t: SiD's gradient runs through it")
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    slopes = torch.autograd.grad(answer.x0.square().sum(), parameters, allow_unused=True)
+    learns = any(slope is not None and bool(slope.any()) for slope in slopes)
+    require(learns, "no gradient of x0 reaches the network's parameters")
+
+
+def _noisy(space: Space, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return another time for each sample, and pinned noisy states at these times."""
+    schedule, size = space.schedule, len(batch)
+    times = [schedule.time_of_quantile((row + 0.5) / size) for row in range(size)]
+    t_B = torch.cat([schedule.tensor(time, 1) for time in times])
+    e = space.embed(batch).detach()
+    noise = Noise([("denoiser", id) for id in batch.ids]).normal("epsilon", space.state_shape)
+    return t_B, space.pin(schedule.diffuse(e, t_B, noise), e, batch)

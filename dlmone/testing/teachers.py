@@ -1,0 +1,186 @@
+"""The Teacher contract: rebuilt from what a folder holds, and the start of θ and ψ."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from dlmone.core import Batch, DiffusionGenerator, Example, InputError, Noise, Teacher, TrainingLoss
+
+from .claims import alike, require, require_rows
+from .denoisers import check_denoiser
+from .spaces import check_space
+
+#: File names of a published model that are not the teacher's to give.
+RESERVED = {"config.json", "model.safetensors", "README.md"}
+
+
+def check_teacher(
+    build: Callable[[], Teacher], examples: Sequence[Example], *, invertible: bool = True
+) -> None:
+    """Hold a teacher, its space, its network and its copies to their contracts, on the CPU in float32.
+
+    Args:
+        build: makes the teacher; a small one, for it is called hundreds of times.
+        examples: three or more that it knows every word of and need not cut.
+        invertible: whether ``decode(embed(batch))`` gives back the tokens. It need not for a teacher
+            that decodes with weights which are not trained yet.
+
+    Raises:
+        AssertionError: it breaks a contract; the sentence says how.
+    """
+    require(len(examples) >= 3, "check_teacher takes three or more examples")
+    teacher = build().requires_grad_(True).eval()
+    batch = teacher.space.collate(examples)
+    check_space(teacher.space, examples, invertible=invertible)
+    check_denoiser(teacher.network, teacher.space, batch, teacher.feature_width)
+    _check_restore(teacher, examples)
+    _check_generator(teacher, batch)
+    _check_estimator(teacher, batch)
+    _check_training(teacher, batch)
+
+
+def _restored(teacher: Teacher) -> Teacher:
+    """Rebuild a teacher as the engine does, from JSON, files and tensors."""
+    config = json.loads(json.dumps(teacher.config()))
+    other = type(teacher).restore(config, teacher.assets())
+    other.load_state_dict(teacher.state_dict())
+    return other.eval()
+
+
+def _check_restore(teacher: Teacher, examples: Sequence[Example]) -> None:
+    config: Any = teacher.config()
+    try:
+        kept = json.loads(json.dumps(config, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise AssertionError(f"config() must hold JSON values only: {error}") from error
+    require(kept == config, f"config() must hold JSON values only: {config} comes back as {kept}")
+    for name, content in teacher.assets().items():
+        require(isinstance(content, bytes), f"assets()[{name!r}] must be bytes")
+        plain = "/" not in name and name not in RESERVED
+        require(plain, f"assets() may not name a file {name!r}: a plain name of its own is wanted")
+    outside = [key for key in teacher.state_dict() if not key.startswith(("space.", "network."))]
+    require(not outside, f"a published folder holds space and network only; {outside} would be lost")
+
+    other, batch = _restored(teacher), teacher.space.collate(examples)
+    again = other.space.collate(examples)
+    same = torch.equal(batch.tokens_BL, again.tokens_BL) and torch.equal(batch.target_BL, again.target_BL)
+    require(same, "a restored teacher tokenises otherwise: config() and assets() must hold all that matters")
+    e, t_B = teacher.space.embed(batch), teacher.space.schedule.tensor(_t_init(teacher), len(batch))
+    pairs = {
+        "embed": (e, other.space.embed(batch)),
+        "denoise": (teacher.network.denoise(e, t_B, batch).x0, other.network.denoise(e, t_B, batch).x0),
+        "decode": (teacher.space.decode(-e, batch), other.space.decode(-e, batch)),
+    }
+    for name, (before, after) in pairs.items():
+        same = before.shape == after.shape and torch.equal(before, after)
+        require(
+            same, f"{name}() of a restored teacher gives something else, although it has the same weights"
+        )
+
+
+def _check_generator(teacher: Teacher, batch: Batch) -> None:
+    generator = teacher.new_generator(_t_init(teacher)).eval()
+    require(generator.space is teacher.space, "new_generator() must share the teacher's space")
+    _require_own(generator.network, teacher, "new_generator()")
+    try:
+        _restored(teacher).network.load_state_dict(generator.network.state_dict())
+    except RuntimeError as error:
+        raise AssertionError("a restored teacher's network must take a student's weights") from error
+    _check_one_step(generator, batch)
+    together = _states(generator, batch)
+    for row in range(len(batch)):
+        alone = _states(generator, batch[row : row + 1])
+        require(alike(alone[0], together[row]), "what is generated for a sample depends on its batch mates")
+
+
+def _check_one_step(generator: DiffusionGenerator, batch: Batch) -> None:
+    space = generator.space
+    e = generator.one_step(batch, _noise(batch).normal("z", space.state_shape))
+    pinned = space.pin(e, space.embed(batch), batch)
+    require(torch.equal(e, pinned), "one_step() must return the condition pinned")
+    parameters = [p for p in generator.network.parameters() if p.requires_grad]
+    slopes = torch.autograd.grad(e.square().sum(), parameters, allow_unused=True)
+    learns = any(slope is not None and bool(slope.any()) for slope in slopes)
+    require(learns, "no gradient of one_step() reaches θ's parameters")
+
+
+def _states(generator: DiffusionGenerator, batch: Batch) -> Tensor:
+    return cast(Tensor, generator.generate(batch, _noise(batch), steps=2).state)
+
+
+def _check_estimator(teacher: Teacher, batch: Batch) -> None:
+    estimator = teacher.new_score_estimator().eval()
+    _require_own(estimator, teacher, "new_score_estimator()")
+    e, t_B = teacher.space.embed(batch), teacher.space.schedule.tensor(_t_init(teacher), len(batch))
+    plain, full = estimator.estimate(e, t_B, batch), estimator.estimate(e, t_B, batch, logits=True)
+    require(plain.x0.shape == e.shape, f"estimate().x0 must have e_t's shape, not {tuple(plain.x0.shape)}")
+    require(torch.equal(plain.x0, full.x0), "estimate().x0 must be the same with and without logits")
+    logits_BK = full.logits_BK
+    fits = logits_BK is not None and logits_BK.dim() == 2 and len(logits_BK) == len(batch)
+    require(fits, "estimate(logits=True) must give logits [B, K]")
+    for row in range(len(batch)):
+        rows = slice(row, row + 1)
+        alone = estimator.estimate(e[rows], t_B[rows], batch[rows], logits=True).logits_BK
+        same = alone is not None and alike(alone, cast(Tensor, logits_BK)[rows])
+        require(same, "the logits of a sample depend on its batch mates")
+
+
+def _check_training(teacher: Teacher, batch: Batch) -> None:
+    try:
+        answer = teacher.training_loss(batch, _noise(batch))
+    except InputError:
+        return  # it can be loaded, not trained
+    size, loss_B = len(batch), answer.loss_B
+    require_rows({"loss_B": loss_B}, size, "training_loss(): TrainingLoss")
+    require_rows(answer.observation, size, "training_loss(): observation")
+    require_rows(answer.logged, size, "training_loss(): logged")
+    require(bool(loss_B.isfinite().all()), "training_loss() must be finite")
+    attached = [name for name, value_B in answer.logged.items() if value_B.requires_grad]
+    require(not attached, f"training_loss(): logged values must be detached; these are not: {attached}")
+    again = teacher.training_loss(batch, _noise(batch)).loss_B
+    require(torch.equal(loss_B, again), "training_loss() must draw from its noise only: it gave two values")
+    parameters = [p for p in teacher.network.parameters() if p.requires_grad]
+    slopes = torch.autograd.grad(loss_B.sum(), parameters, allow_unused=True)
+    learns = any(slope is not None and bool(slope.any()) for slope in slopes)
+    require(learns, "no gradient of training_loss() reaches the network's parameters")
+    for row in range(size):
+        rows = batch[row : row + 1]
+        alone = teacher.training_loss(rows, _noise(rows)).loss_B[0]
+        require(alike(alone, loss_B[row]), "training_loss() of a sample depends on its batch mates")
+    _check_training_state(teacher, batch)
+
+
+def _check_training_state(teacher: Teacher, batch: Batch, rounds: int = 16) -> None:
+    for seed in range(rounds):
+        teacher.observe(teacher.training_loss(batch, _noise(batch, seed)).observation)
+    state: Mapping[str, Any] = teacher.training_state()
+    wrong = [name for name, value in state.items() if not isinstance(value, Tensor)]
+    require(not wrong, f"training_state() must hold tensors; these are none: {wrong}")
+    other = _restored(teacher)
+    other.load_training_state({name: value.clone() for name, value in state.items()})
+
+    def ahead(one: Teacher) -> TrainingLoss:
+        return one.training_loss(batch, _noise(batch, rounds))
+
+    lost = "what observe() has learned is lost from training_state() to load_training_state()"
+    require(torch.equal(ahead(teacher).loss_B, ahead(other).loss_B), lost)
+    kept = other.training_state()
+    require(all(torch.equal(value, kept[name]) for name, value in state.items()), lost)
+
+
+def _require_own(network: nn.Module, teacher: Teacher, maker: str) -> None:
+    """Require that a network shares no weight with φ."""
+    of_teacher = {p.data_ptr() for p in teacher.network.parameters()}
+    shared = [name for name, p in network.named_parameters() if p.data_ptr() in of_teacher]
+    require(not shared, f"{maker} must copy φ, but shares weights with it: {', '.join(shared)}")
+
+
+def _t_init(teacher: Teacher) -> float:
+    return teacher.space.schedule.time_of_quantile(0.75)
+
+
+def _noise(batch: Batch, seed: int = 0) -> Noise:
+    return Noise([(seed, id) for id in batch.ids])

@@ -1,0 +1,176 @@
+"""Official DiffuSeq checkpoints, read once and strictly: arguments, weights, tokenizer."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlmone.core import Conversion, InputError
+
+from .official import TABLE, TIED, from_training_args
+from .teacher import DiffuSeqTeacher
+from .tokenizer import Tokenizer
+
+ARGUMENTS = "training_args.json"
+EMA_FILE = re.compile(r"ema_(?P<rate>\d+(\.\d+)?)_(?P<step>\d+)\.pt")
+#: Saved tokenizers, in the order of preference.
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
+#: bert-base-uncased, the released models' encoder: its sizes stand in for tensors that are missing.
+BERT_BASE = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 512,
+}
+#: Width of an attention head in every BERT that was released, from tiny to large.
+HEAD_WIDTH = 64
+
+
+def convert(source: Path, tokenizer: str | None = None) -> Conversion:
+    """Read an official checkpoint.
+
+    Args:
+        source: the checkpoint's folder, of whose ``ema_RATE_STEP.pt`` the one with the highest rate, then
+            the highest step is taken; or one such file in it.
+        tokenizer: where the tokenizer lies (a folder, ``package:NAME``, a name of the hub) if not in the
+            folder.
+
+    Raises:
+        InputError: a file is missing or malformed, the model is not one that DiffuSeq's main branch trains,
+            or names or shapes of tensors do not fit it.
+    """
+    path = choose_weights(source)
+    arguments = read_json(path.parent / ARGUMENTS)
+    official = read_weights(path)
+    config, origin = bert_config(path.parent, arguments, official)
+    tokens = read_tokenizer(path.parent, tokenizer)
+    if TIED in official and official[TIED].shape[:1] != (tokens.size,):
+        raise InputError(
+            f"{path}: {TIED} is of shape {tuple(official[TIED].shape)}, "
+            f"but the tokenizer has {tokens.size} tokens"
+        )
+    try:
+        options = from_training_args(arguments, config)
+        teacher = DiffuSeqTeacher(options, tokens)
+        difference = teacher.load_official(official)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    report = (
+        f"weights: {path.name}",
+        f"encoder: {options.layers} layers of width {options.width}, {options.heads} heads ({origin})",
+        f"tokenizer: {tokens.size} tokens",
+        f"embedding: {TIED}, as in official sampling; {TABLE} differs from it by up to {difference:.2g}",
+    )
+    return Conversion(teacher, report)
+
+
+def choose_weights(source: Path) -> Path:
+    """Return the file of weights to read.
+
+    Raises:
+        InputError: there is none.
+    """
+    if source.is_file():
+        return source
+    if not source.is_dir():
+        raise InputError(f"there is no checkpoint folder {source}")
+    found = [(match, path) for path in source.iterdir() if (match := EMA_FILE.fullmatch(path.name))]
+    if not found:
+        raise InputError(f"{source} is no DiffuSeq checkpoint folder: it holds no ema_RATE_STEP.pt")
+    return max(found, key=lambda pair: (float(pair[0]["rate"]), int(pair[0]["step"])))[1]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object from a JSON file.
+
+    Raises:
+        InputError: there is no such file, or something else in it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path.parent} is no DiffuSeq checkpoint folder: it holds no {path.name}") from None
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no JSON object")
+    return content
+
+
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """Read a state dict without running anything that the pickle in it asks for.
+
+    Raises:
+        InputError: the file is damaged, or holds anything but named tensors.
+    """
+    try:
+        official = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, RuntimeError, EOFError):
+        raise InputError(
+            f"{path} is damaged, or holds other things than tensors, which are refused"
+        ) from None
+    if not isinstance(official, Mapping) or not all(isinstance(value, Tensor) for value in official.values()):
+        raise InputError(f"{path} is no state dict: it must hold named tensors and nothing else")
+    return official
+
+
+def bert_config(
+    folder: Path, arguments: Mapping[str, Any], official: Mapping[str, Tensor]
+) -> tuple[Mapping[str, Any], str]:
+    """Return the encoder's configuration and where it is from.
+
+    That is a ``config.json`` beside the weights or in a folder there of the name that the training's
+    ``config_name`` ends in. The official code saves none: then the tensors tell the sizes.
+    """
+    named = Path(str(arguments.get("config_name", ""))).name
+    for path in (folder / "config.json", folder / named / "config.json"):
+        if path.is_file():
+            return read_json(path), str(path.relative_to(folder))
+    return {**BERT_BASE, **sizes(official)}, f"sizes from the tensors, heads {HEAD_WIDTH} wide as in any BERT"
+
+
+def sizes(official: Mapping[str, Tensor]) -> dict[str, int]:
+    """Return what the shapes of the tensors say of the encoder, under the names of BERT's configuration.
+
+    Raises:
+        InputError: the width is no BERT's, so that it does not tell the number of heads.
+    """
+    found = {}
+    positions = official.get("position_embeddings.weight")
+    if positions is not None and positions.dim() == 2:
+        found["max_position_embeddings"], found["hidden_size"] = positions.shape
+        found["num_attention_heads"], rest = divmod(found["hidden_size"], HEAD_WIDTH)
+        if rest:
+            raise InputError(
+                f"an encoder of width {found['hidden_size']} is no BERT that was released, so its number of "
+                "heads is not known: put its config.json beside the weights"
+            )
+    dense = official.get("input_transformers.layer.0.intermediate.dense.weight")
+    if dense is not None and dense.dim() == 2:
+        found["intermediate_size"] = len(dense)
+    layers = {key.split(".")[2] for key in official if key.startswith("input_transformers.layer.")}
+    if layers:
+        found["num_hidden_layers"] = len(layers)
+    return found
+
+
+def read_tokenizer(folder: Path, name: str | None) -> Tokenizer:
+    """Load the tokenizer that was named, or else the one saved with the checkpoint.
+
+    Raises:
+        InputError: there is neither.
+    """
+    if name is not None:
+        return Tokenizer.load(name)
+    if not any((folder / file).is_file() for file in TOKENIZER_FILES):
+        raise InputError(
+            f"{folder} holds no {' or '.join(TOKENIZER_FILES)}: "
+            "say where the tokenizer lies with --tokenizer PATH"
+        )
+    return Tokenizer.load(str(folder))

@@ -97,6 +97,7 @@ class DiffusionScoreEstimator(ScoreEstimator):
         if not logits:
             return Estimate(answer.x0)
         assert answer.features_BNH is not None
-        # Out of half precision, under autocast, but not out of float64.
+        # The head works in float32 or better, whatever autocast makes of the features.
         features_BNH = answer.features_BNH.to(torch.promote_types(answer.features_BNH.dtype, torch.float32))
-        return Estimate(answer.x0, self.head(features_BNH, answer.feature_mask_BN))
+        with torch.autocast(features_BNH.device.type, enabled=False):
+            return Estimate(answer.x0, self.head(features_BNH, answer.feature_mask_BN))

@@ -120,7 +120,9 @@ def test_a_term_keeps_its_gradient_beside_one_that_needs_none(toy: ToyTeacher) -
 
 def test_in_the_generators_role_only_theta_gets_gradient(toy: ToyTeacher) -> None:
     step = step_of(toy, "generator", SID, GAN)
-    loss_of(step, SID, GAN).backward()
+    step.estimator.requires_grad_(True)
+    with frozen(step.estimator):
+        loss_of(step, SID, GAN).backward()
     assert not gradients(step.generator), "the output is a leaf: terms end there"
     step.root.backward(step.e_fake.grad)
     assert any(grad.any() for grad in gradients(step.generator))

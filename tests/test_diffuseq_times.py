@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlmone.plugins.diffuseq.times import LossAwareTimes, UniformTimes
@@ -64,6 +64,7 @@ def test_losses_that_are_not_finite_are_not_remembered(times: LossAwareTimes) ->
     assert (times.probabilities() == before).all()
 
 
+@settings(deadline=None)
 @given(draw=st.floats(0, 1, exclude_max=True), steps=st.integers(2, 3000))
 def test_uniform_times_split_the_unit_interval_evenly(draw: float, steps: int) -> None:
     t_B, weight_B = UniformTimes(steps).draw(torch.tensor([draw], dtype=torch.float64))

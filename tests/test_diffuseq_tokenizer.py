@@ -115,8 +115,12 @@ def test_other_tokenizers_are_refused() -> None:
 def test_places_without_a_tokenizer_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"holds neither tokenizer.json nor vocab.txt"):
         Tokenizer.load(str(tmp_path))
-    with pytest.raises(InputError, match="no installed Python package 'no_such_package'"):
-        Tokenizer.load("package:no_such_package")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match=r"tokenizer.json is no tokenizer: "):
+        Tokenizer.load(str(tmp_path))
+    for package in ("no_such_package", "no_such.package", ""):
+        with pytest.raises(InputError, match=f"no installed Python package '{package}'"):
+            Tokenizer.load(f"package:{package}")
     with pytest.raises(InputError, match="package 'json' holds 0 model folders"):
         Tokenizer.load("package:json")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
 from dlmone.core import Batch, Example, Noise
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
-from dlmone.plugins.diffuseq.space import ROWS_AT_ONCE
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.training import LossParts, token_nll, training_loss
@@ -79,6 +79,20 @@ def test_the_gradient_of_every_parameter_is_the_official_one() -> None:
         )
 
 
+@pytest.mark.parametrize("rows_at_once", [20, 200])
+def test_bfloat16_gradients_stay_near(rows_at_once: int) -> None:
+    """All parts of the embedding's gradient above all: from input, target and logits."""
+    teacher, official = small_teacher(), load_file(DATA / "train_grads.safetensors")
+    teacher.space.rows_at_once = rows_at_once
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = (LOSSES["weights"] * official_loss(teacher).loss_B).mean()
+    loss.backward()
+    for name, parameter in parameters(teacher).items():
+        if not name.endswith(WITHOUT_GRADIENT):
+            error = (parameter.grad - official[name]).norm() / official[name].norm()
+            assert error < 0.05, name
+
+
 def test_four_optimisation_steps_end_at_the_official_weights() -> None:
     """AdamW as the official loop runs it; each of two microbatches adds the gradient of its own mean."""
     steps = load_file(DATA / "train_steps_io.safetensors")
@@ -104,7 +118,7 @@ def test_four_optimisation_steps_end_at_the_official_weights() -> None:
 
 
 def test_the_clean_target_replaces_x0_at_every_time() -> None:
-    """Quirk Q5: one more cross-check, from the officially computed x0 and x_t."""
+    """Checked from the officially computed x0 and x_t."""
     teacher = small_teacher(clean_target=True)
     batch = Batch(tuple("abcd"), LOSSES["input_ids"], LOSSES["input_mask"].bool())
     prediction = teacher.network.denoise(LOSSES["x_t"], LOSSES["t"], batch).x0
@@ -116,11 +130,12 @@ def test_the_clean_target_replaces_x0_at_every_time() -> None:
 def test_chunked_cross_entropy_equals_the_whole() -> None:
     teacher = small_teacher()
     torch.manual_seed(0)
-    state_BLD = torch.randn(3, ROWS_AT_ONCE // 2 + 1, 16).requires_grad_()
+    state_BLD = torch.randn(3, 24, 16).requires_grad_()
     tokens_BL = torch.randint(200, state_BLD.shape[:2])
     whole_BL = torch.nn.functional.cross_entropy(
         teacher.space.logits(state_BLD).flatten(0, 1), tokens_BL.flatten(), reduction="none"
     ).view(tokens_BL.shape)
+    teacher.space.rows_at_once = 10
     chunked_BL = token_nll(teacher.space, state_BLD, tokens_BL)
     torch.testing.assert_close(chunked_BL, whole_BL)
     wanted = [state_BLD, *teacher.space.parameters()]
@@ -168,7 +183,7 @@ def test_a_few_steps_in_bfloat16_learn_a_constant_answer() -> None:
     batch = teacher.space.collate(EXAMPLES)
     optimizer = torch.optim.AdamW(teacher.parameters(), lr=1e-2)
     losses = []
-    for step in range(60):
+    for step in range(40):
         with torch.autocast("cpu", torch.bfloat16):
             answer = teacher.training_loss(batch, Noise([("learn", step, i) for i in range(6)]))
         assert answer.loss_B.dtype == torch.float32
@@ -177,4 +192,4 @@ def test_a_few_steps_in_bfloat16_learn_a_constant_answer() -> None:
         optimizer.step()
         teacher.observe(answer.observation)
         losses.append(answer.logged["mse"].mean().item())
-    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+    assert sum(losses[-8:]) < 0.6 * sum(losses[:8])

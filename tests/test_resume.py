@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 RECIPE = Path(__file__).with_name("tiny.toml")
 
 # A one-file plugin that kills its own process at a given instant: nothing is flushed, nothing cleaned up.
-KILLER = '''
+KILLER = """
 import os, signal
 from dlmone.registry import hookimpl
 
@@ -28,14 +28,19 @@ def step_finished(stage, step, metrics):
 def checkpoint_saved(stage, step):
     if WHEN == f"checkpoint {stage} {step}":
         os.kill(os.getpid(), signal.SIGKILL)
-'''
+"""
 
 
 def run(folder: Path, killer: Path, kill_at: str = "", *more: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"KILL_AT": kill_at, "DLMONE_CACHE": str(folder.parent / f"{folder.name}-cache")}
+    environment = os.environ | {
+        "KILL_AT": kill_at,
+        "DLMONE_CACHE": str(folder.parent / f"{folder.name}-cache"),
+    }
     command = [sys.executable, "-m", "dlmone", "run", str(RECIPE), "--plugin", str(killer)]
     where = ["--resume", str(folder)] if folder.exists() else ["--run-dir", str(folder)]
-    return subprocess.run([*command, *where, *more], env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [*command, *where, *more], env=environment, capture_output=True, text=True, timeout=300
+    )
 
 
 def final_state(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
@@ -79,9 +84,7 @@ def assert_same(folder: Path, undisturbed: Path) -> None:
         assert a["scores"] == b["scores"]
 
 
-def test_killed_many_times_and_resumed_ends_the_same(
-    tmp_path: Path, killer: Path, undisturbed: Path
-) -> None:
+def test_killed_many_times_and_resumed_ends_the_same(tmp_path: Path, killer: Path, undisturbed: Path) -> None:
     folder = tmp_path / "killed"
     instants = [
         "train pretrain 3",  # before the first checkpoint

@@ -39,7 +39,8 @@ def report(registry: Registry, resolved: ResolvedRecipe) -> None:
         PluginError: it names a plugin that cannot be used.
     """
     announce(resolved)
-    recipe, missing = resolved.recipe, []
+    recipe = resolved.recipe
+    missing: list[str] = []
     with _offline():
         splits = _splits(registry, recipe, missing)
         sketch = _sketch(registry, recipe, splits, missing)

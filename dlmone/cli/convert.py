@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def convert(name: str, source: Path, out: Path, tokenizer: str | None, plugins: tuple[Path, ...]) -> None:
     """Turn a foreign checkpoint into a model folder.
 
-    NAME is a converter: for a checkpoint folder of the official DiffuSeq, `diffuseq`. DIR is read, OUT written.
+    NAME is a converter: for a checkpoint folder of the official DiffuSeq, `diffuseq`. OUT is written.
     """
     from dlmone.engine.card import converted_card
     from dlmone.engine.folder import publish

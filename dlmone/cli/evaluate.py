@@ -38,7 +38,9 @@ def evaluate(
     from dlmone.engine.samples import read_samples
 
     evaluators = _evaluators(metrics or METRICS, plugins)
-    systems = {str(path): read_samples(path) for path in samples}
+    paths = list(dict.fromkeys(samples))
+    names = [str(path) for path in paths] if as_json else _labels(paths)
+    systems = {name: read_samples(path) for name, path in zip(names, paths, strict=True)}
     if metrics:
         scores = {
             name: [score for one in evaluators.values() for score in one.evaluate(system)]
@@ -92,8 +94,23 @@ def _print_table(systems: Mapping[str, Sequence[Sample]], scores: Mapping[str, S
     rows.append(["candidates", *(str(_drawn(system)) for system in systems.values())])
     print_columns(rows, right=True)
     click.echo()
-    for signature in dict.fromkeys(score.signature for system in scores.values() for score in system):
-        click.echo(signature)
+    for name in found:
+        signatures = {
+            system: score.signature for system in systems for score in scores[system] if score.name == name
+        }
+        for signature in dict.fromkeys(signatures.values()):
+            # One number can be defined in two ways where the systems' texts differ in kind.
+            whose = [system for system, one in signatures.items() if one == signature]
+            click.echo(signature + (f"  ({', '.join(whose)})" if len(whose) < len(signatures) else ""))
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """Return the ends of different paths, as short as tells them apart."""
+    parts = [path.absolute().parts for path in paths]
+    length = 1
+    while len({one[-length:] for one in parts}) < len(paths):
+        length += 1
+    return [str(Path(*one[-length:])) for one in parts]
 
 
 def _drawn(samples: Sequence[Sample]) -> int:

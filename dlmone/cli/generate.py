@@ -31,12 +31,16 @@ TEACHER_STEPS = 20
     "-i",
     "--input",
     "source",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
     help='JSON lines with "src" or "source", and if wanted "id" and the reference, "trg" or "target".',
 )
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Where JSON lines are written."
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Where JSON lines are written, instead of on standard output.",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="[default: 1 for a student, 20 for a teacher]")
 @click.option("--candidates", type=click.IntRange(min=1), default=1, show_default=True, help="Draws a text.")

@@ -67,7 +67,7 @@ def launch(
     from dlmone.engine.world import World
 
     world = World.join()
-    path = world.agree(_directory(registry, resolved, resume, run_dir) if world.main else None)
+    path: Path = world.agree(_directory(registry, resolved, resume, run_dir) if world.main else None)
     words = ["dlmone", command, *request.words()]
     try:
         run(resolved, path, registry, console(quiet=not world.main), command=words, until=until)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,7 +26,7 @@ def list_recipes(as_json: bool = False) -> None:
     from dlmone.registry import shipped_recipes
     from dlmone.registry.files import read_recipe
 
-    found = []
+    found: list[dict[str, Any]] = []
     for name, description in shipped_recipes().items():
         file = read_recipe(name)
         profiles = sorted(file.profiles, key=lambda profile: profile != file.default_profile)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any, TextIO
 
 import click
 
@@ -43,12 +43,12 @@ class Shell(click.Group):
         command: click.Command = getattr(import_module(f"{self.package}.{cmd_name}"), cmd_name)
         return command
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> NoReturn:
+    def main(self, args: Sequence[str] | None = None, *ignored: Any, **extra: Any) -> Any:
         settings = Settings()
-        extra |= {"standalone_mode": False, "obj": settings}
+        extra |= {"prog_name": "dlmone", "standalone_mode": False, "obj": settings}
         with warnings.catch_warnings():
             warnings.showwarning = _say_warning
-            sys.exit(_exit_code(partial(super().main, args, "dlmone", **extra), settings))
+            sys.exit(_exit_code(partial(super().main, args, **extra), settings))
 
 
 def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
@@ -68,6 +68,9 @@ def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
         return _failed(error.format_message().rstrip(".") + hint, InputError.exit_code, settings)
     except DlmoneError as error:
         return _failed(str(error), error.exit_code, settings)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _failed(f"{place}{error.strerror or error}", 1, settings)
     except Exception as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())
         return _failed(f"internal error: {what} (run again with dlmone --traceback ...)", 1, settings)
@@ -76,9 +79,16 @@ def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
 def _failed(text: str, code: int, settings: Settings) -> int:
     if settings.traceback:
         traceback.print_exc()
-    click.echo(f"error: {text}", err=True)
+    click.echo(text if code == INTERRUPTED else f"error: {text}", err=True)
     return code
 
 
-def _say_warning(message: Warning | str, *place: Any) -> None:
+def _say_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     click.echo("warning: " + " ".join(str(message).split()), err=True)

@@ -23,7 +23,7 @@ from .compute import Compute
 from .update import Update, WeightedTerm
 
 #: Networks reach about this share of a plain product's rate: normalisation, softmax and copying take time.
-EFFICIENCY = 0.5
+EFFICIENCY = 0.6
 #: A transformer layer of width w has about 12·w² parameters, and keeps for its backward pass about 17·w
 #: numbers a position and three copies of its attention weights, in heads about 64 wide.
 LAYER_PARAMETERS, LAYER_NUMBERS, ATTENTION_COPIES, HEAD_WIDTH = 12, 17, 3, 64

@@ -45,6 +45,8 @@ def run(
     """
     recipe = resolved.recipe
     compute = Compute.start(recipe.compute)
+    if not compute.world.main:
+        console = Console(quiet=True)
     run_dir = RunDir(path, main=compute.world.main)
     run_dir.open()
     try:

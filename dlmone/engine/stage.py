@@ -80,6 +80,7 @@ def run_stage(
         "teacher_estimator_gap",
     )
     train(session, name, distillation, rhythm, validate, facts, shown)
+    facts = compute.world.agree(facts)
     session.console.print(
         f"{name}: best {stage.validation.metric} {facts['best']:.4f} at step {facts['best_step']}",
         highlight=False,

@@ -16,7 +16,7 @@ def check_evaluator(evaluator: Evaluator, samples: Sequence[Sample]) -> None:
 
     Args:
         evaluator: the one to check.
-        samples: two or more that it can score, with at least as many candidates as it reads.
+        samples: two or more that it can score, with at least as many candidates as it needs.
 
     Raises:
         AssertionError: it breaks the contract; the sentence says how.
@@ -34,9 +34,13 @@ def check_evaluator(evaluator: Evaluator, samples: Sequence[Sample]) -> None:
         _check_score(score, len(samples))
     require(_alike(scores, evaluator.evaluate(samples)), "the same samples gave other scores the second time")
 
-    longer = [replace(sample, candidates=(*sample.candidates[:wanted], "unread")) for sample in samples]
-    same = _alike(scores, evaluator.evaluate(longer))
-    require(same, f"candidates = {wanted}, but candidates after these change the scores")
+    fewest = [replace(sample, candidates=sample.candidates[:wanted]) for sample in samples]
+    more = [replace(sample, candidates=(*sample.candidates, "one more")) for sample in samples]
+    defined = {score.signature: score for score in scores}
+    for score in (*evaluator.evaluate(fewest), *evaluator.evaluate(more)):
+        same = score.signature not in defined or _alike([score], [defined[score.signature]])
+        sentence = "changes with the number of candidates, which its signature does not tell"
+        require(same, f"the score {score.name!r} {sentence}")
     turned = [_turned(score) for score in evaluator.evaluate(samples[::-1])]
     require(_alike(scores, turned), "the order of the samples changes the scores, or per_sample ignores it")
 

@@ -43,7 +43,8 @@ class Layer(nn.Module):
 
     def forward(self, h_BLH: Tensor) -> Tensor:
         h_BLH = self.attention["output"](self.attention["self"](h_BLH), h_BLH)
-        return self.output(functional.gelu(self.intermediate["dense"](h_BLH)), h_BLH)
+        out_BLH: Tensor = self.output(functional.gelu(self.intermediate["dense"](h_BLH)), h_BLH)
+        return out_BLH
 
 
 class Output(nn.Module):
@@ -56,7 +57,8 @@ class Output(nn.Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, h_BLI: Tensor, residual_BLH: Tensor) -> Tensor:
-        return self.LayerNorm(self.dropout(self.dense(h_BLI)) + residual_BLH)
+        out_BLH: Tensor = self.LayerNorm(self.dropout(self.dense(h_BLI)) + residual_BLH)
+        return out_BLH
 
 
 class SelfAttention(nn.Module):
@@ -88,7 +90,8 @@ class SelfAttention(nn.Module):
 
     def _plain(self, q_BNLd: Tensor, k_BNLd: Tensor, v_BNLd: Tensor) -> Tensor:
         weights_BNLL = torch.softmax(q_BNLd * q_BNLd.shape[-1] ** -0.5 @ k_BNLd.mT, dim=-1)
-        return self.dropout(weights_BNLL) @ v_BNLd
+        context_BNLd: Tensor = self.dropout(weights_BNLL) @ v_BNLd
+        return context_BNLd
 
     def _fused(self, q_BNLd: Tensor, k_BNLd: Tensor, v_BNLd: Tensor) -> Tensor:
         dropout = self.dropout.rate if self.training else 0.0

@@ -37,7 +37,10 @@ def model_folder(name: str, files: Sequence[str]) -> Path:
 
 def package_folder(package: str) -> Path:
     """Return the one folder with BERT's ``config.json`` and weights in an installed package."""
-    spec = find_spec(package)
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):  # a package inside one that is not there, or no name at all
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         raise InputError(f"there is no installed Python package {package!r} to take a model from")
     found = [

@@ -18,7 +18,7 @@ from .encoder import LAYER_NORM_EPS, Encoder
 
 
 class DiffuSeqNetwork(Denoiser):
-    """f(e_t, t, c): predicts x0 from e_t, in which the condition is pinned (DiffuSeq, section 4).
+    """f(e_t, t, c): predicts x0 from e_t, in which the condition is pinned (Gong et al. 2023, section 3).
 
     Args:
         schedule: turns a time into what the network is told.
@@ -71,12 +71,14 @@ class DiffuSeqNetwork(Denoiser):
         position_LH = self.position_embeddings.weight[: e_BLD.shape[1]]
         h_BLH = self.LayerNorm(h_BLH + (position_LH + self.embed_time(t_B)[:, None]))
         # One cast here keeps the whole residual stream in half precision under autocast.
-        return self.dropout(h_BLH.to(working_dtype(e_BLD)))
+        input_BLH: Tensor = self.dropout(h_BLH.to(working_dtype(e_BLD)))
+        return input_BLH
 
     def embed_time(self, t_B: Tensor) -> Tensor:
         """Return the embedding [B, H] of times; a row a sample, so full precision costs nothing."""
         with torch.autocast(t_B.device.type, enabled=False):
-            return self.time_embed(sinusoid(self.schedule.network_time(t_B), self.hidden_t_dim))
+            time_BH: Tensor = self.time_embed(sinusoid(self.schedule.network_time(t_B), self.hidden_t_dim))
+        return time_BH
 
     def read_out(self, hidden_BLH: Tensor) -> Tensor:
         """Project the last hidden state to x0 in float32.
@@ -89,7 +91,8 @@ class DiffuSeqNetwork(Denoiser):
         dense, tanh, last = self.output_down_proj
         inner_BLH = tanh(dense(hidden_BLH))
         with torch.autocast(hidden_BLH.device.type, enabled=False):
-            return last(inner_BLH.float())
+            x0_BLD: Tensor = last(inner_BLH.float())
+        return x0_BLD
 
 
 def projection(inputs: int, inner: int, outputs: int) -> nn.Sequential:

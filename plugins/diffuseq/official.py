@@ -10,7 +10,7 @@ from dlmone.core import InputError
 
 from .options import DiffuSeqOptions
 
-#: The tied weight under its second name. Official sampling runs with it: it is loaded last (quirk Q1).
+#: The tied weight under its second name. Official sampling runs with it: it is loaded last.
 TIED = "lm_head.weight"
 TABLE = "word_embedding.weight"
 #: A buffer, 0 … max_positions − 1, that says nothing.

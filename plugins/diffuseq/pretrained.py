@@ -1,4 +1,8 @@
-"""Starting from a pretrained BERT-type encoder (the official ``use_plm_init``)."""
+"""Starting from a pretrained BERT-type encoder.
+
+The official ``use_plm_init`` takes BERT's word embeddings as well; here they are learned, like any
+DiffuSeq's, so that hidden_dim and the vocabulary stay free.
+"""
 
 import json
 from typing import Any
@@ -12,7 +16,7 @@ from .network import DiffuSeqNetwork
 from .options import DiffuSeqOptions
 
 WEIGHTS = "model.safetensors"
-#: Where BERT's tensors go. Its word embeddings are not among them: they are learned with the diffusion.
+#: Where BERT's tensors go.
 NAMES = {
     "encoder.": "input_transformers.",
     "embeddings.position_embeddings.": "position_embeddings.",

@@ -11,8 +11,8 @@ from dlmone.core import Batch, Example, InputError, NoiseSchedule, Space
 
 from .tokenizer import CLS, PAD, SEP, Tokenizer
 
-#: Rows of states compared with the whole vocabulary at a time: bounds memory to this times the vocabulary.
-ROWS_AT_ONCE = 256
+#: Scores of states against the vocabulary that are kept at a time, 32 MB in float32.
+SCORES_AT_ONCE = 1 << 23
 #: The shortest target that says something: [CLS], one token, [SEP].
 MIN_TARGET = 3
 
@@ -48,6 +48,7 @@ class DiffuSeqSpace(Space):
         self.seq_len = seq_len
         self.state_shape = (seq_len, hidden_dim)
         self.word_embedding = nn.Embedding(vocab_size or tokenizer.size, hidden_dim)
+        self.rows_at_once = max(1, SCORES_AT_ONCE // self.word_embedding.num_embeddings)
         # PyTorch's default for a Linear of this fan-in, which the official lm_head is.
         bound = hidden_dim**-0.5
         bias_V = torch.empty(self.word_embedding.num_embeddings).uniform_(-bound, bound)
@@ -102,7 +103,7 @@ class DiffuSeqSpace(Space):
         """Return argmax_v x·E_v + offset_v, [B, L], in float32 whatever autocast says."""
         table_DV = self.word_embedding.weight.T
         with torch.autocast(state_BLD.device.type, enabled=False):
-            chunks = state_BLD.float().flatten(0, 1).split(ROWS_AT_ONCE)
+            chunks = torch.split(state_BLD.float().flatten(0, 1), self.rows_at_once)
             best = [torch.addmm(offset_V, chunk_ND, table_DV).argmax(1) for chunk_ND in chunks]
         return torch.cat(best).view(state_BLD.shape[:2])
 

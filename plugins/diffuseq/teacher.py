@@ -131,7 +131,7 @@ class DiffuSeqTeacher(Teacher):
         """Load an official state dict; the embedding is its ``lm_head.weight``.
 
         Official EMA files hold the average of the embedding under ``word_embedding.weight`` and the
-        latest raw one under ``lm_head.weight``, and official sampling runs with the latter (quirk Q1).
+        latest raw one under ``lm_head.weight``, and official sampling runs with the latter.
 
         Returns:
             The largest difference between the two.

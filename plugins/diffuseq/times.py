@@ -64,12 +64,14 @@ class LossAwareTimes(UniformTimes):
         """Return the weight of each time, [steps]: ones before the histories are full, then summing to 1."""
         if (self.counts < self.history).any():
             return np.ones(self.steps)
-        moments: Probabilities = np.sqrt(np.square(self.losses).mean(axis=1))
-        return moments / moments.sum() * (1 - self.uniform_prob) + self.uniform_prob / self.steps
+        moments = np.sqrt(np.square(self.losses).mean(axis=1))
+        weights: Probabilities = moments / moments.sum() * (1 - self.uniform_prob)
+        return weights + self.uniform_prob / self.steps
 
     def probabilities(self) -> Probabilities:
         weights = self.weights()
-        return weights / weights.sum()
+        p: Probabilities = weights / weights.sum()
+        return p
 
     def observe(self, t_B: Tensor, loss_B: Tensor) -> None:
         for t, loss in zip(t_B.tolist(), loss_B.tolist(), strict=True):

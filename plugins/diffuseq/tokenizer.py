@@ -26,14 +26,14 @@ class Tokenizer:
     """Text to ids ``[CLS] … [SEP]`` and back.
 
     Raises:
-        InputError: the backend's vocabulary has no [CLS], [SEP] or [PAD].
+        InputError: the backend's vocabulary lacks one of BERT's markers.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         backend.no_truncation()
         backend.no_padding()
         self.backend = backend
-        self.pad_id, self.cls_id, self.sep_id = (self._marker(marker) for marker in (PAD, CLS, SEP))
+        self.pad_id, _, self.cls_id, self.sep_id = (self._marker(marker) for marker in MARKERS)
 
     def _marker(self, marker: str) -> int:
         token = self.backend.token_to_id(marker)
@@ -86,9 +86,11 @@ class Tokenizer:
             frequency.update(dict.fromkeys(word, count))
         alphabet = sorted(frequency, key=lambda character: (-frequency[character], character))[:ALPHABET_SIZE]
 
+        kept = frozenset(alphabet)
+
         def repeated() -> Iterator[list[str]]:
             for word, count in counts.items():
-                if set(word).issubset(alphabet):
+                if kept.issuperset(word):
                     yield [word] * count
 
         trained = bert_pipeline(models.WordPiece(unk_token=UNK))
@@ -105,11 +107,15 @@ class Tokenizer:
         """Load ``tokenizer.json`` or ``vocab.txt`` from a folder, an installed package or the hub.
 
         Raises:
-            InputError: there is no such folder, or it holds neither file.
+            InputError: there is no such folder, it holds neither file, or one that cannot be read.
         """
         folder = model_folder(name, ("tokenizer.json", "vocab.txt", "tokenizer_config.json"))
         if (folder / "tokenizer.json").is_file():
-            return cls(tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json")))
+            try:
+                backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+            except Exception as error:  # the library raises nothing more specific
+                raise InputError(f"{folder / 'tokenizer.json'} is no tokenizer: {error}") from None
+            return cls(backend)
         if (folder / "vocab.txt").is_file():
             vocabulary = models.WordPiece.read_file(str(folder / "vocab.txt"))
             model = models.WordPiece(vocabulary, unk_token=UNK)

@@ -9,7 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dlmone.core import Batch, Denoiser
 
-from .space import ROWS_AT_ONCE, DiffuSeqSpace
+from .space import DiffuSeqSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ def training_loss(
     noise_BLD: Tensor,
     clean_target: bool = False,
 ) -> LossParts:
-    """Noise the embeddings to x0, diffuse x0 to time t, predict x0 (DiffuSeq, equation 6).
+    """Noise the embeddings to x0, diffuse x0 to time t, predict x0 (Gong et al. 2023, section 3).
 
     The condition is pinned at x0, not at the clean embedding: in training it carries the noise of x0.
     Nothing is detached; gradients reach the embedding through target, input and logits.
@@ -60,12 +60,14 @@ def training_loss(
     x0_BLD = e_BLD + sigma_first * x0_noise_BLD
     e_t_BLD = space.pin(schedule.diffuse(x0_BLD, t_B, noise_BLD), x0_BLD, batch)
     prediction_BLD = network.denoise(e_t_BLD, t_B, batch).x0
+    # Before what is only logged: autocast may keep a half-precision table that was cast without gradient.
+    decoder_nll_BL = token_nll(space, x0_BLD, batch.tokens_BL)
     clean_B11 = (t_B == schedule.first)[:, None, None] | clean_target
     with torch.no_grad():
         nll_BL = token_nll(space, prediction_BLD, batch.tokens_BL) * batch.target_BL
     return LossParts(
         mse_B=(torch.where(clean_B11, e_BLD, x0_BLD) - prediction_BLD).square().mean((1, 2)),
-        decoder_nll_B=token_nll(space, x0_BLD, batch.tokens_BL).mean(1),
+        decoder_nll_B=decoder_nll_BL.mean(1),
         tT_B=alpha_last**2 * x0_BLD.square().mean((1, 2)),
         nll_B=nll_BL.sum(1) / batch.target_BL.sum(1),
     )
@@ -74,15 +76,18 @@ def training_loss(
 def token_nll(space: DiffuSeqSpace, state_BLD: Tensor, tokens_BL: Tensor) -> Tensor:
     """Return −log p(token | state) under the softmax of the space's logits, [B, L].
 
-    Logits are made, and made again on the way back, for a few rows at a time: at a vocabulary of 30,000
-    those of a whole batch outweigh the network's activations.
+    At a vocabulary of 30,000 the logits of a whole batch outweigh the network's activations: where they
+    are many, they are made for a few rows at a time, and made again on the way back.
     """
+    rows_ND, tokens_N = state_BLD.flatten(0, 1), tokens_BL.flatten()
 
     def nll(rows_ND: Tensor, tokens_N: Tensor) -> Tensor:
         return functional.cross_entropy(space.logits(rows_ND).float(), tokens_N, reduction="none")
 
+    if len(rows_ND) <= space.rows_at_once:
+        return nll(rows_ND, tokens_N).view(tokens_BL.shape)
     chunks = zip(
-        state_BLD.flatten(0, 1).split(ROWS_AT_ONCE), tokens_BL.flatten().split(ROWS_AT_ONCE), strict=True
+        torch.split(rows_ND, space.rows_at_once), torch.split(tokens_N, space.rows_at_once), strict=True
     )
     parts = [checkpoint(nll, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
     return torch.cat(parts).view(tokens_BL.shape)

@@ -8,9 +8,9 @@ class FlowCharsOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    patches: int = Field(12, ge=1, description="positions of the state")
-    patch: int = Field(2, ge=1, description="neighbouring characters that share a position")
-    code: int = Field(32, ge=1, description="numbers a character is coded by")
-    norm: float = Field(4.0, gt=0, description="length of a character's code")
+    words: int = Field(3, ge=1, description="the most words of a line")
+    letters: int = Field(8, ge=1, description="the most letters of a word")
+    code: int = Field(8, ge=1, description="numbers a letter is coded by")
+    norm: float = Field(3.0, gt=0, description="length of a code")
     width: int = Field(192, ge=1, description="width of the network")
     layers: int = Field(6, ge=1, description="mixer layers")

@@ -1,4 +1,4 @@
-"""The space: text as patches of characters, coded by fixed vectors and read back by a learned layer."""
+"""The space: a line is a few words, and a word a patch of letters, spelled in fixed codes."""
 
 from collections.abc import Sequence
 
@@ -9,35 +9,34 @@ from torch.nn import functional
 
 from dlmone.core import Batch, Example, FlowSchedule, InputError, Space
 
-#: Ends a text, and fills what is left of the row.
+#: Ends a word, and fills what is left of its patch.
 END = "\0"
 
 
-class CharacterSpace(Space):
-    """States are [B, N, P·C]: N patches of P neighbouring characters with a code of C numbers each.
+class LetterSpace(Space):
+    """States are [B, W, S·C]: W words, each spelled in S letters, each letter a code of C numbers.
 
-    Codes are random, orthogonal where there are no more characters than C, and never trained. Reading is
-    trained with the teacher: it learns to name characters that the network predicts blurred.
+    Codes are random directions of one length, drawn once and never trained. Reading them back is a linear
+    layer that is trained with the teacher, on what the network predicts: it learns to read blurred letters.
 
     Args:
-        alphabet: the characters texts are made of.
-        patches: N.
-        patch: P.
+        alphabet: the letters that words are made of.
+        words: W, the most words of a line.
+        letters: S, the most letters of a word.
         code: C.
-        norm: the length of a code, which sets the noise level at which characters become hard to tell.
+        norm: the length of a code; the longer, the more noise it takes to hide a letter.
     """
 
     conditional = False
 
-    def __init__(self, alphabet: str, *, patches: int, patch: int, code: int, norm: float) -> None:
+    def __init__(self, alphabet: str, *, words: int, letters: int, code: int, norm: float) -> None:
         super().__init__()
         self.schedule = FlowSchedule()
         self.alphabet = alphabet
-        self.token_of = {character: token for token, character in enumerate(END + alphabet)}
-        self.patch = patch
-        self.length = patches * patch
-        self.state_shape = (patches, patch * code)
-        codes_VC = functional.normalize(nn.init.orthogonal_(torch.empty(len(self.token_of), code)))
+        self.words, self.letters = words, letters
+        self.state_shape = (words, letters * code)
+        self.token_of = {letter: token for token, letter in enumerate(END + alphabet)}
+        codes_VC = functional.normalize(torch.randn(len(self.token_of), code))
         self.register_buffer("codes_VC", norm * codes_VC)
         self.readout = nn.Linear(code, len(self.token_of))
 
@@ -47,22 +46,24 @@ class CharacterSpace(Space):
         return Batch(ids, tokens_BL, torch.ones_like(tokens_BL, dtype=torch.bool))
 
     def _row(self, example: Example) -> list[int]:
+        words = example.target.split()
         if example.source:
             raise InputError(f"example {example.id}: it has a source, but flowchars writes without one")
-        if len(example.target) > self.length:
-            raise InputError(f"example {example.id}: its text is longer than {self.length} characters")
-        if unknown := sorted(set(example.target) - set(self.alphabet)):
-            raise InputError(f"example {example.id}: no training text has the character {unknown[0]!r}")
-        return [self.token_of[character] for character in example.target.ljust(self.length, END)]
+        if len(words) > self.words or any(len(word) > self.letters for word in words):
+            limit = f"{self.words} words of {self.letters} letters"
+            raise InputError(f"example {example.id}: {example.target!r} is longer than {limit}")
+        if unknown := sorted(set("".join(words)) - set(self.alphabet)):
+            raise InputError(f"example {example.id}: no training text has the letter {unknown[0]!r}")
+        spelled = "".join(word.ljust(self.letters, END) for word in words)
+        return [self.token_of[letter] for letter in spelled.ljust(self.words * self.letters, END)]
 
     def embed(self, batch: Batch) -> Tensor:
         codes_BLC = functional.embedding(batch.tokens_BL, self.codes_VC)
-        return rearrange(codes_BLC, "b (n p) c -> b n (p c)", p=self.patch)
+        return rearrange(codes_BLC, "b (w s) c -> b w (s c)", s=self.letters)
 
     def logits(self, state: Tensor) -> Tensor:
-        """Return which character each code of a state stands for, [B, L, V]."""
-        codes_BLC = rearrange(state, "b n (p c) -> b (n p) c", p=self.patch)
-        return self.readout(codes_BLC).float()
+        """Return how well each letter fits each place of a state, [B, L, V]."""
+        return self.readout(rearrange(state, "b w (s c) -> b (w s) c", s=self.letters)).float()
 
     def decode(self, state: Tensor, batch: Batch) -> Tensor:
         return self.logits(state).argmax(-1)
@@ -71,9 +72,10 @@ class CharacterSpace(Space):
         return batch.target_BL[:, :1, None]  # all of it: nothing is ever given
 
     def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
-        characters = END + self.alphabet
-        rows = ("".join(characters[token] for token in row) for row in tokens_BL.tolist())
-        return [row.partition(END)[0] for row in rows]
+        letters = END + self.alphabet
+        patches_BWS = rearrange(tokens_BL, "b (w s) -> b w s", s=self.letters).tolist()
+        words = [["".join(letters[i] for i in patch).partition(END)[0] for patch in row] for row in patches_BWS]
+        return [" ".join(filter(None, row)) for row in words]
 
     def source_text(self, batch: Batch) -> list[str]:
         return [""] * len(batch)

@@ -11,7 +11,7 @@ from dlmone.core.prediction import to_x0
 
 from .network import Mixer
 from .options import FlowCharsOptions
-from .space import CharacterSpace
+from .space import LetterSpace
 
 
 class FlowChars(Teacher):
@@ -25,8 +25,8 @@ class FlowChars(Teacher):
     def __init__(self, alphabet: str, options: FlowCharsOptions) -> None:
         super().__init__()
         self.options = options
-        self.space = CharacterSpace(
-            alphabet, patches=options.patches, patch=options.patch, code=options.code, norm=options.norm
+        self.space = LetterSpace(
+            alphabet, words=options.words, letters=options.letters, code=options.code, norm=options.norm
         )
         patches, entries = self.space.state_shape
         self.network = Mixer(
@@ -36,7 +36,7 @@ class FlowChars(Teacher):
 
     @classmethod
     def build(cls, options: FlowCharsOptions, examples: Iterable[Example]) -> Self:
-        alphabet = set().union(*(example.target for example in examples))
+        alphabet = set().union(*(example.target for example in examples)) - {" "}
         return cls("".join(sorted(alphabet)), options)
 
     @classmethod

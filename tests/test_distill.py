@@ -1,0 +1,231 @@
+"""The alternating updates: what moves, what is logged, what is dropped, how a stage starts."""
+
+import copy
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import Tensor
+
+from dlmone.core import DlmoneError, InputError, Needs, Objective, Route, StepContext, Teacher, Term
+from dlmone.core.losses import adversarial_loss
+from dlmone.core.objective import Role
+from dlmone.engine.compute import Compute
+from dlmone.engine.distill import Distillation
+from dlmone.engine.world import World
+from dlmone.plugins.diff_instruct.objective import DiffInstruct
+from dlmone.plugins.diff_instruct.options import DiffInstructOptions
+from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
+from dlmone.plugins.diffusion_gan.options import DiffusionGANOptions
+from dlmone.plugins.sid.objective import SiD
+from dlmone.plugins.sid.options import SiDOptions
+from dlmone.registry.schema import Stage
+from dlmone.testing import toy_teacher
+from dlmone.testing.toy import EXAMPLES
+
+COMPUTE = Compute(torch.device("cpu"), bfloat16=False, world=World(), non_finite_limit=3)
+
+
+def stage(**changes: object) -> Stage:
+    table = {
+        "steps": 4,
+        "batch": 4,
+        "t_init": 1490,
+        "t_max": 1976,
+        "generator": {"lr": 1e-3},
+        "estimator": {"lr": 1e-3},
+        "objectives": {
+            "score": {"use": "sid", "generator_weight": 0.5, "estimator_weight": 0.5},
+            "adversarial": {"use": "diffusion_gan", "generator_weight": 0.5, "estimator_weight": 0.5},
+        },
+    }
+    return Stage.model_validate(table | changes)
+
+
+def objectives() -> dict[str, Objective]:
+    return {"score": SiD(SiDOptions()), "adversarial": DiffusionGAN(DiffusionGANOptions())}
+
+
+def distillation(
+    table: Stage | None = None,
+    terms: Mapping[str, Objective] | None = None,
+    start: Mapping[str, Tensor] | None = None,
+    teacher: Teacher | None = None,
+) -> Distillation:
+    return Distillation(
+        "stage-1",
+        table or stage(),
+        teacher or toy_teacher(),
+        terms or objectives(),
+        EXAMPLES,
+        COMPUTE,
+        0,
+        start,
+    )
+
+
+def weights(module: torch.nn.Module) -> dict[str, Tensor]:
+    return copy.deepcopy(module.state_dict())
+
+
+def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    return all(torch.equal(value, b[name]) for name, value in a.items())
+
+
+def test_an_iteration_moves_both_students_and_never_the_teacher() -> None:
+    teacher = toy_teacher()
+    trained = distillation(teacher=teacher)
+    before = weights(teacher), weights(trained.generator.network), weights(trained.estimator)
+    logged = trained.advance(norms=True)
+    assert same(before[0], weights(teacher))
+    assert same(before[0], {f"network.{k}": v for k, v in weights(trained.teacher).items()} | before[0])
+    assert not same(before[1], weights(trained.generator.network))
+    assert not same(before[2], weights(trained.estimator))
+    assert {"generator/score", "generator/adversarial", "estimator/score", "estimator/adversarial"} <= set(
+        logged
+    )
+    assert {"gradient/score", "gradient/adversarial", "teacher_estimator_gap", "d_real", "d_fake"} <= set(
+        logged
+    )
+    assert logged["gradient/score"] > 0
+
+
+def test_stage_2_starts_from_the_student_with_a_fresh_estimator() -> None:
+    teacher = toy_teacher()
+    first = distillation(teacher=teacher)
+    first.advance(norms=False)
+    second = distillation(start=first.weights("ema"), teacher=teacher)
+    assert same(weights(second.generator.network), first.weights("ema"))
+    assert same(second.weights("ema"), first.weights("ema"))
+    assert same(weights(second.estimator.network), weights(teacher.network))
+    assert second.generator_optimiser.state() == {}
+
+
+def test_a_weight_of_zero_leaves_a_term_out_and_a_late_one_waits() -> None:
+    table = stage()
+    slots = {name: slot.model_dump() for name, slot in table.objectives.items()}
+    without = slots | {"adversarial": slots["adversarial"] | {"generator_weight": 0, "estimator_weight": 0}}
+    logged = distillation(stage(objectives=without)).advance(norms=True)
+    assert "generator/adversarial" not in logged
+    assert "d_real" not in logged
+    late = slots | {"adversarial": slots["adversarial"] | {"generator_start": 1}}
+    trained = distillation(stage(objectives=late))
+    assert "generator/adversarial" not in trained.advance(norms=False)
+    assert "generator/adversarial" in trained.advance(norms=False)
+
+
+def test_warm_up_trains_the_estimator_alone() -> None:
+    trained = distillation(stage(estimator_warmup=1, estimator_steps=2))
+    before = weights(trained.generator.network), weights(trained.estimator)
+    trained.advance(norms=False)
+    assert same(before[0], weights(trained.generator.network))
+    assert not same(before[1], weights(trained.estimator))
+    trained.advance(norms=False)
+    assert not same(before[0], weights(trained.generator.network))
+
+
+def test_the_same_steps_give_the_same_weights_and_microbatches_nearly() -> None:
+    whole, again = distillation(), distillation()
+    parts = distillation()
+    parts.compute = Compute(torch.device("cpu"), bfloat16=False, world=World(), microbatch=3)
+    for trained in (whole, again, parts):
+        for _ in range(3):
+            trained.advance(norms=False)
+    assert same(weights(whole.generator.network), weights(again.generator.network))
+    for name, value in weights(whole.generator.network).items():
+        torch.testing.assert_close(value, parts.generator.network.state_dict()[name], rtol=0, atol=1e-4)
+
+
+class Spoilt(SiD):
+    """SiD whose first sample of each batch has no finite loss."""
+
+    def generator_loss(self, context: StepContext) -> Term:
+        term = super().generator_loss(context)
+        spoilt = torch.where(torch.arange(len(term.loss_B)) == 0, torch.nan, 1.0)
+        return Term(term.loss_B * spoilt, term.logged)
+
+
+def test_losses_that_are_not_finite_are_dropped_counted_and_in_the_end_fatal() -> None:
+    table = stage()
+    trained = distillation(table, {"score": Spoilt(SiDOptions()), "adversarial": objectives()["adversarial"]})
+    before = weights(trained.generator.network)
+    logged = trained.advance(norms=False)
+    assert logged["non_finite"] == 1
+    assert all(value.isfinite().all() for value in weights(trained.generator.network).values())
+    assert not same(before, weights(trained.generator.network))
+    trained.advance(norms=False)
+    trained.advance(norms=False)
+    with pytest.raises(DlmoneError, match="4 losses were not finite"):
+        trained.advance(norms=False)
+
+
+class NeedsNothing(Objective):
+    """A loss on the generator's output alone."""
+
+    def needs(self, role: Role) -> Needs | None:
+        return Needs() if role == "generator" else None
+
+    def generator_loss(self, context: StepContext) -> Term:
+        return Term((context.e_fake**2).mean((1, 2)), {})
+
+
+def test_an_objective_that_needs_no_estimator_never_trains_one() -> None:
+    table = stage(objectives={"size": {"use": "size"}})
+    trained = distillation(table, {"size": NeedsNothing()})
+    before = weights(trained.estimator)
+    logged = trained.advance(norms=True)
+    assert same(before, weights(trained.estimator))
+    assert logged["gradient/size"] > 0
+
+
+def test_diff_instruct_swaps_in_for_sid() -> None:
+    swapped = distillation(terms=objectives() | {"score": DiffInstruct(DiffInstructOptions())})
+    assert swapped.generator_update.needs(0).teacher is Route.DETACHED
+    assert swapped.advance(norms=True)["gradient/score"] > 0
+
+
+def test_shared_noise_and_shared_draws() -> None:
+    def contexts(table: Stage) -> tuple[StepContext, StepContext]:
+        trained = distillation(table)
+        (estimator,) = trained._contexts(trained.estimator_update, "estimator", 0)
+        draws: Role = "estimator" if table.shared_draw else "generator"
+        (generator,) = trained._contexts(trained.generator_update, draws, 0)
+        return estimator, generator
+
+    def epsilon(noise) -> Tensor:
+        return noise.normal("epsilon", (2,))
+
+    estimator, generator = contexts(stage())
+    assert not torch.equal(epsilon(estimator.noise), epsilon(estimator.real_noise))
+    assert not torch.equal(epsilon(estimator.noise), epsilon(generator.noise))
+    estimator, generator = contexts(stage(shared_noise=True, shared_draw=True))
+    assert torch.equal(epsilon(estimator.noise), epsilon(estimator.real_noise))
+    assert torch.equal(epsilon(estimator.noise), epsilon(generator.noise))
+    assert estimator.fake.ids == generator.fake.ids
+
+
+def test_times_outside_the_trained_range_and_foreign_checkpoints_are_refused() -> None:
+    with pytest.raises(InputError, match=r"stages.stage-1.t_init: .* goes from 0 to 1999"):
+        distillation(stage(t_init=2500))
+    with pytest.raises(InputError, match=r"t_min .* must be below t_max"):
+        distillation(stage(t_min=1976))
+    saved = distillation().checkpoint({})
+    saved.tensors["generator/out.weight"] = torch.zeros(3, 3)
+    with pytest.raises(InputError, match=r"another shape .*out.weight"):
+        distillation().load(saved)
+
+
+def test_the_generator_step_lowers_its_adversarial_loss() -> None:
+    """Against a frozen ψ (learning rate nought), θ learns what D takes for real."""
+    table = stage(
+        objectives={"adversarial": {"use": "diffusion_gan"}},
+        head="token_mean",
+        estimator={"lr": 1e-12},
+        generator={"lr": 1e-2},
+    )
+    trained = distillation(table, {"adversarial": objectives()["adversarial"]})
+    first = trained.advance(norms=False)["generator/adversarial"]
+    for _ in range(60):
+        last = trained.advance(norms=False)["generator/adversarial"]
+    assert last < first - 0.02
+    assert adversarial_loss(torch.zeros(1, 1), real=True).item() == pytest.approx(0.693, abs=1e-3)

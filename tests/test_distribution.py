@@ -1,0 +1,44 @@
+"""Two processes do what one does: the same global batch, the same draws, the same losses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+RECIPE = Path(__file__).with_name("tiny.toml")
+# Dropout is the one draw that is not keyed by position, so it is off for the comparison.
+SETTINGS = ["teacher.dropout=0.0", "teacher.attention_dropout=0.0", "compute.precision=float32"]
+SETTINGS += ["stages.stage-2=false", "evaluation.candidates=1", "evaluation.teacher_steps=[1]"]
+
+
+def losses(folder: Path, processes: int, *more: str) -> list[dict[str, float]]:
+    command = [sys.executable, "-m", "dlmone", "run", str(RECIPE), "--run-dir", str(folder)]
+    if processes > 1:
+        command[1:2] = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "-m"]
+    for setting in (*SETTINGS, *more):
+        command += ["--set", setting]
+    environment = os.environ | {"DLMONE_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert answer.returncode == 0, answer.stderr
+    entries = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {key: value for key, value in entry.items() if isinstance(value, float) and key != "seconds_per_step"}
+        for entry in entries
+        if entry["kind"] == "train"
+    ]
+
+
+@pytest.mark.parametrize(("processes", "more"), [(2, ()), (1, ("compute.microbatch=3",))])
+def test_shares_and_microbatches_change_no_loss(
+    tmp_path: Path, processes: int, more: tuple[str, ...]
+) -> None:
+    whole = losses(tmp_path / "whole", 1)
+    shared = losses(tmp_path / "shared", processes, *more)
+    assert len(whole) == len(shared) == 12 + 8
+    assert whole[0] == pytest.approx(shared[0], rel=1e-5)
+    # Later steps carry what Adam makes of sums in another order.
+    for a, b in zip(whole, shared, strict=True):
+        assert a == pytest.approx(b, rel=2e-3, abs=1e-5)

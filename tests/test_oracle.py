@@ -1,0 +1,175 @@
+"""Score distillation where everything is known: 1-D Gaussian data, exact teacher, exact score of the student.
+
+The student e = a·z + b must become the data's N(MEAN, STD²), whatever μ and prefactor. The real objectives
+run through a real StepContext; only the two networks are formulas.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dlmone.core import (
+    Batch,
+    Denoised,
+    Denoiser,
+    DiffusionGenerator,
+    Estimate,
+    Example,
+    Needs,
+    Noise,
+    Objective,
+    Route,
+    ScoreEstimator,
+    Space,
+    StepContext,
+)
+from dlmone.core.objective import Role
+from dlmone.core.schedule import discrete_schedule, expand
+from dlmone.plugins.diff_instruct.objective import DiffInstruct
+from dlmone.plugins.diff_instruct.options import DiffInstructOptions
+from dlmone.plugins.sid.objective import SiD
+from dlmone.plugins.sid.options import SiDOptions
+
+MEAN, STD = 1.5, 0.7
+SCHEDULE = discrete_schedule("sqrt", 2000)
+# SiD's weight averages over the entries of a sample: a single one would make it a function of its error.
+BATCH, ENTRIES, STEPS, LEARNING_RATE = 64, 16, 1000, 1e-2
+
+
+class Line(Space):
+    """Independent real numbers, all generated."""
+
+    conditional = False
+    state_shape = (ENTRIES,)
+    schedule = SCHEDULE
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        raise NotImplementedError
+
+    def embed(self, batch: Batch) -> Tensor:
+        return torch.zeros(len(batch), ENTRIES)
+
+    def decode(self, state: Tensor, batch: Batch) -> Tensor:
+        raise NotImplementedError
+
+    def generated(self, batch: Batch) -> Tensor:
+        return batch.target_BL
+
+    def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
+        raise NotImplementedError
+
+    def source_text(self, batch: Batch) -> list[str]:
+        raise NotImplementedError
+
+
+class Affine(Denoiser):
+    """θ: a·z + b, from z itself; starts narrow and in the wrong place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.tensor(0.2)), nn.Parameter(torch.tensor(-0.5))
+
+    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+        return Denoised(self.a * e_t + self.b)
+
+
+def posterior_mean(mean: Tensor, std: Tensor, e_t: Tensor, t_B: Tensor) -> Tensor:
+    """E[e | e_t] for e ~ N(mean, std²)."""
+    alpha, sigma = expand(SCHEDULE.alpha(t_B), e_t), expand(SCHEDULE.sigma(t_B), e_t)
+    gain = alpha * std**2 / (alpha**2 * std**2 + sigma**2)
+    return mean + gain * (e_t - alpha * mean)
+
+
+class DataScore(Denoiser):
+    """φ: the best x0 prediction for the data."""
+
+    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+        return Denoised(posterior_mean(torch.tensor(MEAN), torch.tensor(STD), e_t, t_B))
+
+
+class StudentScore(ScoreEstimator):
+    """ψ: the best x0 prediction for what θ writes now; its parameters, a and b, are constants here."""
+
+    def __init__(self, student: Affine) -> None:
+        super().__init__()
+        self.student = student
+
+    def estimate(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, logits: bool = False) -> Estimate:
+        mean, std = self.student.b.detach(), self.student.a.detach()
+        return Estimate(posterior_mean(mean, std, e_t, t_B))
+
+
+class Draws(Noise):
+    """The draws of a whole batch at once: a key a sample would take most of the time here."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(keys=())
+        self.draws = torch.Generator().manual_seed(seed)
+
+    def normal(self, name: str, shape: Sequence[int]) -> Tensor:
+        return torch.randn(BATCH, *shape, generator=self.draws)
+
+    def uniform(self, name: str) -> Tensor:
+        return torch.rand(BATCH, generator=self.draws, dtype=torch.float64)
+
+
+def distil(objective: Objective) -> tuple[float, float]:
+    """Return mean and standard deviation of the trained student."""
+    student, space = Affine(), Line()
+    generator = DiffusionGenerator(student, space, t_init=1490, unit_input=True)
+    needs = objective.needs("generator")
+    assert needs is not None
+    batch = Batch(("",) * BATCH, torch.zeros(BATCH, 1), torch.ones(BATCH, 1, dtype=torch.bool))
+    optimiser = torch.optim.Adam(student.parameters(), lr=LEARNING_RATE, betas=(0.0, 0.999))
+    for seed in range(STEPS):
+        step = StepContext(
+            role="generator",
+            space=space,
+            teacher=DataScore(),
+            estimator=StudentScore(student),
+            generator=generator,
+            needs=needs,
+            fake=batch,
+            noise=Draws(seed),
+            t_range=(0, 1976),
+            real=batch,
+            real_noise=Draws(seed),
+        )
+        objective.generator_loss(step).loss_B.mean().backward()
+        step.root.backward(step.e_fake.grad)
+        optimiser.step()
+        optimiser.zero_grad()
+    return student.b.item(), abs(student.a.item())
+
+
+SETTINGS: dict[str, Objective] = {
+    **{f"sid, mu {mu}": SiD(SiDOptions(mu=mu)) for mu in (0.0, 0.5, 1.0, 1.2, 1.5)},
+    **{f"sid, weight {name}": SiD(SiDOptions(mu=1.0, weighting=name)) for name in ("one", "score", "snr")},
+    "diff-instruct": DiffInstruct(DiffInstructOptions()),
+}
+
+
+@pytest.mark.parametrize("objective", SETTINGS.values(), ids=SETTINGS)
+def test_the_student_becomes_the_data(objective: Objective) -> None:
+    assert distil(objective) == pytest.approx((MEAN, STD), abs=0.01)
+
+
+class Cut(SiD):
+    """SiD with the path through one network's input cut off."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(SiDOptions(mu=1.0))
+        self.path = path
+
+    def needs(self, role: Role) -> Needs:
+        return replace(super().needs(role), **{self.path: Route.DETACHED})
+
+
+@pytest.mark.parametrize(("path", "low", "high"), [("teacher", 0.0, 0.6), ("estimator", 0.8, 2.0)])
+def test_with_a_path_cut_the_student_is_too_narrow_or_too_wide(path: str, low: float, high: float) -> None:
+    mean, std = distil(Cut(path))
+    assert mean == pytest.approx(MEAN, abs=0.01)
+    assert low < std < high

@@ -43,13 +43,15 @@ def test_numbers_are_the_official_ones():
 
 
 def test_systems_stand_side_by_side_over_their_signatures(tmp_path):
-    save_samples(tmp_path / "mine.jsonl", [Sample("0", "a b", "a c", ("a c",)), Sample("1", "a", "b", ("c",))])
+    save_samples(
+        tmp_path / "mine.jsonl", [Sample("0", "a b", "a c", ("x y",)), Sample("1", "a", "b", ("c",))]
+    )
     result = evaluate(tmp_path / "mine.jsonl", DATA / "samples", "--metrics", "bleu,avg_len")
     assert result.exit_code == 0
     table, signatures = result.stdout.split("\n\n")
     rows = {line.split()[0]: line.split()[1:] for line in table.splitlines()}
     assert rows["mine.jsonl"] == ["samples"]
-    assert rows["bleu"] == ["↑", "0.1592", "0.3063"]
+    assert rows["bleu"] == ["↑", "0.0000", "0.3063"]
     assert rows["avg_len"] == ["1.5000", "8.2000"]
     assert table.splitlines()[-2:] == [
         f"samples    {'2':>10}  {'40':>7}",

@@ -1,6 +1,5 @@
 """The plugin as a plugin: its names, what importing it costs, its signatures, and its refusals."""
 
-import json
 import subprocess
 import sys
 from importlib import import_module
@@ -11,7 +10,6 @@ from pydantic import ValidationError
 
 from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Evaluator, Sample
-from dlmone.engine.samples import read_official
 from dlmone.plugins import metrics
 from dlmone.plugins.metrics.bleu import BleuEvaluator
 from dlmone.plugins.metrics.diversity import DiversityEvaluator
@@ -23,16 +21,10 @@ metrics.register_evaluators(
     lambda name, target, *, options, help: OFFERS.update({name: (target, options, help)})
 )
 
-ROW = {"recover": "[CLS] x [SEP]", "reference": "[CLS] y [SEP]", "source": "[CLS] z [SEP] [SEP]"}
-
 
 def load(target):
     module, name = target.split(":")
     return getattr(import_module(module), name)
-
-
-def write(path, *rows):
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in rows))
 
 
 def test_names():
@@ -109,43 +101,3 @@ def test_listing_the_plugin_and_its_options_imports_nothing_heavy():
 def test_choosing_from_nothing_is_refused():
     with pytest.raises(InputError, match="no candidate"):
         choose([])
-
-
-def test_reader_orders_files_by_name_and_takes_the_first_ones_texts(tmp_path):
-    write(tmp_path / "seed20_step0.json", ROW | {"recover": "second"})
-    write(tmp_path / "seed10_step0.json", ROW | {"recover": "first"})
-    write(tmp_path / "scores.json", "not a sample file")
-    assert read_official(tmp_path) == [Sample("0", ROW["source"], ROW["reference"], ("first", "second"))]
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        ([ROW, "{"], "seed2_step0.json, line 2: expected source, reference and recover"),
-        ([ROW, ""], "seed2_step0.json, line 2: expected"),
-        ([ROW, "[]"], "seed2_step0.json, line 2: expected"),
-        ([{"recover": "x", "source": "y"}], "seed2_step0.json, line 1: expected .*reference: Field required"),
-        ([ROW | {"recover": None}], "seed2_step0.json, line 1: expected .*recover: "),
-        ([ROW], "seed2_step0.json, line 2: 1 rows here, but 2 in .*seed1_step0.json"),
-        ([ROW] * 3, "seed2_step0.json, line 3: 3 rows here, but 2 in"),
-        ([ROW, ROW | {"source": "other"}], "seed2_step0.json, line 2: another source or reference"),
-        ([], "seed2_step0.json, line 1: the file is empty"),
-    ],
-)
-def test_reader_names_file_and_line(tmp_path, rows, message):
-    write(tmp_path / "seed1_step0.json", ROW, ROW)
-    write(tmp_path / "seed2_step0.json", *rows)
-    with pytest.raises(InputError, match=message):
-        read_official(tmp_path)
-
-
-def test_reader_refuses_bytes_that_are_no_text(tmp_path):
-    (tmp_path / "seed1_step0.json").write_bytes(b'{"recover": "\xff", "source": "", "reference": ""}\n')
-    with pytest.raises(InputError, match=r"seed1_step0.json, line 1: expected"):
-        read_official(tmp_path)
-
-
-@pytest.mark.parametrize("folder", ["", "missing"])
-def test_reader_refuses_a_folder_without_outputs(tmp_path, folder):
-    with pytest.raises(InputError, match="has no DiffuSeq outputs"):
-        read_official(tmp_path / folder)

@@ -80,10 +80,3 @@ def test_metrics_of_mbr_choices(evaluator, name):
     ]
     [score] = evaluator(NoOptions()).evaluate(chosen)
     assert score.value == pytest.approx(OFFICIAL["mbr"][name], abs=1e-6, rel=0)
-
-
-def test_reader_keeps_file_order_and_markers():
-    assert [sample.id for sample in SAMPLES] == [str(i) for i in range(40)]
-    assert SAMPLES[0].source == "[CLS] how do i learn to bake bread at home? [SEP] [SEP]"
-    assert SAMPLES[0].candidates[1] == "[CLS] what is the best way to bake bread? [SEP]"
-    assert all(len(sample.candidates) == 3 for sample in SAMPLES)

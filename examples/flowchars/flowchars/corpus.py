@@ -17,4 +17,5 @@ def lines() -> list[str]:
 def is_line(text: str) -> bool:
     """Tell whether a text is one word of each column, in order."""
     words = text.split()
-    return len(words) == len(COLUMNS) and all(map(list.__contains__, COLUMNS, words))
+    fits = (word in column for word, column in zip(words, COLUMNS, strict=False))
+    return len(words) == len(COLUMNS) and all(fits)

@@ -6,66 +6,75 @@ from torch import Tensor, nn
 from dlmone.core import Batch, Denoised, Denoiser, NoiseSchedule
 from dlmone.core.prediction import to_x0
 
-#: Frequencies that tell the network the time.
-FREQUENCIES = 16
+#: The time enters as this many cosines and as many sines.
+WAVES = 16
 
 
 class Mixer(Denoiser):
-    """Mixes patches, then channels, layer by layer.
+    """Mixes words, then channels, layer after layer; no attention.
 
     Args:
-        schedule: turns v into x0, and times into what the network is told.
-        patches: positions N of a state.
-        entries: numbers E at each position.
+        schedule: says how a velocity and a state make x0, and which number the network is told as its time.
+        words: positions W of a state.
+        entries: numbers E at a position.
         width: width H of the hidden states.
-        layers: how many mixer layers.
+        layers: how many times words and channels are mixed.
     """
 
-    def __init__(self, schedule: NoiseSchedule, *, patches: int, entries: int, width: int, layers: int) -> None:
+    def __init__(self, schedule: NoiseSchedule, words: int, entries: int, width: int, layers: int) -> None:
         super().__init__()
         self.schedule = schedule
+        self.time = nn.Sequential(nn.Linear(2 * WAVES, width), nn.SiLU())
         self.read_in = nn.Linear(entries, width)
-        self.time = nn.Sequential(nn.Linear(2 * FREQUENCIES, width), nn.SiLU())
-        self.layers = nn.ModuleList(MixerLayer(patches, width) for _ in range(layers))
+        self.layers = nn.ModuleList(MixerLayer(words, width) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.read_out = nn.Linear(width, entries)
 
     def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
-        hidden_BNH = self.hidden(e_t, t_B)
+        hidden_BWH = self.hidden(e_t, t_B)
         alpha_B, sigma_B = self.schedule.alpha(t_B), self.schedule.sigma(t_B)
-        x0 = to_x0("flow", self.velocity(hidden_BNH), e_t, alpha_B, sigma_B)
+        x0 = to_x0("flow", self.velocity(hidden_BWH), e_t, alpha_B, sigma_B)
         if not features:
             return Denoised(x0)
-        return Denoised(x0, hidden_BNH, torch.ones_like(hidden_BNH[..., 0], dtype=torch.bool))
+        return Denoised(x0, hidden_BWH, torch.ones_like(hidden_BWH[..., 0], dtype=torch.bool))
 
     def hidden(self, e_t: Tensor, t_B: Tensor) -> Tensor:
-        """Return the last hidden states [B, N, H] of noisy states [B, N, E]."""
-        h_BNH = self.read_in(e_t)
+        """Return the last hidden states [B, W, H] of noisy states [B, W, E]."""
         time_BH = self.time(waves(self.schedule.network_time(t_B)))
+        h_BWH = self.read_in(e_t)
         for layer in self.layers:
-            h_BNH = layer(h_BNH, time_BH)
-        return self.norm(h_BNH)
+            h_BWH = layer(h_BWH, time_BH)
+        return self.norm(h_BWH)
 
-    def velocity(self, hidden_BNH: Tensor) -> Tensor:
-        """Return the predicted ε − e, along which e_t moves as t grows, [B, N, E]."""
-        return self.read_out(hidden_BNH).float()
+    def velocity(self, hidden_BWH: Tensor) -> Tensor:
+        """Return the prediction of ε − e, the direction in which e_t moves as t grows: [B, W, E]."""
+        return self.read_out(hidden_BWH).float()
 
 
 class MixerLayer(nn.Module):
-    """An MLP over positions and one over channels, each on a normalised input that the time modulates."""
+    """An MLP across words and one across channels."""
 
-    def __init__(self, patches: int, width: int) -> None:
+    def __init__(self, words: int, width: int) -> None:
         super().__init__()
-        self.modulation = nn.Linear(width, 4 * width)
-        self.position_norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.channel_norm = nn.LayerNorm(width, elementwise_affine=False)
-        self.over_positions = mlp(patches, 4 * patches)
-        self.over_channels = mlp(width, 2 * width)
+        self.norm_words, self.norm_channels = TimedNorm(width), TimedNorm(width)
+        self.mix_words, self.mix_channels = mlp(words, 4 * words), mlp(width, 2 * width)
 
-    def forward(self, h_BNH: Tensor, time_BH: Tensor) -> Tensor:
-        scale, shift, scale_2, shift_2 = self.modulation(time_BH)[:, None].chunk(4, dim=-1)
-        h_BNH = h_BNH + self.over_positions((self.position_norm(h_BNH) * (1 + scale) + shift).mT).mT
-        return h_BNH + self.over_channels(self.channel_norm(h_BNH) * (1 + scale_2) + shift_2)
+    def forward(self, h_BWH: Tensor, time_BH: Tensor) -> Tensor:
+        h_BWH = h_BWH + self.mix_words(self.norm_words(h_BWH, time_BH).mT).mT
+        return h_BWH + self.mix_channels(self.norm_channels(h_BWH, time_BH))
+
+
+class TimedNorm(nn.Module):
+    """LayerNorm with a scale and a shift that depend on the time."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=False)
+        self.modulation = nn.Linear(width, 2 * width)
+
+    def forward(self, h_BWH: Tensor, time_BH: Tensor) -> Tensor:
+        scale_B1H, shift_B1H = self.modulation(time_BH)[:, None].chunk(2, dim=-1)
+        return self.norm(h_BWH) * (1 + scale_B1H) + shift_B1H
 
 
 def mlp(width: int, inner: int) -> nn.Sequential:
@@ -73,6 +82,6 @@ def mlp(width: int, inner: int) -> nn.Sequential:
 
 
 def waves(time_B: Tensor) -> Tensor:
-    """Return the cosines and sines of the first multiples of π·t, [B, 2·FREQUENCIES]."""
-    angles = torch.pi * time_B[:, None] * torch.arange(1, FREQUENCIES + 1, device=time_B.device)
+    """Return cos(π·k·t) and sin(π·k·t) for k from 1 to WAVES, [B, 2·WAVES]."""
+    angles = torch.pi * time_B[:, None] * torch.arange(1, WAVES + 1, device=time_B.device)
     return torch.cat([angles.cos(), angles.sin()], dim=1)

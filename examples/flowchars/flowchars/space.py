@@ -29,7 +29,7 @@ class LetterSpace(Space):
 
     conditional = False
 
-    def __init__(self, alphabet: str, *, words: int, letters: int, code: int, norm: float) -> None:
+    def __init__(self, alphabet: str, words: int, letters: int, code: int, norm: float) -> None:
         super().__init__()
         self.schedule = FlowSchedule()
         self.alphabet = alphabet

@@ -8,12 +8,12 @@ printed, and the peak memory of a process that runs one side alone.
 """
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from reference import ReferenceDiffuSeq, denoising_step, training_loss
@@ -21,8 +21,10 @@ from reference import ReferenceDiffuSeq, denoising_step, training_loss
 from dlmone.core import Batch, Noise
 from dlmone.engine.compute import Compute
 from dlmone.engine.optimise import Optimiser, update_average
-from dlmone.plugins.diffuseq.options import DDPMOptions
+from dlmone.plugins.diffuseq.options import DDPMOptions, DiffuSeqOptions
 from dlmone.plugins.diffuseq.samplers import DiffuSeqDDPM
+from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
+from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import PretrainOptimiser
 
@@ -35,6 +37,12 @@ def inputs(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
     ids = torch.randint(0, VOCABULARY, (batch, LENGTH), generator=generator)
     mask = (torch.arange(LENGTH) >= 20).long().expand(batch, -1).clone()
     return ids, mask
+
+
+def untrained_teacher(width: int, layers: int) -> DiffuSeqTeacher:
+    """The released configuration unless told otherwise; what its tokenizer says does not matter here."""
+    options = DiffuSeqOptions(width=width, layers=layers, heads=width // 64)
+    return DiffuSeqTeacher(options, Tokenizer.words(["unused"]), VOCABULARY)
 
 
 def reference_side(args: argparse.Namespace, bars: torch.Tensor) -> dict[str, Callable[[], object]]:
@@ -62,8 +70,6 @@ def reference_side(args: argparse.Namespace, bars: torch.Tensor) -> dict[str, Ca
 
 
 def dlmone_side(args: argparse.Namespace) -> dict[str, Callable[[], object]]:
-    from teachers import untrained_teacher
-
     torch.manual_seed(0)
     compute = Compute.start(ComputeTable(precision=args.precision))
     teacher = untrained_teacher(args.width, args.layers)
@@ -104,6 +110,12 @@ def timed(step: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+def peak_memory() -> float:
+    """Peak resident memory of this process in GiB (Linux; rusage would count the parent's as well)."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
+    return int(line.split()[1]) / 2**20
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--width", type=int, default=768)
@@ -120,11 +132,12 @@ def main() -> None:
         side = dlmone_side(args) if args.memory_of == "dlmone" else reference_side(args, bars)
         for step in side.values():
             step()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+        print(peak_memory())
         return
 
     sides = {"reference": reference_side(args, bars), "dlmone": dlmone_side(args)}
-    print(f"{args.layers} layers of {args.width}, batch {args.batch}, length {LENGTH}, precision {args.precision}")
+    shape = f"{args.layers} layers of {args.width}, batch {args.batch}, length {LENGTH}"
+    print(f"{shape}, precision {args.precision}, {torch.get_num_threads()} threads")
     for name in sides["reference"]:
         seconds: dict[str, list[float]] = {side: [] for side in sides}
         for turn in range(args.repeats + 1):
@@ -134,11 +147,11 @@ def main() -> None:
                     seconds[side].append(elapsed)
         medians = {side: statistics.median(values) for side, values in seconds.items()}
         ratio = medians["reference"] / medians["dlmone"]
-        print(f"{name:15} " + "  ".join(f"{s} {m:.3f} s" for s, m in medians.items()) + f"  ratio {ratio:.2f}")
+        times = "  ".join(f"{side} {median:.3f} s" for side, median in medians.items())
+        print(f"{name:15} {times}  ratio {ratio:.2f}")
     for side in sides:
-        answer = subprocess.run(
-            [sys.executable, __file__, *sys.argv[1:], "--memory-of", side], capture_output=True, text=True, check=True
-        )
+        command = [sys.executable, __file__, *sys.argv[1:], "--memory-of", side]
+        answer = subprocess.run(command, capture_output=True, text=True, check=True)
         print(f"peak memory, {side}: {float(answer.stdout):.2f} GiB")
 
 

@@ -58,7 +58,11 @@ def training_loss(model: ReferenceDiffuSeq, ids: Tensor, mask: Tensor, t_B: Tens
     mse = ((target - output) ** 2).mean((1, 2))
     tail = ((bars[-1].sqrt().float() * x0) ** 2).mean((1, 2))
     logits = model.lm_head(x0)
-    nll = functional.cross_entropy(logits.flatten(0, 1), ids.flatten(), reduction="none").view(ids.shape).mean(1)
+    nll = (
+        functional.cross_entropy(logits.flatten(0, 1), ids.flatten(), reduction="none")
+        .view(ids.shape)
+        .mean(1)
+    )
     return (mse + nll + tail).mean()
 
 
@@ -72,7 +76,9 @@ def nearest(table: Tensor, x_BLD: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def denoising_step(model: ReferenceDiffuSeq, x: Tensor, e: Tensor, mask: Tensor, t: int, bars: Tensor) -> Tensor:
+def denoising_step(
+    model: ReferenceDiffuSeq, x: Tensor, e: Tensor, mask: Tensor, t: int, bars: Tensor
+) -> Tensor:
     """One official DDPM step with rounding."""
     x0 = nearest(model.word_embedding.weight, model(x, torch.full((len(x),), t * 0.5)))
     before = bars[t - 1]

@@ -1,4 +1,8 @@
-"""What the tests share: the toy teacher, in the precision that finite differences need."""
+"""What the tests share: the toy teacher, and how a contract check is expected to complain."""
+
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -7,5 +11,11 @@ from dlmone.testing import ToyTeacher, toy_teacher
 
 @pytest.fixture(scope="session")
 def toy() -> ToyTeacher:
-    """φ in float64, frozen; tests copy it and leave it as it is."""
+    """φ in float64, as finite differences need it, and frozen; tests copy it and leave it as it is."""
     return toy_teacher().double()
+
+
+@pytest.fixture
+def finds() -> Callable[[str], AbstractContextManager[object]]:
+    """``with finds(sentence)``: a check raises AssertionError with this in its text."""
+    return lambda sentence: pytest.raises(AssertionError, match=re.escape(sentence))

@@ -53,10 +53,9 @@ def test_systems_stand_side_by_side_over_their_signatures(tmp_path):
     assert rows["mine.jsonl"] == ["samples"]
     assert rows["bleu"] == ["↑", "0.0000", "0.3063"]
     assert rows["avg_len"] == ["1.5000", "8.2000"]
-    assert table.splitlines()[-2:] == [
-        f"samples    {'2':>10}  {'40':>7}",
-        f"candidates {'1':>10}  {'3':>7}",
-    ]
+    assert rows["samples"] == ["2", "40"]
+    assert rows["candidates"] == ["1", "3"]
+    assert len({len(line) for line in table.splitlines()}) == 1
     bleu, mine, theirs = signatures.splitlines()
     assert bleu.startswith("family:diffuseq|metric:bleu|")
     assert "outer_spaces:none" in mine
@@ -91,7 +90,7 @@ def test_mistakes(args, code, message):
 
 
 def test_scoring_needs_no_torch():
-    code = f"import sys; from dlmone.cli import main\ntry: main(['evaluate', {str(FIRST)!r}, '--metrics', 'bleu'])\n"
-    code += "finally: print(*sys.modules, file=sys.stderr)"
+    args = ["evaluate", str(FIRST), "--metrics", "bleu"]
+    code = f"import sys\nfrom dlmone.cli import main\ntry: main({args})\nfinally: print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "torch" not in done.stderr.split()
+    assert "torch" not in done.stdout.split()

@@ -14,7 +14,12 @@ from dlmone.cli.shell import Shell
 from dlmone.core.errors import DlmoneError, InputError, PluginError
 from dlmone.engine.interrupt import Interrupted
 
-LISTED = "import sys; from dlmone.cli import main\ntry: main({args})\nfinally: print(*sys.modules, file=sys.stderr)"
+LISTED = """
+import sys
+from dlmone.cli import main
+try: main({args})
+finally: print(*sys.modules, file=sys.stderr)
+"""
 
 
 def sentence(result, code):

@@ -108,7 +108,7 @@ def _check_same(path: Path, registry: Registry, resolved: ResolvedRecipe) -> Non
     keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     if keys:
         key = keys[0]
-        more = f" (and {len(keys) - 1} more keys differ)" if len(keys) > 1 else ""
+        more = f" ({len(keys) - 1} more differ)" if len(keys) > 1 else ""
         raise InputError(
             f"{path} was run with {key} = {before.get(key)!r}, and now it is {now.get(key)!r}{more}; "
             "repeat the run's profile and settings to resume it"

@@ -36,16 +36,18 @@ def check_evaluator(evaluator: Evaluator, samples: Sequence[Sample]) -> None:
 
     fewest = [replace(sample, candidates=sample.candidates[:wanted]) for sample in samples]
     more = [replace(sample, candidates=(*sample.candidates, "one more")) for sample in samples]
-    defined = {score.signature: score for score in scores}
+    defined = {(score.name, score.signature): score for score in scores}
     for score in (*evaluator.evaluate(fewest), *evaluator.evaluate(more)):
-        same = score.signature not in defined or _alike([score], [defined[score.signature]])
+        first = defined.get((score.name, score.signature), score)
+        same = _alike([score], [first])
         sentence = "changes with the number of candidates, which its signature does not tell"
         require(same, f"the score {score.name!r} {sentence}")
     turned = [_turned(score) for score in evaluator.evaluate(samples[::-1])]
     require(_alike(scores, turned), "the order of the samples changes the scores, or per_sample ignores it")
 
     _require_refusal(evaluator, [], "no samples")
-    _require_refusal(evaluator, [replace(samples[0], candidates=())], "a sample without candidates")
+    too_few = replace(samples[0], candidates=samples[0].candidates[: wanted - 1])
+    _require_refusal(evaluator, [too_few, *samples[1:]], f"a sample with {wanted - 1} candidates")
 
 
 def _check_score(score: Score, size: int) -> None:

@@ -48,7 +48,8 @@ class _Trial:
         term = self.loss(step)
         self._check_term(term)
         self._check_reads(cast(_NotingStep, step).read)
-        torch.autograd.backward(term.loss_B.sum())
+        if term.loss_B.requires_grad:
+            torch.autograd.backward(term.loss_B.sum())
         for name, network in networks.items():
             after = _snapshot(network)
             changed = [key for key, value in after.items() if not torch.equal(value, before[name][key])]

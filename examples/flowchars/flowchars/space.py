@@ -72,10 +72,12 @@ class LetterSpace(Space):
         return batch.target_BL[:, :1, None]  # all of it: nothing is ever given
 
     def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
+        patches_BWS = rearrange(tokens_BL, "b (w s) -> b w s", s=self.letters)
+        return [" ".join(filter(None, map(self._word, row))) for row in patches_BWS.tolist()]
+
+    def _word(self, patch: list[int]) -> str:
         letters = END + self.alphabet
-        patches_BWS = rearrange(tokens_BL, "b (w s) -> b w s", s=self.letters).tolist()
-        words = [["".join(letters[i] for i in patch).partition(END)[0] for patch in row] for row in patches_BWS]
-        return [" ".join(filter(None, row)) for row in words]
+        return "".join(letters[token] for token in patch).partition(END)[0]
 
     def source_text(self, batch: Batch) -> list[str]:
         return [""] * len(batch)

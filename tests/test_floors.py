@@ -1,0 +1,176 @@
+"""The house's floors: an import goes down, never up, and nobody above names a concrete plugin."""
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+#: The folders at the root, as they are imported.
+FLOORS = {
+    "core": "dlmone.core",
+    "registry": "dlmone.registry",
+    "plugins": "dlmone.plugins",
+    "dlmone": "dlmone",
+}
+FILES = [path.relative_to(ROOT) for folder in FLOORS for path in sorted((ROOT / folder).rglob("*.py"))]
+#: What a string must look like to be taken for a reference to a module: the target of a lazy import.
+TARGET = re.compile(r"dlmone(\.\w+)+(:\w+)?")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A module that a file imports, or names in a string."""
+
+    module: str
+    line: int
+
+
+def module_of(file: Path) -> str:
+    """Return a file's dotted name: ``plugins/sid/options.py`` is ``dlmone.plugins.sid.options``."""
+    folder, *rest = file.with_suffix("").parts
+    return ".".join([FLOORS[folder], *(part for part in rest if part != "__init__")])
+
+
+def references(file: Path, text: str) -> Iterator[Reference]:
+    """Yield what a file refers to, wherever in it: imports inside functions and string targets too."""
+    package = module_of(file) if file.name == "__init__.py" else module_of(file).rpartition(".")[0]
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (Reference(alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base]).rstrip(".")
+            # `from dlmone import engine` names a module as well as `import dlmone.engine` does.
+            yield from (Reference(f"{base}.{alias.name}", node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and TARGET.fullmatch(node.value):
+            yield Reference(node.value.replace(":", "."), node.lineno)
+
+
+def inside(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(package + ".") for package in packages)
+
+
+def ours(module: str) -> bool:
+    return inside(module, "dlmone")
+
+
+def core(module: str, file: Path) -> bool:
+    if ours(module):
+        return inside(module, "dlmone.core")
+    return module.split(".")[0] in {*sys.stdlib_module_names, "torch", "einops", "numpy"}
+
+
+def registry(module: str, file: Path) -> bool:
+    # `shipped_recipes` lists the files of the empty package beside it, and who is installed is its business.
+    return not ours(module) or inside(module, "dlmone.core", "dlmone.registry", "dlmone.recipes")
+
+
+def plugins(module: str, file: Path) -> bool:
+    own = ".".join(module_of(file).split(".")[:3])
+    return not ours(module) or inside(module, "dlmone.core", "dlmone.registry", own)
+
+
+def top(module: str, file: Path) -> bool:
+    if inside(module_of(file), "dlmone.engine", "dlmone.testing") and inside(module, "dlmone.cli"):
+        return False
+    return not inside(module, "dlmone.plugins")
+
+
+RULES: dict[str, Callable[[str, Path], bool]] = {
+    "core": core,
+    "registry": registry,
+    "plugins": plugins,
+    "dlmone": top,
+}
+
+
+def violations(file: Path, text: str) -> list[str]:
+    allowed = RULES[file.parts[0]]
+    return [
+        f"{file}:{reference.line} may not know {reference.module}"
+        for reference in references(file, text)
+        if not allowed(reference.module, file)
+    ]
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_imports_go_down(file: Path) -> None:
+    assert violations(file, (ROOT / file).read_text(encoding="utf-8")) == []
+
+
+def test_every_floor_was_looked_at() -> None:
+    assert {file.parts[0] for file in FILES} == set(FLOORS)
+    assert {file.parts[1] for file in FILES if file.parts[0] == "dlmone"} > {"engine", "cli", "testing"}
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "module"),
+    [
+        ("core/losses.py", "import dlmone.registry", "dlmone.registry"),
+        ("core/losses.py", "from dlmone import generate", "dlmone.generate"),
+        ("core/losses.py", "from ..registry import hookimpl", "dlmone.registry.hookimpl"),
+        ("core/losses.py", "from .. import engine", "dlmone.engine"),
+        ("core/__init__.py", "from ..engine.run import run", "dlmone.engine.run.run"),
+        ("core/losses.py", "import pydantic", "pydantic"),
+        (
+            "core/losses.py",
+            "def f():\n    from safetensors.torch import save_file",
+            "safetensors.torch.save_file",
+        ),
+        ("core/losses.py", "import_module('dlmone.plugins.sid')", "dlmone.plugins.sid"),
+        ("registry/hooks.py", "from dlmone.engine import run", "dlmone.engine.run"),
+        ("registry/hooks.py", "from dlmone.plugins.sid import options", "dlmone.plugins.sid.options"),
+        (
+            "plugins/sid/objective.py",
+            "from dlmone.engine.update import Update",
+            "dlmone.engine.update.Update",
+        ),
+        ("plugins/sid/objective.py", "import dlmone.cli", "dlmone.cli"),
+        ("plugins/sid/objective.py", "from ..metrics import bleu", "dlmone.plugins.metrics.bleu"),
+        ("plugins/sid/objective.py", "from dlmone.plugins import metrics", "dlmone.plugins.metrics"),
+        (
+            "plugins/sid/__init__.py",
+            "X = 'dlmone.plugins.metrics.bleu:Bleu'",
+            "dlmone.plugins.metrics.bleu.Bleu",
+        ),
+        (
+            "dlmone/engine/run.py",
+            "from dlmone.plugins.sid.objective import SiD",
+            "dlmone.plugins.sid.objective.SiD",
+        ),
+        ("dlmone/engine/run.py", "from dlmone import plugins", "dlmone.plugins"),
+        ("dlmone/engine/run.py", "from ..cli import main", "dlmone.cli.main"),
+        ("dlmone/cli/run.py", "load('dlmone.plugins.sid.objective:SiD')", "dlmone.plugins.sid.objective.SiD"),
+        ("dlmone/testing/toy.py", "import dlmone.plugins.questions", "dlmone.plugins.questions"),
+    ],
+)
+def test_a_violation_is_found(file: str, line: str, module: str) -> None:
+    last = 1 + line.count("\n")
+    assert violations(Path(file), f"{line}\n") == [f"{file}:{last} may not know {module}"]
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("core/losses.py", "import math, torch.nn.functional, numpy as np\nfrom einops import reduce"),
+        ("core/losses.py", "from .errors import InputError\nfrom dlmone.core import Batch"),
+        ("core/losses.py", '"""Docstrings may speak of dlmone.engine and dlmone.plugins."""'),
+        ("registry/recipe.py", "import pydantic, pluggy\nfrom dlmone.core.errors import InputError"),
+        (
+            "plugins/sid/__init__.py",
+            "from dlmone.registry import hookimpl\nX = 'dlmone.plugins.sid.options:O'",
+        ),
+        ("plugins/sid/objective.py", "from .options import SiDOptions\nimport bert_score"),
+        ("dlmone/cli/run.py", "from dlmone.engine import run\nfrom ..engine.run import run"),
+        ("dlmone/engine/run.py", "from dlmone.registry import Registry\nimport safetensors"),
+    ],
+)
+def test_what_is_allowed_is_not_found(file: str, line: str) -> None:
+    assert violations(Path(file), f"{line}\n") == []

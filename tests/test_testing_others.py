@@ -1,0 +1,165 @@
+"""The checks of samplers, evaluators and data sources find each fault and say so."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dlmone.core import (
+    Batch,
+    DataSource,
+    Denoiser,
+    Evaluator,
+    Example,
+    InputError,
+    Noise,
+    Sample,
+    Sampler,
+    Score,
+    Space,
+    Split,
+)
+from dlmone.testing import check_data_source, check_evaluator, check_sampler
+
+Finds = Callable[[str], AbstractContextManager[object]]
+
+
+# -- samplers -------------------------------------------------------------------------------------------
+
+
+class OneCall(Sampler):
+    """One call from noise; ``change(state, calls, space, batch)`` is what it returns."""
+
+    time: float = 1000
+    pins = True
+    refuses = True
+
+    def __init__(self, change: Callable[..., tuple[Tensor, int]], **faults: Any) -> None:
+        self.change = change
+        vars(self).update(faults)
+
+    def sample(
+        self, network: Denoiser, space: Space, batch: Batch, noise: Noise, steps: int
+    ) -> tuple[Tensor, int]:
+        if steps == 0 and self.refuses:
+            raise InputError("no steps")
+        given, z = space.embed(batch), noise.normal("z", space.state_shape)
+        start = space.pin(z, given, batch) if self.pins else z
+        x0 = network.denoise(start, space.schedule.tensor(self.time, len(batch)), batch).x0
+        return self.change(space.pin(x0, given, batch), 1, space, batch)
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "must return states (4, 10, 4)": OneCall(lambda x, n, *_: (x[:, 1:], n)),
+    "given entries pinned": OneCall(lambda x, n, *_: (x + 1, n)),
+    "reports 2 network calls, but made 1": OneCall(lambda x, n, *_: (x, 2)),
+    "leaves the trained range": OneCall(lambda x, n, *_: (x, n), time=-1),
+    "must see the given entries pinned": OneCall(lambda x, n, *_: (x, n), pins=False),
+    "every draw must come from it": OneCall(
+        lambda x, n, space, batch: (space.pin(x + torch.rand(()), x, batch), n)
+    ),
+    "the noise has no effect": OneCall(lambda x, n, space, batch: (space.embed(batch), n)),
+    "depends on its batch mates": OneCall(lambda x, n, space, batch: (space.pin(x + x.mean(0), x, batch), n)),
+    "0 steps must raise InputError": OneCall(lambda x, n, *_: (x, n), refuses=False),
+}
+
+
+@pytest.mark.parametrize("sentence", SAMPLERS)
+def test_samplers(finds: Finds, sentence: str) -> None:
+    with finds(sentence):
+        check_sampler(SAMPLERS[sentence])
+
+
+# -- evaluators -----------------------------------------------------------------------------------------
+
+
+TURNS = count()
+SAMPLES = [Sample("a", "s", "r", ("one", "two words", "")), Sample("b", "s", "r", ("x y z", "y", "z z"))]
+
+
+class Words(Evaluator):
+    """The mean number of words of first candidates; ``change(scores, samples)`` is what it returns."""
+
+    def __init__(self, change: Callable[..., list[Score]], refuses: bool = True) -> None:
+        self.change, self.refuses = change, refuses
+
+    def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
+        if self.refuses and not all([samples, *(sample.candidates for sample in samples)]):
+            raise InputError("nothing to score")
+        counts = tuple(float(len("".join(sample.candidates[:1]).split())) for sample in samples)
+        mean = sum(counts) / max(len(counts), 1)
+        return self.change([Score("words", mean, "metric:words|tok:space", "neither", counts)], samples)
+
+
+def altered(**fields: Any) -> Words:
+    return Words(lambda scores, _: [replace(score, **fields) for score in scores])
+
+
+def test_a_right_evaluator_passes() -> None:
+    check_evaluator(altered(), SAMPLES)
+
+
+EVALUATORS: dict[str, Words] = {
+    "returned no score": Words(lambda *_: []),
+    "two scores have one name": Words(lambda scores, _: scores * 2),
+    "must be a finite number": altered(value=float("nan"), per_sample=None),
+    "direction must be one of": altered(direction="up"),
+    "key:value fields": altered(signature="words of an output"),
+    "one value a sample, 2, not 1": altered(per_sample=(2.0,)),
+    "but the mean of per_sample is 2.0": altered(value=3.0),
+    "gave other scores the second time": Words(
+        lambda scores, _: [replace(scores[0], value=next(TURNS), per_sample=None)]
+    ),
+    "changes with the number of candidates": Words(
+        lambda scores, samples: [replace(scores[0], value=len(samples[0].candidates), per_sample=None)]
+    ),
+    "the order of the samples changes": Words(
+        lambda scores, _: [replace(scores[0], value=scores[0].per_sample[0], per_sample=None)]
+    ),
+    "no samples must raise InputError": Words(lambda scores, _: scores, refuses=False),
+}
+
+
+@pytest.mark.parametrize("sentence", EVALUATORS)
+def test_evaluators(finds: Finds, sentence: str) -> None:
+    with finds(sentence):
+        check_evaluator(EVALUATORS[sentence], SAMPLES)
+
+
+# -- data -----------------------------------------------------------------------------------------------
+
+
+class Source(DataSource):
+    """Two examples a split; ``change(examples, calls)`` is what it returns."""
+
+    def __init__(self, change: Callable[[list[Any], int], list[Any]]) -> None:
+        self.change, self.calls = change, 0
+
+    def split(self, name: Split) -> Sequence[Example]:
+        self.calls += 1
+        return self.change([Example(f"{name}-{row}", "a", "b") for row in range(2)], self.calls)
+
+
+def test_a_right_source_passes() -> None:
+    check_data_source(Source(lambda examples, _: examples))
+
+
+SOURCES: dict[str, Source] = {
+    "split 'train' is empty": Source(lambda *_: []),
+    "must be an Example, not tuple": Source(lambda *_: [("a", "b")]),
+    "train[0].target must be a string, not NoneType": Source(lambda *_: [Example("a", "b", None)]),  # type: ignore[arg-type]
+    "train[1] and train[0] share the id 'train-0'": Source(lambda examples, _: examples[:1] * 2),
+    "valid[0] and train[0] share the id 'a'": Source(lambda *_: [Example("a", "b", "c")]),
+    "must not change from one call to the next": Source(lambda examples, calls: examples[:: (-1) ** calls]),
+}
+
+
+@pytest.mark.parametrize("sentence", SOURCES)
+def test_data_sources(finds: Finds, sentence: str) -> None:
+    with finds(sentence):
+        check_data_source(SOURCES[sentence])

@@ -1,0 +1,160 @@
+"""dlmone.testing.check_teacher finds each fault of a teacher, its space and its network, and says so."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dlmone.core import Batch, Denoised, DiffusionGenerator, Noise, TrainingLoss
+from dlmone.testing import ToyTeacher, check_teacher, toy_teacher
+from dlmone.testing.toy import EXAMPLES
+
+Finds = Callable[[str], AbstractContextManager[object]]
+
+
+def patched(place: str, change: Callable[..., Any]) -> Callable[[], ToyTeacher]:
+    """Build toys whose method at ``place`` is ``change(toy, right answer, *its arguments)``."""
+
+    def build() -> ToyTeacher:
+        toy = toy_teacher()
+        *path, name = place.split(".")
+        part = getattr(toy, path[0]) if path else toy
+        right = getattr(part, name)
+
+        def wrong(*args: Any, **named: Any) -> Any:
+            return change(toy, right(*args, **named), *args)
+
+        setattr(part, name, wrong)
+        return toy
+
+    return build
+
+
+def network(change: Callable[..., Tensor]) -> Callable[[], ToyTeacher]:
+    """Build toys whose x0 is ``change(x0, e_t)``."""
+    return patched("network.denoise", lambda _, right, e_t, *__: replace(right, x0=change(right.x0, e_t)))
+
+
+def training(change: Callable[[Tensor], Tensor]) -> Callable[[], ToyTeacher]:
+    """Build toys whose training loss is ``change(loss_B)``."""
+    return patched("training_loss", lambda _, right, *__: replace(right, loss_B=change(right.loss_B)))
+
+
+class Reset(ToyTeacher):
+    """Restores without its options."""
+
+    def config(self) -> dict[str, Any]:
+        return {**super().config(), "length": 12}
+
+
+class Unordered(ToyTeacher):
+    """Saves its words in another order."""
+
+    def assets(self) -> dict[str, bytes]:
+        return {"words.txt": "\n".join(sorted(self.space.words, reverse=True)).encode()}
+
+
+class Forgetful(ToyTeacher):
+    """Learns from what it observes, and does not save it."""
+
+    seen = 0.0
+
+    def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
+        right = super().training_loss(batch, noise)
+        return TrainingLoss(right.loss_B + self.seen, {"loss": right.loss_B.detach()}, {})
+
+    def observe(self, observation: Any) -> None:
+        self.seen += observation["loss"].mean().item()
+
+
+class Extra(ToyTeacher):
+    """Has weights beside those of its space and its network."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.scale = nn.Parameter(torch.ones(1))
+
+
+class Unpinned(DiffusionGenerator):
+    def one_step(self, batch: Batch, z: Tensor) -> Tensor:
+        return self.network.denoise(z, self.space.schedule.tensor(self.t_init, len(batch)), batch).x0
+
+
+class Crowded(DiffusionGenerator):
+    def one_step(self, batch: Batch, z: Tensor) -> Tensor:
+        return super().one_step(batch, z + z.mean(0))
+
+
+def of(family: type[ToyTeacher]) -> Callable[[], ToyTeacher]:
+    return lambda: family.build(toy_teacher().options, EXAMPLES)
+
+
+TEACHERS: dict[str, Callable[[], ToyTeacher]] = {
+    "collate() must keep ids": patched("space.collate", lambda _, b, *__: replace(b, ids=b.ids[::-1])),
+    "target_BL must be bool": patched(
+        "space.collate", lambda _, b, *__: replace(b, target_BL=b.target_BL * 1)
+    ),
+    "embed() must return float32": patched("space.embed", lambda _, e, *__: e.double()),
+    "embed() must return (4, 10, 4)": patched("space.embed", lambda _, e, *__: e[:, 1:]),
+    "round() must leave": patched("space.round", lambda _, e, *__: e.flip(1)),
+    "generated() must be bool": patched("space.generated", lambda _, mask, *__: mask.float()),
+    "generated() must be broadcastable": patched("space.generated", lambda _, mask, *__: mask[..., 0]),
+    "pin() must overwrite": patched("space.pin", lambda _, right, state, *__: state),
+    "decode() must keep": patched("space.decode", lambda _, tokens_BL, *__: 0 * tokens_BL),
+    "decode(embed(batch)) must be": patched(
+        "space.decode", lambda _, right, state, batch: torch.where(batch.target_BL, 0, batch.tokens_BL)
+    ),
+    "text() of 'rain' must be 'explain rain to me' without any marker": patched(
+        "space.text", lambda _, texts, *__: [f"{text} [PAD]" for text in texts]
+    ),
+    "source_text() of 'rain'": patched("space.source_text", lambda _, texts, *__: texts[::-1]),
+    "x0 must be float32": network(lambda x0, e_t: x0.bfloat16() if torch.is_autocast_enabled("cpu") else x0),
+    "must not change e_t in place": network(
+        lambda x0, e_t: x0 + 0 * e_t.add_(1) if not e_t.requires_grad else x0
+    ),
+    "must return the same every time": network(lambda x0, e_t: x0 + torch.rand(())),
+    "x0 of a sample depends on its batch mates": network(lambda x0, e_t: x0 - x0.mean(0)),
+    "x0 must be differentiable in e_t": network(lambda x0, e_t: x0.detach()),
+    "give them, and their mask": patched("network.denoise", lambda _, right, *__: Denoised(right.x0)),
+    "denoise() of a restored teacher": network(lambda x0, e_t: 2 * x0),
+    "config() must hold JSON values only": patched("config", lambda _, right: right | {"width": (4,)}),
+    "assets() may not name a file 'config.json'": patched(
+        "assets", lambda _, right: right | {"config.json": b""}
+    ),
+    "a restored teacher tokenises otherwise": of(Unordered),
+    "['scale'] would be lost": of(Extra),
+    "must share the teacher's space": patched(
+        "new_generator",
+        lambda _, right, t_init: DiffusionGenerator(right.network, toy_teacher().space, t_init),
+    ),
+    "new_generator() must copy φ": patched(
+        "new_generator", lambda toy, _, t_init: DiffusionGenerator(toy.network, toy.space, t_init)
+    ),
+    "one_step() must return the condition pinned": patched(
+        "new_generator", lambda toy, right, t_init: Unpinned(right.network, toy.space, t_init)
+    ),
+    "what is generated for a sample depends on its batch mates": patched(
+        "new_generator", lambda toy, right, t_init: Crowded(right.network, toy.space, t_init)
+    ),
+    "training_loss(): TrainingLoss['loss_B'] must have one value": training(lambda loss_B: loss_B.mean()),
+    "training_loss() must be finite": training(lambda loss_B: loss_B / 0),
+    "training_loss() must draw from its noise only": training(lambda loss_B: loss_B + torch.rand(())),
+    "training_loss() of a sample depends": training(lambda loss_B: loss_B * loss_B.sum()),
+    "no gradient of training_loss()": training(lambda loss_B: loss_B.detach().requires_grad_()),
+    "what observe() has learned is lost": of(Forgetful),
+}
+
+
+@pytest.mark.parametrize("sentence", TEACHERS)
+def test_teachers(finds: Finds, sentence: str) -> None:
+    with finds(sentence):
+        check_teacher(TEACHERS[sentence], EXAMPLES)
+
+
+def test_a_teacher_that_cannot_be_restored_is_told_by_its_own_error() -> None:
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        check_teacher(of(Reset), EXAMPLES)

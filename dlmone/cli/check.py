@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from .request import Request, announce, takes_recipe
 
 if TYPE_CHECKING:
     from dlmone.core import Evaluator, Example, Objective, Sketch
-    from dlmone.registry import Recipe, Registry, ResolvedRecipe
+    from dlmone.registry import Registry, ResolvedRecipe
 
 
 @click.command()
@@ -39,128 +38,135 @@ def report(registry: Registry, resolved: ResolvedRecipe) -> None:
         PluginError: it names a plugin that cannot be used.
     """
     announce(resolved)
-    recipe = resolved.recipe
-    missing: list[str] = []
-    with _offline():
-        splits = _splits(registry, recipe, missing)
-        sketch = _sketch(registry, recipe, splits, missing)
-    objectives = _objectives(registry, recipe)
-    evaluators = _evaluators(registry, recipe)
-    slot = recipe.evaluation.teacher_sampler
-    registry.create("samplers", slot, "evaluation.teacher_sampler")
-
-    rows = [("recipe", f"{recipe.name}, profile {resolved.profile}" if resolved.profile else recipe.name)]
-    sizes = [f"{len(examples):,} {name}" for name, examples in splits.items()]
-    rows.append(("data", f"{recipe.data.use}: {', '.join(sizes) or 'not there yet'}"))
-    rows.append(("networks", _networks(recipe, sketch)))
-    for name, stage in recipe.stages.items():
-        uses = ", ".join(f"{key} ({one.use})" for key, one in stage.objectives.items())
-        rows.append((name, f"{stage.steps:,} steps of batch {stage.batch}: {uses}"))
-    steps = ", ".join(map(str, recipe.evaluation.teacher_steps))
-    rows.append(("evaluation", f"{', '.join(evaluators)}; the teacher by {slot.use} in {steps} steps"))
-    rows += [("", ""), *_estimate(recipe, sketch, objectives, splits, missing)]
-    rows += [("missing here" if not i else "", text) for i, text in enumerate(missing)]
+    # Read when the hub's library is imported, which nothing has done yet.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    survey = Survey(registry, resolved)
+    rows = [*survey.plan(), ("", ""), *survey.estimate()]
+    rows += [("not ready" if not i else "", text) for i, text in enumerate(survey.lacking)]
     print_columns(rows)
 
 
-def _splits(registry: Registry, recipe: Recipe, missing: list[str]) -> dict[str, Any]:
-    source = registry.create("data", recipe.data, "data")
-    try:
-        return {name: source.split(name) for name in ("train", "valid", "test")}
-    except InputError as error:
-        missing.append(str(error))
-        return {}
+class Survey:
+    """A recipe put together as far as this machine allows; ``lacking`` says what does not.
 
+    Raises:
+        InputError: the recipe is wrong.
+        PluginError: it names a plugin that cannot be used.
+    """
 
-def _sketch(
-    registry: Registry, recipe: Recipe, splits: Mapping[str, list[Example]], missing: list[str]
-) -> Sketch | None:
-    """Return the size of the teacher: as it is, as its options say, or as its data make it."""
-    from dlmone.engine.estimate import measure
-    from dlmone.engine.folder import load_teacher
+    def __init__(self, registry: Registry, resolved: ResolvedRecipe) -> None:
+        self.registry, self.recipe, self.profile = registry, resolved.recipe, resolved.profile
+        self.lacking: list[str] = []
+        self.splits = self._splits()
+        self.sketch = self._sketch()
+        self.objectives = self._objectives()
+        self.evaluators = self._evaluators()
+        sampler = self.recipe.evaluation.teacher_sampler
+        registry.create("samplers", sampler, "evaluation.teacher_sampler")
 
-    slot = recipe.teacher
-    folder = Path(slot.path).expanduser() if slot.path else None
-    if folder and folder.exists():
-        return measure(load_teacher(folder, registry)[0])
-    if folder:
-        missing.append(f"The teacher {folder} does not exist; its size is that of the default options.")
-    family = registry.load("teachers", slot.use, "teacher")
-    options = registry.options("teachers", slot.use, slot.options, "teacher")
-    sketch: Sketch | None = family.sketch(options)
-    if sketch is None and splits:
+    def plan(self) -> list[tuple[str, str]]:
+        """Return what would be run."""
+        recipe, table = self.recipe, self.recipe.evaluation
+        sizes = [f"{len(examples):,} {name}" for name, examples in self.splits.items()]
+        rows = [
+            ("recipe", f"{recipe.name}, profile {self.profile}" if self.profile else recipe.name),
+            ("data", f"{recipe.data.use}: {', '.join(sizes) or 'not there yet'}"),
+            ("networks", self._networks()),
+        ]
+        for name, stage in recipe.stages.items():
+            uses = ", ".join(f"{key} ({one.use})" for key, one in stage.objectives.items())
+            rows.append((name, f"{stage.steps:,} steps of batch {stage.batch}: {uses}"))
+        steps = ", ".join(map(str, table.teacher_steps))
+        how = f"the teacher by {table.teacher_sampler.use} in {steps} steps"
+        return [*rows, ("evaluation", f"{', '.join(self.evaluators)}; {how}")]
+
+    def estimate(self) -> list[tuple[str, str]]:
+        """Return memory and time, nothing where the networks' size or the device is not known."""
+        from dlmone.engine.compute import Compute
+        from dlmone.engine.estimate import EFFICIENCY, memory, operations, product_rate, stage_effort
+
+        recipe, sketch = self.recipe, self.sketch
+        if sketch is None:
+            return []
         try:
-            sketch = measure(family.build(options, splits["train"]))
+            compute = Compute.start(recipe.compute)
         except InputError as error:
-            missing.append(str(error))
-    return sketch
+            self.lacking.append(str(error))
+            return []
+        efforts = {name: stage_effort(stage, self.objectives[name]) for name, stage in recipe.stages.items()}
+        tested = recipe.evaluation.examples
+        if self.splits:
+            tested = min(tested or len(self.splits["test"]), len(self.splits["test"]))
+        needed = memory(recipe, sketch, efforts, compute.bfloat16)
+        rate = EFFICIENCY * product_rate(compute, sketch.width)
+        spans = {name: work / rate for name, work in operations(recipe, sketch, efforts, tested).items()}
+        where = f"{compute.describe()} at {rate / 1e9:,.0f} billion operations a second"
+        return [
+            ("estimate", f"a rough one, for {where}"),
+            ("  memory", f"about {needed / 2**30:.1f} GiB"),
+            *((f"  {name}", in_time(seconds)) for name, seconds in spans.items()),
+            ("  total", in_time(sum(spans.values()))),
+        ]
 
+    def _splits(self) -> dict[str, Sequence[Example]]:
+        source = self.registry.create("data", self.recipe.data, "data")
+        try:
+            return {name: source.split(name) for name in ("train", "valid", "test")}
+        except InputError as error:
+            self.lacking.append(str(error))
+            return {}
 
-def _objectives(registry: Registry, recipe: Recipe) -> dict[str, dict[str, Objective]]:
-    return {
-        name: {
-            key: registry.create("objectives", slot, f"stages.{name}.objectives.{key}")
-            for key, slot in stage.objectives.items()
+    def _sketch(self) -> Sketch | None:
+        """Return the size of the teacher: as it is, as its options say, or as its data make it."""
+        from dlmone.engine.estimate import measure
+        from dlmone.engine.folder import load_teacher
+
+        slot = self.recipe.teacher
+        folder = Path(slot.path).expanduser() if slot.path else None
+        if folder and folder.exists():
+            return measure(load_teacher(folder, self.registry)[0])
+        if folder:
+            self.lacking.append(f"The teacher {folder} does not exist; its size is that of default options.")
+        family = self.registry.load("teachers", slot.use, "teacher")
+        options = self.registry.options("teachers", slot.use, slot.options, "teacher")
+        try:
+            sketch: Sketch | None = family.sketch(options)
+            if sketch is None and self.splits:
+                sketch = measure(family.build(options, self.splits["train"]))
+            return sketch
+        except InputError as error:
+            self.lacking.append(str(error))
+            return None
+
+    def _objectives(self) -> dict[str, dict[str, Objective]]:
+        return {
+            name: {
+                key: self.registry.create("objectives", slot, f"stages.{name}.objectives.{key}")
+                for key, slot in stage.objectives.items()
+            }
+            for name, stage in self.recipe.stages.items()
         }
-        for name, stage in recipe.stages.items()
-    }
 
+    def _evaluators(self) -> dict[str, Evaluator]:
+        from dlmone.engine.judge import chosen
 
-def _evaluators(registry: Registry, recipe: Recipe) -> dict[str, Evaluator]:
-    from dlmone.engine.judge import chosen
+        evaluators: dict[str, Evaluator] = {
+            key: self.registry.create("evaluators", slot, f"evaluation.metrics.{key}")
+            for key, slot in self.recipe.evaluation.metrics.items()
+        }
+        if self.recipe.teacher.pretrain:
+            chosen(evaluators, self.recipe.teacher.pretrain.validation, "teacher.pretrain")
+        for name, stage in self.recipe.stages.items():
+            chosen(evaluators, stage.validation, f"stages.{name}")
+        return evaluators
 
-    evaluators: dict[str, Evaluator] = {
-        key: registry.create("evaluators", slot, f"evaluation.metrics.{key}")
-        for key, slot in recipe.evaluation.metrics.items()
-    }
-    for name, stage in recipe.stages.items():
-        chosen(evaluators, stage.validation, f"stages.{name}")
-    return evaluators
-
-
-def _networks(recipe: Recipe, sketch: Sketch | None) -> str:
-    which = "teacher, generator and score estimator" if recipe.stages else "teacher"
-    if sketch is None:
-        return f"{which}: of unknown size until the data are there"
-    total = sketch.network + sketch.space
-    return (
-        f"{which}: {in_short(total)} parameters each ({total:,} = network {sketch.network:,} + "
-        f"shared space {sketch.space:,})"
-    )
-
-
-def _estimate(
-    recipe: Recipe,
-    sketch: Sketch | None,
-    objectives: Mapping[str, Mapping[str, Objective]],
-    splits: Mapping[str, list[Example]],
-    missing: list[str],
-) -> list[tuple[str, str]]:
-    """Return lines on memory and time, none where the networks' size or the device is not known."""
-    from dlmone.engine.compute import Compute
-    from dlmone.engine.estimate import EFFICIENCY, memory, operations, product_rate, stage_effort
-
-    if sketch is None:
-        return []
-    try:
-        compute = Compute.start(recipe.compute)
-    except InputError as error:
-        missing.append(str(error))
-        return []
-    efforts = {name: stage_effort(stage, objectives[name]) for name, stage in recipe.stages.items()}
-    tested = recipe.evaluation.examples
-    if splits:
-        tested = min(tested or len(splits["test"]), len(splits["test"]))
-    rate = EFFICIENCY * product_rate(compute, sketch.width)
-    parts = operations(recipe, sketch, efforts, tested)
-    spans = [(name, in_time(work / rate)) for name, work in parts.items()]
-    needed = memory(recipe, sketch, efforts, compute.bfloat16)
-    return [
-        ("estimate", f"rough, for {compute.describe()} at {rate / 1e9:,.0f} billion operations a second"),
-        ("  memory", f"about {needed / 2**30:.1f} GiB"),
-        *((f"  {name}", span) for name, span in spans),
-        ("  total", in_time(sum(parts.values()) / rate)),
-    ]
+    def _networks(self) -> str:
+        which = "teacher, generator and score estimator" if self.recipe.stages else "teacher"
+        if self.sketch is None:
+            return f"{which}: of unknown size yet"
+        network, space = self.sketch.network, self.sketch.space
+        parts = f"{network + space:,} = network {network:,} + shared space {space:,}"
+        return f"{which}: {in_short(network + space)} parameters each ({parts})"
 
 
 def in_short(count: int) -> str:
@@ -177,17 +183,3 @@ def in_time(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"about {seconds / size:,.0f} {unit}"
     return f"about {seconds:,.0f} seconds"
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Keep what looks for files on the Hugging Face hub from fetching them."""
-    before = os.environ.get("HF_HUB_OFFLINE")
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["HF_HUB_OFFLINE"]
-        else:
-            os.environ["HF_HUB_OFFLINE"] = before

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 #: ``--resume`` without a directory.
 LATEST = ""
-#: Where the arithmetic is done may change when a run is resumed; what is computed may not.
-FREE = "compute"
+#: What may change when a run is resumed: what is said of it, and where it is computed.
+FREE = ("description", "note", "compute.")
 
 _OPTIONS = (
     click.option(
@@ -72,6 +72,8 @@ def launch(
     try:
         run(resolved, path, registry, console(quiet=not world.main), command=words, until=until)
     except (Interrupted, KeyboardInterrupt) as stop:
+        if not (path / "recipe.toml").exists():
+            raise
         again = shlex.join([*words, "--resume", str(path)])
         raise Interrupted(f"{str(stop) or 'interrupted'}\ngo on with: {again}") from None
     return path
@@ -105,7 +107,8 @@ def _check_same(path: Path, registry: Registry, resolved: ResolvedRecipe) -> Non
         raise InputError(f"{path}: there is no run here to resume (no recipe.toml)")
     before = dict(_values(load_recipe(stored, registry=registry).table))
     now = dict(_values(resolved.table))
-    keys = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    differ = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    keys = [key for key in differ if not key.startswith(FREE)]
     if keys:
         key = keys[0]
         more = f" ({len(keys) - 1} more differ)" if len(keys) > 1 else ""
@@ -116,9 +119,9 @@ def _check_same(path: Path, registry: Registry, resolved: ResolvedRecipe) -> Non
 
 
 def _values(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the keys that a resumed run must share, dotted, with their values."""
+    """Yield the dotted keys of a table with their values."""
     for key, value in table.items():
         if isinstance(value, Mapping):
-            yield from _values(value, f"{prefix}{key}.") if (prefix or key != FREE) else ()
+            yield from _values(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value

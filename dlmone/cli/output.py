@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,11 @@ def console(quiet: bool = False) -> Console:
 
     width = None if sys.stderr.isatty() else 240
     return Console(stderr=True, quiet=quiet, width=width, soft_wrap=True, markup=False, highlight=False)
+
+
+def is_main() -> bool:
+    """Tell whether this is the process that speaks: under torchrun, the first."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def print_json(value: Any) -> None:

@@ -8,6 +8,7 @@ import click
 from dlmone.core.errors import InputError
 
 from .launch import launch, takes_run_directory
+from .output import is_main
 from .request import Request, takes_recipe
 
 
@@ -27,4 +28,5 @@ def pretrain(resume: str | None, run_dir: Path | None, **request: Any) -> None:
             f"this recipe loads its teacher from {resolved.recipe.teacher.path}: nothing to train"
         )
     path = launch("pretrain", asked, registry, resolved, resume, run_dir, until="teacher")
-    click.echo(path / "teacher")
+    if is_main():
+        click.echo(path / "teacher")

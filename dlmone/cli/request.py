@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from .output import is_main
 
 if TYPE_CHECKING:
     from dlmone.registry import Registry, ResolvedRecipe
@@ -89,8 +90,7 @@ def takes_recipe(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def announce(resolved: ResolvedRecipe) -> None:
     """Say which profile runs, and what that means for the numbers; under torchrun, once."""
-    if os.environ.get("RANK", "0") != "0":
-        return
     recipe = resolved.recipe
     what = f"{recipe.name}, profile {resolved.profile}" if resolved.profile else recipe.name
-    click.echo(f"{what}: {recipe.note or recipe.description}".rstrip(": "), err=True)
+    if is_main():
+        click.echo(f"{what}: {recipe.note or recipe.description}".rstrip(": "), err=True)

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from .launch import launch, takes_run_directory
+from .output import is_main
 from .request import Request, takes_recipe
 
 
@@ -16,8 +17,8 @@ from .request import Request, takes_recipe
 def run(resume: str | None, run_dir: Path | None, dry_run: bool, **request: Any) -> None:
     """Run RECIPE: teacher, distillation, evaluation.
 
-    RECIPE is a TOML file or the name of a shipped one (`dlmone recipes`). The path of the student is
-    printed at the end.
+    RECIPE is a TOML file or the name of a shipped one (`dlmone recipes`). The final table is printed on
+    standard output.
     """
     asked = Request(**request)
     registry, resolved = asked.resolve()
@@ -27,4 +28,5 @@ def run(resume: str | None, run_dir: Path | None, dry_run: bool, **request: Any)
         report(registry, resolved)
         return
     path = launch("run", asked, registry, resolved, resume, run_dir)
-    click.echo(path / "student" if resolved.recipe.stages else path)
+    if resolved.recipe.stages and is_main():
+        click.echo(f"student: {path / 'student'}", err=True)

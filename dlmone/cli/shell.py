@@ -65,7 +65,9 @@ def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
-        return _failed(error.format_message().rstrip(".") + hint, InputError.exit_code, settings)
+        return _failed(
+            " ".join(error.format_message().split()).rstrip(".") + hint, InputError.exit_code, settings
+        )
     except DlmoneError as error:
         return _failed(str(error), error.exit_code, settings)
     except OSError as error:

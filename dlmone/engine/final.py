@@ -54,8 +54,8 @@ def evaluate_run(
     for position, (stage, folder) in enumerate(students.items(), start=1):
         student = load_student(folder, session.registry).to(compute.device)
         student.network = compute.frozen_copy(student.network)
-        steps = table.student_steps if position == len(students) else (1,)
-        plan += [(f"student, {stage}", student, n) for n in steps]
+        counts = table.student_steps if position == len(students) else (1,)
+        plan += [(f"student, {stage}", student, n) for n in counts]
 
     rows = [Row("copy", judge(_copies(phi, examples, table.candidates), evaluators))]
     total = len(plan) * len(examples) * table.candidates

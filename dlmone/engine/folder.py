@@ -87,7 +87,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such model folder")
     try:
-        config = json.loads((folder / _CONFIG).read_text())
+        config: dict[str, Any] = json.loads((folder / _CONFIG).read_text())
     except FileNotFoundError:
         raise InputError(
             f"{folder}: not a dlmone model folder, it has no {_CONFIG} "

@@ -75,7 +75,8 @@ def ema_rate(table: EmaTable, batch: int, step: int) -> float:
     half_life = table.half_life
     if table.ramp is not None:
         half_life = min(half_life, table.ramp * batch * step)
-    return 0.5 ** (batch / max(half_life, 1e-8))
+    rate: float = 0.5 ** (batch / max(half_life, 1e-8))
+    return rate
 
 
 @torch.no_grad()

@@ -70,7 +70,7 @@ class Pretraining:
                 answer = self.teacher.training_loss(tokens, Noise(keys, self.compute.device))
             finite_B = answer.loss_B.isfinite()
             loss_B = torch.where(finite_B, answer.loss_B, 0.0)
-            (loss_B.sum() / batch).backward()
+            torch.autograd.backward(loss_B.sum() / batch)
             tally.add("loss", loss_B)
             tally.add("non_finite", (~finite_B).float())
             for name, values_B in answer.logged.items():

@@ -78,10 +78,11 @@ class Update:
             total = total + weighted
         if not total.requires_grad:
             return
-        total.backward()
+        torch.autograd.backward(total)
         if self.role == "generator" and context.e_fake.grad is not None:
             # SiD: what is not finite must not reach θ.
-            context.root.backward(context.e_fake.grad.nan_to_num(nan=0.0, posinf=1e5, neginf=-1e5))
+            slope = context.e_fake.grad.nan_to_num(nan=0.0, posinf=1e5, neginf=-1e5)
+            torch.autograd.backward(context.root, slope)
 
 
 class Tally:

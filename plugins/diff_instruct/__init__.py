@@ -1,10 +1,11 @@
 """Diff-Instruct: the integral KL divergence as the distillation objective."""
 
 from dlmone.registry import hookimpl
+from dlmone.registry.hooks import Register
 
 
 @hookimpl
-def register_objectives(register):
+def register_objectives(register: Register) -> None:
     register(
         "diff_instruct",
         "dlmone.plugins.diff_instruct.objective:DiffInstruct",

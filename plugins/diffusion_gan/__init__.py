@@ -1,10 +1,11 @@
 """The Diffusion-GAN term: discrimination on noised states by the score estimator's own features."""
 
 from dlmone.registry import hookimpl
+from dlmone.registry.hooks import Register
 
 
 @hookimpl
-def register_objectives(register):
+def register_objectives(register: Register) -> None:
     register(
         "diffusion_gan",
         "dlmone.plugins.diffusion_gan.objective:DiffusionGAN",

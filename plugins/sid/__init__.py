@@ -1,10 +1,11 @@
 """Score identity distillation (SiD): the paper's score-matching objective."""
 
 from dlmone.registry import hookimpl
+from dlmone.registry.hooks import Register
 
 
 @hookimpl
-def register_objectives(register):
+def register_objectives(register: Register) -> None:
     register(
         "sid",
         "dlmone.plugins.sid.objective:SiD",

@@ -5,8 +5,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 
 import pytest
+from hypothesis import settings
 
 from dlmone.testing import ToyTeacher, toy_teacher
+
+# A busy machine is no reason for a law to fail.
+settings.register_profile("dlmone", deadline=None)
+settings.load_profile("dlmone")
 
 
 @pytest.fixture(scope="session")

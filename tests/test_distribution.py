@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Path(__file__).with_name("tiny.toml")
 # Dropout is the one draw that is not keyed by position, so it is off for the comparison.
 SETTINGS = ["teacher.dropout=0.0", "teacher.attention_dropout=0.0", "compute.precision=float32"]

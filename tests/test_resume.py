@@ -10,6 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Path(__file__).with_name("tiny.toml")
 
 # A one-file plugin that kills its own process at a given instant: nothing is flushed, nothing cleaned up.

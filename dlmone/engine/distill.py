@@ -9,7 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlmone.core import DlmoneError, Example, InputError, Noise, Objective, StepContext, Teacher, TimePoint
+from dlmone.core import (
+    DlmoneError,
+    Example,
+    InputError,
+    Noise,
+    NoiseSchedule,
+    Objective,
+    StepContext,
+    Teacher,
+    TimePoint,
+)
 from dlmone.core.context import frozen
 from dlmone.core.noise import seed_of
 from dlmone.core.objective import Role
@@ -22,8 +32,24 @@ from .stream import ExampleStream
 from .update import Tally, Update, WeightedTerm
 
 
-def time_point(spec: TimeSpec) -> TimePoint:
-    return TimePoint(spec.time, spec.ratio, spec.quantile)
+def stage_times(name: str, stage: Stage, schedule: NoiseSchedule) -> tuple[float, tuple[float, float]]:
+    """Return t_init and [t_min, t_max) of a stage in times of the teacher's schedule.
+
+    Raises:
+        InputError: one of them lies outside the trained range, or they are the wrong way round.
+    """
+
+    def time(spec: TimeSpec, key: str) -> float:
+        return schedule.resolve(TimePoint(spec.time, spec.ratio, spec.quantile), f"stages.{name}.{key}")
+
+    t_init, t_min, t_max = (
+        time(stage.t_init, "t_init"),
+        time(stage.t_min, "t_min"),
+        time(stage.t_max, "t_max"),
+    )
+    if t_min >= t_max:
+        raise InputError(f"stages.{name}: t_min ({t_min:g}) must be below t_max ({t_max:g})")
+    return t_init, (t_min, t_max)
 
 
 class Distillation:
@@ -56,14 +82,7 @@ class Distillation:
     ) -> None:
         self.name, self.stage, self.compute, self.seed = name, stage, compute, seed
         self.space = teacher.space.requires_grad_(False).eval()
-        schedule = self.space.schedule
-        where = f"stages.{name}"
-        t_init = schedule.resolve(time_point(stage.t_init), f"{where}.t_init")
-        t_min = schedule.resolve(time_point(stage.t_min), f"{where}.t_min")
-        t_max = schedule.resolve(time_point(stage.t_max), f"{where}.t_max")
-        if t_min >= t_max:
-            raise InputError(f"{where}: t_min ({t_min:g}) must be below t_max ({t_max:g})")
-        self.t_range = (t_min, t_max)
+        t_init, self.t_range = stage_times(name, stage, self.space.schedule)
 
         self.generator = teacher.new_generator(t_init, stage.generator_input == "unit").to(compute.device)
         if start is not None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
-from dlmone.core import Evaluator, InputError, Sample, Score
+from dlmone.core import Evaluator, Example, InputError, Sample, Score
 from dlmone.core.degeneration import is_copy, is_empty, repeats
+from dlmone.registry import Recipe
 from dlmone.registry.schema import Validation
 
 
@@ -23,6 +25,21 @@ def chosen(evaluators: Mapping[str, Evaluator], validation: Validation, where: s
                 f"there are {', '.join(evaluators)}"
             )
     return {name: evaluators[name] for name in validation.metrics or evaluators}
+
+
+def rehearse(recipe: Recipe, evaluators: Mapping[str, Evaluator], examples: Sequence[Example]) -> None:
+    """Score a few references as if they had been generated, so that what cannot work fails before training.
+
+    Raises:
+        InputError: an evaluator does not fit the data, or a validation's metric is given by none.
+    """
+    draws = recipe.evaluation.candidates
+    samples = [Sample(e.id, e.source, e.target, (e.target,) * draws) for e in examples[:4]]
+    judge(samples, evaluators)
+    singles = [replace(sample, candidates=sample.candidates[:1]) for sample in samples]
+    for name, stage in recipe.stages.items():
+        where = f"stages.{name}"
+        pick(judge(singles, chosen(evaluators, stage.validation, where)), stage.validation, where)
 
 
 def judge(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[Score]:
@@ -50,7 +67,7 @@ def better(score: Score, best: float | None) -> bool:
     return score.value < best if score.direction == "lower" else score.value > best
 
 
-def pick(scores: Sequence[Score], validation: Validation) -> Score:
+def pick(scores: Sequence[Score], validation: Validation, where: str) -> Score:
     """Return the score that selects checkpoints.
 
     Raises:
@@ -60,6 +77,6 @@ def pick(scores: Sequence[Score], validation: Validation) -> Score:
         if score.name == validation.metric:
             return score
     raise InputError(
-        f"validation.metric = {validation.metric!r}: no evaluator in evaluation.metrics gives this score; "
-        f"there are {', '.join(score.name for score in scores)}"
+        f"{where}.validation.metric: no evaluator that it runs gives a score {validation.metric!r}; "
+        f"they give {', '.join(score.name for score in scores)}"
     )

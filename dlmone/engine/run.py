@@ -14,6 +14,7 @@ from dlmone.registry import Registry, ResolvedRecipe
 
 from .compute import Compute
 from .final import evaluate_run, show
+from .judge import rehearse
 from .loop import Session
 from .progress import clock
 from .rundir import RunDir
@@ -77,6 +78,7 @@ def _run(
         key: registry.create("evaluators", slot, f"evaluation.metrics.{key}")
         for key, slot in recipe.evaluation.metrics.items()
     }
+    rehearse(recipe, evaluators, valid_split)
     teacher = obtain_teacher(session, recipe, train_split, valid_split, sampler, evaluators)
     if until == "teacher":
         console.print(f"teacher: {path / 'teacher'}", highlight=False)

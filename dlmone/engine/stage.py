@@ -64,7 +64,7 @@ def run_stage(
             logged |= {f"{which}/{score.name}": score.value for score in scores}
             logged |= {f"{which}/{key}": value for key, value in health(written.samples).items()}
             if which == stage.weights:
-                deciding = pick(scores, stage.validation)
+                deciding = pick(scores, stage.validation, f"stages.{name}")
                 if better(deciding, facts["best"]):
                     facts.update(best=deciding.value, best_step=step)
                     _publish_best(best_folder, recipe, name, teacher, distillation, facts)

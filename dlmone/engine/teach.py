@@ -19,6 +19,7 @@ from dlmone.core.noise import seed_of
 from dlmone.registry import Recipe
 
 from .card import teacher_card
+from .distill import stage_times
 from .folder import load_teacher, publish
 from .judge import chosen, health, judge
 from .loop import Rhythm, Session, train
@@ -77,6 +78,8 @@ def pretrain(
     options = session.registry.options("teachers", slot.use, slot.options, "teacher")
     torch.manual_seed(seed_of((recipe.seed, "teacher")))
     teacher = family.build(options, train_split).to(compute.device)
+    for name, stage in recipe.stages.items():  # a wrong time should fail before the training, not after it
+        stage_times(name, stage, teacher.space.schedule)
     trainee = Pretraining(teacher, table, train_split, compute, recipe.seed)
 
     validators = chosen(evaluators, table.validation, "teacher.pretrain")

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,22 @@ LINES = [
     for i, line in enumerate(["pale clouds gather", "warm winds drift", "late frosts linger", "stars fade"])
 ]
 #: The shortest run in which every part takes part.
-TINY = """
-teacher = { width = 32, layers = 1 }
-teacher.pretrain = { steps = 6, warmup = 2, batch = 8, validation_steps = 2 }
-teacher.pretrain.validation = { every = 6, examples = 8 }
-stages.* = { steps = 4, batch = 8 }
-stages.*.validation = { every = 4, examples = 8 }
-evaluation = { examples = 8, teacher_steps = [1, 4], student_steps = [1, 2] }
+TINY = f"""
+extends = "{(EXAMPLE / "recipe.toml").as_posix()}"
+
+[teacher]
+width = 32
+layers = 1
+pretrain = {{ steps = 6, batch = 8, validation = {{ every = 6, examples = 8 }}, validation_steps = 2 }}
+
+[stages]
+stage-1 = {{ steps = 4, batch = 8, validation = {{ every = 4, examples = 8 }} }}
+stage-2 = {{ steps = 4, batch = 8, validation = {{ every = 4, examples = 8 }} }}
+
+[evaluation]
+examples = 8
+teacher_steps = [1, 4]
+student_steps = [1, 2]
 """
 
 
@@ -226,8 +236,9 @@ def test_the_scores_tell_collapse_from_noise(texts: list[str], scores: tuple[flo
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Install the example into a folder of its own, as pip does, and return an environment that sees it."""
-    pytest.importorskip("pip", reason="installing takes pip")
-    pytest.importorskip("setuptools", reason="installing without a network takes setuptools")
+    for tool in ("pip", "setuptools"):
+        if find_spec(tool) is None:
+            pytest.skip(f"installing without a network takes {tool}, which is not here")
     place = tmp_path_factory.mktemp("flowchars")
     copy = shutil.copytree(EXAMPLE, place / "source")
     options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", place / "site"]
@@ -267,15 +278,8 @@ print(json.dumps([found, list(options.values())]))
 
 def test_it_is_pretrained_distilled_and_loaded(installed: dict[str, str], tmp_path: Path) -> None:
     recipe, run = tmp_path / "tiny.toml", tmp_path / "run"
-    text = (EXAMPLE / "recipe.toml").read_text()
-    recipe.write_text(text)
-    overrides = [
-        argument
-        for line in TINY.strip().splitlines()
-        for key, _, table in [line.partition(" = ")]
-        for argument in flags(key, table)
-    ]
-    python("from dlmone.cli import main; main()", "run", recipe, "--run-dir", run, *overrides, env=installed)
+    recipe.write_text(TINY)
+    python("from dlmone.cli import main; main()", "run", recipe, "--run-dir", run, env=installed)
     rows = json.loads((run / "report" / "results.json").read_text())["rows"]
     calls = {(row["model"], row["calls"]) for row in rows}
     assert {("teacher", 1), ("teacher", 4), ("student, stage-1", 1), ("student, stage-2", 2)} <= calls

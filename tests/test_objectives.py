@@ -1,0 +1,96 @@
+"""The built-in objectives: which of the paper's equations each term is, on the toy."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from dlmone.core import Objective, StepContext, Term
+from dlmone.core.losses import dsm_loss, masked_mean, sid_loss
+from dlmone.core.objective import Role
+from dlmone.plugins.diff_instruct.objective import DiffInstruct
+from dlmone.plugins.diff_instruct.options import DiffInstructOptions
+from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
+from dlmone.plugins.diffusion_gan.options import DiffusionGANOptions
+from dlmone.plugins.sid.objective import SiD
+from dlmone.plugins.sid.options import SiDOptions
+from dlmone.testing import ToyTeacher, new_step
+
+
+def step_of(toy: ToyTeacher, role: Role, objective: Objective) -> StepContext:
+    needs = objective.needs(role)
+    assert needs is not None
+    return new_step(toy, role, needs)
+
+
+def distance(step: StepContext) -> Tensor:
+    """mean|e − f_φ| of each sample."""
+    return masked_mean((step.e_fake - step.f_phi).abs(), step.mask)
+
+
+def test_the_papers_settings_are_the_defaults() -> None:
+    options = SiDOptions()
+    assert (options.mu, options.weighting, options.dsm_weighting) == (1.2, "sid", "one")
+    assert not DiffusionGANOptions().over_weight
+
+
+def test_sids_term_is_eq_4(toy: ToyTeacher) -> None:
+    sid = SiD(SiDOptions(mu=0.5))
+    step = step_of(toy, "generator", sid)
+    term, f_psi = sid.generator_loss(step), step.estimate.x0
+    expected_B = sid_loss(step.e_fake, step.f_phi, f_psi, step.mask, 0.5, 1 / distance(step))
+    torch.testing.assert_close(term.loss_B, expected_B)
+    gap_B = masked_mean((step.f_phi - f_psi) ** 2, step.mask).sqrt()
+    torch.testing.assert_close(term.logged["teacher_estimator_gap"], gap_B.detach())
+
+
+def test_diff_instructs_term(toy: ToyTeacher) -> None:
+    objective = DiffInstruct(DiffInstructOptions(weighting="one"))
+    step = step_of(toy, "generator", objective)
+    expected_B = masked_mean((step.estimate.x0 - step.f_phi) * step.e_fake, step.mask)
+    torch.testing.assert_close(objective.generator_loss(step).loss_B, expected_B)
+
+
+@pytest.mark.parametrize(
+    "objective", [SiD(SiDOptions(dsm_weighting="snr")), DiffInstruct(DiffInstructOptions())]
+)
+def test_psi_learns_the_clean_output_by_eq_3(toy: ToyTeacher, objective: Objective) -> None:
+    step = step_of(toy, "estimator", objective)
+    gamma_B = (
+        (step.alpha_B / step.sigma_B) ** 2 if isinstance(objective, SiD) else torch.ones_like(step.alpha_B)
+    )
+    expected_B = dsm_loss(step.estimate.x0, step.e_fake, step.mask, gamma_B)
+    torch.testing.assert_close(objective.estimator_loss(step).loss_B, expected_B)
+
+
+def test_psis_adversarial_step_tells_real_from_fake(toy: ToyTeacher) -> None:
+    gan = DiffusionGAN(DiffusionGANOptions())
+    before, after = (step_of(toy, "estimator", gan) for _ in range(2))
+    term = gan.estimator_loss(before)
+    term.loss_B.sum().backward()
+    with torch.no_grad():
+        for moved, parameter in zip(after.estimator.parameters(), before.estimator.parameters(), strict=True):
+            if parameter.grad is not None:  # the way out of ψ's other answer has none
+                moved -= parameter.grad
+    assert gap(gan.estimator_loss(after)) > gap(term) + 1e-3
+
+
+def gap(term: Term) -> float:
+    """How much surer D is of real pairs than of generated ones."""
+    return (term.logged["d_real"] - term.logged["d_fake"]).mean().item()
+
+
+def test_thetas_adversarial_step_deceives(toy: ToyTeacher) -> None:
+    gan = DiffusionGAN(DiffusionGANOptions())
+    first = step_of(toy, "generator", gan)
+    (slope,) = torch.autograd.grad(gan.generator_loss(first).loss_B.sum(), first.e_fake)
+    moved = step_of(toy, "generator", gan)
+    moved.e_fake = first.e_fake.detach() - 0.1 * slope / slope.norm()
+    assert moved.fake_logits.mean() > first.fake_logits.mean()
+
+
+def test_the_adversarial_term_over_the_weight(toy: ToyTeacher) -> None:
+    plain, over = (DiffusionGAN(DiffusionGANOptions(over_weight=flag)) for flag in (False, True))
+    step = step_of(toy, "generator", over)
+    loss_B = over.generator_loss(step).loss_B
+    expected_B = plain.generator_loss(step_of(toy, "generator", plain)).loss_B / distance(step)
+    torch.testing.assert_close(loss_B, expected_B)

@@ -25,9 +25,8 @@ SNR_LIMIT = 5.0
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the entries of each sample where ``mask`` (broadcastable to ``values``) is True: [B]."""
-    weights = mask.to(values.dtype).expand_as(values)
-    total = reduce(values * weights, "b ... -> b", "sum")
-    count = reduce(weights, "b ... -> b", "sum")
+    total = reduce(values.masked_fill(~mask, 0), "b ... -> b", "sum")
+    count = reduce(mask.expand_as(values).to(values.dtype), "b ... -> b", "sum")
     return total / count.clamp(min=1)
 
 

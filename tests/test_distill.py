@@ -137,12 +137,12 @@ def test_the_same_steps_give_the_same_weights_and_microbatches_nearly() -> None:
 
 
 class Spoilt(SiD):
-    """SiD whose first sample of each batch has no finite loss."""
+    """SiD with a NaN for one example, which would spoil every gradient of its batch."""
 
     def generator_loss(self, context: StepContext) -> Term:
         term = super().generator_loss(context)
-        spoilt = torch.where(torch.arange(len(term.loss_B)) == 0, torch.nan, 1.0)
-        return Term(term.loss_B * spoilt, term.logged)
+        spoilt_B = torch.tensor([torch.nan if name == "rain" else 1.0 for name in context.fake.ids])
+        return Term(term.loss_B * spoilt_B, term.logged)
 
 
 def test_losses_that_are_not_finite_are_dropped_counted_and_in_the_end_fatal() -> None:
@@ -187,9 +187,9 @@ def test_diff_instruct_swaps_in_for_sid() -> None:
 def test_shared_noise_and_shared_draws() -> None:
     def contexts(table: Stage) -> tuple[StepContext, StepContext]:
         trained = distillation(table)
-        (estimator,) = trained._contexts(trained.estimator_update, "estimator", 0)
+        estimator = trained._context(trained.estimator_update, "estimator", 0, range(4))
         draws: Role = "estimator" if table.shared_draw else "generator"
-        (generator,) = trained._contexts(trained.generator_update, draws, 0)
+        generator = trained._context(trained.generator_update, draws, 0, range(4))
         return estimator, generator
 
     def epsilon(noise) -> Tensor:

@@ -36,7 +36,7 @@ from dlmone.plugins.sid.options import SiDOptions
 MEAN, STD = 1.5, 0.7
 SCHEDULE = discrete_schedule("sqrt", 2000)
 # SiD's weight averages over the entries of a sample: a single one would make it a function of its error.
-BATCH, ENTRIES, STEPS, LEARNING_RATE = 64, 16, 1000, 1e-2
+BATCH, ENTRIES, STEPS, LEARNING_RATE = 64, 16, 500, 2e-2
 
 
 class Line(Space):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -168,37 +168,41 @@ class Distillation:
             seed_of((self.seed, self.name, update.role, self.step, draw, self.compute.world.rank))
         )
         tally = Tally()
-        for context in self._contexts(update, draws, draw):
-            with self.compute.autocast():
-                update.accumulate(context, self.step, self.stage.batch, tally, norms)
+        share = self.compute.world.share(self.stage.batch)
+        size = self.compute.microbatch or max(len(share), 1)
+        for i in range(0, len(share), size):
+            rows = list(share[i : i + size])
+            while rows:
+                with self.compute.autocast():
+                    context = self._context(update, draws, draw, rows)
+                    finite_B = update.accumulate(context, self.step, self.stage.batch, tally, norms)
+                tally.add("non_finite", (~finite_B).float())
+                # Samples without a finite loss are left out, and the others tried again.
+                kept = [row for row, finite in zip(rows, finite_B.tolist(), strict=True) if finite]
+                rows = kept if len(kept) < len(rows) else []
         logged = dict(tally.means(self.stage.batch, self.compute.world))
         self.non_finite += int(logged.pop("non_finite", 0))
         return logged
 
-    def _contexts(self, update: Update, draws: Role, draw: int) -> Iterator[StepContext]:
-        """Yield this process's share of the global batch, a microbatch at a time."""
-        stage, device = self.stage, self.compute.device
-        share = self.compute.world.share(stage.batch)
-        size = self.compute.microbatch or max(len(share), 1)
+    def _context(self, update: Update, draws: Role, draw: int, rows: Sequence[int]) -> StepContext:
+        """Return what an update sees of some positions of the global batch."""
+        device = self.compute.device
         fake, real = self._streams[draws, "fake"][draw], self._streams[draws, "real"][draw]
-        needs = update.needs(self.step)
-        for i in range(0, len(share), size):
-            rows = share[i : i + size]
-            keys = [(self.seed, self.name, draws, draw, position) for position in rows]
-            real_keys = keys if stage.shared_noise else [(*key, "real") for key in keys]
-            yield StepContext(
-                role=update.role,
-                space=self.space,
-                teacher=self.teacher,
-                estimator=self.estimator,
-                generator=self.generator,
-                needs=needs,
-                fake=self.space.collate([fake[p] for p in rows]).to(device),
-                noise=Noise(keys, device),
-                t_range=self.t_range,
-                real=self.space.collate([real[p] for p in rows]).to(device),
-                real_noise=Noise(real_keys, device),
-            )
+        keys = [(self.seed, self.name, draws, draw, position) for position in rows]
+        real_keys = keys if self.stage.shared_noise else [(*key, "real") for key in keys]
+        return StepContext(
+            role=update.role,
+            space=self.space,
+            teacher=self.teacher,
+            estimator=self.estimator,
+            generator=self.generator,
+            needs=update.needs(self.step),
+            fake=self.space.collate([fake[p] for p in rows]).to(device),
+            noise=Noise(keys, device),
+            t_range=self.t_range,
+            real=self.space.collate([real[p] for p in rows]).to(device),
+            real_noise=Noise(real_keys, device),
+        )
 
     def weights(self, which: str) -> dict[str, Tensor]:
         """Return θ's weights, ``raw`` or ``ema``."""

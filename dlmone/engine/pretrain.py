@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlmone.core import DlmoneError, Example, InputError, Noise, Teacher
+from dlmone.core import DlmoneError, Example, InputError, Noise, Teacher, TrainingLoss
 from dlmone.core.noise import seed_of
 from dlmone.registry.schema import Pretrain
 
@@ -63,16 +63,11 @@ class Pretraining:
         tally = Tally()
         observed: defaultdict[str, list[Tensor]] = defaultdict(list)
         for i in range(0, len(share), size):
-            rows = share[i : i + size]
-            tokens = self.teacher.space.collate([examples[p] for p in rows]).to(self.compute.device)
-            keys = [(self.seed, "pretrain", self.step, position) for position in rows]
-            with self.compute.autocast():
-                answer = self.teacher.training_loss(tokens, Noise(keys, self.compute.device))
-            finite_B = answer.loss_B.isfinite()
-            loss_B = torch.where(finite_B, answer.loss_B, 0.0)
-            torch.autograd.backward(loss_B.sum() / batch)
-            tally.add("loss", loss_B)
-            tally.add("non_finite", (~finite_B).float())
+            answer = self._loss([(position, examples[position]) for position in share[i : i + size]], tally)
+            if answer is None:
+                continue
+            torch.autograd.backward(answer.loss_B.sum() / batch)
+            tally.add("loss", answer.loss_B)
             for name, values_B in answer.logged.items():
                 tally.add(name, values_B)
             for name, values_B in answer.observation.items():
@@ -80,7 +75,9 @@ class Pretraining:
         world.sum_gradients(self.teacher)
         rate = self.learning_rate()
         self.optimiser.step(rate)
-        self.teacher.observe({name: world.concatenate(torch.cat(parts)) for name, parts in observed.items()})
+        noted = world.concatenate({name: torch.cat(parts) for name, parts in observed.items()})
+        if noted:
+            self.teacher.observe(noted)
         update_average(self.average, self.teacher, self.table.ema)
         self.step += 1
         logged = dict(tally.means(batch, world))
@@ -91,6 +88,20 @@ class Pretraining:
                 f"compute.non_finite_limit = {self.compute.non_finite_limit}; the last checkpoint is kept"
             )
         return logged | {"lr": rate, "non_finite": float(self.non_finite)}
+
+    def _loss(self, rows: list[tuple[int, Example]], tally: Tally) -> TrainingLoss | None:
+        """Return the loss of the samples that have a finite one, and count the others."""
+        while rows:
+            tokens = self.teacher.space.collate([example for _, example in rows]).to(self.compute.device)
+            keys = [(self.seed, "pretrain", self.step, position) for position, _ in rows]
+            with self.compute.autocast():
+                answer = self.teacher.training_loss(tokens, Noise(keys, self.compute.device))
+            finite_B = answer.loss_B.isfinite()
+            tally.add("non_finite", (~finite_B).float())
+            if finite_B.all():
+                return answer
+            rows = [row for row, finite in zip(rows, finite_B.tolist(), strict=True) if finite]
+        return None
 
     def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint:
         """Return all that continuing needs; the rest is a function of the step."""

@@ -11,7 +11,7 @@ from operator import or_
 import torch
 from torch import Tensor
 
-from dlmone.core import Needs, Objective, StepContext
+from dlmone.core import Needs, Objective, StepContext, Term
 from dlmone.core.objective import Role
 
 from .world import World
@@ -47,10 +47,11 @@ class Update:
         wanted = [term.objective.needs(self.role) for term in self.active(step)]
         return reduce(or_, (needs for needs in wanted if needs is not None), Needs())
 
-    def accumulate(self, context: StepContext, step: int, batch: int, tally: Tally, norms: bool) -> None:
+    def accumulate(self, context: StepContext, step: int, batch: int, tally: Tally, norms: bool) -> Tensor:
         """Add one (micro)batch's gradients of the weighted sum of terms, each a mean over ``batch``.
 
-        A sample whose loss is not finite is left out of the sum and counted.
+        If the loss of any sample is not finite, nothing is added: through the shared passes it would reach
+        every gradient. The caller tries again without those samples.
 
         Args:
             context: the microbatch.
@@ -58,31 +59,39 @@ class Update:
             batch: size of the global batch.
             tally: where logged values are summed.
             norms: also take each term's gradient norm at the generator's output (logged steps only).
+
+        Returns:
+            Which samples have finite losses, [B].
         """
-        total = torch.zeros((), device=context.fake.tokens_BL.device)
-        for term in self.active(step):
-            loss = term.objective
-            answer = (
-                loss.generator_loss(context) if self.role == "generator" else loss.estimator_loss(context)
-            )
-            finite_B = answer.loss_B.isfinite()
-            loss_B = torch.where(finite_B, answer.loss_B, 0.0)
-            weighted = term.weight * loss_B.sum() / batch
-            tally.add(f"{self.role}/{term.name}", loss_B)
-            tally.add("non_finite", (~finite_B).float())
+        terms = [(term, self._term(term, context)) for term in self.active(step)]
+        finite_B = torch.ones(len(context.fake), dtype=torch.bool, device=context.fake.tokens_BL.device)
+        for _, answer in terms:
+            finite_B &= answer.loss_B.isfinite()
+        if not finite_B.all():
+            return finite_B
+        total = torch.zeros((), device=finite_B.device)
+        for term, answer in terms:
+            weighted = term.weight * answer.loss_B.sum() / batch
+            tally.add(f"{self.role}/{term.name}", answer.loss_B)
             for name, values_B in answer.logged.items():
                 tally.add(name, values_B)
-            if norms and self.role == "generator":
+            if norms and self.role == "generator" and weighted.requires_grad:
                 (slope,) = torch.autograd.grad(weighted, context.e_fake, retain_graph=True, allow_unused=True)
                 tally.add_square(f"gradient/{term.name}", slope)
             total = total + weighted
-        if not total.requires_grad:
-            return
-        torch.autograd.backward(total)
+        if total.requires_grad:
+            torch.autograd.backward(total)
         if self.role == "generator" and context.e_fake.grad is not None:
             # SiD: what is not finite must not reach θ.
             slope = context.e_fake.grad.nan_to_num(nan=0.0, posinf=1e5, neginf=-1e5)
             torch.autograd.backward(context.root, slope)
+        return finite_B
+
+    def _term(self, term: WeightedTerm, context: StepContext) -> Term:
+        objective = term.objective
+        if self.role == "generator":
+            return objective.generator_loss(context)
+        return objective.estimator_loss(context)
 
 
 class Tally:
@@ -93,7 +102,7 @@ class Tally:
         self.squares: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64))
 
     def add(self, name: str, values_B: Tensor) -> None:
-        self.sums[name] = self.sums[name] + values_B.detach().double().nan_to_num().sum().cpu()
+        self.sums[name] = self.sums[name] + values_B.detach().double().sum().cpu()
 
     def add_square(self, name: str, values: Tensor | None) -> None:
         if values is not None:

@@ -48,13 +48,14 @@ class World:
         """Sum the gradients of a module's parameters over the processes (the losses carry 1/batch)."""
         self.sum_(p.grad for p in module.parameters() if p.grad is not None)
 
-    def concatenate(self, tensor: Tensor) -> Tensor:
-        """Join the shares [b] of a per-sample tensor in rank order: the global batch's order."""
+    def concatenate(self, named: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Join the shares [b] of named per-sample tensors in rank order: the global batch's order."""
         if self.size == 1:
-            return tensor
+            return named
         parts: list[Any] = [None] * self.size
-        dist.all_gather_object(parts, tensor)
-        return torch.cat(parts)
+        dist.all_gather_object(parts, named)
+        names = dict.fromkeys(name for part in parts for name in part)
+        return {name: torch.cat([part[name] for part in parts if name in part]) for name in names}
 
     def agree(self, value: Any) -> Any:
         """Return the main process's value on every process."""

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from einops import reduce
 from torch import Tensor, nn
 
 from .denoiser import Denoiser
@@ -39,22 +38,6 @@ class TokenMean(nn.Module):
         return masked_token_mean(features_BNH, mask_BN)
 
 
-class ChannelMean(nn.Module):
-    """Mean over channels; each generated position is a logit (SiDA's form). No parameters.
-
-    The channel mean of a post-LayerNorm output is nearly constant: `token_mean` is the one to use there.
-    Positions that are given answer with the mean of the generated ones, so that they carry no weight.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-
-    def forward(self, features_BNH: Tensor, mask_BN: Tensor) -> Tensor:
-        logits_BN = reduce(features_BNH, "b n h -> b n", "mean")
-        mean_B1 = masked_token_mean(logits_BN[..., None], mask_BN)
-        return torch.where(mask_BN, logits_BN, mean_B1)
-
-
 class LinearHead(nn.Module):
     """A linear map of the masked token mean to one logit, started at zero."""
 
@@ -77,7 +60,6 @@ def masked_token_mean(features_BNH: Tensor, mask_BN: Tensor) -> Tensor:
 
 HEADS: dict[str, Callable[[int], nn.Module]] = {
     "token_mean": TokenMean,
-    "channel_mean": ChannelMean,
     "linear": LinearHead,
 }
 

@@ -74,7 +74,7 @@ class NoiseSchedule(ABC):
             InputError: the point lies outside the trained range; the sentence names the range.
         """
         if point.ratio is not None:
-            # Half a step of tolerance: a ratio is met by the nearest index, not exactly.
+            # A tenth of tolerance: a ratio is met by the nearest index, not exactly.
             low, high = (float(self.ratio(torch.tensor(end))) for end in (self.first, self.last))
             if not low * 0.9 <= point.ratio <= high * 1.1:
                 raise InputError(

@@ -4,9 +4,11 @@ Paper symbols stand beside the keys they set. Where the paper is silent the defa
 for in docs/choices.md, and every such choice is a key here.
 """
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -19,6 +21,9 @@ from pydantic import (
 )
 
 from .shape import switched_off
+
+#: Folders of a run, and stages in its log, that are no stage of a recipe's.
+RESERVED = ("pretrain", "teacher", "student", "samples", "report", "final")
 
 
 class Part(BaseModel):
@@ -33,13 +38,13 @@ class Part(BaseModel):
 class Table(Part):
     """A table whose keys are all known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Slot(Part):
     """A table that names a plugin with ``use``; keys the slot does not know are the plugin's options."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     #: The kind of plugin that fits here, as in the hook ``register_<kind>``.
     kind: ClassVar[str]
@@ -55,7 +60,8 @@ class TimeSpec(Table):
     """A time by σ/α or by quantile of the trained range; a plain number is an index (or the time itself)."""
 
     time: float | None = None
-    ratio: PositiveFloat | None = None
+    #: Infinite is pure noise.
+    ratio: Annotated[float, Field(gt=0, allow_inf_nan=True)] | None = None
     quantile: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @model_serializer
@@ -222,6 +228,17 @@ class Compute(Table):
     non_finite_limit: PositiveInt = 100
 
 
+def _stage_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ValueError("expected a name of letters, digits, _ and -, which becomes a folder's")
+    if name in RESERVED:
+        raise ValueError(f"expected a name that a run does not use itself ({', '.join(RESERVED)})")
+    return name
+
+
+StageName = Annotated[str, AfterValidator(_stage_name)]
+
+
 class Recipe(Table):
     """A whole run: data, teacher, stages, evaluation."""
 
@@ -231,6 +248,6 @@ class Recipe(Table):
     seed: int = 0
     data: DataSlot
     teacher: TeacherSlot
-    stages: dict[str, Stage] = {}
+    stages: dict[StageName, Stage] = {}
     evaluation: Evaluation
     compute: Compute = Compute()

@@ -155,7 +155,7 @@ def test_losses_that_are_not_finite_are_dropped_counted_and_in_the_end_fatal() -
     assert not same(before, weights(trained.generator.network))
     trained.advance(norms=False)
     trained.advance(norms=False)
-    with pytest.raises(DlmoneError, match="4 losses were not finite"):
+    with pytest.raises(DlmoneError, match="4 losses or gradients were not finite"):
         trained.advance(norms=False)
 
 

@@ -16,8 +16,9 @@ SETTINGS = ["teacher.dropout=0.0", "teacher.attention_dropout=0.0", "compute.pre
 SETTINGS += ["stages.stage-2=false", "evaluation.candidates=1", "evaluation.teacher_steps=[1]"]
 
 
-def losses(folder: Path, processes: int, *more: str) -> list[dict[str, float]]:
+def losses(folder: Path, processes: int, *more: str, plugin: Path | None = None) -> list[dict[str, float]]:
     command = [sys.executable, "-m", "dlmone", "run", str(RECIPE), "--run-dir", str(folder)]
+    command += ["--plugin", str(plugin)] if plugin else []
     if processes > 1:
         command[1:2] = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "-m"]
     for setting in (*SETTINGS, *more):
@@ -31,6 +32,34 @@ def losses(folder: Path, processes: int, *more: str) -> list[dict[str, float]]:
         for entry in entries
         if entry["kind"] == "train"
     ]
+
+
+# A loss that is not finite on one process only: the other must go on in step with it.
+SPOILER = """
+import torch
+from dlmone.core import Term
+from dlmone.plugins.diff_instruct.objective import DiffInstruct
+from dlmone.plugins.diff_instruct.options import DiffInstructOptions
+from dlmone.registry import hookimpl
+
+class Spoilt(DiffInstruct):
+    def estimator_loss(self, context):
+        term = super().estimator_loss(context)
+        spoilt = [float("nan") if key[-1] < 4 else 1.0 for key in context.noise.keys]
+        return Term(term.loss_B * torch.tensor(spoilt), term.logged)
+
+@hookimpl
+def register_objectives(register):
+    register("spoilt", f"{__name__}:Spoilt", options=f"{__name__}:DiffInstructOptions")
+"""
+
+
+def test_a_process_that_drops_all_its_samples_keeps_in_step(tmp_path: Path) -> None:
+    plugin = tmp_path / "spoiler.py"
+    plugin.write_text(SPOILER)
+    swap = ("stages.stage-1.objectives.score.use=spoilt", "compute.non_finite_limit=1000")
+    dropped = losses(tmp_path / "run", 2, *swap, plugin=plugin)
+    assert [entry["non_finite"] for entry in dropped[12:]] == [4.0 * step for step in range(1, 9)]
 
 
 @pytest.mark.parametrize(("processes", "more"), [(2, ()), (1, ("compute.microbatch=3",))])

@@ -106,11 +106,13 @@ def test_checkpoints_are_kept_read_and_pruned(tmp_path: Path) -> None:
     assert load_latest(tmp_path) is None
     for step in (1, 2, 30):
         save_checkpoint(tmp_path, checkpoint(step), keep=2)
-    assert sorted(path.name for path in step_folders(tmp_path)) == ["step-000002", "step-000030"]
+    assert [path.name for path in step_folders(tmp_path)] == ["step-000002", "step-000030"]
+    save_checkpoint(tmp_path, checkpoint(1_000_000), keep=1)
+    assert [path.name for path in step_folders(tmp_path)] == ["step-1000000"]
     latest = load_latest(tmp_path)
     assert latest is not None
-    assert (latest.step, latest.facts) == (30, {"best": 0.5})
-    assert unpack(latest.tensors, "a")["x"].tolist() == [30, 30]
+    assert (latest.step, latest.facts) == (1_000_000, {"best": 0.5})
+    assert unpack(latest.tensors, "a")["x"].tolist() == [1_000_000] * 2
     assert list(unpack(latest.tensors, "b")) == ["y.z"]
 
 

@@ -1,11 +1,11 @@
-"""core/estimator: discriminator heads, what they read and where they are blind."""
+"""core/estimator: discriminator heads, and what they read."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from dlmone.core import Batch, Denoised, Denoiser, DiffusionScoreEstimator, InputError
-from dlmone.core.estimator import HEADS, ChannelMean, LinearHead, TokenMean
+from dlmone.core.estimator import HEADS, LinearHead, TokenMean
 from dlmone.core.losses import adversarial_loss
 from dlmone.testing import ToyTeacher, Watched
 from dlmone.testing.toy import EXAMPLES
@@ -33,14 +33,6 @@ def test_token_mean_is_the_mean_of_the_generated_positions(features_BNH: Tensor,
     assert not list(TokenMean(H).parameters())
 
 
-def test_channel_mean_is_one_logit_a_generated_position(features_BNH: Tensor, mask_BN: Tensor) -> None:
-    logits_BN = ChannelMean(H)(features_BNH, mask_BN)
-    torch.testing.assert_close(logits_BN[1, 2:], features_BNH[1, 2:].mean(1))
-    assert not list(ChannelMean(H).parameters())
-    # Given positions answer with the mean of the others, which leaves a mean over all as it is.
-    torch.testing.assert_close(logits_BN.mean(1)[1], logits_BN[1, 2:].mean())
-
-
 def test_the_linear_head_starts_undecided_and_learns(features_BNH: Tensor, mask_BN: Tensor) -> None:
     head = LinearHead(H)
     logits_B1 = head(features_BNH, mask_BN)
@@ -61,23 +53,8 @@ def test_no_head_reads_given_positions(head: str, features_BNH: Tensor, mask_BN:
 
 
 def test_an_unknown_head_is_refused_with_the_known_ones(toy: ToyTeacher) -> None:
-    with pytest.raises(InputError, match="no discriminator head 'conv'; there are token_mean, channel_mean"):
+    with pytest.raises(InputError, match="no discriminator head 'conv'; there are token_mean, linear"):
         toy.new_score_estimator("conv")
-
-
-def test_channel_mean_is_blind_after_a_layer_norm() -> None:
-    """DiffuSeq's network ends in a LayerNorm: over its channels the mean is all but constant."""
-    hidden_BNH = torch.randn(64, 32, 256, generator=torch.Generator().manual_seed(0))
-    hidden_BNH[:32] += torch.linspace(
-        -1, 1, 256
-    )  # two kinds of samples that a discriminator could tell apart
-    norm, mask_BN = nn.LayerNorm(256), torch.ones(64, 32, dtype=torch.bool)
-    token_mean, channel_mean = (head(256)(norm(hidden_BNH), mask_BN) for head in (TokenMean, ChannelMean))
-    assert channel_mean.std() < 1e-7
-    assert token_mean.std() > 0.1
-
-    nn.init.normal_(norm.weight, 1, 0.1, generator=torch.Generator().manual_seed(1))
-    assert 1e-3 < ChannelMean(256)(norm(hidden_BNH), mask_BN).std() < 0.03
 
 
 def test_logits_come_with_the_denoised_state_from_one_pass(toy: ToyTeacher) -> None:

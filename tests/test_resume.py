@@ -81,6 +81,7 @@ def assert_same(folder: Path, undisturbed: Path) -> None:
         different = [name for name, value in tensors.items() if not torch.equal(value, resumed[name])]
         assert not different, f"{phase}: {different[:5]}"
     assert logged(folder) == logged(undisturbed)
+    assert (folder / "student/config.json").read_text() == (undisturbed / "student/config.json").read_text()
     ours, theirs = (json.loads((f / "report/results.json").read_text()) for f in (folder, undisturbed))
     for a, b in zip(ours["rows"], theirs["rows"], strict=True):
         assert a["scores"] == b["scores"]

@@ -70,6 +70,7 @@ def test_what_is_logged_shows_health(finished: tuple[Path, Path, str]) -> None:
         )
         checks = [e for e in entries if e["stage"] == stage and e["kind"] == "validation"]
         assert [e["step"] for e in checks] == [0, 4, 8]
+        assert {"teacher_estimator_gap", "d_real", "d_fake", "gradient/score"} <= set(checks[-1])
         for which in ("raw", "ema"):
             assert {f"{which}/{key}" for key in ("bleu", "empty", "repetitive", "mean_length")} <= set(
                 checks[0]

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 #: ``--resume`` without a directory.
 LATEST = ""
-#: What may change when a run is resumed: what is said of it, and where it is computed.
-FREE = ("description", "note", "compute.")
+#: What may change when a run is resumed: what is said of it, where it is computed, how it is judged.
+FREE = ("description", "note", "compute.", "evaluation.")
 
 _OPTIONS = (
     click.option(

@@ -43,7 +43,8 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     final = folder / f"step-{checkpoint.step:06d}"
     staging = folder / f".staging-{os.getpid()}"
     try:
-        shutil.rmtree(staging, ignore_errors=True)
+        for left in folder.glob(".staging-*"):  # of a process that was killed while writing
+            shutil.rmtree(left, ignore_errors=True)
         staging.mkdir(parents=True)
         tensors = {key: value.detach().contiguous() for key, value in checkpoint.tensors.items()}
         save_file(tensors, staging / _TENSORS)
@@ -61,17 +62,17 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         _sync(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(staging, ignore_errors=True)
-        last = max(step_folders(folder), default=None)
+        last = next(iter(step_folders(folder)[::-1]), None)
         kept = f"the last good checkpoint is {last}" if last else "no checkpoint has been written yet"
         raise DlmoneError(f"{folder}: the checkpoint could not be written ({error}); {kept}") from error
-    for old in sorted(step_folders(folder))[:-keep]:
+    for old in step_folders(folder)[:-keep]:
         shutil.rmtree(old)
     return final
 
 
 def load_latest(folder: Path) -> Checkpoint | None:
     """Return the newest whole checkpoint of a folder, warning of each torn or altered one stepped over."""
-    for path in sorted(step_folders(folder), reverse=True):
+    for path in reversed(step_folders(folder)):
         try:
             manifest = json.loads((path / _MANIFEST).read_text())
             if _digest(path / _TENSORS) != manifest["blake2b"][_TENSORS]:
@@ -84,8 +85,8 @@ def load_latest(folder: Path) -> Checkpoint | None:
 
 
 def step_folders(folder: Path) -> list[Path]:
-    """Return the checkpoints of a folder, in no particular order."""
-    return list(folder.glob("step-*"))
+    """Return the checkpoints of a folder, oldest first."""
+    return sorted(folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def pack(**parts: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import ctypes
+import re
 import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ class Compute:
 
     @classmethod
     def start(cls, table: ComputeTable) -> Compute:
-        """Set up threads, device, determinism and the process group.
+        """Set up threads, device, memory and the process group.
 
         Raises:
             InputError: the device is unknown or not there.
@@ -96,10 +97,15 @@ def resolve_device(name: str) -> torch.device:
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise InputError(f"there is no device {name!r}; expected auto, cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
+    named = re.fullmatch(r"cpu|cuda(?::([0-9]+))?", name)
+    if named is None:
+        raise InputError(f"there is no device {name!r}; expected auto, cpu, cuda or cuda:N")
+    if name == "cpu":
+        return torch.device(name)
+    if not torch.cuda.is_available():
         raise InputError(f"device {name!r} was asked for, but no CUDA device is available here")
-    return device
+    if named[1] is None:
+        return torch.device(name)
+    if int(named[1]) >= (count := torch.cuda.device_count()):
+        raise InputError(f"device {name!r} was asked for, but the last one here is cuda:{count - 1}")
+    return torch.device("cuda", int(named[1]))

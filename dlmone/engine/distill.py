@@ -21,6 +21,7 @@ from dlmone.core import (
     TimePoint,
 )
 from dlmone.core.context import frozen
+from dlmone.core.estimator import HEADS
 from dlmone.core.noise import seed_of
 from dlmone.core.objective import Role
 from dlmone.registry.schema import Stage, TimeSpec
@@ -36,7 +37,8 @@ def stage_times(name: str, stage: Stage, schedule: NoiseSchedule) -> tuple[float
     """Return t_init and [t_min, t_max) of a stage in times of the teacher's schedule.
 
     Raises:
-        InputError: one of them lies outside the trained range, or they are the wrong way round.
+        InputError: one of them lies outside the trained range, they are the wrong way round, or the
+            stage's head is unknown.
     """
 
     def time(spec: TimeSpec, key: str) -> float:
@@ -47,6 +49,8 @@ def stage_times(name: str, stage: Stage, schedule: NoiseSchedule) -> tuple[float
         time(stage.t_min, "t_min"),
         time(stage.t_max, "t_max"),
     )
+    if stage.head not in HEADS:
+        raise InputError(f"stages.{name}.head: there is no head {stage.head!r}; there are {', '.join(HEADS)}")
     if t_min >= t_max:
         raise InputError(f"stages.{name}: t_min ({t_min:g}) must be below t_max ({t_max:g})")
     return t_init, (t_min, t_max)
@@ -134,8 +138,9 @@ class Distillation:
         self.step += 1
         if self.non_finite > self.compute.non_finite_limit:
             raise DlmoneError(
-                f"stage {self.name}, step {self.step}: {self.non_finite} losses were not finite, more than "
-                f"compute.non_finite_limit = {self.compute.non_finite_limit}; the last checkpoint is kept"
+                f"stage {self.name}, step {self.step}: {self.non_finite} losses or gradients "
+                f"were not finite, more than compute.non_finite_limit = {self.compute.non_finite_limit}; "
+                "the last checkpoint is kept"
             )
         return logged | {"non_finite": float(self.non_finite)}
 
@@ -144,7 +149,7 @@ class Distillation:
         self.estimator.train()
         logged = self._accumulate(self.estimator_update, "estimator", draw, norms)
         self.compute.world.sum_gradients(self.estimator)
-        self.estimator_optimiser.step()
+        self.non_finite += not self.estimator_optimiser.step()
         return logged
 
     def _generator_step(self, norms: bool) -> dict[str, float]:
@@ -157,7 +162,7 @@ class Distillation:
         with frozen(self.estimator):
             logged = self._accumulate(self.generator_update, *draws, norms)
         self.compute.world.sum_gradients(self.generator.network)
-        self.generator_optimiser.step()
+        self.non_finite += not self.generator_optimiser.step()
         rate = ema_rate(self.stage.ema, self.stage.batch, self.step + 1)
         update_average(self.average, self.generator.network, rate)
         return logged

@@ -20,9 +20,6 @@ from .loop import Session
 from .progress import Steps
 from .write import save_samples, write_samples
 
-#: Width of a printed number.
-CELL = 6
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -84,14 +81,15 @@ def show(console: Console, rows: Sequence[Row]) -> None:
     names = _score_names(rows)
     headings = _headings(rows, names)
     margin = max(map(len, headings))
+    cell = 1 + max(len(text) for row in rows for text in _cells(row, names))
     groups = [(model, list(group)) for model, group in groupby(rows, key=lambda row: row.model)]
-    spans = [max(len(_group(model)) + 1, CELL * len(group)) for model, group in groups]
+    spans = [max(len(_group(model)) + 1, cell * len(group)) for model, group in groups]
     title = "".join(f"{_group(model):>{span}}" for (model, _), span in zip(groups, spans, strict=True))
     console.print(f"[bold]{'':{margin}}{title}[/]", highlight=False, soft_wrap=True)
     for place, heading in enumerate(headings):
         line = ""
         for (_, group), span in zip(groups, spans, strict=True):
-            line += "".join(f"{_cells(row, names)[place]:>{CELL}}" for row in group).rjust(span)
+            line += "".join(f"{_cells(row, names)[place]:>{cell}}" for row in group).rjust(span)
         console.print(f"{heading:{margin}}{line}", highlight=False, soft_wrap=True)
 
 
@@ -151,8 +149,8 @@ def _headings(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
 
 
 def _cells(row: Row, names: Sequence[str]) -> list[str]:
-    values = {score.name: f"{score.value:.3f}"[:5] for score in row.scores}
-    cost = "" if row.milliseconds is None else f"{row.milliseconds:.1f}"[:5].rstrip(".")
+    values = {score.name: f"{score.value:.3f}" for score in row.scores}
+    cost = "" if row.milliseconds is None else f"{row.milliseconds:.{1 if row.milliseconds < 100 else 0}f}"
     return [str(row.calls or ""), cost, *(values.get(name, "") for name in names)]
 
 

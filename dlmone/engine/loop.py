@@ -79,7 +79,7 @@ def train(
     latest = load_latest(folder)
     if latest:
         trainee.load(latest)
-        facts.update(latest.facts)
+        facts.update({key: latest.facts[key] for key in facts})
     session.run_dir.rewind(name, trainee.step if latest else -1)
     main = session.compute.world.main
 
@@ -105,18 +105,20 @@ def train(
             log("validation", validate(0))
         while trainee.step < rhythm.steps:
             started = time.perf_counter()
-            logging = trainee.step % rhythm.log_every == 0
+            last = trainee.step + 1 == rhythm.steps
+            validating = last or (trainee.step + 1) % rhythm.validate_every == 0
+            logging = validating or trainee.step % rhythm.log_every == 0
             values = trainee.advance(logging)
             if logging:
                 log("train", {**values, "seconds_per_step": time.perf_counter() - started})
-            last = trainee.step == rhythm.steps
-            if last or trainee.step % rhythm.validate_every == 0:
-                scores = validate(trainee.step)
+            if validating:
+                # With the training's own signs of health beside the scores: they are read together.
+                scores = {**values, **validate(trainee.step)}
                 log("validation", scores)
                 steps.say(f"{name}  step {trainee.step}  {numbers(scores, *shown)}")
             stopping = session.compute.world.any(stop.wanted)
             if last or stopping or trainee.step % rhythm.checkpoint_every == 0:
                 path = save()
-                if stopping and not last:
+                if stopping:
                     raise Interrupted(f"stopped at {name}, step {trainee.step}; the state is in {path}")
             steps.advance(note=numbers(values, *(key for key in values if key != "lr")) if logging else "")

@@ -31,14 +31,21 @@ class Optimiser:
             fused=True,
         )
 
-    def step(self, lr: float | None = None) -> None:
-        """Make the gradients finite (SiD: nan → 0, ±inf → ±1e5), clip, update, clear."""
+    def step(self, lr: float | None = None) -> bool:
+        """Make the gradients finite (SiD: nan → 0, ±inf → ±1e5), clip, update, clear.
+
+        Returns:
+            Whether every gradient was finite to begin with.
+        """
         parameters = list(self.named.values())
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-            else:
-                parameter.grad.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        finite = bool(torch.stack(torch._foreach_norm(gradients)).isfinite().all())
+        if not finite:
+            for gradient in gradients:
+                gradient.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
         if self.table.clip_value:
             nn.utils.clip_grad_value_(parameters, self.table.clip_value)
         if self.table.clip_norm:
@@ -47,6 +54,7 @@ class Optimiser:
             self.adam.param_groups[0]["lr"] = lr
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
+        return finite
 
     def state(self) -> dict[str, Tensor]:
         """Return the moments and step counts, named ``PARAMETER.MOMENT``; empty before the first step."""
@@ -65,8 +73,7 @@ class Optimiser:
         for name, values in moments.items():
             parameter = self.named[name]
             self.adam.state[parameter] = {
-                key: value.clone() if key == "step" else value.to(parameter.device, copy=True)
-                for key, value in values.items()
+                key: value.to(parameter.device, copy=True) for key, value in values.items()
             }
 
 

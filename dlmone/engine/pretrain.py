@@ -74,7 +74,7 @@ class Pretraining:
                 observed[name].append(values_B.detach())
         world.sum_gradients(self.teacher)
         rate = self.learning_rate()
-        self.optimiser.step(rate)
+        self.non_finite += not self.optimiser.step(rate)
         noted = world.concatenate({name: torch.cat(parts) for name, parts in observed.items()})
         if noted:
             self.teacher.observe(noted)
@@ -84,8 +84,9 @@ class Pretraining:
         self.non_finite += int(logged.pop("non_finite"))
         if self.non_finite > self.compute.non_finite_limit:
             raise DlmoneError(
-                f"pretraining, step {self.step}: {self.non_finite} losses were not finite, more than "
-                f"compute.non_finite_limit = {self.compute.non_finite_limit}; the last checkpoint is kept"
+                f"pretraining, step {self.step}: {self.non_finite} losses or gradients "
+                f"were not finite, more than compute.non_finite_limit = {self.compute.non_finite_limit}; "
+                "the last checkpoint is kept"
             )
         return logged | {"lr": rate, "non_finite": float(self.non_finite)}
 

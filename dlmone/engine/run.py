@@ -19,7 +19,7 @@ from .loop import Session
 from .progress import clock
 from .rundir import RunDir
 from .stage import run_stage
-from .teach import obtain_teacher
+from .teach import check_stages, obtain_teacher
 
 
 def run(
@@ -63,13 +63,16 @@ def _run(
     recipe, registry, console, path = resolved.recipe, session.registry, session.console, session.run_dir.path
     started = time.monotonic()
     if session.compute.world.main:
-        (path / "recipe.toml").write_text(resolved.dump())
+        staging = path / ".recipe.toml"
+        staging.write_text(resolved.dump())
+        staging.replace(path / "recipe.toml")
         session.run_dir.write_manifest(command, recipe.seed, session.compute.describe(), registry.describe())
         registry.notify("run_started", run_dir=path, recipe=resolved.table)
     console.print(f"run directory {path}; {session.compute.describe()}", highlight=False)
 
     source = registry.create("data", recipe.data, "data")
     train_split, valid_split = source.split("train"), source.split("valid")
+    test_split = source.split("test")[: recipe.evaluation.examples]
     console.print(
         f"data: {len(train_split):,} training and {len(valid_split):,} validation examples", highlight=False
     )
@@ -80,6 +83,7 @@ def _run(
     }
     rehearse(recipe, evaluators, valid_split)
     teacher = obtain_teacher(session, recipe, train_split, valid_split, sampler, evaluators)
+    check_stages(recipe, teacher)
     if until == "teacher":
         console.print(f"teacher: {path / 'teacher'}", highlight=False)
         return
@@ -94,7 +98,6 @@ def _run(
         student = path / "student"
         shutil.rmtree(student, ignore_errors=True)
         shutil.copytree(previous, student)
-    test_split = source.split("test")[: recipe.evaluation.examples]
     rows = evaluate_run(session, recipe, teacher, students, test_split, sampler, evaluators)
     show(Console(), rows)
     final = {f"{row.model}, {row.calls} calls, {s.name}": s.value for row in rows for s in row.scores}

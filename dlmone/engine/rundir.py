@@ -6,7 +6,8 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
-from dlmone.core import InputError
+from dlmone.core import DlmoneError, InputError
 
 LIBRARIES = ("dlmone", "torch", "numpy", "tokenizers", "safetensors", "pluggy", "pydantic", "nltk")
 
@@ -72,8 +73,9 @@ class RunDir:
     def log(self, stage: str, step: int, values: Mapping[str, Any]) -> dict[str, Any]:
         """Append one object to ``metrics.jsonl`` and return it."""
         entry = {"stage": stage, "step": step, **values}
+        path = self.path / "metrics.jsonl"
         if self.main:
-            with (self.path / "metrics.jsonl").open("a") as file:
+            with _writing(path), path.open("a") as file:
                 file.write(json.dumps(entry) + "\n")
         return entry
 
@@ -94,8 +96,19 @@ class RunDir:
             if entry["stage"] != stage or entry["step"] <= step:
                 kept.append(line)
         staging = path.with_suffix(".staging")
-        staging.write_text("".join(line + "\n" for line in kept))
-        staging.replace(path)
+        with _writing(path):
+            staging.write_text("".join(line + "\n" for line in kept))
+            staging.replace(path)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # of a write it does not say to which file
+        raise DlmoneError(
+            f"{path}: cannot be written ({error.strerror}); --resume continues the run once it can"
+        ) from error
 
 
 def new_run_path(root: Path, name: str, profile: str | None) -> Path:

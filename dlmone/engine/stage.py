@@ -74,11 +74,7 @@ def run_stage(
     rhythm = Rhythm(
         stage.steps, stage.log_every, stage.validation.every, stage.checkpoint_every, stage.keep_checkpoints
     )
-    shown = (
-        f"{stage.weights}/{stage.validation.metric}",
-        f"{stage.weights}/fidelity",
-        "teacher_estimator_gap",
-    )
+    shown = (f"{stage.weights}/{stage.validation.metric}", "teacher_estimator_gap", "d_real", "d_fake")
     train(session, name, distillation, rhythm, validate, facts, shown)
     facts = compute.world.agree(facts)
     session.console.print(

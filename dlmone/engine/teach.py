@@ -43,20 +43,25 @@ def obtain_teacher(
     slot, run_dir = recipe.teacher, session.run_dir
     device = session.compute.device
     if slot.path:
-        teacher, _ = load_teacher(Path(slot.path).expanduser(), session.registry)
+        teacher, config = load_teacher(Path(slot.path).expanduser(), session.registry)
+        if (config["role"], config["teacher"]) != ("teacher", slot.use):
+            raise InputError(
+                f"teacher.path: {slot.path} holds a {config['role']} of the family {config['teacher']!r}, "
+                f"where a teacher of the family {slot.use!r} was expected"
+            )
         session.console.print(f"teacher: loaded from {slot.path}", highlight=False)
         return teacher.to(device)
     folder = run_dir.path / "teacher"
-    cached = cache_folder() / content_key(recipe, train_split, session.compute.arithmetic)
+    cached = cache_folder() / content_key(session, recipe, train_split)
     if session.compute.world.main and not folder.exists() and cached.exists():
         session.console.print(f"teacher: taken from the cache, {cached}", highlight=False)
-        shutil.copytree(cached, folder, copy_function=_link)
+        _copy(cached, folder)
     session.compute.world.wait()
     if not folder.exists():
         pretrained = pretrain(session, recipe, train_split, valid_split, sampler, evaluators)
         if session.compute.world.main:
             publish(folder, pretrained, slot.use, "teacher", teacher_card(recipe))
-            _keep(folder, cached)
+            _keep(session, folder, cached)
         session.compute.world.wait()
     return load_teacher(folder, session.registry)[0].to(device)
 
@@ -78,8 +83,7 @@ def pretrain(
     options = session.registry.options("teachers", slot.use, slot.options, "teacher")
     torch.manual_seed(seed_of((recipe.seed, "teacher")))
     teacher = family.build(options, train_split).to(compute.device)
-    for name, stage in recipe.stages.items():  # a wrong time should fail before the training, not after it
-        stage_times(name, stage, teacher.space.schedule)
+    check_stages(recipe, teacher)
     trainee = Pretraining(teacher, table, train_split, compute, recipe.seed)
 
     validators = chosen(evaluators, table.validation, "teacher.pretrain")
@@ -96,8 +100,14 @@ def pretrain(
         return {**scores, **health(written.samples)}
 
     rhythm = Rhythm(table.steps, table.log_every, table.validation.every, table.checkpoint_every)
-    train(session, "pretrain", trainee, rhythm, validate, {}, shown=(table.validation.metric, "fidelity"))
+    train(session, "pretrain", trainee, rhythm, validate, {}, shown=(table.validation.metric,))
     return trainee.average
+
+
+def check_stages(recipe: Recipe, teacher: Teacher) -> None:
+    """Raise InputError if a stage cannot work with this teacher: before the training, not after it."""
+    for name, stage in recipe.stages.items():
+        stage_times(name, stage, teacher.space.schedule)
 
 
 def cache_folder() -> Path:
@@ -106,19 +116,24 @@ def cache_folder() -> Path:
     return (Path(root) if root else user_cache_path("dlmone")) / "teachers"
 
 
-def content_key(recipe: Recipe, examples: Sequence[Example], arithmetic: str) -> str:
-    """Hash all that a teacher's weights depend on: data, options, pretraining, seed, arithmetic."""
+def content_key(session: Session, recipe: Recipe, examples: Sequence[Example]) -> str:
+    """Hash what a teacher's weights depend on: data, plugin, options, pretraining, seed, arithmetic.
+
+    Files that an option points at (an encoder to start from) count by their name only.
+    """
     from dlmone import __version__
 
-    table = recipe.teacher.pretrain
+    slot, compute = recipe.teacher, session.compute
+    plugin = session.registry.entry("teachers", slot.use)
     hidden = {"validation", "validation_steps", "log_every", "checkpoint_every"}
     facts: dict[str, Any] = {
         "version": __version__,
-        "teacher": recipe.teacher.use,
-        "options": recipe.teacher.options,
-        "pretrain": table.model_dump(exclude=hidden) if table else None,
+        "teacher": [slot.use, plugin.distribution, plugin.version],
+        "options": slot.options,
+        "pretrain": slot.pretrain.model_dump(exclude=hidden) if slot.pretrain else None,
         "seed": recipe.seed,
-        "arithmetic": arithmetic,
+        # Dropout is drawn a microbatch and a process at a time.
+        "arithmetic": [compute.arithmetic, compute.microbatch, compute.world.size],
     }
     digest = hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=10)
     for example in examples:
@@ -126,14 +141,23 @@ def content_key(recipe: Recipe, examples: Sequence[Example], arithmetic: str) ->
     return digest.hexdigest()
 
 
-def _keep(folder: Path, cached: Path) -> None:
-    """Put a teacher into the cache, unless another run has."""
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(cached.parent / ".lock"):
-        if not cached.exists():
-            staging = cached.with_name(f".{cached.name}-{os.getpid()}")
-            shutil.copytree(folder, staging)
-            staging.rename(cached)
+def _keep(session: Session, folder: Path, cached: Path) -> None:
+    """Put a teacher into the cache, unless another run has. It is a convenience: failing only warns."""
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(cached.parent / ".lock"):
+            if not cached.exists():
+                _copy(folder, cached)
+    except OSError as error:
+        session.console.print(f"the teacher could not be cached in {cached.parent} ({error.strerror})")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder so that it is whole or not there; files are linked where the file system lets them."""
+    staging = target.with_name(f".{target.name}-copy")
+    shutil.rmtree(staging, ignore_errors=True)
+    shutil.copytree(source, staging, copy_function=_link)
+    staging.rename(target)
 
 
 def _link(source: str, target: str) -> None:

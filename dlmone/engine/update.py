@@ -98,20 +98,18 @@ class Tally:
     """Sums of per-sample values over a step's microbatches and processes."""
 
     def __init__(self) -> None:
-        self.sums: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64))
-        self.squares: defaultdict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64))
+        self.sums: defaultdict[str, float] = defaultdict(float)
+        self.squares: defaultdict[str, float] = defaultdict(float)
 
     def add(self, name: str, values_B: Tensor) -> None:
-        self.sums[name] = self.sums[name] + values_B.detach().double().sum().cpu()
+        self.sums[name] += float(values_B.detach().double().sum())
 
     def add_square(self, name: str, values: Tensor | None) -> None:
         if values is not None:
-            self.squares[name] = self.squares[name] + values.detach().double().square().sum().cpu()
+            self.squares[name] += float(values.detach().double().square().sum())
 
     def means(self, batch: int, world: World) -> Mapping[str, float]:
         """Return means over the global batch, and norms; ``non_finite`` stays a count."""
-        world.sum_([*self.sums.values(), *self.squares.values()])
-        means = {
-            name: float(total) / (1 if name == "non_finite" else batch) for name, total in self.sums.items()
-        }
-        return means | {name: float(total.sqrt()) for name, total in self.squares.items()}
+        sums, squares = world.sum_named(self.sums), world.sum_named(self.squares)
+        means = {name: total / (1 if name == "non_finite" else batch) for name, total in sums.items()}
+        return means | {name: total**0.5 for name, total in squares.items()}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,8 +24,10 @@ class World:
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size == 1:
             return cls()
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property
@@ -38,22 +39,36 @@ class World:
         """Return the positions of a global batch that this process computes: contiguous, in rank order."""
         return range(self.rank * items // self.size, (self.rank + 1) * items // self.size)
 
-    def sum_(self, tensors: Iterable[Tensor]) -> None:
-        """Sum tensors over the processes, in place."""
-        if self.size > 1:
-            for tensor in tensors:
-                dist.all_reduce(tensor)
+    def gather(self, value: Any) -> list[Any]:
+        """Return every process's value, in rank order."""
+        if self.size == 1:
+            return [value]
+        values: list[Any] = [None] * self.size
+        dist.all_gather_object(values, value)
+        return values
 
     def sum_gradients(self, module: nn.Module) -> None:
         """Sum the gradients of a module's parameters over the processes (the losses carry 1/batch)."""
-        self.sum_(p.grad for p in module.parameters() if p.grad is not None)
+        if self.size == 1:
+            return
+        # Every process takes part for every parameter, also one whose share gave it no gradient.
+        for parameter in module.parameters():
+            if parameter.requires_grad:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+                dist.all_reduce(parameter.grad)
+
+    def sum_named(self, sums: dict[str, float]) -> dict[str, float]:
+        """Sum named numbers over the processes; a name that a process lacks counts nought there."""
+        totals: dict[str, float] = {}
+        for part in self.gather(sums):
+            for name, value in part.items():
+                totals[name] = totals.get(name, 0.0) + value
+        return totals
 
     def concatenate(self, named: dict[str, Tensor]) -> dict[str, Tensor]:
         """Join the shares [b] of named per-sample tensors in rank order: the global batch's order."""
-        if self.size == 1:
-            return named
-        parts: list[Any] = [None] * self.size
-        dist.all_gather_object(parts, named)
+        parts = self.gather({name: tensor.cpu() for name, tensor in named.items()})
         names = dict.fromkeys(name for part in parts for name in part)
         return {name: torch.cat([part[name] for part in parts if name in part]) for name in names}
 
@@ -67,11 +82,7 @@ class World:
 
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set on any process."""
-        if self.size == 1:
-            return flag
-        count = torch.tensor(float(flag))
-        dist.all_reduce(count)
-        return bool(count > 0)
+        return any(self.gather(flag))
 
     def wait(self) -> None:
         """Wait until every process is here."""

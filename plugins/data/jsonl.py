@@ -81,4 +81,6 @@ def _text(row: dict[str, object], key: str, place: str) -> str:
     value = row[key]
     if not isinstance(value, str):
         raise InputError(f'{place}: "{key}" must be a string, found {type(value).__name__}.')
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError(f'{place}: "{key}" holds half of a surrogate pair, which is no character.')
     return value.strip()

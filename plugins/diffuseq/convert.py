@@ -1,6 +1,5 @@
 """Official DiffuSeq checkpoints, read once and strictly: arguments, weights, tokenizer."""
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from dlmone.core import Conversion, InputError
 
+from .folders import read_object
 from .official import TABLE, TIED, from_training_args
 from .teacher import DiffuSeqTeacher
 from .tokenizer import Tokenizer
@@ -93,14 +93,9 @@ def read_json(path: Path) -> dict[str, Any]:
         InputError: there is no such file, or something else in it.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except FileNotFoundError:
         raise InputError(f"{path.parent} is no DiffuSeq checkpoint folder: it holds no {path.name}") from None
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path} holds no JSON object")
-    return content
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:

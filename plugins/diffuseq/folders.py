@@ -1,8 +1,10 @@
 """Where a published model lies: in a folder, in an installed Python package, or on the Hugging Face hub."""
 
+import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from dlmone.core import InputError
 
@@ -54,3 +56,18 @@ def package_folder(package: str) -> Path:
             f"package {package!r} holds {len(found)} model folders (config.json, model.safetensors), not one"
         )
     return found[0]
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read an object from a JSON file.
+
+    Raises:
+        InputError: there is something else in it.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no JSON object")
+    return content

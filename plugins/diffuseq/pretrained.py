@@ -38,15 +38,21 @@ def load_encoder(network: DiffuSeqNetwork, name: str, options: DiffuSeqOptions) 
     missing = [file for file in ("config.json", WEIGHTS) if not (folder / file).is_file()]
     if missing:
         raise InputError(f"init_from {name!r}: {folder} has no {' and no '.join(missing)}")
-    check_sizes(name, json.loads((folder / "config.json").read_text()), options)
-    pretrained = {renamed(key): tensor for key, tensor in load_file(folder / WEIGHTS).items()}
+    check_sizes(name, read_object(folder / "config.json"), options)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"init_from {name!r}: {folder / WEIGHTS} cannot be read ({error})") from None
+    pretrained = {renamed(key): tensor for key, tensor in tensors.items()}
     wanted = {
         key: tensor for key, tensor in network.state_dict().items() if key.startswith(tuple(NAMES.values()))
     }
     if absent := sorted(wanted.keys() - pretrained.keys()):
         raise InputError(f"init_from {name!r}: {WEIGHTS} has no tensor for {', '.join(absent)}")
-    # The cut is that of the position table: all other shapes have been compared.
-    taken = {key: pretrained[key][: len(tensor)] for key, tensor in wanted.items()}
+    # The position table may be longer; other shapes differ only where config.json belies them.
+    taken = {key: pretrained[key][: len(tensor)] if key == POSITIONS else pretrained[key] for key, tensor in wanted.items()}
+    if odd := sorted(key for key, tensor in wanted.items() if taken[key].shape != tensor.shape):
+        raise InputError(f"init_from {name!r}: {WEIGHTS} does not fit its config.json in {', '.join(odd)}")
     network.load_state_dict(taken, strict=False)
 
 
@@ -68,7 +74,7 @@ def check_sizes(name: str, config: dict[str, Any], options: DiffuSeqOptions) -> 
             ("num_hidden_layers", options.layers),
             ("max_position_embeddings", options.max_positions),
         )
-        if config.get(theirs, 0) < ours
+        if not isinstance(theirs_is := config.get(theirs), int) or theirs_is < ours
     ]
     if wrong:
         raise InputError(f"init_from {name!r} does not fit this recipe: {'; '.join(wrong)}")

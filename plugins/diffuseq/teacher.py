@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dlmone.core import Batch, Example, Noise, NoiseSchedule, Sketch, Teacher, TrainingLoss
+from dlmone.core import Batch, Example, InputError, Noise, NoiseSchedule, Sketch, Teacher, TrainingLoss
 from dlmone.core.schedule import discrete_schedule
 
 from .network import DiffuSeqNetwork
@@ -62,7 +62,12 @@ class DiffuSeqTeacher(Teacher):
     @classmethod
     def restore(cls, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Self:
         options = DiffuSeqOptions.model_validate(config["options"])
-        return cls(options, Tokenizer.from_bytes(assets[TOKENIZER]), config["vocab_size"])
+        if TOKENIZER not in assets:
+            raise InputError(f"there is no {TOKENIZER}")
+        tokenizer, rows = Tokenizer.from_bytes(assets[TOKENIZER]), config["vocab_size"]
+        if tokenizer.size > rows:
+            raise InputError(f"{TOKENIZER} has {tokenizer.size} tokens, and the embedding {rows} rows")
+        return cls(options, tokenizer, rows)
 
     @classmethod
     def sketch(cls, options: DiffuSeqOptions) -> Sketch | None:

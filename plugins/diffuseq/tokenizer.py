@@ -1,8 +1,8 @@
 """BERT-type tokenizers: built from the training data, trained on it, or loaded."""
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +11,7 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from dlmone.core import InputError
 
-from .folders import model_folder
+from .folders import model_folder, read_object
 
 PAD, UNK, CLS, SEP = MARKERS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 MASK = "[MASK]"
@@ -63,7 +63,16 @@ class Tokenizer:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
-        return cls(tokenizers.Tokenizer.from_str(data.decode()))
+        """Rebuild what `to_bytes` gave.
+
+        Raises:
+            InputError: the bytes are something else.
+        """
+        try:
+            backend = tokenizers.Tokenizer.from_str(data.decode())
+        except Exception as error:  # the library raises nothing more specific
+            raise InputError(f"this is no tokenizer: {error}") from None
+        return cls(backend)
 
     @classmethod
     def words(cls, texts: Iterable[str]) -> Self:
@@ -111,16 +120,24 @@ class Tokenizer:
         """
         folder = model_folder(name, ("tokenizer.json", "vocab.txt", "tokenizer_config.json"))
         if (folder / "tokenizer.json").is_file():
-            try:
-                backend = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
-            except Exception as error:  # the library raises nothing more specific
-                raise InputError(f"{folder / 'tokenizer.json'} is no tokenizer: {error}") from None
-            return cls(backend)
+            return cls._read(folder / "tokenizer.json", tokenizers.Tokenizer.from_file)
         if (folder / "vocab.txt").is_file():
-            vocabulary = models.WordPiece.read_file(str(folder / "vocab.txt"))
-            model = models.WordPiece(vocabulary, unk_token=UNK)
-            return cls(bert_pipeline(model, lowercase=is_uncased(folder)))
+            return cls._read(folder / "vocab.txt", partial(read_vocabulary, lowercase=is_uncased(folder)))
         raise InputError(f"tokenizer {name!r}: {folder} holds neither tokenizer.json nor vocab.txt")
+
+    @classmethod
+    def _read(cls, path: Path, read: Callable[[str], tokenizers.Tokenizer]) -> Self:
+        try:
+            return cls(read(str(path)))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
+        except Exception as error:  # the library raises nothing more specific
+            raise InputError(f"{path} is no tokenizer: {error}") from None
+
+
+def read_vocabulary(path: str, lowercase: bool) -> tokenizers.Tokenizer:
+    """Return BERT's tokenizer with the vocabulary of a ``vocab.txt``."""
+    return bert_pipeline(models.WordPiece(models.WordPiece.read_file(path), unk_token=UNK), lowercase)
 
 
 def bert_pipeline(model: models.Model, lowercase: bool = True) -> tokenizers.Tokenizer:
@@ -148,4 +165,4 @@ def count_words(texts: Iterable[str]) -> Counter[str]:
 def is_uncased(folder: Path) -> bool:
     """Return whether the tokenizer in a folder lower-cases; BERT's does where nothing is said."""
     config = folder / "tokenizer_config.json"
-    return not config.is_file() or json.loads(config.read_text()).get("do_lower_case", True)
+    return not config.is_file() or bool(read_object(config).get("do_lower_case", True))

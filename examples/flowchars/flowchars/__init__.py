@@ -1,4 +1,4 @@
-"""A third-party plugin for dlmone: characters that flow, a corpus of weather lines, and their scores."""
+"""A plugin for dlmone: a flow-matching teacher of spelled words, a corpus of weather lines, their scores."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
@@ -10,7 +10,7 @@ def register_teachers(register: Register) -> None:
         "flowchars",
         "flowchars.teacher:FlowChars",
         options="flowchars.options:FlowCharsOptions",
-        help="flow matching over patches of characters, without a condition",
+        help="flow matching over spelled words, without a condition",
     )
 
 

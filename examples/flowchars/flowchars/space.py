@@ -28,6 +28,7 @@ class LetterSpace(Space):
     """
 
     conditional = False
+    codes_VC: Tensor
 
     def __init__(self, alphabet: str, words: int, letters: int, code: int, norm: float) -> None:
         super().__init__()

@@ -29,7 +29,8 @@ class FlowChars(Teacher):
         super().__init__()
         self.alphabet, self.options = alphabet, options
         self.space = LetterSpace(alphabet, options.words, options.letters, options.code, options.norm)
-        self.network = Mixer(self.space.schedule, *self.space.state_shape, options.width, options.layers)
+        words, entries = self.space.state_shape
+        self.network = Mixer(self.space.schedule, words, entries, options.width, options.layers)
         self.feature_width = options.width
 
     @classmethod

@@ -60,8 +60,7 @@ class TimeSpec(Table):
     """A time by σ/α or by quantile of the trained range; a plain number is an index (or the time itself)."""
 
     time: float | None = None
-    #: Infinite is pure noise.
-    ratio: Annotated[float, Field(gt=0, allow_inf_nan=True)] | None = None
+    ratio: PositiveFloat | None = None
     quantile: Annotated[float, Field(ge=0, le=1)] | None = None
 
     @model_serializer
@@ -174,7 +173,7 @@ class Stage(Table):
     generator: Optimiser
     estimator: Optimiser
     batch: PositiveInt = 256
-    t_min: Time = TimeSpec(time=0)
+    t_min: Time = TimeSpec(quantile=0.0)
     t_max: Time = TimeSpec(quantile=1.0)
     t_init: Time
     generator_input: Literal["sigma", "unit"] = "sigma"

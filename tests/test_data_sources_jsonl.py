@@ -34,6 +34,11 @@ def test_rows_are_stripped_and_numbered(tmp_path):
     assert read(tmp_path) == [Example("train-0", "what ?", "how ?"), Example("train-1", "", "é\u2028è")]
 
 
+def test_a_whole_surrogate_pair_is_a_character(tmp_path):
+    (tmp_path / "train.jsonl").write_text(r'{"src": "\ud83d\ude00", "trg": ""}')
+    assert read(tmp_path) == [Example("train-0", "😀", "")]
+
+
 def test_line_separators_inside_a_text_end_no_row(tmp_path):
     (tmp_path / "train.jsonl").write_text('{"src": "a\u2028b", "trg": "c\x85d"}\n', encoding="utf-8")
     assert read(tmp_path) == [Example("train-0", "a\u2028b", "c\x85d")]
@@ -79,6 +84,7 @@ def test_blank_lines_at_the_end_are_skipped_but_not_before_a_row(tmp_path):
         ('{"src": "a", "target": "b"}', 'line 3: the key "trg" is missing'),
         ('{"src": "a", "trg": ["b"]}', 'line 3: "trg" must be a string, found list'),
         ('{"src": null, "trg": "b"}', 'line 3: "src" must be a string, found NoneType'),
+        (r'{"src": "a", "trg": "\ud800"}', 'line 3: "trg" holds half of a surrogate pair'),
     ],
 )
 def test_a_wrong_row_is_named_by_file_and_line(tmp_path, line, complaint):

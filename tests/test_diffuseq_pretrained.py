@@ -113,6 +113,47 @@ def test_an_encoder_with_old_names_can_be_read(tmp_path: Path) -> None:
     assert torch.equal(teacher.network.state_dict()[key], source[key])
 
 
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("config.json", b"{", "config.json is not JSON: "),
+        ("config.json", b"[]", "config.json holds no JSON object"),
+        ("config.json", b'{"num_hidden_layers": "2"}', "its num_hidden_layers is '2', less than 2"),
+        ("model.safetensors", b"torn", "model.safetensors cannot be read "),
+        (
+            "model.safetensors",
+            {"position_embeddings.weight": ()},
+            "model.safetensors belies its config.json ",
+        ),
+        ("model.safetensors", {"LayerNorm.weight": (3,)}, "model.safetensors belies its config.json "),
+    ],
+)
+def test_a_broken_folder_is_refused(tmp_path: Path, file: str, content: Any, said: str) -> None:
+    tensors = DiffuSeqTeacher.build(
+        DiffuSeqOptions(**SIZES, tokenizer="words"), EXAMPLES
+    ).network.state_dict()
+    config = {
+        "hidden_size": 64,
+        "num_attention_heads": 2,
+        "intermediate_size": 128,
+        "hidden_act": "gelu",
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 40,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    if isinstance(content, dict):
+        tensors |= {key: torch.zeros(shape) for key, shape in content.items()}
+    save_file(tensors, tmp_path / "model.safetensors")
+    if isinstance(content, bytes):
+        (tmp_path / file).write_bytes(content)
+    options = DiffuSeqOptions(**SIZES, tokenizer="words", init_from=str(tmp_path))
+    with pytest.raises(InputError) as caught:
+        DiffuSeqTeacher.build(options, EXAMPLES)
+    assert said in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
     options = DiffuSeqOptions(**SIZES, tokenizer="words", init_from=str(tmp_path))
     with pytest.raises(InputError, match=r"has no config.json and no model.safetensors"):

@@ -118,6 +118,16 @@ def test_places_without_a_tokenizer_are_refused(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(InputError, match=r"tokenizer.json is no tokenizer: "):
         Tokenizer.load(str(tmp_path))
+    tokenizers.Tokenizer(tokenizers.models.BPE()).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(InputError, match=r"tokenizer.json: this tokenizer is not of BERT's type"):
+        Tokenizer.load(str(tmp_path))
+    (tmp_path / "tokenizer.json").unlink()
+    (tmp_path / "vocab.txt").write_bytes(b"\xff")
+    with pytest.raises(InputError, match=r"vocab.txt is no tokenizer: "):
+        Tokenizer.load(str(tmp_path))
+    (tmp_path / "tokenizer_config.json").write_text("[]")
+    with pytest.raises(InputError, match=r"tokenizer_config.json holds no JSON object"):
+        Tokenizer.load(str(tmp_path))
     for package in ("no_such_package", "no_such.package", ""):
         with pytest.raises(InputError, match=f"no installed Python package '{package}'"):
             Tokenizer.load(f"package:{package}")

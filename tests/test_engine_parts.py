@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from dlmone.core import Example, InputError
+from dlmone.core import DlmoneError, Example, InputError
 from dlmone.engine.checkpoint import Checkpoint, load_latest, pack, save_checkpoint, step_folders, unpack
+from dlmone.engine.compute import resolve_device
 from dlmone.engine.optimise import Optimiser, ema_rate, update_average
 from dlmone.engine.rundir import RunDir, latest_run_path, new_run_path
 from dlmone.engine.stream import ExampleStream
@@ -173,6 +174,35 @@ def test_rewinding_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     run_dir.rewind("b", 3)
     entries = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [(entry["stage"], entry["step"]) for entry in entries] == [("a", 0), ("a", 5), ("b", 0), ("b", 3)]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_names_the_log_and_the_way_on(tmp_path: Path) -> None:
+    log = tmp_path / "metrics.jsonl"
+    log.symlink_to("/dev/full")
+    with pytest.raises(
+        DlmoneError, match=rf"^{log}: cannot be written \(No space left on device\); --resume"
+    ):
+        RunDir(tmp_path).log("a", 0, {"kind": "train"})
+
+
+@pytest.mark.parametrize("name", ["tpu", "meta", "cpu:0", "cuda:", "cuda:-1", "cuda:x", "cuda:0 ", "", "CPU"])
+def test_a_device_of_another_name_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=r"there is no device .*; expected auto, cpu, cuda or cuda:N$"):
+        resolve_device(name)
+
+
+def test_a_device_is_there_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == resolve_device("cpu") == torch.device("cpu")
+    with pytest.raises(InputError, match="'cuda:1' was asked for, but no CUDA device is available here"):
+        resolve_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("auto") == resolve_device("cuda") == torch.device("cuda")
+    assert resolve_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(InputError, match="'cuda:2' was asked for, but the last one here is cuda:1"):
+        resolve_device("cuda:2")
 
 
 def test_run_directories_are_numbered(tmp_path: Path) -> None:

@@ -53,6 +53,25 @@ def write(path: Path, text: str) -> Path:
             "stages.stage-1.t_init: expected a number, or a table with one of the keys ratio and quantile, "
             'got "late"',
         ),
+        ("stages.stage-1.t_init=nan", "stages.stage-1.t_init: expected a finite number, got NaN"),
+        (
+            "stages.stage-1.t_init={ratio=inf}",
+            "stages.stage-1.t_init.ratio: expected a finite number, got Infinity",
+        ),
+        (
+            "stages.stage-1.generator.lr=inf",
+            "stages.stage-1.generator.lr: expected a finite number, got Infinity",
+        ),
+        (
+            'stages."../x".steps=3',
+            'stages."../x": expected a name of letters, digits, _ and -, which becomes a folder\'s, '
+            'got "../x"',
+        ),
+        (
+            "stages.teacher.steps=3",
+            "stages.teacher: expected a name that a run does not use itself "
+            '(pretrain, teacher, student, samples, report, final), got "teacher"',
+        ),
         (
             "compute.precision=fp16",
             "compute.precision: expected 'auto', 'float32' or 'bfloat16', got \"fp16\"",

@@ -54,7 +54,9 @@ def evaluate_run(
         counts = table.student_steps if position == len(students) else (1,)
         plan += [(f"student, {stage}", student, n) for n in counts]
 
-    rows = [Row("copy", judge(_copies(phi, examples, table.candidates), evaluators))]
+    rows = []
+    if teacher.space.conditional:
+        rows.append(Row("copy", judge(_copies(phi, examples, table.candidates), evaluators)))
     total = len(plan) * len(examples) * table.candidates
     with Steps(session.console, "evaluation", total) as progress:
         for model, generator, steps in plan:

@@ -14,15 +14,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from dlmone.core import DiffusionGenerator, InputError, Teacher
+from dlmone.core import DiffusionGenerator, DlmoneError, InputError, Teacher
 from dlmone.registry import Registry
+from dlmone.registry.explain import dotted
+from dlmone.registry.plugin import one_line
 
 FORMAT = 1
 _CONFIG, _WEIGHTS, _CARD = "config.json", "model.safetensors", "README.md"
+#: Beside folder NAME, while process 123 replaces it: ``.NAME-staging-123`` and ``.NAME-old-123``.
+_STAGING, _OLD = "-staging-", "-old-"
 
 
 def publish(
@@ -36,6 +41,8 @@ def publish(
 ) -> Path:
     """Write a model folder, replacing one that is there only when the new one is whole.
 
+    A kill at any moment leaves one whole model to `load_teacher`, and rubbish that the next call sweeps.
+
     Args:
         folder: where.
         teacher: gives configuration, assets and space; its own network too unless ``weights`` is given.
@@ -44,6 +51,9 @@ def publish(
         card: the model card's text.
         weights: the student's network weights.
         student: the student's facts (``t_init``, ``unit_input``).
+
+    Raises:
+        DlmoneError: the folder cannot be written; one that was there is as it was.
     """
     config = {
         "dlmone": FORMAT,
@@ -55,52 +65,97 @@ def publish(
     tensors = {f"space.{key}": value for key, value in teacher.space.state_dict().items()}
     network = teacher.network.state_dict() if weights is None else weights
     tensors |= {f"network.{key}": value for key, value in network.items()}
-    staging = folder.with_name(f".{folder.name}-staging-{os.getpid()}")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    text = json.dumps(config, indent=1)
-    (staging / _CONFIG).write_text(text)
-    for name, content in teacher.assets().items():
-        (staging / name).write_bytes(content)
-    (staging / _CARD).write_text(card)
-    save_file(
-        {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-        staging / _WEIGHTS,
-        metadata={"config": json.dumps(config)},
-    )
-    if folder.exists():
-        old = folder.with_name(f".{folder.name}-old-{os.getpid()}")
-        folder.rename(old)
+    staging = folder.with_name(f".{folder.name}{_STAGING}{os.getpid()}")
+    _sweep(folder, _STAGING)
+    try:
+        staging.mkdir(parents=True)
+        (staging / _CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
+        for name, content in teacher.assets().items():
+            (staging / name).write_bytes(content)
+        (staging / _CARD).write_text(card, encoding="utf-8")
+        save_file(
+            {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+            staging / _WEIGHTS,
+            metadata={"config": json.dumps(config)},
+        )
+        if folder.exists():
+            _sweep(folder, _OLD)
+            folder.rename(folder.with_name(f".{folder.name}{_OLD}{os.getpid()}"))
         staging.rename(folder)
-        shutil.rmtree(old)
-    else:
-        staging.rename(folder)
+    except (OSError, SafetensorError) as error:
+        raise DlmoneError(f"{folder}: the model cannot be written ({error})") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    _sweep(folder, _OLD)
     return folder
+
+
+def _beside(folder: Path, what: str) -> list[Path]:
+    """Return what processes that publish ``folder`` have, or had when they were killed, beside it."""
+    prefix = f".{folder.name}{what}"
+    return [
+        path
+        for path in folder.parent.glob(".*")
+        if path.name.startswith(prefix) and path.name.removeprefix(prefix).isdigit()
+    ]
+
+
+def _sweep(folder: Path, what: str) -> None:
+    for path in _beside(folder, what):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _whole(folder: Path) -> Path:
+    """Return the folder or, where a kill came between the two renames of a replacement, the old one."""
+    old = _beside(folder, _OLD)
+    return old[0] if old and not folder.exists() else folder
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Return the configuration of a model folder.
 
     Raises:
-        InputError: there is none, or this version cannot read it.
+        InputError: there is none, it is broken, or this version cannot read it.
     """
+    folder = _whole(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such model folder")
+    path = folder / _CONFIG
     try:
-        config: dict[str, Any] = json.loads((folder / _CONFIG).read_text())
+        config: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
             f"{folder}: not a dlmone model folder, it has no {_CONFIG} "
             f"(an official DiffuSeq checkpoint is turned into one with: dlmone convert diffuseq DIR OUT)"
         ) from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{folder / _CONFIG}: not JSON (line {error.lineno}: {error.msg})") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error})") from None
+    if not isinstance(config, dict):
+        raise InputError(f"{path}: expected a JSON object, found {type(config).__name__}")
     if config.get("dlmone") != FORMAT:
         raise InputError(
-            f'{folder / _CONFIG}: expected "dlmone": {FORMAT}, found {config.get("dlmone")!r}; '
+            f'{path}: expected "dlmone": {FORMAT}, found {config.get("dlmone")!r}; '
             "the folder was not written by this version of dlmone"
         )
+    if wrong := [key for key, right in _keys(config).items() if not right]:
+        raise InputError(f"{path}: missing or malformed: {', '.join(wrong)}")
     return config
+
+
+def _keys(config: dict[str, Any]) -> dict[str, bool]:
+    """Return the keys that a configuration needs, and whether each is there and of its type."""
+    keys = {
+        "role": config.get("role") in ("teacher", "student"),
+        "teacher": isinstance(config.get("teacher"), str),
+        "config": isinstance(config.get("config"), dict),
+    }
+    if config.get("role") == "student":
+        facts = config["student"] if isinstance(config.get("student"), dict) else {}
+        keys["student.t_init"] = isinstance(facts.get("t_init"), (int, float))
+        keys["student.unit_input"] = isinstance(facts.get("unit_input"), bool)
+    return keys
 
 
 def load_teacher(folder: Path, registry: Registry) -> tuple[Teacher, dict[str, Any]]:
@@ -112,14 +167,20 @@ def load_teacher(folder: Path, registry: Registry) -> tuple[Teacher, dict[str, A
         InputError: the folder is incomplete, or its weights do not fit its configuration.
         PluginError: the plugin of its family is not installed.
     """
+    folder = _whole(folder)
     config = read_config(folder)
-    family = registry.load("teachers", config["teacher"])
-    assets = {
-        path.name: path.read_bytes()
-        for path in folder.iterdir()
-        if path.is_file() and path.name not in (_CONFIG, _WEIGHTS, _CARD)
-    }
-    teacher: Teacher = family.restore(config["config"], assets)
+    name = config["teacher"]
+    family = registry.load("teachers", name)
+    try:
+        assets = {
+            path.name: path.read_bytes()
+            for path in folder.iterdir()
+            if path.is_file() and path.name not in (_CONFIG, _WEIGHTS, _CARD)
+        }
+        teacher: Teacher = family.restore(config["config"], assets)
+    except Exception as error:
+        reason = _reason(error)
+        raise InputError(f"{folder}: the {name} plugin cannot rebuild the model ({reason})") from error
     weights = folder / _WEIGHTS
     try:
         with safe_open(weights, framework="pt") as file:
@@ -132,6 +193,12 @@ def load_teacher(folder: Path, registry: Registry) -> tuple[Teacher, dict[str, A
         details = "; ".join(line.strip() for line in str(error).splitlines()[1:])
         raise InputError(f"{weights}: the weights do not fit {_CONFIG} ({details})") from None
     return teacher.requires_grad_(False).eval(), config
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{dotted(detail['loc'])}: {detail['msg']}" for detail in error.errors())
+    return one_line(error)
 
 
 def load_student(folder: Path, registry: Registry) -> DiffusionGenerator:

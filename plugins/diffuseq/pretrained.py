@@ -4,18 +4,19 @@ The official ``use_plm_init`` takes BERT's word embeddings as well; here they ar
 DiffuSeq's, so that hidden_dim and the vocabulary stay free.
 """
 
-import json
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from dlmone.core import InputError
 
-from .folders import model_folder
+from .folders import model_folder, read_object
 from .network import DiffuSeqNetwork
 from .options import DiffuSeqOptions
 
 WEIGHTS = "model.safetensors"
+POSITIONS = "position_embeddings.weight"
 #: Where BERT's tensors go.
 NAMES = {
     "encoder.": "input_transformers.",
@@ -32,7 +33,7 @@ def load_encoder(network: DiffuSeqNetwork, name: str, options: DiffuSeqOptions) 
             ``model.safetensors``.
 
     Raises:
-        InputError: there is no such model, or its sizes are not the recipe's.
+        InputError: there is no such model, it is broken, or its sizes are not the recipe's.
     """
     folder = model_folder(name, ("config.json", WEIGHTS))
     missing = [file for file in ("config.json", WEIGHTS) if not (folder / file).is_file()]
@@ -49,11 +50,13 @@ def load_encoder(network: DiffuSeqNetwork, name: str, options: DiffuSeqOptions) 
     }
     if absent := sorted(wanted.keys() - pretrained.keys()):
         raise InputError(f"init_from {name!r}: {WEIGHTS} has no tensor for {', '.join(absent)}")
-    # The position table may be longer; other shapes differ only where config.json belies them.
-    taken = {key: pretrained[key][: len(tensor)] if key == POSITIONS else pretrained[key] for key, tensor in wanted.items()}
-    if odd := sorted(key for key, tensor in wanted.items() if taken[key].shape != tensor.shape):
-        raise InputError(f"init_from {name!r}: {WEIGHTS} does not fit its config.json in {', '.join(odd)}")
-    network.load_state_dict(taken, strict=False)
+    taken = {key: pretrained[key] for key in wanted}
+    try:
+        taken[POSITIONS] = taken[POSITIONS][: options.max_positions]
+        network.load_state_dict(taken, strict=False)
+    except (IndexError, RuntimeError) as error:
+        details = " ".join(str(error).split())
+        raise InputError(f"init_from {name!r}: {WEIGHTS} belies its config.json ({details})") from None
 
 
 def check_sizes(name: str, config: dict[str, Any], options: DiffuSeqOptions) -> None:
@@ -69,12 +72,12 @@ def check_sizes(name: str, config: dict[str, Any], options: DiffuSeqOptions) -> 
         if config.get(theirs) != ours
     ]
     wrong += [
-        f"its {theirs} is {config.get(theirs)}, less than {ours}"
+        f"its {theirs} is {config.get(theirs)!r}, less than {ours}"
         for theirs, ours in (
             ("num_hidden_layers", options.layers),
             ("max_position_embeddings", options.max_positions),
         )
-        if not isinstance(theirs_is := config.get(theirs), int) or theirs_is < ours
+        if not (isinstance(size := config.get(theirs), int) and size >= ours)
     ]
     if wrong:
         raise InputError(f"init_from {name!r} does not fit this recipe: {'; '.join(wrong)}")

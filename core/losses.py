@@ -56,6 +56,17 @@ def sid_loss(e: Tensor, f_phi: Tensor, f_psi: Tensor, mask: Tensor, mu: float, w
     return weight_B * masked_mean((1 - mu) * d**2 + d * (f_psi - e), mask)
 
 
+def estimator_lag(e: Tensor, f_phi: Tensor, f_psi: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """‖d‖² and dᵀ(e − f_ψ), averages over generated entries, [B] each: the ratio of their means is ψ's lag.
+
+    The best possible ψ is f* = E[e | e_t]. Because d is a function of e_t, E[dᵀ(e − f_ψ)] = E[dᵀ(f* − f_ψ)]:
+    the part of the gap d = f_φ − f_ψ that is ψ's error and not the generator's. The lag is 0 for a ψ that
+    has caught up with θ, and 1 where the whole gap is ψ's. SiD's loss is w·(1 − μ − lag)·‖d‖² in the mean.
+    """
+    d = f_phi - f_psi
+    return masked_mean(d**2, mask), masked_mean(d * (e - f_psi), mask)
+
+
 def diff_instruct_loss(e: Tensor, f_phi: Tensor, f_psi: Tensor, mask: Tensor, weight_B: Tensor) -> Tensor:
     """Diff-Instruct's generator loss w·sg(f_ψ − f_φ)ᵀe, averaged over generated entries, [B].
 

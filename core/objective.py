@@ -77,3 +77,17 @@ class Objective(ABC):
     def estimator_loss(self, context: StepContext) -> Term:
         """Return ψ's term; ``context.e_fake`` is a constant here."""
         raise TypeError(f"{type(self).__name__} has no estimator loss")
+
+    def observe(self, role: Role, means: Mapping[str, float]) -> Mapping[str, float]:
+        """Take note of what an update logged, as means over the global batch; return more to log.
+
+        For objectives that adapt to the training. What they learn is their `state`.
+        """
+        return {}
+
+    def state(self) -> Mapping[str, float]:
+        """Return what `observe` has learned, to be checkpointed: a run that resumes is the same run."""
+        return {}
+
+    def load_state(self, state: Mapping[str, float]) -> None:  # noqa: B027  most learn nothing
+        """Take back what `state` returned."""

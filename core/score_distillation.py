@@ -1,11 +1,19 @@
 """What score-distillation objectives share: ψ's denoising loss, and a pull of f_ψ towards f_φ."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 
 from torch import Tensor
 
 from .context import StepContext
-from .losses import DsmWeighting, Weighting, dsm_loss, dsm_weight, masked_mean, score_weight
+from .losses import (
+    DsmWeighting,
+    Weighting,
+    dsm_loss,
+    dsm_weight,
+    estimator_lag,
+    score_weight,
+)
 from .objective import Needs, Objective, Role, Route, Term
 
 
@@ -38,9 +46,20 @@ class ScoreDistillation(Objective):
     def generator_loss(self, context: StepContext) -> Term:
         e, f_phi, f_psi, mask = context.e_fake, context.f_phi, context.estimate.x0, context.mask
         weight_B = score_weight(self.weighting, e, f_phi, mask, context.alpha_B, context.sigma_B)
-        gap_B = masked_mean((f_phi - f_psi).detach() ** 2, mask).sqrt()
-        return Term(self.match(e, f_phi, f_psi, mask, weight_B), {"teacher_estimator_gap": gap_B})
+        squared_B, lagged_B = estimator_lag(e.detach(), f_phi.detach(), f_psi.detach(), mask)
+        logged = {
+            "teacher_estimator_gap": squared_B.sqrt(),
+            "gap_weighted": weight_B * squared_B,
+            "lag_weighted": weight_B * lagged_B,
+        }
+        return Term(self.match(e, f_phi, f_psi, mask, weight_B), logged)
 
     def estimator_loss(self, context: StepContext) -> Term:
         gamma_B = dsm_weight(self.dsm_weighting, context.alpha_B, context.sigma_B)
         return Term(dsm_loss(context.estimate.x0, context.e_fake, context.mask, gamma_B), {})
+
+    def observe(self, role: Role, means: Mapping[str, float]) -> Mapping[str, float]:
+        """Log ψ's lag, the share of the gap between φ and ψ that is ψ's own error (`estimator_lag`)."""
+        if role == "estimator" or not means.get("gap_weighted"):
+            return {}
+        return {"estimator_lag": means["lag_weighted"] / means["gap_weighted"]}

@@ -30,23 +30,30 @@ class RecipeFile:
     def layers(self, profile: str | None) -> list[Layer]:
         """Return the layers that this file gives, the lowest first, with ``profile`` on top.
 
+        A profile of the extended file lies under this file's profile of the same name.
+
         Raises:
             InputError: neither this file nor the extended one has the profile.
         """
-        family = [self, self.extended] if self.extended else [self]
-        layers = [Layer(file.label, file.base) for file in reversed(family)]
+        family = [self.extended, self] if self.extended else [self]
+        layers = [Layer(file.label, file.base) for file in family]
         if profile is None:
             return layers
-        for file in family:
-            if profile in file.profiles:
-                source = f"{file.label} [profiles.{profile}]"
-                return [*layers, Layer(source, file.profiles[profile])]
         known = [name for file in family for name in file.profiles]
-        raise InputError(f"{self.label}: there is no profile {profile!r}{nearest(profile, known)}")
+        if profile not in known:
+            raise InputError(f"{self.label}: there is no profile {profile!r}{nearest(profile, known)}")
+        return layers + [
+            Layer(f"{file.label} [profiles.{profile}]", file.profiles[profile])
+            for file in family
+            if profile in file.profiles
+        ]
 
 
 def shipped_recipes() -> dict[str, str]:
-    """Return the names of the recipes that come with dlmone, with their descriptions."""
+    """Return the names of the recipes that come with dlmone, with their descriptions.
+
+    Those of a sub-folder have its name before theirs, as in ``ablations/sid_fixed``.
+    """
     return {name: str(read_recipe(name).base.get("description", "")) for name in sorted(_shipped_files())}
 
 
@@ -74,16 +81,24 @@ def _find(name: str, folder: Path) -> tuple[str, Traversable]:
     if path.is_file():
         return str(path), path
     shipped, pure = _shipped_files(), PurePath(name)
-    is_short = pure.parent in (PurePath(), PurePath("recipes")) and pure.suffix in ("", ".toml")
-    if is_short and pure.stem in shipped:
-        return f"recipes/{pure.stem}.toml", shipped[pure.stem]
-    hint = nearest(pure.stem, shipped).replace("known here", "the shipped recipes are")
+    short = pure.with_suffix("") if pure.suffix == ".toml" else pure
+    short = short.relative_to("recipes") if short.is_relative_to("recipes") else short
+    if str(short) in shipped:
+        return f"recipes/{short}.toml", shipped[str(short)]
+    hint = nearest(str(short), shipped).replace("known here", "the shipped recipes are")
     raise InputError(f"{name}: there is no such recipe{hint}")
 
 
 def _shipped_files() -> dict[str, Traversable]:
-    toml = [file for file in files(_SHIPPED).iterdir() if file.name.endswith(".toml")]
-    return {PurePath(file.name).stem: file for file in toml}
+    found: dict[str, Traversable] = {}
+    folders = [("", files(_SHIPPED))]
+    for prefix, folder in folders:
+        for file in folder.iterdir():
+            if file.name.endswith(".toml"):
+                found[prefix + file.name.removesuffix(".toml")] = file
+            elif file.is_dir() and not file.name.startswith("_"):
+                folders.append((f"{prefix}{file.name}/", file))
+    return found
 
 
 def _read(label: str, file: Traversable, extendable: bool) -> RecipeFile:

@@ -100,12 +100,14 @@ class PretrainOptimiser(Optimiser):
 class Validation(Table):
     """How candidates for "best checkpoint" are compared, on the first rows of the validation split.
 
-    ``metric`` is the score that decides; ``metrics`` names the tables of ``evaluation.metrics`` that are
-    computed at every validation (if empty, all that can do with one candidate).
+    ``candidates`` outputs are drawn for each row. ``metric`` is the score that decides; ``metrics`` names the
+    tables of ``evaluation.metrics`` that are computed at every validation (if empty, all that can do with so
+    few candidates).
     """
 
     every: PositiveInt = 200
     examples: PositiveInt = 200
+    candidates: PositiveInt = 1
     metric: str = "bleu"
     metrics: tuple[str, ...] = ()
 
@@ -182,6 +184,8 @@ class Stage(Table):
     head: str = "token_mean"
     estimator_steps: PositiveInt = 1
     estimator_warmup: NonNegativeInt = 0
+    #: θ's update reads an average of ψ over about 1/(1 − rate) of its updates, which is less noisy than ψ.
+    estimator_average: Annotated[float, Field(gt=0, lt=1)] | None = None
     shared_noise: bool = False
     shared_draw: bool = False
     generator_dropout: bool = True

@@ -169,6 +169,45 @@ class NeedsNothing(Objective):
         return Term((context.e_fake**2).mean((1, 2)), {})
 
 
+def test_the_generator_reads_the_average_of_the_estimator() -> None:
+    table = stage(estimator_average=0.5, estimator_warmup=1)
+    trained = distillation(table)
+    start = weights(trained.estimator)
+    trained.advance(norms=False)
+    once = weights(trained.estimator)
+    # After the first of all updates, the plain mean of start and update.
+    for name, value in weights(trained.reference).items():
+        torch.testing.assert_close(value, (start[name] + once[name]) / 2)
+    read = trained._context(trained.generator_update, "generator", 0, [0]).estimator
+    learning = trained._context(trained.estimator_update, "estimator", 0, [0]).estimator
+    assert read is trained.reference
+    assert learning is trained.estimator
+    before = weights(trained.reference)
+    trained._generator_step(norms=False)
+    assert same(before, weights(trained.reference))
+
+
+def test_without_an_average_the_generator_reads_the_estimator_itself() -> None:
+    trained = distillation()
+    assert trained.reference is trained.estimator
+    assert not [name for name in trained.checkpoint({}).tensors if name.startswith("reference")]
+
+
+def test_mu_falls_with_the_measured_lag_and_its_memory_is_checkpointed() -> None:
+    def trained() -> Distillation:
+        return distillation(terms=objectives() | {"score": SiD(SiDOptions(mu=1.0, mu_lag=0.5))})
+
+    first = trained()
+    logged = [first.advance(norms=False) for _ in range(3)]
+    lags = [one["estimator_lag"] for one in logged]
+    for seen, one in enumerate(logged, start=1):
+        assert one["mu"] == pytest.approx(1 - 0.5 * sum(lags[:seen]) / seen)
+    second = trained()
+    second.load(first.checkpoint({}))
+    assert second.advance(norms=False) == first.advance(norms=False)
+    assert second.objectives["score"].state() == first.objectives["score"].state()
+
+
 def test_an_objective_that_needs_no_estimator_never_trains_one() -> None:
     table = stage(objectives={"size": {"use": "size"}})
     trained = distillation(table, {"size": NeedsNothing()})

@@ -17,6 +17,7 @@ from dlmone.core.losses import (
     diff_instruct_loss,
     dsm_loss,
     dsm_weight,
+    estimator_lag,
     masked_mean,
     score_weight,
     sid_loss,
@@ -289,3 +290,22 @@ def test_minimising_eq_5_tells_real_from_fake_and_eq_6_deceives() -> None:
     assert before < -2
     assert discriminator(fake + shift).mean() > 0
     assert (shift > 0).all(), "towards the real ones"
+
+
+@given(seeds, mus)
+def test_sid_is_one_minus_mu_minus_lag_of_the_gap(seed: int, mu: float) -> None:
+    draw = Draw(seed)
+    args = draw.e, draw.f_phi, draw.f_psi, draw.mask
+    gap_B, lag_B = estimator_lag(*args)
+    one_B = torch.ones(len(draw.e), dtype=draw.e.dtype)
+    torch.testing.assert_close(sid_loss(*args, mu, one_B), (1 - mu) * gap_B - lag_B)
+
+
+@pytest.mark.parametrize(("phi", "psi"), [(0.9, 0.5), (0.5, 0.9), (0.1, 0.7), (0.9, 0.7)])
+def test_the_lag_is_the_estimators_share_of_the_gap(phi: float, psi: float) -> None:
+    """e and ε standard normal, e_t = e + ε: the best estimate of e is e_t/2; φ and ψ have other factors."""
+    draws = torch.Generator().manual_seed(0)
+    e, noise = (torch.randn(8, 200_000, generator=draws, dtype=torch.float64) for _ in range(2))
+    f_phi, f_psi = phi * (e + noise), psi * (e + noise)
+    gap_B, lag_B = estimator_lag(e, f_phi, f_psi, torch.ones(8, 1, dtype=torch.bool))
+    assert float(lag_B.mean() / gap_B.mean()) == pytest.approx((0.5 - psi) / (phi - psi), abs=0.02)

@@ -42,12 +42,19 @@ def test_fidelity_of_one_candidate(candidate, faithful):
     assert scores(sample(candidate))["fidelity"].value == faithful
 
 
-def test_fidelity_is_the_share_of_faithful_first_candidates():
+def test_fidelity_is_the_share_of_faithful_candidates_of_as_many_as_all_have():
+    fidelity = scores(sample(A, B, ""), sample(SOURCE, A), sample("", SOURCE))["fidelity"]
+    assert fidelity.per_sample == (1.0, 0.5, 0.0)
+    assert fidelity.value == 0.5
+    assert "candidates:2" in fidelity.signature
+
+
+def test_fidelity_of_first_candidates_where_there_are_no_more():
     fidelity = scores(sample(A), sample(SOURCE, A), sample(B, SOURCE), sample(""))["fidelity"]
     assert fidelity.value == 0.5
     assert fidelity.per_sample == (1.0, 0.0, 1.0, 0.0)
     assert fidelity.direction == "higher"
-    assert fidelity.signature.startswith("metric:fidelity|grammar:1|candidates:1|dlmone:")
+    assert fidelity.signature.startswith("metric:fidelity|grammar:2|candidates:1|dlmone:")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +76,7 @@ def test_coverage_is_a_mean_over_sources_with_a_signature():
     coverage = scores(sample(*[A] * 8), sample(A, B, C, *[A] * 5))["coverage"]
     assert coverage.per_sample == pytest.approx((1 / 3, 1))
     assert coverage.value == pytest.approx(2 / 3)
-    assert coverage.signature.startswith("metric:coverage|grammar:1|candidates:8|dlmone:")
+    assert coverage.signature.startswith("metric:coverage|grammar:2|candidates:8|dlmone:")
 
 
 def test_coverage_is_of_as_many_as_the_candidates_can_show():

@@ -63,8 +63,9 @@ def test_the_stated_counts():
 def test_articles_agree_with_the_word_after_them():
     assert [filler for filler in FILLERS if IRREGULAR_ARTICLE.match(filler)] == []
     for sentence in readings():
-        for article, letter in re.findall(r"\b(an?) (\w)", sentence):
-            assert (article == "an") == (letter in "aeiou"), sentence
+        for article, word in re.findall(r"\b(an?) (\w+)", sentence):
+            sounds_open = word[0] in "aeiou" and not IRREGULAR_ARTICLE.match(word)
+            assert (article == "an") == sounds_open, sentence
 
 
 def test_sentences_are_lower_case_words_and_spaced_punctuation_ending_in_a_question_mark():
@@ -82,33 +83,31 @@ def test_subjects_of_do_are_plural_and_nouns_after_an_article_are_singular():
 
 
 def test_parse_takes_other_spacing_but_no_other_text():
-    question = "how can i become an independent data scientist ?"
+    question = "how can i become an independent detective ?"
     reading = parse(question)
     assert reading is not None
     assert (reading.intent.name, reading.fillers, reading.form) == (
         "become",
-        ("independent", "data scientist"),
+        ("independent", "detective"),
         0,
     )
-    assert parse("  how can i become an  independent data scientist?\n") == reading
-    assert (
-        normalise("i want to learn chess alone,any advice?") == "i want to learn chess alone , any advice ?"
-    )
+    assert parse("  how can i become an  independent detective?\n") == reading
+    assert normalise("i want to be a chef,any advice?") == "i want to be a chef , any advice ?"
     for other in (
         "",
-        "how can i become a independent data scientist ?",
-        "how can i become an independent scientist ?",
-        "how can i become an independent data scientist",
-        "how can i become an independent data scientist ? ?",
-        "How can i become an independent data scientist ?",
+        "how can i become a independent detective ?",
+        "how can i become an independent dectective ?",
+        "how can i become an independent detective",
+        "how can i become an independent detective ? ?",
+        "How can i become an independent detective ?",
     ):
         assert parse(other) is None
 
 
 def test_paraphrases_are_all_other_forms_of_the_same_meaning():
-    assert paraphrases("what is the best car for old people?") == {
-        "which car is best for old people ?",
-        "which car should old people choose ?",
-        "which car would you recommend to old people ?",
+    assert paraphrases("which car is best for teenagers?") == {
+        "what car should teenagers choose ?",
+        "can anyone recommend a car to teenagers ?",
+        "for teenagers , which car would you pick ?",
     }
-    assert paraphrases("what is the best car ?") == set()
+    assert paraphrases("which car is best ?") == set()

@@ -96,12 +96,14 @@ class Distillation:
         self.estimator.requires_grad_(True)
         self.average = copy.deepcopy(self.generator.network).requires_grad_(False).eval()
         self.teacher = compute.frozen_copy(teacher.network)
+        # What θ's update takes for ψ: ψ itself, or its average.
+        self.reference = copy.deepcopy(self.estimator) if stage.estimator_average else self.estimator
         self.generator_optimiser = Optimiser(self.generator.network, stage.generator)
         self.estimator_optimiser = Optimiser(self.estimator, stage.estimator)
         self.step = 0
         self.non_finite = 0
 
-        slots = stage.objectives
+        self.objectives, slots = objectives, stage.objectives
         self.generator_update = Update(
             "generator",
             (
@@ -150,22 +152,26 @@ class Distillation:
         logged = self._accumulate(self.estimator_update, "estimator", draw, norms)
         self.compute.world.sum_gradients(self.estimator)
         self.non_finite += not self.estimator_optimiser.step()
-        return logged
+        if self.stage.estimator_average:
+            # The plain mean until there are enough updates to average over.
+            rate = min(self.stage.estimator_average, 1 - 1 / (draw + 2))
+            update_average(self.reference, self.estimator, rate)
+        return logged | self.estimator_update.observe(self.step, logged)
 
     def _generator_step(self, norms: bool) -> dict[str, float]:
         self.generator.train(self.stage.generator_dropout)
-        self.estimator.eval()
+        self.reference.eval()
         last_draw = (self.step + 1) * self.stage.estimator_steps - 1
         draws: tuple[Role, int] = (
             ("estimator", last_draw) if self.stage.shared_draw else ("generator", self.step)
         )
-        with frozen(self.estimator):
+        with frozen(self.reference):
             logged = self._accumulate(self.generator_update, *draws, norms)
         self.compute.world.sum_gradients(self.generator.network)
         self.non_finite += not self.generator_optimiser.step()
         rate = ema_rate(self.stage.ema, self.stage.batch, self.step + 1)
         update_average(self.average, self.generator.network, rate)
-        return logged
+        return logged | self.generator_update.observe(self.step, logged)
 
     def _accumulate(self, update: Update, draws: Role, draw: int, norms: bool) -> dict[str, float]:
         # Dropout is the one draw that torch's global generator makes: seeded anew for every update.
@@ -199,7 +205,7 @@ class Distillation:
             role=update.role,
             space=self.space,
             teacher=self.teacher,
-            estimator=self.estimator,
+            estimator=self.estimator if update.role == "estimator" else self.reference,
             generator=self.generator,
             needs=update.needs(self.step),
             fake=self.space.collate([fake[p] for p in rows]).to(device),
@@ -219,10 +225,12 @@ class Distillation:
             generator=self.generator.network.state_dict(),
             average=self.average.state_dict(),
             estimator=self.estimator.state_dict(),
+            reference=self.reference.state_dict() if self.stage.estimator_average else {},
             generator_optimiser=self.generator_optimiser.state(),
             estimator_optimiser=self.estimator_optimiser.state(),
         )
-        return Checkpoint(self.step, tensors, {**facts, "non_finite": self.non_finite})
+        learned = {name: dict(objective.state()) for name, objective in self.objectives.items()}
+        return Checkpoint(self.step, tensors, {**facts, "non_finite": self.non_finite, "objectives": learned})
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint.
@@ -235,6 +243,8 @@ class Distillation:
             "average": self.average,
             "estimator": self.estimator,
         }
+        if self.stage.estimator_average:
+            parts["reference"] = self.reference
         for group, module in parts.items():
             try:
                 module.load_state_dict(unpack(checkpoint.tensors, group))
@@ -247,3 +257,5 @@ class Distillation:
         self.estimator_optimiser.load(unpack(checkpoint.tensors, "estimator_optimiser"))
         self.step = checkpoint.step
         self.non_finite = checkpoint.facts["non_finite"]
+        for name, objective in self.objectives.items():
+            objective.load_state(checkpoint.facts["objectives"][name])

@@ -36,10 +36,10 @@ def rehearse(recipe: Recipe, evaluators: Mapping[str, Evaluator], examples: Sequ
     draws = recipe.evaluation.candidates
     samples = [Sample(e.id, e.source, e.target, (e.target,) * draws) for e in examples[:4]]
     judge(samples, evaluators)
-    singles = [replace(sample, candidates=sample.candidates[:1]) for sample in samples]
     for name, stage in recipe.stages.items():
-        where = f"stages.{name}"
-        pick(judge(singles, chosen(evaluators, stage.validation, where)), stage.validation, where)
+        table, where = stage.validation, f"stages.{name}"
+        drawn = [replace(sample, candidates=(sample.reference,) * table.candidates) for sample in samples]
+        pick(judge(drawn, chosen(evaluators, table, where)), table, where)
 
 
 def judge(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[Score]:

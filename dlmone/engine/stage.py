@@ -59,7 +59,9 @@ def run_stage(
                 student.t_init,
                 student.unit_input,
             )
-            written = write_samples(generator, rows, compute, seed=recipe.seed)
+            written = write_samples(
+                generator, rows, compute, candidates=stage.validation.candidates, seed=recipe.seed
+            )
             scores = judge(written.samples, validators)
             logged |= {f"{which}/{score.name}": score.value for score in scores}
             logged |= {f"{which}/{key}": value for key, value in health(written.samples).items()}

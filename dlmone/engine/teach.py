@@ -94,7 +94,14 @@ def pretrain(
         rows = valid_split[: table.validation.examples]
         network = compute.frozen_copy(trainee.average.network)
         generator = SampledGenerator(network, trainee.average.space, sampler)
-        written = write_samples(generator, rows, compute, steps=table.validation_steps, seed=recipe.seed)
+        written = write_samples(
+            generator,
+            rows,
+            compute,
+            steps=table.validation_steps,
+            candidates=table.validation.candidates,
+            seed=recipe.seed,
+        )
         scores = {score.name: score.value for score in judge(written.samples, validators)}
         session.registry.notify("evaluation_finished", stage="pretrain", step=step, scores=scores)
         return {**scores, **health(written.samples)}

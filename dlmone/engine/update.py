@@ -47,6 +47,13 @@ class Update:
         wanted = [term.objective.needs(self.role) for term in self.active(step)]
         return reduce(or_, (needs for needs in wanted if needs is not None), Needs())
 
+    def observe(self, step: int, means: Mapping[str, float]) -> dict[str, float]:
+        """Show the active objectives what the update logged; return what they make of it."""
+        noted: dict[str, float] = {}
+        for term in self.active(step):
+            noted |= term.objective.observe(self.role, means)
+        return noted
+
     def accumulate(self, context: StepContext, step: int, batch: int, tally: Tally, norms: bool) -> Tensor:
         """Add one (micro)batch's gradients of the weighted sum of terms, each a mean over ``batch``.
 

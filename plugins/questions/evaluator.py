@@ -13,10 +13,10 @@ from .options import EvaluatorOptions
 class QuestionsEvaluator(Evaluator):
     """Scores samples whose sources are questions of the grammar.
 
-    - ``fidelity``: the share of first candidates that are valid paraphrases of their source, the source
-      itself not being one.
+    - ``fidelity``: the share of the first ``candidates`` candidates (8 by default, fewer where a sample has
+      fewer) that are valid paraphrases of their source, the source itself not being one.
     - ``coverage``: the mean over sources of the share of possible paraphrases that appear among the first
-      ``candidates`` candidates (8 by default; where more paraphrases than that are possible, of as many as
+      ``candidates`` candidates (where more paraphrases than that are possible, of as many as
       can appear). A model that always gives the same right answer keeps its fidelity and loses coverage.
       It is left out where a sample has fewer candidates than that.
     """
@@ -28,10 +28,12 @@ class QuestionsEvaluator(Evaluator):
         if not samples:
             raise InputError("questions: there are no samples to score.")
         answers = [_possible_answers(sample) for sample in samples]
-        scores = [_mean("fidelity", 1, [_found(s, a, 1) for s, a in zip(samples, answers, strict=True)])]
-        if all(len(sample.candidates) >= self.draws for sample in samples):
-            n = self.draws
-            shares = [_found(s, a, n) / min(len(a), n) for s, a in zip(samples, answers, strict=True)]
+        n = min(self.draws, *(len(sample.candidates) for sample in samples))
+        drawn = [[normalise(candidate) for candidate in sample.candidates[:n]] for sample in samples]
+        pairs = list(zip(drawn, answers, strict=True))
+        scores = [_mean("fidelity", n, [sum(text in right for text in texts) / n for texts, right in pairs])]
+        if n == self.draws:
+            shares = [len(right.intersection(texts)) / min(len(right), n) for texts, right in pairs]
             scores.append(_mean("coverage", n, shares))
         return scores
 
@@ -45,11 +47,6 @@ def _possible_answers(sample: Sample) -> set[str]:
             f"questions: the source of sample {sample.id!r} is no question of the grammar: {sample.source!r}."
         )
     return answers
-
-
-def _found(sample: Sample, answers: set[str], first: int) -> int:
-    """How many of the answers the first candidates hold."""
-    return len(answers & {normalise(candidate) for candidate in sample.candidates[:first]})
 
 
 def _mean(name: str, candidates: int, values: Sequence[float]) -> Score:

@@ -38,22 +38,9 @@ INTENTS = (
         {"quality": words.QUALITIES, "job": words.JOBS},
         (
             "how can i become a(n) {quality} {job} ?",
-            "how does one become a(n) {quality} {job} ?",
-            "what should i do to become a(n) {quality} {job} ?",
             "what does it take to be a(n) {quality} {job} ?",
-            "what is the best way to become a(n) {quality} {job} ?",
-            "i want to be a(n) {quality} {job} , where do i start ?",
-        ),
-    ),
-    Intent(
-        "learn",
-        {"skill": words.SKILLS, "manner": words.MANNERS},
-        (
-            "what is the best way to learn {skill} {manner} ?",
-            "how can i learn {skill} {manner} ?",
-            "how should i go about learning {skill} {manner} ?",
-            "what would help me learn {skill} {manner} ?",
-            "i want to learn {skill} {manner} , any advice ?",
+            "i want to be a(n) {quality} {job} , any advice ?",
+            "where do i start to become a(n) {quality} {job} ?",
         ),
     ),
     Intent(
@@ -61,10 +48,9 @@ INTENTS = (
         {"idea": words.IDEAS, "field": words.FIELDS},
         (
             "what does {idea} mean in {field} ?",
-            "what is the meaning of {idea} in {field} ?",
-            "what is meant by {idea} in {field} ?",
             "how is {idea} defined in {field} ?",
             "in {field} , what is {idea} ?",
+            "can you explain {idea} as used in {field} ?",
         ),
     ),
     Intent(
@@ -73,9 +59,8 @@ INTENTS = (
         (
             "what is the difference between {idea} and {feeling} ?",
             "how does {idea} differ from {feeling} ?",
-            "how is {idea} different from {feeling} ?",
-            "how are {idea} and {feeling} different ?",
-            "what makes {idea} different from {feeling} ?",
+            "are {idea} and {feeling} not the same thing ?",
+            "what sets {idea} apart from {feeling} ?",
         ),
     ),
     Intent(
@@ -84,9 +69,8 @@ INTENTS = (
         (
             "how much does a(n) {item} cost in {place} ?",
             "what is the price of a(n) {item} in {place} ?",
-            "how much is a(n) {item} in {place} ?",
-            "how much do people in {place} pay for a(n) {item} ?",
             "in {place} , what would i pay for a(n) {item} ?",
+            "is there a usual price for a(n) {item} in {place} ?",
         ),
     ),
     Intent(
@@ -94,9 +78,9 @@ INTENTS = (
         {"product": words.PRODUCTS, "group": words.GROUPS},
         (
             "which {product} is best for {group} ?",
-            "what is the best {product} for {group} ?",
-            "which {product} should {group} choose ?",
-            "which {product} would you recommend to {group} ?",
+            "what {product} should {group} choose ?",
+            "can anyone recommend a(n) {product} to {group} ?",
+            "for {group} , which {product} would you pick ?",
         ),
     ),
     Intent(
@@ -104,43 +88,19 @@ INTENTS = (
         {"animals": words.ANIMALS, "action": words.ACTIONS},
         (
             "why do {animals} {action} ?",
-            "how come {animals} {action} ?",
             "what makes {animals} {action} ?",
-            "what causes {animals} to {action} ?",
-            "what is the reason that {animals} {action} ?",
-            "does anyone know why {animals} {action} ?",
-        ),
-    ),
-    Intent(
-        "duration",
-        {"task": words.TASKS, "manner": words.MANNERS},
-        (
-            "how long does it take to {task} {manner} ?",
-            "how much time does it take to {task} {manner} ?",
-            "how much time do i need to {task} {manner} ?",
-            "to {task} {manner} , how long would i need ?",
-        ),
-    ),
-    Intent(
-        "stop",
-        {"vice": words.VICES, "moment": words.MOMENTS},
-        (
-            "how do i stop {vice} {moment} ?",
-            "how can i keep myself from {vice} {moment} ?",
-            "what can i do to stop {vice} {moment} ?",
-            "what is the best way to stop {vice} {moment} ?",
-            "i want to stop {vice} {moment} , what would help ?",
+            "is there a reason that {animals} {action} ?",
+            "how come {animals} {action} ?",
         ),
     ),
     Intent(
         "visit",
         {"place": words.PLACES, "month": words.MONTHS},
         (
-            "what are the best places to visit in {place} in {month} ?",
             "which places should i visit in {place} in {month} ?",
-            "which places in {place} are worth visiting in {month} ?",
-            "where should i go in {place} in {month} ?",
-            "i am in {place} in {month} , what should i see ?",
+            "where should one go in {place} in {month} ?",
+            "in {month} , what is worth seeing in {place} ?",
+            "what is worth a trip in {place} in {month} ?",
         ),
     ),
     Intent(
@@ -149,9 +109,8 @@ INTENTS = (
         (
             "what do {group} think about {issue} ?",
             "how do {group} feel about {issue} ?",
+            "where do {group} stand on {issue} ?",
             "what is the opinion of {group} on {issue} ?",
-            "what opinion do {group} have of {issue} ?",
-            "what are the views of {group} on {issue} ?",
         ),
     ),
 )

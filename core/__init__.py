@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from .denoiser import Denoised, Denoiser
     from .errors import DlmoneError, InputError, PluginError
     from .estimator import DiffusionScoreEstimator, Estimate, ScoreEstimator
-    from .evaluator import Evaluator, Sample, Score
+    from .evaluator import CorpusMetric, Evaluator, PairMetric, Sample, Score
     from .generator import DiffusionGenerator, Generated, Generator, SampledGenerator, Sampler
     from .noise import Noise
     from .objective import Needs, Objective, Route, Term
     from .schedule import DiscreteSchedule, FlowSchedule, NoiseSchedule, TimePoint
     from .score_distillation import ScoreDistillation
+    from .selection import Selector
     from .space import Batch, Space
     from .teacher import Conversion, Sketch, Teacher, TrainingLoss
 
@@ -35,7 +36,9 @@ _HOME = {
     "DiffusionScoreEstimator": "estimator",
     "Estimate": "estimator",
     "ScoreEstimator": "estimator",
+    "CorpusMetric": "evaluator",
     "Evaluator": "evaluator",
+    "PairMetric": "evaluator",
     "Sample": "evaluator",
     "Score": "evaluator",
     "DiffusionGenerator": "generator",
@@ -53,6 +56,7 @@ _HOME = {
     "NoiseSchedule": "schedule",
     "TimePoint": "schedule",
     "ScoreDistillation": "score_distillation",
+    "Selector": "selection",
     "Batch": "space",
     "Space": "space",
     "Conversion": "teacher",
@@ -64,6 +68,7 @@ _HOME = {
 __all__ = [
     "Batch",
     "Conversion",
+    "CorpusMetric",
     "DataSource",
     "Denoised",
     "Denoiser",
@@ -82,6 +87,7 @@ __all__ = [
     "Noise",
     "NoiseSchedule",
     "Objective",
+    "PairMetric",
     "PluginError",
     "Route",
     "Sample",
@@ -90,6 +96,7 @@ __all__ = [
     "Score",
     "ScoreDistillation",
     "ScoreEstimator",
+    "Selector",
     "Sketch",
     "Space",
     "Split",

@@ -1,9 +1,19 @@
-"""The Evaluator contract: samples in, scores that carry their own definition out."""
+"""The Evaluator contract: samples in, scores that carry their own definition out.
+
+Two further contracts are for evaluators that can do more: `PairMetric` (usable as the utility of a candidate
+selector) and `CorpusMetric` (its interval comes from resampled sums, as it is no mean over examples).
+"""
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +60,31 @@ class Evaluator(ABC):
         Raises:
             InputError: the samples do not fit (too few candidates, no samples).
         """
+
+
+@runtime_checkable
+class PairMetric(Protocol):
+    """What an evaluator offers whose metric compares one text with another: BLEU, ROUGE-L, BERTScore."""
+
+    def score_pairs(
+        self, outputs: Sequence[str], references: Sequence[str]
+    ) -> Sequence[float] | NDArray[np.float64]:
+        """Return one value a pair, [N], larger where ``outputs[n]`` is closer to ``references[n]``.
+
+        Both sides are what models wrote, as it stands in a sample's candidates: the metric cleans them as
+        `Evaluator.evaluate` does, and gives the value that it gives a sample. Many pairs share a text.
+        """
+
+
+@runtime_checkable
+class CorpusMetric(Protocol):
+    """What an evaluator offers whose one score is a function of sums over samples: corpus BLEU, TER.
+
+    ``from_statistics(corpus_statistics(samples).sum(0))`` is that score's value.
+    """
+
+    def corpus_statistics(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
+        """Return the sufficient statistics of each sample, [N, S]."""
+
+    def from_statistics(self, totals: NDArray[np.float64]) -> float:
+        """Return the score of a corpus whose statistics add up to ``totals``, [S]."""

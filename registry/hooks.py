@@ -54,6 +54,11 @@ def register_samplers(register: Register) -> None:
 
 
 @hookspec
+def register_selectors(register: Register) -> None:
+    """Offer subclasses of ``dlmone.core.Selector``."""
+
+
+@hookspec
 def register_converters(register: Register) -> None:
     """Offer functions ``convert(source: Path) -> Conversion`` for ``dlmone convert NAME DIR OUT``."""
 

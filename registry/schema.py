@@ -208,6 +208,12 @@ class EvaluatorSlot(Slot):
     kind = "evaluators"
 
 
+class SelectorSlot(Slot):
+    """How one of several candidates is chosen."""
+
+    kind = "selectors"
+
+
 class Evaluation(Table):
     """The final evaluation, of the student beside its teacher on the test split."""
 

@@ -1,7 +1,9 @@
 """dlmone generate and dlmone.load, on a tiny teacher and a tiny student; dlmone convert."""
 
+import hashlib
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ from click.testing import CliRunner
 import dlmone
 from dlmone.cli import main
 from dlmone.engine.folder import publish, read_config
-from dlmone.engine.samples import read_samples
+from dlmone.engine.provenance import Provenance
+from dlmone.engine.samples import read_draws, read_samples
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 
@@ -100,6 +103,29 @@ def test_rows_in_and_rows_out_can_be_evaluated(run_dir, tmp_path):
     printed = lines(generate(run_dir, "-i", tmp_path / "in.jsonl", "--json", "--candidates", 3))
     assert printed == out.read_text().splitlines()
     assert CliRunner().invoke(main, ["evaluate", str(out)]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("folder", "args", "sampler", "calls"),
+    [
+        ("student", ["--steps", 2], "renoise", 2),
+        (".", [], "renoise", 1),
+        ("teacher", ["--steps", 3], "ddim", 3),
+        ("teacher", ["--sampler", "diffuseq_ddim", "--steps", 4], "diffuseq_ddim", 4),
+    ],
+)
+def test_what_is_written_says_by_whom_and_how(run_dir, tmp_path, folder, args, sampler, calls):
+    out = tmp_path / "out.jsonl"
+    assert lines(generate(run_dir / folder, SOURCES[0], "-o", out, "--seed", 7, *args)) == []
+    weights = run_dir / ("teacher" if folder == "teacher" else "student") / "model.safetensors"
+    model = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+    assert read_draws(out).provenance == Provenance(
+        model=model,
+        sampler=sampler,
+        calls=calls,
+        seeds=(7,),
+        versions={name: version(name) for name in ("dlmone", "torch")},
+    )
 
 
 @pytest.mark.parametrize(

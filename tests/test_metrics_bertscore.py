@@ -10,6 +10,7 @@ import pytest
 from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Sample
 from dlmone.engine.samples import read_official
+from dlmone.plugins.metrics import bertscore
 from dlmone.plugins.metrics.bertscore import BertScoreEvaluator
 from dlmone.plugins.metrics.options import BertScoreOptions
 
@@ -79,6 +80,51 @@ def test_official_numbers(minilm):
     [score] = evaluator.evaluate(chosen)
     assert score.value == pytest.approx(official["mbr"]["bertscore_f1"], abs=1e-5)
     assert f"|model:{minilm}|layers:6|idf:no|rescale:no|candidates:1|bert-score:" in score.signature
+
+
+def test_it_is_the_librarys_score_of_texts_of_any_length(minilm):
+    """Against bert-score itself: its own batches, its own tokenisation, sentences shared between pairs."""
+    from bert_score import score
+
+    words = [word for sample in read_official(DATA / "samples") for word in sample.reference.split()]
+    texts = [" ".join(words[start : start + length]) for start, length in [(0, 1), (3, 9), (5, 40), (1, 400)]]
+    outputs, references = zip(*[(a, b) for a in texts for b in texts], strict=True)
+    *_, expected = score(list(outputs), list(references), model_type=minilm, num_layers=6, batch_size=5)
+    evaluator = BertScoreEvaluator(
+        BertScoreOptions(model=minilm, num_layers=6, device="cpu", batch_size=3)
+    )
+    assert evaluator.score_pairs(outputs, references) == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_pairs_are_cleaned_as_outputs_and_each_text_is_embedded_once(minilm, monkeypatch):
+    import torch
+
+    embedded = []
+
+    class Counting(torch.nn.Module):
+        def __init__(self, encoder):
+            super().__init__()
+            self.encoder, self.device = encoder, encoder.device
+
+        def forward(self, input_ids, attention_mask):
+            embedded.extend(map(tuple, (input_ids * attention_mask).tolist()))
+            return self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+
+    def counted(*args):
+        model, tokenizer = load(*args)
+        return Counting(model), tokenizer
+
+    load = bertscore.load_encoder
+    monkeypatch.setattr(bertscore, "load_encoder", counted)
+    evaluator = BertScoreEvaluator(BertScoreOptions(model=minilm, num_layers=1, device="cpu"))
+    texts = ["[CLS] why ? [SEP] [PAD]", "who are you ?", " why ? ", "how"]
+    pairs = [(a, b) for a in texts for b in texts]
+    matrix = torch.tensor(evaluator.score_pairs(*zip(*pairs, strict=True))).view(4, 4)
+    assert len(embedded) == len(set(embedded)) == 3
+    torch.testing.assert_close(matrix.diagonal(), torch.ones(4))
+    torch.testing.assert_close(matrix[0], matrix[2], rtol=0, atol=0)
+    with pytest.raises(InputError, match="2 outputs but 1 references"):
+        evaluator.score_pairs(["a", "b"], ["c"])
 
 
 def test_empty_sides_score_zero(minilm):

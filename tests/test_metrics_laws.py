@@ -1,6 +1,8 @@
 """Laws that hold for any texts: bounds, symmetries, and agreement with second definitions."""
 
 import math
+from itertools import combinations
+from statistics import fmean
 
 import pytest
 from hypothesis import given
@@ -8,12 +10,11 @@ from hypothesis import strategies as st
 
 from dlmone.core.degeneration import is_copy, repeats
 from dlmone.core.evaluator import Sample
-from dlmone.plugins.metrics.bleu import sentence_bleu
-from dlmone.plugins.metrics.diversity import div_4, self_bleu
+from dlmone.plugins.metrics.bleu import pairwise_bleu_matrices, sentence_bleus
+from dlmone.plugins.metrics.diversity import diversities
 from dlmone.plugins.metrics.health import CopyRateEvaluator, HealthEvaluator
-from dlmone.plugins.metrics.mbr import choose, pairwise_bleu
 from dlmone.plugins.metrics.options import NoOptions
-from dlmone.plugins.metrics.rouge import rouge_l
+from dlmone.plugins.metrics.rouge import rouge_ls
 from dlmone.plugins.metrics.strings import clean_output, clean_text
 from dlmone.plugins.metrics.words import AvgLenEvaluator, dist_1
 
@@ -22,6 +23,16 @@ SENTENCES = st.lists(WORDS, max_size=12).map(" ".join)
 MARKED = st.lists(st.one_of(WORDS, st.sampled_from(["[CLS]", "[SEP]", "[PAD]", " "])), max_size=12).map(
     " ".join
 )
+
+
+def sentence_bleu(output, reference):
+    [value] = sentence_bleus([output], [reference])
+    return value
+
+
+def rouge_l(output, reference):
+    [value] = rouge_ls([output], [reference])
+    return value
 
 
 def bleu_by_formula(output: str, reference: str) -> float:
@@ -90,28 +101,26 @@ def test_dist_1_is_a_positive_share(sentence):
 
 
 @given(st.lists(SENTENCES, min_size=2, max_size=4))
-def test_diversity_is_bounded(candidates):
-    assert 0 <= self_bleu(candidates) <= 1 + 1e-12
-    assert 0 <= div_4(candidates) <= 1
+def test_diversity_is_its_definition(candidates):
+    [self_bleu], [div_4] = diversities([candidates])
+    pairs = [sentence_bleu(output, reference) for output, reference in combinations(candidates, 2)]
+    words = [candidate.split() for candidate in candidates]
+    grams = [tuple(w[i : i + 4]) for w in words for i in range(len(w) - 3)]
+    assert self_bleu == pytest.approx(fmean(pairs), abs=1e-12)
+    assert div_4 == (len(set(grams)) / len(grams) if grams else 0)
 
 
 def test_diversity_of_equal_candidates_is_least():
-    assert self_bleu(["a b c d e"] * 3) == pytest.approx(1)
-    assert div_4(["a b c d e"] * 3) == pytest.approx(1 / 3)
+    [self_bleu], [div_4] = diversities([["a b c d e"] * 3])
+    assert (self_bleu, div_4) == (pytest.approx(1), pytest.approx(1 / 3))
 
 
 @given(st.lists(SENTENCES, min_size=1, max_size=4))
-def test_mbr_reads_rows_as_outputs(candidates):
-    matrix = pairwise_bleu(candidates)
+def test_matrices_have_outputs_as_rows(candidates):
+    [matrix] = pairwise_bleu_matrices([candidates])
     for i, output in enumerate(candidates):
         for j, reference in enumerate(candidates):
-            assert matrix[i][j] == (0 if i == j else sentence_bleu(output, reference))
-
-
-def test_mbr_takes_the_first_on_ties_and_leaves_the_diagonal_out():
-    assert choose([[0, 0.5], [0.5, 0]]) == 0
-    assert choose([[9, 0.1, 0.1], [0.2, 0, 0.3], [0.3, 0.2, 0]]) == 1
-    assert choose([[0.0]]) == 0
+            assert matrix[i, j] == (0 if i == j else sentence_bleu(output, reference))
 
 
 @given(MARKED)

@@ -43,7 +43,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def test_kinds_are_those_of_the_hooks() -> None:
-    assert KINDS == ("teachers", "objectives", "evaluators", "data", "samplers", "converters")
+    assert KINDS == (
+        *("teachers", "objectives", "evaluators", "data", "samplers", "selectors", "converters"),
+    )
 
 
 def test_built_ins_are_found_and_whole() -> None:

@@ -6,8 +6,10 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from dlmone.core import (
@@ -129,6 +131,54 @@ EVALUATORS: dict[str, Words] = {
 def test_evaluators(finds: Finds, sentence: str) -> None:
     with finds(sentence):
         check_evaluator(EVALUATORS[sentence], SAMPLES)
+
+
+class Compared(Words):
+    """`Words` that also compares pairs; ``score`` is the value of a pair among ``n``."""
+
+    def __init__(self, score: Callable[[str, int], float]) -> None:
+        super().__init__(lambda scores, _: scores)
+        self.score = score
+
+    def score_pairs(self, outputs: Sequence[str], references: Sequence[str]) -> list[float]:
+        return [self.score(output, len(outputs)) for output in outputs]
+
+
+class Summed(Words):
+    """The number of words of a whole corpus, by sums: of ``rows`` samples, ``factor`` times."""
+
+    def __init__(self, rows: int | None = None, factor: float = 1) -> None:
+        self.rows, self.factor = rows, factor
+        super().__init__(self._whole)
+
+    def _whole(self, scores: list[Score], samples: Sequence[Sample]) -> list[Score]:
+        return [replace(scores[0], value=scores[0].value * len(samples), per_sample=None)]
+
+    def corpus_statistics(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
+        counts = [float(len(sample.candidates[0].split())) for sample in samples]
+        return np.array(counts)[: self.rows, None]
+
+    def from_statistics(self, totals: NDArray[np.float64]) -> float:
+        return float(totals[0]) * self.factor
+
+
+def test_right_evaluators_that_do_more_pass() -> None:
+    check_evaluator(Compared(lambda output, n: float(len(output))), SAMPLES)
+    check_evaluator(Summed(), SAMPLES)
+
+
+MORE: dict[str, Words] = {
+    "one finite number a pair": Compared(lambda output, n: float("inf")),
+    "another value beside other pairs": Compared(lambda output, n: n),
+    "must have one row a sample": Summed(rows=1),
+    "from_statistics() of the sums is 8.0, but the score is 4.0": Summed(factor=2),
+}
+
+
+@pytest.mark.parametrize("sentence", MORE)
+def test_evaluators_that_do_more(finds: Finds, sentence: str) -> None:
+    with finds(sentence):
+        check_evaluator(MORE[sentence], SAMPLES)
 
 
 # -- data -----------------------------------------------------------------------------------------------

@@ -2,106 +2,216 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from dlmone.core.evaluator import Sample, Score
+from dlmone.core.errors import InputError
 
-from .output import print_columns, print_json
 from .request import plugin_option
 
 if TYPE_CHECKING:
-    from dlmone.core import Evaluator
+    from dlmone.core import Evaluator, Selector
+    from dlmone.engine.samples import Draws
+    from dlmone.engine.scoring import Row
 
 #: What is scored unless metrics are named: all that needs no download and fits any task.
 METRICS = "bleu,rouge_l,dist_1,avg_len,diversity,copy_rate,health"
-ARROWS = {"higher": "↑", "lower": "↓", "neither": " "}
 
 
 @click.command()
 @click.argument("samples", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--metrics", metavar="A,B", help=f"Evaluators by name.  [default: {METRICS}, where they fit]")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--set",
+    "overrides",
+    metavar="NAME.OPTION=VALUE",
+    multiple=True,
+    help="An option of a metric or selector, as in --set bertscore.num_layers=6; several times.",
+)
+@click.option("--against", type=click.Path(path_type=Path), help="Test each system against this one.")
+@click.option("--select", metavar="NAME", help="Also score the candidates that a selector (mbr) chooses.")
+@click.option("--utility", metavar="METRIC", help="By what the selector compares.  [default: bleu]")
+@click.option(
+    "--k", default="all", show_default=True, metavar="K,K", help="Of how many candidates it chooses."
+)
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    metavar="N",
+    help="Resamples behind intervals and tests; 0 leaves both out.",
+)
+@click.option(
+    "--baselines/--no-baselines", default=True, help="Whether copying and the reference stand beside.  [yes]"
+)
+@click.option("--per-sample", is_flag=True, help="Give each example's value in the JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, as docs/metrics.md describes it.")
 @plugin_option
 def evaluate(
-    samples: tuple[Path, ...], metrics: str | None, as_json: bool, plugins: tuple[Path, ...]
+    samples: tuple[Path, ...],
+    metrics: str | None,
+    overrides: tuple[str, ...],
+    against: Path | None,
+    select: str | None,
+    utility: str | None,
+    k: str,
+    bootstrap: int,
+    baselines: bool,
+    per_sample: bool,
+    as_json: bool,
+    plugins: tuple[Path, ...],
 ) -> None:
     """Score SAMPLES side by side, each with its definition.
 
-    Each is one system: a file that dlmone wrote, a file that DiffuSeq wrote, or a folder of those, in which
-    each file holds one draw a source.
+    Each is one system: a file that dlmone wrote, a file that DiffuSeq wrote, or a folder of either, in which
+    each file holds more draws for the same examples.
     """
-    from dlmone.engine.judge import judge
-    from dlmone.engine.samples import read_samples
+    if against and not bootstrap:
+        raise click.UsageError("--against tests by resampling, which --bootstrap 0 leaves out")
+    if utility and not select:
+        raise click.UsageError("--utility is what --select chooses by: give both")
+    from dlmone.engine.comparing import compare
+    from dlmone.engine.results import results
+    from dlmone.engine.scoring import score_baselines
+    from dlmone.engine.statistics import Resampling
 
-    evaluators = _evaluators(metrics or METRICS, plugins)
-    paths = list(dict.fromkeys(samples))
-    names = [str(path) for path in paths] if as_json else _labels(paths)
-    systems = {name: read_samples(path) for name, path in zip(names, paths, strict=True)}
-    if metrics:
-        scores = {
-            name: [score for one in evaluators.values() for score in one.evaluate(system)]
-            for name, system in systems.items()
-        }
+    judges = _judges(plugins, metrics or METRICS, select, utility, overrides)
+    systems = _read(dict.fromkeys((*samples, *([against] if against else ()))), against, full=as_json)
+    rows = {name: _rows(name, draws, judges, _sizes(k), bool(metrics)) for name, draws in systems.items()}
+    resampling = Resampling(bootstrap) if bootstrap else None
+    compared = []
+    if against and resampling:
+        *ours, theirs = rows.values()
+        rivals = {row.selector: row for row in theirs}
+        pairs = [(row, rivals[row.selector]) for one in ours for row in one if row.selector in rivals]
+        compared = [(row, rival, compare(row, rival, resampling)) for row, rival in pairs]
+    table = [row for one in rows.values() for row in one]
+    if baselines:
+        table += score_baselines([one[0] for one in rows.values()], judges.evaluators)
+    found = results(table, resampling, compared, per_sample=per_sample)
+    if as_json:
+        click.echo(found.text())
     else:
-        scores = {name: judge(system, evaluators) for name, system in systems.items()}
-    (_print_as_json if as_json else _print_table)(systems, scores)
+        from .tables import print_results
+
+        print_results(found)
 
 
-def _evaluators(names: str, plugins: Sequence[Path]) -> dict[str, Evaluator]:
+@dataclass(frozen=True, slots=True)
+class _Judges:
+    """What scores and what chooses.
+
+    Attributes:
+        evaluators: the metrics, by the names they were asked for.
+        selector: who chooses candidates, if any.
+        metric: by what the selector compares them, if by anything.
+        label: the selector in words, with ``{k}`` where the number of candidates belongs.
+    """
+
+    evaluators: dict[str, Evaluator]
+    selector: Selector | None
+    metric: Evaluator | None
+    label: str
+
+
+def _judges(
+    plugins: Sequence[Path], metrics: str, select: str | None, utility: str | None, overrides: Sequence[str]
+) -> _Judges:
+    from dlmone.engine.provenance import described
     from dlmone.registry import Registry
-    from dlmone.registry.schema import EvaluatorSlot
+    from dlmone.registry.explain import nearest
+    from dlmone.registry.layers import layer_of_overrides
+    from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 
     registry = Registry.discover(plugins)
     registry.require_files()
-    wanted = [name.strip() for name in names.split(",") if name.strip()]
-    return {name: registry.create("evaluators", EvaluatorSlot(use=name), "--metrics") for name in wanted}
+    names = list(dict.fromkeys(name.strip() for name in metrics.split(",") if name.strip()))
+    options = layer_of_overrides({name: {} for name in names}, overrides).table
+    if wrong := [key for key, table in options.items() if not isinstance(table, dict)]:
+        raise InputError(f"--set {wrong[0]}: expected an option of it, as in --set {wrong[0]}.OPTION=VALUE")
+
+    def evaluator_slot(name: str) -> EvaluatorSlot:
+        return EvaluatorSlot.model_validate({"use": name, **options.get(name, {})})
+
+    def evaluator(name: str, where: str) -> Evaluator:
+        slot = evaluator_slot(name)
+        registry.entry("evaluators", slot.use, where)
+        made: Evaluator = registry.create("evaluators", slot, f"--set {name}")
+        return made
+
+    evaluators = {name: evaluator(name, "--metrics") for name in names}
+    selector, metric, label = None, None, ""
+    if select:
+        registry.entry("selectors", select, "--select")
+        table = {"use": select, **options.get(select, {})}
+        chosen_by = {"utility": utility} if utility else {}
+        slot = SelectorSlot.model_validate(table | chosen_by)
+        selector = registry.create("selectors", slot, f"--set {select}")
+        label = described(registry, SelectorSlot.model_validate(table)) + "-{k}"
+        if name := selector.utility:
+            metric = evaluators.get(name) or evaluator(name, "--utility")
+            label += f"/{described(registry, evaluator_slot(name))}"
+            names.append(name)
+        names.append(select)
+    if unused := sorted(options.keys() - set(names)):
+        raise InputError(f"--set {unused[0]}: nothing of that name is used here{nearest(unused[0], names)}")
+    return _Judges(evaluators, selector, metric, label)
 
 
-def _print_as_json(systems: Mapping[str, Sequence[Sample]], scores: Mapping[str, Sequence[Score]]) -> None:
-    facts = [
-        {
-            "system": name,
-            "samples": len(system),
-            "candidates": _drawn(system),
-            "scores": {
-                score.name: {
-                    "value": score.value,
-                    "direction": score.direction,
-                    "signature": score.signature,
-                }
-                for score in scores[name]
-            },
-        }
-        for name, system in systems.items()
-    ]
-    print_json(facts)
+def _read(paths: Iterable[Path], against: Path | None, full: bool) -> dict[str, Draws]:
+    """Return what each path holds, by its name: all in the order of ``against``, the last, if it is given."""
+    from dlmone.engine.comparing import aligned
+    from dlmone.engine.samples import read_draws
+
+    # The one that the others are compared with comes last, also if it was named among them.
+    ordered = sorted(paths, key=lambda path: path == against)
+    names = [str(path) for path in ordered] if full else _labels(ordered)
+    systems = {name: read_draws(path) for name, path in zip(names, ordered, strict=True)}
+    if against is None:
+        return systems
+    if len(systems) == 1:
+        raise InputError(f"{against} cannot be compared with itself: name another system")
+    *_, (rival, theirs) = systems.items()
+    return {
+        name: draws._replace(samples=aligned(draws.samples, name, theirs.samples, rival))
+        for name, draws in systems.items()
+    }
 
 
-def _print_table(systems: Mapping[str, Sequence[Sample]], scores: Mapping[str, Sequence[Score]]) -> None:
-    """Print a row a score and a column a system, then each signature that occurs."""
-    found = {score.name: score for system in scores.values() for score in system}
-    values = {system: {score.name: f"{score.value:.4f}" for score in scores[system]} for system in systems}
-    rows = [["", *systems]]
-    rows += [
-        [f"{name} {ARROWS[score.direction]}", *(values[system].get(name, "") for system in systems)]
-        for name, score in found.items()
-    ]
-    rows.append(["samples", *(str(len(system)) for system in systems.values())])
-    rows.append(["candidates", *(str(_drawn(system)) for system in systems.values())])
-    print_columns(rows, right=True)
-    click.echo()
-    for name in found:
-        signatures = {
-            system: score.signature for system in systems for score in scores[system] if score.name == name
-        }
-        for signature in dict.fromkeys(signatures.values()):
-            # One number can be defined in two ways where the systems' texts differ in kind.
-            whose = [system for system, one in signatures.items() if one == signature]
-            click.echo(signature + (f"  ({', '.join(whose)})" if len(whose) < len(signatures) else ""))
+def _rows(name: str, draws: Draws, judges: _Judges, sizes: Sequence[int] | None, named: bool) -> list[Row]:
+    """Return a system's row and, after it, one for each number of candidates that one is chosen from."""
+    from dlmone.engine.choosing import choices, score_selected
+    from dlmone.engine.scoring import drawn, score
+
+    count = drawn(draws.samples)
+    for metric, evaluator in judges.evaluators.items():
+        if named and evaluator.candidates > count:
+            need = f"{metric} needs {evaluator.candidates} candidates a sample"
+            raise InputError(f"{name}: {need}, and there {'is' if count == 1 else 'are'} {count}")
+    row = score(name, *draws, judges.evaluators)
+    if judges.selector is None:
+        return [row]
+    picks = choices(draws.samples, judges.selector, judges.metric, sizes)
+    labels = {judges.label.replace("{k}", str(size)): choice for size, choice in picks.items()}
+    return [row, *score_selected(row, labels, judges.evaluators)]
+
+
+def _sizes(k: str) -> list[int] | None:
+    """Return the numbers of candidates asked for, None for all that there are."""
+    if k == "all":
+        return None
+    try:
+        sizes = sorted({int(part) for part in k.split(",")})
+    except ValueError:
+        sizes = [0]
+    if sizes[0] < 1:
+        raise InputError(f"--k {k}: expected numbers of candidates, as in --k 1,2,4, or all")
+    return sizes
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
@@ -111,7 +221,3 @@ def _labels(paths: Sequence[Path]) -> list[str]:
     while len({one[-length:] for one in parts}) < len(paths):
         length += 1
     return [str(Path(*one[-length:])) for one in parts]
-
-
-def _drawn(samples: Sequence[Sample]) -> int:
-    return min(len(sample.candidates) for sample in samples)

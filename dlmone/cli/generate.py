@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +17,7 @@ from .sources import examples_of_file, examples_of_texts
 
 if TYPE_CHECKING:
     from dlmone.core import Sample
+    from dlmone.engine.provenance import Provenance
 
 #: Steps of a teacher where none are asked for: enough for a fair text, few enough to wait for.
 TEACHER_STEPS = 20
@@ -73,14 +72,14 @@ def generate(
     if texts and source:
         raise click.UsageError("TEXT and --input exclude each other")
     examples = examples_of_file(source) if source else examples_of_texts(texts or _lines_of_stdin())
-    samples = _write(model, examples, steps, candidates, sampler, seed, batch, device, plugins)
-    if output:
-        from dlmone.engine.write import save_samples
+    samples, provenance = _write(model, examples, steps, candidates, sampler, seed, batch, device, plugins)
+    from dlmone.engine.write import sample_line, save_samples
 
-        save_samples(output, samples)
+    if output:
+        save_samples(output, samples, provenance)
         return
     for sample in samples:
-        for line in [json.dumps(asdict(sample), ensure_ascii=False)] if as_json else sample.candidates:
+        for line in [sample_line(sample, provenance)] if as_json else sample.candidates:
             click.echo(line)
 
 
@@ -101,11 +100,13 @@ def _write(
     batch: int,
     device: str,
     plugins: tuple[Path, ...],
-) -> list[Sample]:
+) -> tuple[list[Sample], Provenance]:
     from dlmone.core import SampledGenerator
     from dlmone.engine.compute import Compute
-    from dlmone.engine.load import load
+    from dlmone.engine.folder import fingerprint
+    from dlmone.engine.load import load, model_folder
     from dlmone.engine.progress import Steps
+    from dlmone.engine.provenance import RENOISE, Provenance
     from dlmone.engine.write import write_samples
     from dlmone.registry import Registry
     from dlmone.registry.schema import Compute as ComputeTable
@@ -117,7 +118,7 @@ def _write(
     if sampler and not is_teacher:
         raise InputError(f"{model} is a student, which writes without a sampler: leave out --sampler")
     with Steps(console(), "writing", len(examples) * candidates) as progress:
-        return write_samples(
+        written = write_samples(
             generator,
             examples,
             Compute.start(ComputeTable(device=device)),
@@ -126,4 +127,7 @@ def _write(
             seed=seed,
             batch=batch,
             progress=progress.advance,
-        ).samples
+        )
+    name = (sampler or "ddim") if is_teacher else RENOISE
+    hashed = fingerprint(model_folder(model))
+    return written.samples, Provenance.here(hashed, name, written.calls, seed)

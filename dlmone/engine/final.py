@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
-from dlmone.core import Evaluator, Example, Generator, Sample, SampledGenerator, Sampler, Score, Teacher
+from dlmone.core import Evaluator, Example, Generator, SampledGenerator, Sampler, Teacher
 from dlmone.registry import Recipe
 
-from .folder import load_student
-from .judge import judge
+from .folder import fingerprint, load_student
 from .loop import Session
 from .progress import Steps
+from .provenance import RENOISE, Provenance, described
+from .results import results
+from .scoring import Row, score, score_baselines
+from .statistics import Resampling
 from .write import save_samples, write_samples
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One line of the final table. A row without network calls is a baseline."""
+class _Writer:
+    """A model at a number of steps, with what its samples' provenance says of it."""
 
     model: str
-    scores: list[Score]
-    calls: int | None = None
-    milliseconds: float | None = None
+    generator: Generator
+    steps: int
+    fingerprint: str
+    sampler: str
 
 
 def evaluate_run(
@@ -43,39 +45,50 @@ def evaluate_run(
     """Write and score test samples of the teacher and the last student at each number of steps.
 
     Earlier stages' students are scored at one step. Samples go to ``samples/``, the rows to
-    ``report/results.json`` and ``report/table.md``.
+    ``report/results.json`` and ``report/table.md``. The first row copies its source.
     """
     table, compute = recipe.evaluation, session.compute
-    phi = SampledGenerator(compute.frozen_copy(teacher.network), teacher.space, sampler)
-    plan: list[tuple[str, Generator, int]] = [("teacher", phi, steps) for steps in table.teacher_steps]
-    for position, (stage, folder) in enumerate(students.items(), start=1):
-        student = load_student(folder, session.registry).to(compute.device)
-        student.network = compute.frozen_copy(student.network)
-        counts = table.student_steps if position == len(students) else (1,)
-        plan += [(f"student, {stage}", student, n) for n in counts]
-
     rows = []
-    if teacher.space.conditional:
-        rows.append(Row("copy", judge(_copies(phi, examples, table.candidates), evaluators)))
-    total = len(plan) * len(examples) * table.candidates
+    writers = _writers(session, recipe, teacher, students, sampler)
+    total = len(writers) * len(examples) * table.candidates
     with Steps(session.console, "evaluation", total) as progress:
-        for model, generator, steps in plan:
-            progress.advance(0, note=f"{model} at {steps} steps")
+        for writer in writers:
+            progress.advance(0, note=f"{writer.model} at {writer.steps} steps")
             written = write_samples(
-                generator,
+                writer.generator,
                 examples,
                 compute,
-                steps=steps,
+                steps=writer.steps,
                 candidates=table.candidates,
                 seed=table.seed,
                 batch=table.batch,
                 progress=progress.advance,
             )
-            save_samples(session.run_dir.path / "samples" / f"{_slug(model)}-{steps}.jsonl", written.samples)
-            scores = judge(written.samples, evaluators)
-            rows.append(Row(model, scores, written.calls, written.seconds_per_sample * 1000))
+            provenance = Provenance.here(writer.fingerprint, writer.sampler, written.calls, table.seed)
+            file = session.run_dir.path / "samples" / f"{_slug(writer.model)}-{writer.steps}.jsonl"
+            save_samples(file, written.samples, provenance)
+            cost = written.seconds_per_sample * 1000
+            rows.append(score(writer.model, written.samples, provenance, evaluators, milliseconds=cost))
+    rows = [*score_baselines(rows[:1], evaluators, ["copy"]), *rows]
     _write_report(session.run_dir.path / "report", rows, len(examples), table.candidates)
     return rows
+
+
+def _writers(
+    session: Session, recipe: Recipe, teacher: Teacher, students: Mapping[str, Path], sampler: Sampler
+) -> list[_Writer]:
+    table, compute, path = recipe.evaluation, session.compute, recipe.teacher.path
+    phi = SampledGenerator(compute.frozen_copy(teacher.network), teacher.space, sampler)
+    origin = fingerprint(Path(path).expanduser() if path else session.run_dir.path / "teacher")
+    by = described(session.registry, table.teacher_sampler)
+    writers = [_Writer("teacher", phi, steps, origin, by) for steps in table.teacher_steps]
+    for position, (stage, folder) in enumerate(students.items(), start=1):
+        student = load_student(folder, session.registry).to(compute.device)
+        student.network = compute.frozen_copy(student.network)
+        counts = table.student_steps if position == len(students) else (1,)
+        origin = fingerprint(folder)
+        writers += [_Writer(f"student, {stage}", student, steps, origin, RENOISE) for steps in counts]
+    return writers
 
 
 def show(console: Console, rows: Sequence[Row]) -> None:
@@ -95,45 +108,20 @@ def show(console: Console, rows: Sequence[Row]) -> None:
         console.print(f"{heading:{margin}}{line}", highlight=False, soft_wrap=True)
 
 
-def _copies(generator: Generator, examples: Sequence[Example], candidates: int) -> list[Sample]:
-    """The baseline that copies each source, after the round trip through the tokeniser that outputs take."""
-    tokens = generator.space.collate(examples)
-    sources = generator.space.source_text(tokens)
-    references = generator.space.text(tokens.tokens_BL, tokens)
-    return [
-        Sample(example.id, source, reference, (source,) * candidates)
-        for example, source, reference in zip(examples, sources, references, strict=True)
-    ]
-
-
 def _write_report(folder: Path, rows: Sequence[Row], examples: int, candidates: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    results = {
-        "examples": examples,
-        "candidates": candidates,
-        "rows": [
-            {
-                "model": row.model,
-                "calls": row.calls,
-                "milliseconds_per_sample": row.milliseconds,
-                "scores": {score.name: _score_facts(score) for score in row.scores},
-            }
-            for row in rows
-        ],
-    }
-    (folder / "results.json").write_text(json.dumps(results, indent=1))
+    found = results(rows, Resampling())
+    (folder / "results.json").write_text(found.text(), encoding="utf-8")
     names = _score_names(rows)
     headings = ["", *_headings(rows, names)]
     lines = [headings, ["---"] * len(headings), *([row.model, *_cells(row, names)] for row in rows)]
-    signatures = {score.name: score.signature for row in rows for score in row.scores}
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     text += f"\n\n{examples} examples, {candidates} candidates each. Definitions:\n\n"
-    text += "\n".join(f"- `{name}`: `{signature}`" for name, signature in signatures.items())
-    (folder / "table.md").write_text(text + "\n")
-
-
-def _score_facts(score: Score) -> dict[str, Any]:
-    return {"value": score.value, "signature": score.signature, "direction": score.direction}
+    definitions = {name: row.definition(name) for row in found.rows for name in row.scores}
+    text += "\n".join(f"- `{name}`: `{definition}`" for name, definition in definitions.items())
+    text += "\n\nA signature is a definition and then, after a `|`, its row's samples:\n\n"
+    text += "\n".join(f"- {row.model}: `{row.origin}`" for row in found.rows)
+    (folder / "table.md").write_text(text + "\n", encoding="utf-8")
 
 
 def _score_names(rows: Sequence[Row]) -> list[str]:

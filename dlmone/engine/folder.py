@@ -7,6 +7,7 @@ configuration, with its own weights in the place of φ's: loading it never needs
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -156,6 +157,22 @@ def _keys(config: dict[str, Any]) -> dict[str, bool]:
         keys["student.t_init"] = isinstance(facts.get("t_init"), (int, float))
         keys["student.unit_input"] = isinstance(facts.get("unit_input"), bool)
     return keys
+
+
+def fingerprint(folder: Path) -> str:
+    """Return the first 12 hexadecimal digits of the SHA-256 of a model's weights file.
+
+    The file repeats the configuration, so that two models have one fingerprint only if they write alike.
+
+    Raises:
+        InputError: there are no weights.
+    """
+    weights = _whole(folder) / _WEIGHTS
+    try:
+        with weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+    except OSError as error:
+        raise InputError(f"{weights}: the weights cannot be read ({error.strerror})") from None
 
 
 def load_teacher(folder: Path, registry: Registry) -> tuple[Teacher, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -43,10 +43,27 @@ def rehearse(recipe: Recipe, evaluators: Mapping[str, Evaluator], examples: Sequ
 
 
 def judge(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[Score]:
-    """Run the evaluators that find enough candidates in the samples."""
+    """Run the evaluators that find enough candidates in the samples.
+
+    Raises:
+        InputError: two of them give scores of one name.
+    """
+    return [score for score, _ in judged(samples, evaluators)]
+
+
+def judged(
+    samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]
+) -> Iterator[tuple[Score, Evaluator]]:
+    """Yield what `judge` returns, each score with the evaluator that gave it."""
     drawn = min(len(sample.candidates) for sample in samples)
-    fitting = (evaluator for evaluator in evaluators.values() if evaluator.candidates <= drawn)
-    return [score for evaluator in fitting for score in evaluator.evaluate(samples)]
+    owners: dict[str, str] = {}
+    for name, evaluator in evaluators.items():
+        if evaluator.candidates > drawn:
+            continue
+        for score in evaluator.evaluate(samples):
+            if (owner := owners.setdefault(score.name, name)) != name:
+                raise InputError(f"the metrics {owner} and {name} both give a score {score.name!r}: drop one")
+            yield score, evaluator
 
 
 def health(samples: Sequence[Sample]) -> dict[str, float]:

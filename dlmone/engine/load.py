@@ -32,7 +32,7 @@ def load(
         InputError: there is no model, it is broken, or the device is not there.
         PluginError: its family's plugin or the sampler is not installed.
     """
-    folder = _model_folder(Path(path).expanduser())
+    folder = model_folder(path)
     role = read_config(folder)["role"]
     where = resolve_device(device)
     registry = Registry.discover() if registry is None else registry
@@ -43,9 +43,15 @@ def load(
     return SampledGenerator(teacher.network, teacher.space, writer).eval().to(where)
 
 
-def _model_folder(path: Path) -> Path:
-    if not (path / "recipe.toml").is_file():
-        return path
-    if not (path / "student").is_dir():
-        raise InputError(f"{path}: this run has no student yet")
-    return path / "student"
+def model_folder(path: str | PathLike[str]) -> Path:
+    """Return the model folder that is meant: for a run directory, its student's.
+
+    Raises:
+        InputError: the run has no student yet.
+    """
+    folder = Path(path).expanduser()
+    if not (folder / "recipe.toml").is_file():
+        return folder
+    if not (folder / "student").is_dir():
+        raise InputError(f"{folder}: this run has no student yet")
+    return folder / "student"

@@ -13,6 +13,7 @@ import torch
 from dlmone.core import Example, Generator, Noise, Sample
 
 from .compute import Compute
+from .provenance import UNKNOWN, Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,17 @@ def write_samples(
     return Written(samples, calls, seconds / max(len(examples) * candidates, 1))
 
 
-def save_samples(path: Path, samples: Iterable[Sample]) -> None:
-    """Write samples as JSON lines."""
+def sample_line(sample: Sample, provenance: Provenance) -> str:
+    """Return a sample as the JSON line that `read_draws` reads."""
+    row = asdict(sample)
+    if known := provenance.model_dump(exclude_none=True):
+        row["provenance"] = known
+    return json.dumps(row, ensure_ascii=False)
+
+
+def save_samples(path: Path, samples: Iterable[Sample], provenance: Provenance = UNKNOWN) -> None:
+    """Write samples as JSON lines, each with how it was written: lines can be cut, shuffled and joined."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         for sample in samples:
-            file.write(json.dumps(asdict(sample), ensure_ascii=False) + "\n")
+            file.write(sample_line(sample, provenance) + "\n")

@@ -8,6 +8,7 @@ from .data import check_data_source
 from .evaluators import check_evaluator
 from .objectives import check_objective
 from .samplers import check_sampler
+from .selectors import check_selector
 from .spaces import check_space
 from .steps import new_step
 from .teachers import check_teacher
@@ -22,6 +23,7 @@ __all__ = [
     "check_evaluator",
     "check_objective",
     "check_sampler",
+    "check_selector",
     "check_space",
     "check_teacher",
     "new_step",

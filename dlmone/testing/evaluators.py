@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import get_args, get_type_hints
 
-from dlmone.core import Evaluator, InputError, Sample, Score
+from dlmone.core import CorpusMetric, Evaluator, InputError, PairMetric, Sample, Score
 
 from .claims import require
 
@@ -45,6 +45,11 @@ def check_evaluator(evaluator: Evaluator, samples: Sequence[Sample]) -> None:
     turned = [_turned(score) for score in evaluator.evaluate(samples[::-1])]
     require(_alike(scores, turned), "the order of the samples changes the scores, or per_sample ignores it")
 
+    if isinstance(evaluator, PairMetric):
+        _check_pairs(evaluator, samples)
+    if isinstance(evaluator, CorpusMetric):
+        _check_statistics(evaluator, samples, scores)
+
     _require_refusal(evaluator, [], "no samples")
     too_few = replace(samples[0], candidates=samples[0].candidates[: wanted - 1])
     _require_refusal(evaluator, [too_few, *samples[1:]], f"a sample with {wanted - 1} candidates")
@@ -63,6 +68,30 @@ def _check_score(score: Score, size: int) -> None:
         require(found == size, f"{where}: per_sample must have one value a sample, {size}, not {found}")
         mean = fmean(score.per_sample)
         require(_close(mean, score.value), f"{where} is {score.value}, but the mean of per_sample is {mean}")
+
+
+def _check_pairs(metric: PairMetric, samples: Sequence[Sample]) -> None:
+    outputs = [sample.candidates[0] for sample in samples]
+    references = [sample.reference for sample in samples]
+    values = [float(value) for value in metric.score_pairs(outputs, references)]
+    finite = len(values) == len(samples) and all(map(math.isfinite, values))
+    require(finite, f"score_pairs() must return one finite number a pair, not {values}")
+    alone = [
+        float(metric.score_pairs([output], [reference])[0])
+        for output, reference in zip(outputs, references, strict=True)
+    ]
+    require(all(map(_close, values, alone)), "score_pairs() gives a pair another value beside other pairs")
+
+
+def _check_statistics(metric: CorpusMetric, samples: Sequence[Sample], scores: Sequence[Score]) -> None:
+    whole = [score for score in scores if score.per_sample is None]
+    require(len(whole) == 1, "an evaluator with corpus_statistics() must give one score without per_sample")
+    rows = metric.corpus_statistics(samples)
+    shaped = rows.ndim == 2 and len(rows) == len(samples)
+    require(shaped, f"corpus_statistics() must have one row a sample, not the shape {rows.shape}")
+    value = metric.from_statistics(rows.sum(axis=0))
+    sentence = f"from_statistics() of the sums is {value}, but the score is {whole[0].value}"
+    require(_close(value, whole[0].value), sentence)
 
 
 def _alike(first: Sequence[Score], second: Sequence[Score]) -> bool:

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from dlmone.core import Batch, Example, InputError, NoiseSchedule, Space
 
+from .rounding import best_logit, nearest_row
 from .tokenizer import CLS, PAD, SEP, Tokenizer
 
 #: Scores of states against the vocabulary that are kept at a time, 32 MB in float32.
@@ -87,25 +88,13 @@ class DiffuSeqSpace(Space):
 
     def decode(self, state: Tensor, batch: Batch) -> Tensor:
         """Return the arg max of the logits: a dot product, not the distance that `round` goes by."""
-        tokens_BL = self._best_token(state, self.lm_head["bias"])
-        return torch.where(batch.target_BL, tokens_BL, batch.tokens_BL)
+        best_N = best_logit(state.flatten(0, 1), self.word_embedding.weight, self.lm_head["bias"])
+        return torch.where(batch.target_BL, best_N.view_as(batch.tokens_BL), batch.tokens_BL)
 
     def round(self, state: Tensor) -> Tensor:
-        """Return the rows of the table nearest to each position in Euclidean distance, [B, L, D].
-
-        argmin |E|² − 2x·E is argmax x·E − |E|²/2; the first row wins a tie.
-        """
-        table_VD = self.word_embedding.weight
-        return functional.embedding(self._best_token(state, -table_VD.square().sum(1) / 2), table_VD)
-
-    @torch.no_grad()
-    def _best_token(self, state_BLD: Tensor, offset_V: Tensor) -> Tensor:
-        """Return argmax_v x·E_v + offset_v, [B, L], in float32 whatever autocast says."""
-        table_DV = self.word_embedding.weight.T
-        with torch.autocast(state_BLD.device.type, enabled=False):
-            chunks = torch.split(state_BLD.float().flatten(0, 1), self.rows_at_once)
-            best = [torch.addmm(offset_V, chunk_ND, table_DV).argmax(1) for chunk_ND in chunks]
-        return torch.cat(best).view(state_BLD.shape[:2])
+        """Return the rows of the table nearest to each position in Euclidean distance, [B, L, D]."""
+        nearest_N = nearest_row(state.flatten(0, 1), self.word_embedding.weight)
+        return functional.embedding(nearest_N.view(state.shape[:2]), self.word_embedding.weight)
 
     def generated(self, batch: Batch) -> Tensor:
         return batch.target_BL[..., None]

@@ -1,20 +1,25 @@
 """DiffuSeq's BERTScore: mean F1 without idf weights and without baseline rescaling (Zhang et al., 2020).
 
-The ``bert-score`` library matches the tokens. Encoder and tokeniser are loaded here, because loading them
-through the library depends on the transformers version; what comes out is what DiffuSeq's environment
-(transformers 4.22) gave.
+Encoder and tokeniser are loaded as DiffuSeq's environment (transformers 4.22) had them, whichever version is
+installed. What comes out is what the ``bert-score`` library gave there.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Evaluator, Sample, Score
 
 from .options import BertScoreOptions
 from .scoring import checked, mean_score
+from .strings import clean_output
+
+if TYPE_CHECKING:
+    from .greedy import Embedded
 
 
 class BertScoreEvaluator(Evaluator):
@@ -29,10 +34,10 @@ class BertScoreEvaluator(Evaluator):
         Raises:
             InputError: there is no sample, or the encoder cannot be had.
         """
-        pairs = [(s.candidates[0].strip(), s.reference.strip()) for s in checked(samples, "bertscore")]
+        scored = checked(samples, "bertscore")
         score = mean_score(
             "bertscore",
-            self._f1(pairs),
+            self._f1([s.candidates[0] for s in scored], [s.reference for s in scored]),
             "higher",
             model=self.options.model,
             layers=self.num_layers,
@@ -41,6 +46,14 @@ class BertScoreEvaluator(Evaluator):
             libraries=["bert-score", "transformers"],
         )
         return [score]
+
+    def score_pairs(self, outputs: Sequence[str], references: Sequence[str]) -> list[float]:
+        """Return the F1 of each output against a reference that is another output.
+
+        Raises:
+            InputError: there are not as many outputs as references, or the encoder cannot be had.
+        """
+        return self._f1(*(list(map(clean_output, side)) for side in (outputs, references)))
 
     @cached_property
     def num_layers(self) -> int:
@@ -59,29 +72,64 @@ class BertScoreEvaluator(Evaluator):
     def _encoder(self) -> tuple[Any, Any]:
         return load_encoder(self.options.model, self.num_layers, self.options.device)
 
-    def _f1(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Return F1 a pair, 0 where a side is empty (bert-score fails on those with transformers 5)."""
-        from bert_score.utils import bert_cos_score_idf
+    def _f1(self, outputs: Sequence[str], references: Sequence[str]) -> list[float]:
+        """Return F1 a pair, 0 where a side is empty; a text of several pairs is embedded once."""
+        import torch
 
-        model, tokenizer = self._encoder
-        full = [i for i, pair in enumerate(pairs) if all(pair)]
-        values = [0.0] * len(pairs)
-        if not full:
-            return values
-        weights = defaultdict(lambda: 1.0, {tokenizer.sep_token_id: 0.0, tokenizer.cls_token_id: 0.0})
-        outputs, references = [pairs[i][0] for i in full], [pairs[i][1] for i in full]
-        precision_recall_f1 = bert_cos_score_idf(
-            model,
-            references,
-            outputs,
-            tokenizer,
-            weights,
-            batch_size=self.options.batch_size,
-            device=model.device,
-        )
-        for i, f1 in zip(full, precision_recall_f1[:, 2].tolist(), strict=True):
-            values[i] = f1
-        return values
+        from .greedy import greedy_f1
+
+        if len(outputs) != len(references):
+            raise InputError(f"There are {len(outputs)} outputs but {len(references)} references to compare.")
+        sides = [[text.strip() for text in side] for side in (outputs, references)]
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(chain(*sides)))}
+        if not any(numbers):
+            return [0.0] * len(outputs)
+        sentences = embed(list(numbers), *self._encoder, self.options.batch_size)
+        pairs_P2 = torch.tensor([[numbers[text] for text in side] for side in sides]).T
+        f1: list[float] = greedy_f1(sentences, pairs_P2.to(sentences.states_TD.device)).tolist()
+        return f1
+
+
+def embed(texts: Sequence[str], model: Any, tokenizer: Any, batch_size: int) -> Embedded:
+    """Return the unit-length states of the texts' tokens; those of [CLS] and [SEP] do not count.
+
+    An empty text gets no token: no version of transformers needs to tokenise it.
+    """
+    import torch
+
+    from .greedy import Embedded
+
+    ids = [
+        tokenizer.encode(text, max_length=tokenizer.model_max_length, truncation=True) if text else []
+        for text in texts
+    ]
+    states: list[torch.Tensor] = [torch.empty(0, 0)] * len(texts)
+    for batch in batches(list(map(len, ids)), batch_size):
+        length = len(ids[batch[-1]])
+        padded = [ids[text] + [tokenizer.pad_token_id] * (length - len(ids[text])) for text in batch]
+        mask = [[1] * len(ids[text]) + [0] * (length - len(ids[text])) for text in batch]
+        with torch.no_grad():
+            given = (torch.tensor(rows, device=model.device) for rows in (padded, mask))
+            states_BLD = model(**dict(zip(("input_ids", "attention_mask"), given, strict=True)))[0]
+        states_BLD = states_BLD / states_BLD.norm(dim=-1, keepdim=True)
+        for text, states_LD in zip(batch, states_BLD, strict=True):
+            states[text] = states_LD[: len(ids[text])]
+    ids_T = torch.tensor(list(chain(*ids)), device=model.device)
+    special = torch.tensor([tokenizer.cls_token_id, tokenizer.sep_token_id], device=model.device)
+    lengths_S = torch.tensor(list(map(len, ids)), device=model.device)
+    return Embedded(
+        states_TD=torch.cat([states_LD for states_LD in states if len(states_LD)]),
+        weights_T=1 - torch.isin(ids_T, special).float(),
+        starts_S=lengths_S.cumsum(0) - lengths_S,
+        lengths_S=lengths_S,
+    )
+
+
+def batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Yield the numbers of texts that are not empty, shortest first, so that little of a batch is padding."""
+    order = sorted((n for n, length in enumerate(lengths) if length), key=lengths.__getitem__)
+    for start in range(0, len(order), size):
+        yield order[start : start + size]
 
 
 def load_encoder(name: str, num_layers: int, device: str | None = None) -> tuple[Any, Any]:

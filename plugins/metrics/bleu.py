@@ -1,24 +1,128 @@
-"""DiffuSeq's BLEU: the mean over sentences of nltk's smoothed sentence BLEU."""
+"""DiffuSeq's BLEU: the mean over sentences of nltk's smoothed sentence BLEU, to the last bit, in batches."""
 
+from __future__ import annotations
+
+import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from nltk.translate.bleu_score import SmoothingFunction
-from nltk.translate.bleu_score import sentence_bleu as nltk_sentence_bleu
+import numpy as np
+from numpy.typing import NDArray
 
 from dlmone.core.evaluator import Sample, Score
 
+from .ngrams import ORDERS, clipped_matches
 from .scoring import PlainEvaluator, checked, mean_score
+from .strings import clean_output
+from .tokens import Array, Sequences, encode_groups, encode_pairs, on_device
 
-_SMOOTHING = SmoothingFunction().method4
+if TYPE_CHECKING:
+    import torch
+
+#: numpy's own logarithm and exponential may differ from the C library's, which nltk calls, in the last bit;
+#: one bit decides between candidates whose risk is the same but for rounding.
+_log = np.frompyfunc(math.log, 1, 1)
+_exp = np.frompyfunc(math.exp, 1, 1)
 
 
-def sentence_bleu(output: str, reference: str) -> float:
-    """Return BLEU-4 of white-space tokens with smoothing method 4 (Chen and Cherry, 2014).
+def smoothed_bleu(lengths_P2: NDArray[Any], matches_PN: NDArray[Any]) -> NDArray[np.float64]:
+    """Return BLEU-4 with smoothing method 4 (Chen and Cherry, 2014), as nltk from 3.7 on computes it, [P].
 
-    An output without a word of the reference, or without any word, scores 0. nltk up to 3.5 has another
-    method 4, with which single sentences can score above 1: 3.7 is the least that this package accepts.
+    Of the precisions matches / n-grams, the k-th that is zero gets the numerator ln(c) / (5 · 2^k), c words
+    being in the hypothesis. One-word hypotheses are not smoothed: orders without a match are left out. A
+    hypothesis without a word of the reference, or without any word, scores 0.
+
+    Args:
+        lengths_P2: words in hypothesis and reference.
+        matches_PN: clipped matches of n-grams, n = 1..4.
     """
-    return float(nltk_sentence_bleu([reference.split()], output.split(), smoothing_function=_SMOOTHING))
+    c_P, r_P = lengths_P2.T
+    overlap_P = matches_PN[:, 0] > 0
+    c_P, r_P, matches_PN = c_P[overlap_P], r_P[overlap_P], matches_PN[overlap_P]
+    smooth_PN = (matches_PN == 0) & (c_P[:, None] > 1)
+    zeros_PN = 2.0 ** smooth_PN.cumsum(1) * 5
+    logs_P1 = np.asarray(_log(np.maximum(c_P, 2)), float)[:, None]
+    ngrams_PN = np.maximum(1, c_P[:, None] - np.arange(ORDERS))
+    precisions_PN = np.where(smooth_PN, 1 / (zeros_PN / logs_P1), matches_PN) / ngrams_PN
+    terms_PN = 0.25 * np.asarray(_log(np.where(precisions_PN > 0, precisions_PN, 1)), float)
+    means_P = np.fromiter(map(math.fsum, terms_PN.tolist()), float)
+    brevity_P = np.where(c_P > r_P, 0, 1 - r_P / c_P)
+    bleu_P = np.zeros(len(overlap_P))
+    bleu_P[overlap_P] = np.asarray(_exp(brevity_P) * _exp(means_P), float)
+    return bleu_P
+
+
+def pair_bleus(sequences: Sequences[Array], pairs_P2: Array) -> NDArray[np.float64]:
+    """Return the BLEU of each pair (hypothesis, reference) of sequences, [P]."""
+    return _scores(sequences.lengths_S[pairs_P2], clipped_matches(sequences, pairs_P2))
+
+
+def sentence_bleus(outputs: Sequence[str], references: Sequence[str]) -> list[float]:
+    """Return the smoothed BLEU-4 of each output against its reference, words being split at white space.
+
+    Raises:
+        InputError: there are not as many outputs as references.
+    """
+    scores: list[float] = pair_bleus(*encode_pairs(outputs, references, str.split)).tolist()
+    return scores
+
+
+def pairwise_bleu_matrices(
+    groups: Sequence[Sequence[str]], device: torch.device | str = "cpu"
+) -> NDArray[np.float64]:
+    """Return ``matrix[g, i, j]``, the BLEU of text i of group g against its text j, [G, K, K].
+
+    The diagonal is 0, so that ``matrix[g].sum(-1).argmax()`` is the text of least Bayes risk, the first on
+    ties, as in DiffuSeq's script. Matches are counted on ``device``, once for (i, j) and (j, i).
+
+    Raises:
+        InputError: the groups are not all of one size.
+    """
+    sequences, pairs_P2 = encode_groups(groups, str.split)
+    if device == "cpu":
+        upper_P, lower_P = _both_ways(sequences, pairs_P2)
+    else:
+        import torch
+
+        upper_P, lower_P = _both_ways(on_device(sequences, device), torch.from_numpy(pairs_P2).to(device))
+    size = len(groups[0]) if groups else 0
+    i, j = np.triu_indices(size, 1)
+    matrices_GKK = np.zeros((len(groups), size, size))
+    matrices_GKK[:, i, j] = upper_P.reshape(len(groups), len(i))
+    matrices_GKK[:, j, i] = lower_P.reshape(len(groups), len(i))
+    return matrices_GKK
+
+
+def _both_ways(
+    sequences: Sequences[Array], pairs_P2: Array
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the BLEU of the pairs (i, j) and of (j, i), twice [P]."""
+    lengths_P2, matches_PN = sequences.lengths_S[pairs_P2], clipped_matches(sequences, pairs_P2)
+    return _scores(lengths_P2, matches_PN), _scores(lengths_P2[:, [1, 0]], matches_PN)
+
+
+def _scores(lengths_P2: Array, matches_PN: Array) -> NDArray[np.float64]:
+    """Return `smoothed_bleu` of each row; rows that are equal, as most are to some other, share one call."""
+    columns = [*lengths_P2.T, *matches_PN.T]
+    if not len(lengths_P2):
+        return np.zeros(0)
+    radices = [int(column.max()) + 1 for column in columns]
+    if math.prod(radices) > np.iinfo(np.int64).max:
+        return smoothed_bleu(_on_host(lengths_P2), _on_host(matches_PN))
+    codes_P = columns[0]
+    for column, radix in zip(columns[1:], radices[1:], strict=True):
+        codes_P = codes_P * radix + column
+    if isinstance(codes_P, np.ndarray):
+        codes_D, rows_P = np.unique(codes_P, return_inverse=True)
+    else:
+        codes_D, rows_P = map(_on_host, codes_P.unique(return_inverse=True))
+    rows_DC = np.stack(np.unravel_index(codes_D, radices), axis=1)
+    scores_P: NDArray[np.float64] = smoothed_bleu(rows_DC[:, :2], rows_DC[:, 2:])[rows_P]
+    return scores_P
+
+
+def _on_host(array: Array) -> NDArray[Any]:
+    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
 
 
 class BleuEvaluator(PlainEvaluator):
@@ -26,5 +130,15 @@ class BleuEvaluator(PlainEvaluator):
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Score the first candidate of each sample against its reference."""
-        values = [sentence_bleu(s.candidates[0], s.reference) for s in checked(samples, "bleu")]
-        return [mean_score("bleu", values, "higher", tok="whitespace", smooth="method4", libraries=["nltk"])]
+        scored = checked(samples, "bleu")
+        values = sentence_bleus([s.candidates[0] for s in scored], [s.reference for s in scored])
+        return [mean_score("bleu", values, "higher", tok="whitespace", smooth="nltk-method4")]
+
+    def score_pairs(self, outputs: Sequence[str], references: Sequence[str]) -> list[float]:
+        """Return the sentence BLEU of each output against a reference that is another output."""
+        scores: list[float] = pair_bleus(*encode_pairs(outputs, references, _clean_words)).tolist()
+        return scores
+
+
+def _clean_words(text: str) -> list[str]:
+    return clean_output(text).split()

@@ -1,29 +1,29 @@
 """DiffuSeq's diversity of the candidates for one source: self-BLEU and Div-4."""
 
 from collections.abc import Sequence
-from itertools import combinations
-from statistics import fmean
+
+import numpy as np
 
 from dlmone.core.evaluator import Evaluator, Sample, Score
 
-from .bleu import sentence_bleu
+from .bleu import pair_bleus
+from .ngrams import distinct
 from .options import DiversityOptions
 from .scoring import checked, mean_score
+from .tokens import encode_groups
 
 
-def self_bleu(candidates: Sequence[str]) -> float:
-    """Return the mean BLEU over pairs i < j, candidate i against j as its reference (one direction only).
+def diversities(groups: Sequence[Sequence[str]]) -> tuple[list[float], list[float]]:
+    """Return the self-BLEU and the Div-4 of each group of at least two texts, all groups being of one size.
 
-    There must be at least two candidates.
+    Self-BLEU is the mean BLEU over pairs i < j, text i against j as its reference: one direction only. Div-4
+    is distinct 4-grams / all 4-grams, pooled over a group; 0 where there are none.
     """
-    return fmean(sentence_bleu(output, reference) for output, reference in combinations(candidates, 2))
-
-
-def div_4(candidates: Sequence[str]) -> float:
-    """Return distinct 4-grams / all 4-grams, pooled over the candidates; 0 where there are none."""
-    token_lists = [candidate.split() for candidate in candidates]
-    grams = [tuple(tokens[i : i + 4]) for tokens in token_lists for i in range(len(tokens) - 3)]
-    return len(set(grams)) / len(grams) if grams else 0.0
+    sequences, pairs_P2 = encode_groups(groups, str.split)
+    self_bleus_G = pair_bleus(sequences, pairs_P2).reshape(len(groups), -1).mean(axis=1)
+    different_NG, all_NG = distinct(sequences.pooled(len(groups[0])))
+    div_4_G = different_NG[3] / np.maximum(1, all_NG[3])
+    return self_bleus_G.tolist(), div_4_G.tolist()
 
 
 class DiversityEvaluator(Evaluator):
@@ -38,18 +38,9 @@ class DiversityEvaluator(Evaluator):
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Score the set of candidates of each sample."""
         k = self.candidates
-        sets = [sample.candidates[:k] for sample in checked(samples, "diversity", k)]
-        bleus, distinct = [self_bleu(s) for s in sets], [div_4(s) for s in sets]
+        self_bleus, div_4s = diversities([s.candidates[:k] for s in checked(samples, "diversity", k)])
+        bleu = {"tok": "whitespace", "smooth": "nltk-method4", "pairs": "i<j"}
         return [
-            mean_score(
-                "self_bleu",
-                bleus,
-                "lower",
-                tok="whitespace",
-                smooth="method4",
-                pairs="i<j",
-                candidates=k,
-                libraries=["nltk"],
-            ),
-            mean_score("div_4", distinct, "higher", tok="whitespace", pooled="yes", candidates=k),
+            mean_score("self_bleu", self_bleus, "lower", candidates=k, **bleu),
+            mean_score("div_4", div_4s, "higher", tok="whitespace", pooled="yes", candidates=k),
         ]

@@ -1,23 +1,44 @@
-"""DiffuSeq's ROUGE-L: torchmetrics' default ``rougeL_fmeasure``, which ``rouge-score`` computes alike."""
+"""DiffuSeq's ROUGE-L: torchmetrics' default ``rougeL_fmeasure``, in batches."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 
-from rouge_score.rouge_scorer import RougeScorer
+import numpy as np
 
 from dlmone.core.evaluator import Sample, Score
 
+from .lcs import lcs_lengths
 from .scoring import PlainEvaluator, checked, mean_score
+from .strings import clean_output
+from .tokens import encode_pairs
 
-_SCORER = RougeScorer(["rougeL"], use_stemmer=False)
+_TOKEN = re.compile("[a-z0-9]+")
 
 
-def rouge_l(output: str, reference: str) -> float:
-    """Return the F1 of the longest common subsequence, 0 where a side has no token.
+def rouge_tokens(text: str) -> list[str]:
+    """Return the runs of ``[a-z0-9]`` after lower-casing, without stemming.
 
-    Tokens are the runs of ``[a-z0-9]`` after lower-casing, without stemming: punctuation is no token, and
-    an apostrophe splits a word.
+    Punctuation is no token, and an apostrophe splits a word.
     """
-    return float(_SCORER.score(reference, output)["rougeL"].fmeasure)
+    return _TOKEN.findall(text.lower())
+
+
+def rouge_ls(
+    outputs: Sequence[str],
+    references: Sequence[str],
+    tokens: Callable[[str], Sequence[str]] = rouge_tokens,
+) -> list[float]:
+    """Return for each pair the F1 of the longest common subsequence of tokens, 0 where they share none.
+
+    Raises:
+        InputError: there are not as many outputs as references.
+    """
+    sequences, pairs_P2 = encode_pairs(outputs, references, tokens)
+    lcs_P = lcs_lengths(sequences, pairs_P2)
+    precision_P, recall_P = lcs_P / np.maximum(sequences.lengths_S[pairs_P2.T], 1)
+    f1_P = 2 * precision_P * recall_P / np.where(lcs_P > 0, precision_P + recall_P, 1)
+    scores: list[float] = f1_P.tolist()
+    return scores
 
 
 class RougeLEvaluator(PlainEvaluator):
@@ -25,8 +46,10 @@ class RougeLEvaluator(PlainEvaluator):
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Score the first candidate of each sample against its reference."""
-        values = [rouge_l(s.candidates[0], s.reference) for s in checked(samples, "rouge_l")]
-        score = mean_score(
-            "rouge_l", values, "higher", tok="a-z0-9", case="lower", stem="no", libraries=["rouge-score"]
-        )
-        return [score]
+        scored = checked(samples, "rouge_l")
+        values = rouge_ls([s.candidates[0] for s in scored], [s.reference for s in scored])
+        return [mean_score("rouge_l", values, "higher", tok="a-z0-9", case="lower", stem="no")]
+
+    def score_pairs(self, outputs: Sequence[str], references: Sequence[str]) -> list[float]:
+        """Return the ROUGE-L of each output against a reference that is another output."""
+        return rouge_ls(outputs, references, lambda text: rouge_tokens(clean_output(text)))

@@ -1,0 +1,120 @@
+"""Rows of a table: systems scored with whole signatures, and what stands beside them.
+
+`dlmone evaluate` and the final evaluation of a run both make their tables of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from dlmone.core.evaluator import CorpusMetric, Evaluator, Sample, Score
+
+from .judge import judged
+from .provenance import FIRST, Provenance, signed
+from .statistics import Sums
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One system at one setting, scored.
+
+    Attributes:
+        model: its name.
+        scores: with their whole signatures.
+        sums: by score, what its interval comes from; a score that is no function of sums has none.
+        samples: what was scored.
+        candidates: how many were drawn of each.
+        provenance: how they were written.
+        selector: which candidate was scored.
+        kind: a baseline was not written by a model.
+        milliseconds: that writing one candidate took, if it was measured.
+    """
+
+    model: str
+    scores: list[Score]
+    sums: Mapping[str, Sums] = field(repr=False)
+    samples: Sequence[Sample] = field(repr=False)
+    candidates: int
+    provenance: Provenance
+    selector: str = FIRST
+    kind: Literal["system", "baseline"] = "system"
+    milliseconds: float | None = None
+
+    @property
+    def calls(self) -> int | None:
+        """Network calls a candidate took: None where they are not known, and for a baseline."""
+        return None if self.kind == "baseline" else self.provenance.calls
+
+    @property
+    def origin(self) -> str:
+        """The part of the signatures that says what the samples are."""
+        return self.provenance.signature(self.candidates, self.selector)
+
+
+def score(
+    model: str,
+    samples: Sequence[Sample],
+    provenance: Provenance,
+    evaluators: Mapping[str, Evaluator],
+    *,
+    kind: Literal["system", "baseline"] = "system",
+    milliseconds: float | None = None,
+) -> Row:
+    """Score samples by the evaluators that find enough candidates in them."""
+    row = Row(model, [], {}, samples, drawn(samples), provenance, FIRST, kind, milliseconds)
+    return judged_row(row, evaluators)
+
+
+def judged_row(row: Row, evaluators: Mapping[str, Evaluator]) -> Row:
+    """Return a row with the scores of its samples."""
+    found = list(judged(row.samples, evaluators))
+    sums = {score.name: one for score, by in found if (one := _sums(score, by, row.samples))}
+    return replace(row, scores=signed([score for score, _ in found], row.origin), sums=sums)
+
+
+def _sums(score: Score, evaluator: Evaluator, samples: Sequence[Sample]) -> Sums | None:
+    if score.per_sample is not None:
+        return Sums.of_mean(score.per_sample)
+    if isinstance(evaluator, CorpusMetric):
+        return Sums(evaluator.corpus_statistics(samples), evaluator.from_statistics)
+    return None
+
+
+def score_baselines(
+    rows: Sequence[Row], evaluators: Mapping[str, Evaluator], names: Sequence[str] = ("copy", "reference")
+) -> list[Row]:
+    """Score what takes no model, once for each set of examples that rows are of.
+
+    ``copy`` draws the source again and again, ``reference`` is what a perfect system would write. Both went
+    through the round trip of tokenising and decoding that outputs take. Unconditional samples have no copy.
+    """
+    sets: dict[tuple[tuple[str, str], ...], Row] = {}
+    for row in rows:
+        sets.setdefault(tuple((sample.source, sample.reference) for sample in row.samples), row)
+    return [
+        score(
+            name if len(sets) == 1 else f"{name}, {row.model}",
+            samples,
+            Provenance(model=name, sampler="none", calls=0, seeds=()),
+            evaluators,
+            kind="baseline",
+        )
+        for name in names
+        for row in sets.values()
+        if (samples := _baseline(name, row))
+    ]
+
+
+def _baseline(name: str, row: Row) -> list[Sample]:
+    if name == "reference":
+        return [replace(sample, candidates=(sample.reference,)) for sample in row.samples]
+    if not any(sample.source for sample in row.samples):
+        return []
+    return [replace(sample, candidates=(sample.source,) * row.candidates) for sample in row.samples]
+
+
+def drawn(samples: Sequence[Sample]) -> int:
+    """Return how many candidates every sample has."""
+    return min(len(sample.candidates) for sample in samples)

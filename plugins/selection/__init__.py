@@ -1,0 +1,14 @@
+"""Choosing one of several candidates."""
+
+from dlmone.registry import hookimpl
+from dlmone.registry.hooks import Register
+
+
+@hookimpl
+def register_selectors(register: Register) -> None:
+    register(
+        "mbr",
+        f"{__name__}.mbr:MbrSelector",
+        options=f"{__name__}.options:MbrOptions",
+        help="minimum Bayes risk: the candidate that the others agree with most",
+    )

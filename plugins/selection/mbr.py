@@ -1,0 +1,72 @@
+"""Minimum Bayes risk: of several candidates, the one that the others agree with most.
+
+With BLEU as utility and all candidates this is DiffuSeq's MBR, ties and rounding included; for every smaller
+number of candidates the choice comes from the same matrix (the paper's Figure 2).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dlmone.core.errors import InputError
+from dlmone.core.evaluator import PairMetric, Sample
+from dlmone.core.selection import Selector
+
+from .options import MbrOptions
+
+
+class MbrSelector(Selector):
+    """Chooses argmax_i Σ_{j≠i} u(candidate i, candidate j as its reference), the first on ties."""
+
+    utility: str
+
+    def __init__(self, options: MbrOptions) -> None:
+        self.utility = options.utility
+
+    def select(self, samples: Sequence[Sample], metric: PairMetric | None) -> NDArray[np.intp]:
+        """Return the choices [N, K] among the first k candidates, k = 1..K.
+
+        Raises:
+            InputError: the samples have different numbers of candidates, or none.
+        """
+        if metric is None:
+            raise InputError("mbr compares candidates by a metric, but was given none")
+        return choices(utilities([sample.candidates for sample in samples], metric))
+
+
+def utilities(candidates: Sequence[Sequence[str]], metric: PairMetric) -> NDArray[np.float64]:
+    """Return u_NKK: u[n, i, j] is the utility of candidate i against j as its reference, 0 where i = j.
+
+    Raises:
+        InputError: there are different numbers of candidates, or none.
+    """
+    counts = {len(texts) for texts in candidates}
+    if len(counts) != 1 or 0 in counts:
+        raise InputError(f"mbr needs one number of candidates for all samples, from 1; got {sorted(counts)}")
+    size = counts.pop()
+    # Draws repeat each other, the more so the more certain a model is: each pair of texts is scored once.
+    places: dict[tuple[str, str], int] = {}
+    index = [
+        places.setdefault((output, reference), len(places))
+        for texts in candidates
+        for i, output in enumerate(texts)
+        for j, reference in enumerate(texts)
+        if i != j
+    ]
+    u_NKK = np.zeros((len(candidates), size, size))
+    if places:
+        outputs, references = zip(*places, strict=True)
+        values = np.asarray(metric.score_pairs(outputs, references), dtype=np.float64)
+        u_NKK[:, ~np.eye(size, dtype=bool)] = values[index].reshape(len(candidates), -1)
+    return u_NKK
+
+
+def choices(u_NKK: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return picks_NK: the candidate of most utility among the first k, the first on ties.
+
+    The rows are summed anew for each k, in the order in which DiffuSeq's script sums them, not cumulatively:
+    rounding decides between candidates that are equal but for it.
+    """
+    sizes = range(1, u_NKK.shape[-1] + 1)
+    return np.stack([u_NKK[:, :k, :k].sum(axis=-1).argmax(axis=-1) for k in sizes], axis=-1)

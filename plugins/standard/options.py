@@ -1,0 +1,85 @@
+"""What the evaluators of this plugin can be told, checked before any of them is imported."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: sacreBLEU's tokenisers that need no download and no further package; ``none`` splits at white space.
+Tokenizer = Literal["13a", "intl", "char", "zh", "none"]
+Orders = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+
+
+class Options(BaseModel):
+    """No evaluator takes a key that it does not know."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SacreBleuOptions(Options):
+    """sacreBLEU's own defaults."""
+
+    tokenize: Tokenizer = "13a"
+    lowercase: bool = False
+
+
+class ChrfOptions(Options):
+    """``word_order = 2`` is chrF++."""
+
+    word_order: int = Field(default=0, ge=0)
+    lowercase: bool = False
+
+
+class TerOptions(Options):
+    """``normalized`` splits off punctuation, ``no_punct`` drops it; case is ignored unless asked for."""
+
+    normalized: bool = False
+    no_punct: bool = False
+    case_sensitive: bool = False
+
+
+class IBleuOptions(SacreBleuOptions):
+    """``alpha`` is the weight of the references; its rest is the weight of the source."""
+
+    alpha: float = Field(default=0.8, ge=0, le=1)
+
+
+class SariOptions(Options):
+    """The defaults of both EASSE and Hugging Face's ``evaluate``."""
+
+    tokenize: Tokenizer = "13a"
+    lowercase: bool = True
+
+
+class RougeOptions(Options):
+    """``use_stemmer`` stems words of more than three letters (Porter)."""
+
+    use_stemmer: bool = False
+
+
+class RatioOptions(Options):
+    """Distinct n-grams of each of ``orders``, as a share of all n-grams or of all words."""
+
+    orders: Orders = (1, 2)
+    per: Literal["ngrams", "words"] = "ngrams"
+    tokenize: Tokenizer = "13a"
+
+
+class DistinctOptions(RatioOptions):
+    """``level`` says over what n-grams are pooled: all outputs together, or each output by itself."""
+
+    level: Literal["corpus", "output"] = "corpus"
+
+
+class DivNOptions(RatioOptions):
+    """n-grams are pooled over the first ``candidates`` outputs for one source."""
+
+    orders: Orders = (1, 2, 4)
+    candidates: int = Field(default=3, ge=2)
+
+
+class SelfBleuOptions(Options):
+    """BLEU of n-grams up to ``order`` among the first ``candidates`` outputs for one source."""
+
+    order: int = Field(default=4, ge=1)
+    candidates: int = Field(default=3, ge=2)
+    tokenize: Tokenizer = "13a"

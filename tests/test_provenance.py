@@ -1,0 +1,137 @@
+"""What the samples are, as a score's signature says it; and tables that are made of such scores."""
+
+from importlib.metadata import version
+
+import pytest
+
+from dlmone.core import InputError, Sample
+from dlmone.engine.choosing import score_selected
+from dlmone.engine.comparing import aligned, compare
+from dlmone.engine.folder import fingerprint
+from dlmone.engine.provenance import UNKNOWN, Provenance, described
+from dlmone.engine.results import FORMAT, Results, results
+from dlmone.engine.scoring import score, score_baselines
+from dlmone.engine.statistics import Resampling
+from dlmone.registry import Registry
+from dlmone.registry.schema import EvaluatorSlot, SamplerSlot
+
+REGISTRY = Registry.discover()
+HERE = Provenance.here("0123456789ab", "ddim(eta=0.5)", 20, 7)
+SAMPLES = [
+    Sample("a", "one two", "one two three", ("one two", "one")),
+    Sample("b", "x y", "z", ("x y", "z")),
+    Sample("c", "", "u v w", ("u v", "w")),
+]
+
+
+def evaluators(*names):
+    return {name: REGISTRY.create("evaluators", EvaluatorSlot(use=name)) for name in names}
+
+
+def test_everything_that_is_known_is_said():
+    torch, dlmone = version("torch"), version("dlmone")
+    assert HERE.signature(10, "mbr-4/bleu") == (
+        "model:0123456789ab|sampler:ddim(eta=0.5)|nfe:20|seed:7|drawn:10|selector:mbr-4/bleu"
+        f"|written_by:dlmone-{dlmone},torch-{torch}"
+    )
+
+
+def test_what_is_not_known_is_said_too():
+    assert UNKNOWN.signature(1) == (
+        "model:unknown|sampler:unknown|nfe:unknown|seed:unknown|drawn:1|selector:first|written_by:unknown"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seeds", "text"),
+    [((103, 101, 102), "101-103"), ((1, 3, 4, 9), "1,3-4,9"), ((-1, 0), "-1-0"), ((), "none"), ((5,), "5")],
+)
+def test_seeds_in_short(seeds, text):
+    assert f"|seed:{text}|" in Provenance(seeds=seeds).signature(1)
+
+
+def test_a_plugin_is_described_by_its_changed_options():
+    assert described(REGISTRY, SamplerSlot(use="ddim")) == "ddim"
+    assert described(REGISTRY, SamplerSlot(use="ddim", eta=0.0, rounding=False)) == "ddim(rounding=False)"
+
+
+def test_a_fingerprint_is_that_of_the_weights_file(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"abc")
+    assert fingerprint(tmp_path) == "ba7816bf8f01"  # sha256sum's, of the standard's own example
+    with pytest.raises(InputError, match="the weights cannot be read"):
+        fingerprint(tmp_path / "nowhere")
+
+
+def test_a_score_carries_both_parts_and_a_choice_its_selector():
+    row = score("mine", SAMPLES, HERE, evaluators("bleu", "diversity"))
+    [bleu] = row.scores  # three candidates are too many to ask for
+    assert bleu.signature.startswith("family:diffuseq|metric:bleu|")
+    assert bleu.signature.endswith("|" + HERE.signature(2))
+    [chosen] = score_selected(row, {"mbr-2/bleu": [1, 1, 1]}, evaluators("bleu", "copy_rate"))
+    assert [one.name for one in chosen.scores] == ["bleu", "copy_rate"]
+    assert chosen.scores[1].value == 0
+    assert chosen.scores[0].signature.endswith("|" + HERE.signature(2, "mbr-2/bleu"))
+
+
+def test_baselines_are_scored_by_the_same_code():
+    row = score("mine", SAMPLES[:2], HERE, evaluators("bleu", "copy_rate"))
+    copy, reference = score_baselines([row, row], evaluators("bleu", "copy_rate"))
+    values = {one.model: {s.name: s.value for s in one.scores} for one in (copy, reference)}
+    copies = [Sample("a", "s", "one two three", ("one two",)), Sample("b", "s", "z", ("x y",))]
+    [by_hand] = score("copy", copies, HERE, evaluators("bleu")).scores
+    assert values["copy"] == {"bleu": by_hand.value, "copy_rate": 1}
+    assert values["reference"]["copy_rate"] == 0
+    assert (copy.candidates, copy.calls, copy.kind) == (2, None, "baseline")
+    assert "|model:copy|sampler:none|nfe:0|seed:none|" in copy.scores[0].signature
+
+
+def test_baselines_of_different_examples_are_told_apart_and_unconditional_samples_have_no_copy():
+    first = score("first", SAMPLES[:2], HERE, evaluators("bleu"))
+    second = score("second", SAMPLES[2:], HERE, evaluators("bleu"))
+    names = [row.model for row in score_baselines([first, second], evaluators("bleu"))]
+    assert names == ["copy, first", "reference, first", "reference, second"]
+
+
+def test_results_keep_their_schema():
+    row = score("mine", SAMPLES, HERE, evaluators("bleu", "sacrebleu", "distinct"))
+    other = score("other", SAMPLES[::-1], HERE, evaluators("bleu", "sacrebleu"))
+    other = score(
+        "other", aligned(other.samples, "other", SAMPLES, "mine"), HERE, evaluators("bleu", "sacrebleu")
+    )
+    resampling = Resampling(50)
+    found = results(
+        [row, other], resampling, [(row, other, compare(row, other, resampling))], per_sample=True
+    )
+    assert Results.model_validate_json(found.text()) == found
+    assert found.format == FORMAT
+    first = found.rows[0]
+    assert first.ids == ["a", "b", "c"]
+    assert first.scores["bleu"].per_sample == list(row.scores[0].per_sample)
+    assert first.scores["sacrebleu"].interval is not None
+    assert first.scores["sacrebleu"].per_sample is None
+    # Distinct n-grams of a union do not add up, so nothing can be resampled.
+    assert first.scores["corpus_distinct_1"].interval is None
+    assert all(
+        first.definition(name) + "|" + first.origin == one.signature for name, one in first.scores.items()
+    )
+    assert {one.score: one.difference for one in found.comparisons} == {"bleu": 0, "sacrebleu": 0}
+    assert '"per_sample"' not in results([row], None).text()
+    assert results([row], None).bootstrap is None
+
+
+def test_systems_are_compared_on_the_same_examples_only():
+    assert aligned(SAMPLES[::-1], "a", SAMPLES, "b") == SAMPLES
+    with pytest.raises(InputError, match=r"^a and b cannot be compared: only b has an example 'c'$"):
+        aligned(SAMPLES[:2], "a", SAMPLES, "b")
+    with pytest.raises(InputError, match=r"only a has an example 'c'$"):
+        aligned(SAMPLES, "a", SAMPLES[:2], "b")
+    marked = [Sample("a", "[CLS] One two [SEP]", "one two, three", ("x",)), *SAMPLES[1:]]
+    assert aligned(marked, "a", SAMPLES, "b") == marked
+    swapped = [Sample("a", "one two", "another", ("x",)), *SAMPLES[1:]]
+    with pytest.raises(InputError, match="'a' has another source or reference"):
+        aligned(swapped, "a", SAMPLES, "b")
+
+
+def test_two_metrics_that_give_one_score_are_refused():
+    with pytest.raises(InputError, match="bleu and mine both give a score 'bleu'"):
+        score("x", SAMPLES, HERE, {**evaluators("bleu"), "mine": evaluators("bleu")["bleu"]})

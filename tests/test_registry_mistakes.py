@@ -81,7 +81,7 @@ def write(path: Path, text: str) -> Path:
             "evaluation.teacher_steps[1]: expected a number greater than 0, got 0",
         ),
         ('stages."a b".step=1', "stages.\"a b\".step: unknown key; did you mean 'steps'?"),
-        ("teacher.heads=7", "teacher: width 192 is not a multiple of heads 7"),
+        ("teacher.heads=7", "teacher: width 128 is not a multiple of heads 7"),
     ],
 )
 def test_a_mistake_names_its_layer_its_key_and_its_remedy(override: str, sentence: str) -> None:

@@ -14,9 +14,9 @@ from .options import SiDOptions
 class SiD(ScoreDistillation):
     """Score identity distillation. The generator's gradient runs through the inputs of both φ and ψ.
 
-    With ``mu_lag`` μ adapts. Eq. 4 trusts ψ to be the generator's score, and trusts it the more the larger μ
-    is; a ψ that lags behind θ turns a large μ into a push away from the teacher. So μ is lowered by the
-    measured lag, and comes back as ψ catches up.
+    With ``mu_lag`` μ adapts. Eq. 4 takes ψ for the generator's score, and leans on it the more the larger μ
+    is: its value is w·(1 − μ − lag)·‖d‖², and where μ + lag > 1 a wider gap makes it smaller. So μ is lowered
+    by the measured lag, and comes back as ψ catches up.
     """
 
     route = Route.DIFFERENTIABLE

@@ -4,7 +4,7 @@ The kernels run on the GPU where there is one, and otherwise under Triton's inte
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 
 import pytest
@@ -42,7 +42,7 @@ PATHS: dict[str, Best] = {"vectorised": by_cpu, "kernel": by_kernel}
 
 
 @pytest.fixture(autouse=True)
-def small_tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let small inputs reach past a tile, and past a pass over the states."""
     monkeypatch.setattr(rounding, "STATES", 7)
     monkeypatch.setattr(rounding, "TILE", 7 * 2 * rounding.GROUP)
@@ -52,7 +52,6 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
         monkeypatch.setattr(kernels, "_STATES", 16)
         monkeypatch.setattr(kernels, "_PASS", 19)
-    yield
 
 
 def scores_in_float64(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> Tensor:
@@ -69,7 +68,7 @@ def numbers(seed: int, *shape: int) -> Tensor:
 def check(
     path: str, seed: int, states: int, rows: int, width: int, format: torch.dtype, biased: bool, spread: float
 ) -> None:
-    """Rows lie ``spread`` apart, around a common offset: bfloat16 cannot tell them apart where it is small."""
+    """Rows lie ``spread`` apart, around one point: bfloat16 cannot tell them apart where that is little."""
     table_VD = (numbers(seed, 1, width) + spread * numbers(seed + 1, rows, width)).to(format)
     x_ND, bias_V = numbers(seed + 2, states, width).to(format), spread * numbers(seed + 3, rows)
     expected_NV = scores_in_float64(x_ND, table_VD, bias_V if biased else None)

@@ -13,6 +13,7 @@ from dlmone.engine.samples import read_official
 from dlmone.plugins.metrics import bertscore
 from dlmone.plugins.metrics.bertscore import BertScoreEvaluator
 from dlmone.plugins.metrics.options import BertScoreOptions
+from dlmone.plugins.metrics.strings import clean_text
 
 DATA = Path(__file__).parent / "data" / "eval"
 SENTENCE = "how do i bake bread"
@@ -83,16 +84,16 @@ def test_official_numbers(minilm):
 
 
 def test_it_is_the_librarys_score_of_texts_of_any_length(minilm):
-    """Against bert-score itself: its own batches, its own tokenisation, sentences shared between pairs."""
+    """Against bert-score itself, with its padding and its tokenisation, over more than one of its batches."""
     from bert_score import score
 
-    words = [word for sample in read_official(DATA / "samples") for word in sample.reference.split()]
-    texts = [" ".join(words[start : start + length]) for start, length in [(0, 1), (3, 9), (5, 40), (1, 400)]]
+    references = [clean_text(sample.reference) for sample in read_official(DATA / "samples")]
+    words = " ".join(references).split()
+    spans = [(0, 1), (3, 9), (5, 40), (1, 400)]
+    texts = [*references[:5], *(" ".join(words[start : start + length]) for start, length in spans)]
     outputs, references = zip(*[(a, b) for a in texts for b in texts], strict=True)
-    *_, expected = score(list(outputs), list(references), model_type=minilm, num_layers=6, batch_size=5)
-    evaluator = BertScoreEvaluator(
-        BertScoreOptions(model=minilm, num_layers=6, device="cpu", batch_size=3)
-    )
+    *_, expected = score(list(outputs), list(references), model_type=minilm, num_layers=6)
+    evaluator = BertScoreEvaluator(BertScoreOptions(model=minilm, num_layers=6, device="cpu", batch_size=3))
     assert evaluator.score_pairs(outputs, references) == pytest.approx(expected.tolist(), abs=1e-5)
 
 

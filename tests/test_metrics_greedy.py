@@ -39,6 +39,10 @@ def all_pairs(count):
     return torch.cartesian_prod(torch.arange(count), torch.arange(count)).view(-1, 2)
 
 
+def no_lowest(pairs_P2):
+    return torch.full(pairs_P2.shape, -torch.inf)
+
+
 def by_definition(embedded, pairs_P2):
     """Precision, recall and F1 of each pair, in float64, one similarity at a time."""
     parts = embedded.lengths_S.tolist()
@@ -64,10 +68,10 @@ def test_matching_is_that_of_the_definition_in_tiles_of_any_size(monkeypatch, le
     firm_P = (expected_P3[:, :2].sum(1).abs() > 0.1) | (expected_P3 == 0).all(1)
     for gathered in (1, 200, 1 << 22):
         monkeypatch.setattr(greedy, "_GATHERED", gathered)
-        found_P = greedy_f1(embedded, pairs_P2)
+        found_P = greedy_f1(embedded, pairs_P2, no_lowest(pairs_P2))
         torch.testing.assert_close(found_P[firm_P], expected_P3[firm_P, 2], atol=1e-4, rtol=1e-4)
     full_P = (embedded.lengths_S > 2)[pairs_P2].all(1)
-    means_P2 = matched_means(embedded, pairs_P2[full_P])
+    means_P2 = matched_means(embedded, pairs_P2[full_P], no_lowest(pairs_P2[full_P]))
     torch.testing.assert_close(means_P2, expected_P3[full_P, :2], atol=1e-5, rtol=0)
 
 
@@ -86,11 +90,12 @@ def test_the_kernel_matches_as_the_cpu_does(lengths, width, seed, format):
 
     embedded, pairs_P2 = sentences(lengths, width, seed, format), all_pairs(len(lengths))
     there = Embedded(*(getattr(embedded, field.name).to(DEVICE) for field in fields(Embedded)))
-    means_P2 = kernel(there, pairs_P2.to(DEVICE)).cpu()
-    torch.testing.assert_close(means_P2, matched_means(embedded, pairs_P2), atol=1e-5, rtol=0)
-    assert kernel(there, pairs_P2[:0].to(DEVICE)).shape == (0, 2)
+    lowest_P2 = torch.where(torch.rand(pairs_P2.shape) < 0.5, 0.0, -torch.inf)
+    means_P2 = kernel(there, pairs_P2.to(DEVICE), lowest_P2.to(DEVICE)).cpu()
+    torch.testing.assert_close(means_P2, matched_means(embedded, pairs_P2, lowest_P2), atol=1e-5, rtol=0)
+    assert kernel(there, pairs_P2[:0].to(DEVICE), lowest_P2[:0].to(DEVICE)).shape == (0, 2)
 
 
 def test_no_pairs():
-    embedded = sentences([4], 8, 0)
-    assert greedy_f1(embedded, torch.empty(0, 2, dtype=torch.int64)).shape == (0,)
+    pairs_P2 = torch.empty(0, 2, dtype=torch.int64)
+    assert greedy_f1(sentences([4], 8, 0), pairs_P2, no_lowest(pairs_P2)).shape == (0,)

@@ -4,7 +4,7 @@ Scores are screened in bfloat16 on tensor cores and summed in float32. They neve
 written is one number for each state and group of rows.
 """
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="import-untyped,no-untyped-def,no-untyped-call,untyped-decorator"
 
 import torch
 import triton
@@ -63,6 +63,12 @@ def _prepare_kernel(
 
 
 @triton.jit
+def _load_fast(places, inside, FORMAT: tl.constexpr):
+    """Load states as the screen multiplies them: bfloat16 numbers, held in a format that may be wider."""
+    return tl.load(places, mask=inside, other=0.0).to(tl.float32).to(tl.bfloat16).to(FORMAT)
+
+
+@triton.jit
 def _screen_kernel(
     x_ptr, fast_ptr, offset_ptr, greatest_ptr, states, width, groups, tiles,
     STATES: tl.constexpr, GROUP: tl.constexpr, GROUPS: tl.constexpr, ENTRIES: tl.constexpr,
@@ -78,7 +84,7 @@ def _screen_kernel(
     entries_D = tl.arange(0, ENTRIES)
     if WHOLE:
         inside_ND = (states_N < states)[:, None] & (entries_D < width)[None, :]
-        whole_ND = tl.load(x_N1 + entries_D[None, :], mask=inside_ND, other=0.0).to(tl.float32).to(tl.bfloat16).to(FORMAT)
+        whole_ND = _load_fast(x_N1 + entries_D[None, :], inside_ND, FORMAT)
     for tile in range(tl.program_id(1) * tiles, (tl.program_id(1) + 1) * tiles):
         first = tile * GROUPS
         slots_R = first * GROUP + tl.arange(0, GROUPS * GROUP)
@@ -93,7 +99,7 @@ def _screen_kernel(
             for start in range(0, width, ENTRIES):
                 entries_D = start + tl.arange(0, ENTRIES)
                 inside_ND = (states_N < states)[:, None] & (entries_D < width)[None, :]
-                x_ND = tl.load(x_N1 + entries_D[None, :], mask=inside_ND, other=0.0).to(tl.float32).to(tl.bfloat16).to(FORMAT)
+                x_ND = _load_fast(x_N1 + entries_D[None, :], inside_ND, FORMAT)
                 inside_DR = (entries_D < width)[:, None] & real_R[None, :]
                 fast_DR = tl.load(fast_1R + entries_D[:, None], mask=inside_DR, other=0.0)
                 score_NR = tl.dot(x_ND, fast_DR.to(FORMAT), score_NR)

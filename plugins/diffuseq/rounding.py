@@ -57,7 +57,7 @@ def _best_row(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> Tensor:
         return kernel(x_ND, table_VD, bias_V)
     parts = [x_ND.new_empty(0, dtype=torch.int64)]
     with torch.autocast(x_ND.device.type, enabled=False):
-        for part_ND in x_ND.split(STATES) if len(x_ND) else ():
+        for part_ND in torch.split(x_ND, STATES) if len(x_ND) else ():
             greatest_GN, error_GN = _screen(part_ND.float(), table_VD, bias_V)
             least_N = (greatest_GN - error_GN).amax(0)
             groups_P, states_P = greatest_GN.add_(error_GN).ge_(least_N).nonzero(as_tuple=True)
@@ -112,7 +112,9 @@ def _rescore(
     """
     within = torch.arange(GROUP, device=x_ND.device)
     scores, rows = [], []
-    for groups_C, states_C in zip(groups_P.split(RESCORED), states_P.split(RESCORED), strict=True):
+    for groups_C, states_C in zip(
+        *(torch.split(of_P, RESCORED) for of_P in (groups_P, states_P)), strict=True
+    ):
         row_R = (groups_C[:, None] * GROUP + within).clamp_(max=len(table_VD) - 1).flatten()
         rows_CGD = table_VD.index_select(0, row_R).double().view(-1, GROUP, table_VD.shape[1])
         x_C1D = x_ND[states_C, None]

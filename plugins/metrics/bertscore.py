@@ -1,7 +1,7 @@
 """DiffuSeq's BERTScore: mean F1 without idf weights and without baseline rescaling (Zhang et al., 2020).
 
 Encoder and tokeniser are loaded as DiffuSeq's environment (transformers 4.22) had them, whichever version is
-installed. What comes out is what the ``bert-score`` library gave there.
+installed. What comes out is what the ``bert-score`` library gave there, with its quirk (`lowest_matches`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from .scoring import checked, mean_score
 from .strings import clean_output
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .greedy import Embedded
+
+#: How many pairs bert-score matches at a time, unless told otherwise.
+LIBRARY_BATCH = 64
 
 
 class BertScoreEvaluator(Evaluator):
@@ -86,8 +91,25 @@ class BertScoreEvaluator(Evaluator):
             return [0.0] * len(outputs)
         sentences = embed(list(numbers), *self._encoder, self.options.batch_size)
         pairs_P2 = torch.tensor([[numbers[text] for text in side] for side in sides]).T
-        f1: list[float] = greedy_f1(sentences, pairs_P2.to(sentences.states_TD.device)).tolist()
+        pairs_P2 = pairs_P2.to(sentences.states_TD.device)
+        f1: list[float] = greedy_f1(
+            sentences, pairs_P2, lowest_matches(sentences.lengths_S[pairs_P2])
+        ).tolist()
         return f1
+
+
+def lowest_matches(lengths_P2: Tensor) -> Tensor:
+    """Return what a token's greatest similarity is at least in bert-score, for both sides of a pair, [P, 2].
+
+    It matches `LIBRARY_BATCH` consecutive pairs at a time, and sets what it pads to a similarity of 0:
+    against a sentence shorter than the longest of its batch, no token matches worse than that. Few models
+    give a token nothing but negative similarities, so this seldom moves a score.
+    """
+    import torch
+
+    batches = torch.split(lengths_P2, LIBRARY_BATCH)
+    padded_P2 = [lengths_B2 < lengths_B2.amax(0) for lengths_B2 in batches]
+    return torch.where(torch.cat(padded_P2).flip(1), 0.0, -torch.inf)
 
 
 def embed(texts: Sequence[str], model: Any, tokenizer: Any, batch_size: int) -> Embedded:

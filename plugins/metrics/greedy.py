@@ -1,9 +1,9 @@
-"""BERTScore's greedy matching (Zhang et al., 2020): each token takes the most similar token of the other side.
+"""BERTScore's greedy matching (Zhang et al., 2020): each token takes the most similar of the other side.
 
 Precision is the weighted mean, over the candidate's tokens, of the greatest cosine with a token of the
-reference; recall is the same the other way round. Pairs refer to sentences that are held once each, and a
-similarity matrix lives only as long as its tile. The Triton kernel in ``kernels/greedy.py`` needs no more than
-a tile of one pair at a time.
+reference; recall is the same the other way round. Pairs refer to sentences that are held once each, and
+similarities live only as long as their tile: here pairs of like lengths, in the Triton kernel
+(``kernels/greedy.py``) a part of one pair.
 """
 
 from __future__ import annotations
@@ -36,10 +36,14 @@ class Embedded:
     lengths_S: Tensor
 
 
-def greedy_f1(sentences: Embedded, pairs_P2: Tensor) -> Tensor:
+def greedy_f1(sentences: Embedded, pairs_P2: Tensor, lowest_P2: Tensor) -> Tensor:
     """Return the F1 of each pair (candidate, reference) of sentences, [P] float32 on the sentences' device.
 
     It is 0 where a side has no token that counts, or where precision and recall are both 0.
+
+    Args:
+        lowest_P2: the least that a token's greatest similarity is taken for, for the candidate's tokens and
+            for the reference's: −∞ but for bert-score's quirk (see `bertscore.lowest_matches`).
     """
     sums_T = torch.cat([sentences.weights_T.new_zeros(1), sentences.weights_T]).double().cumsum(0)
     weight_S = sums_T[sentences.starts_S + sentences.lengths_S] - sums_T[sentences.starts_S]
@@ -48,15 +52,15 @@ def greedy_f1(sentences: Embedded, pairs_P2: Tensor) -> Tensor:
     if pairs_P2.is_cuda:
         from .kernels.greedy import matched_means as kernel
 
-        means_P2 = kernel(sentences, pairs_P2[full_P])
+        means_P2 = kernel(sentences, pairs_P2[full_P], lowest_P2[full_P])
     else:
-        means_P2 = matched_means(sentences, pairs_P2[full_P])
+        means_P2 = matched_means(sentences, pairs_P2[full_P], lowest_P2[full_P])
     precision_P, recall_P = means_P2.unbind(1)
     f1_P[full_P] = (2 * precision_P * recall_P / (precision_P + recall_P)).nan_to_num_(0, 0, 0)
     return f1_P
 
 
-def matched_means(sentences: Embedded, pairs_P2: Tensor) -> Tensor:
+def matched_means(sentences: Embedded, pairs_P2: Tensor, lowest_P2: Tensor) -> Tensor:
     """Return precision and recall of each pair, [P, 2]; each side must have a token that counts."""
     means_P2 = sentences.weights_T.new_empty(pairs_P2.shape)
     lengths = sentences.lengths_S[pairs_P2].T.numpy()
@@ -66,7 +70,7 @@ def matched_means(sentences: Embedded, pairs_P2: Tensor) -> Tensor:
         candidate_BLD, reference_BLD = (sentences.states_TD[places_BL].float() for places_BL, _ in sides)
         similarity_BLL = candidate_BLD @ reference_BLD.transpose(1, 2)
         for side, (_, weights_BL) in enumerate(sides):
-            best_BL = similarity_BLL.amax(2 - side)
+            best_BL = similarity_BLL.amax(2 - side).maximum(lowest_P2[rows, side, None])
             means_P2[rows, side] = (best_BL * weights_BL).sum(1) / weights_BL.sum(1)
     return means_P2
 

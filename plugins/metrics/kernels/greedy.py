@@ -3,7 +3,7 @@
 A program matches one side of one pair, a tile of similarities after another: sentences of any length fit.
 """
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="import-untyped,no-untyped-def,no-untyped-call,untyped-decorator"
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BLOCK, _ENTRIES = 32, 64
 
 @triton.jit
 def _match_kernel(
-    states_ptr, weights_ptr, starts_ptr, lengths_ptr, pairs_ptr, means_ptr, width,
+    states_ptr, weights_ptr, starts_ptr, lengths_ptr, pairs_ptr, lowest_ptr, means_ptr, width,
     BLOCK: tl.constexpr, ENTRIES: tl.constexpr,
 ):  # fmt: skip
     """Write the weighted mean of the greatest similarities of one side's tokens; means are [P, 2]."""
@@ -29,11 +29,12 @@ def _match_kernel(
     other = tl.load(pairs_ptr + 2 * pair + 1 - side)
     own_start, other_start = tl.load(starts_ptr + own), tl.load(starts_ptr + other)
     height, breadth = tl.load(lengths_ptr + own), tl.load(lengths_ptr + other)
+    lowest = tl.load(lowest_ptr + 2 * pair + side)
     matched_R = tl.zeros((BLOCK,), tl.float32)
     weight_R = tl.zeros((BLOCK,), tl.float32)
     for row in range(0, height, BLOCK):
         rows_R = row + tl.arange(0, BLOCK)
-        best_R = tl.full((BLOCK,), float("-inf"), tl.float32)
+        best_R = tl.zeros((BLOCK,), tl.float32) + lowest
         for column in range(0, breadth, BLOCK):
             columns_C = column + tl.arange(0, BLOCK)
             similarity_RC = tl.zeros((BLOCK, BLOCK), tl.float32)
@@ -58,7 +59,7 @@ def _match_kernel(
     tl.store(means_ptr + 2 * pair + side, tl.sum(matched_R, axis=0) / tl.sum(weight_R, axis=0))
 
 
-def matched_means(sentences: Embedded, pairs_P2: Tensor) -> Tensor:
+def matched_means(sentences: Embedded, pairs_P2: Tensor, lowest_P2: Tensor) -> Tensor:
     """Return precision and recall of each pair, [P, 2]; each side must have a token that counts."""
     states_TD = sentences.states_TD.contiguous()
     means_P2 = sentences.weights_T.new_empty(pairs_P2.shape)
@@ -70,6 +71,7 @@ def matched_means(sentences: Embedded, pairs_P2: Tensor) -> Tensor:
                 sentences.starts_S.contiguous(),
                 sentences.lengths_S.contiguous(),
                 pairs_P2.contiguous(),
+                lowest_P2.contiguous(),
                 means_P2,
                 states_TD.shape[1],
                 BLOCK=_BLOCK,

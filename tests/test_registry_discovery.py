@@ -43,9 +43,9 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def test_kinds_are_those_of_the_hooks() -> None:
-    assert KINDS == (
+    assert (
         *("teachers", "objectives", "evaluators", "data", "samplers", "selectors", "converters"),
-    )
+    ) == KINDS
 
 
 def test_built_ins_are_found_and_whole() -> None:

@@ -11,6 +11,8 @@ So the answer is float64's, whichever format screens; it does not depend on what
 the first of equal rows wins. The Triton kernels in ``kernels.py`` follow the same algorithm.
 """
 
+from importlib.util import find_spec
+
 import torch
 from torch import Tensor
 
@@ -51,7 +53,7 @@ def fast_format(device: torch.device) -> torch.dtype:
 
 @torch.no_grad()
 def _best_row(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> Tensor:
-    if x_ND.is_cuda:
+    if x_ND.is_cuda and find_spec("triton") is not None:
         from .kernels import best_row as kernel
 
         return kernel(x_ND, table_VD, bias_V)
@@ -88,7 +90,7 @@ def _screen(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> tuple[Tens
         shift = shift if start else offset_R.mean()
         shifted_R = offset_R - shift
         # An offset is rounded, its sum with the product too, and maybe the product before (see below).
-        lost_R = slack * offset_R.abs() + 2 * unit * shifted_R.abs()
+        lost_R = slack * offset_R.abs() + (slack + 2 * unit) * shifted_R.abs()
         norm_G[part], lost_G[part] = (value_R.view(-1, GROUP).amax(1) for value_R in (norm_R, lost_R))
         scores_RN = scores_RN[: len(rows_RD)]
         torch.addmm(shifted_R.to(fast)[:, None], rows_RD.to(fast), fast_DN, out=scores_RN)
@@ -112,9 +114,8 @@ def _rescore(
     """
     within = torch.arange(GROUP, device=x_ND.device)
     scores, rows = [], []
-    for groups_C, states_C in zip(
-        *(torch.split(of_P, RESCORED) for of_P in (groups_P, states_P)), strict=True
-    ):
+    for pairs_C2 in torch.split(torch.stack([groups_P, states_P], 1), RESCORED):
+        groups_C, states_C = pairs_C2.unbind(1)
         row_R = (groups_C[:, None] * GROUP + within).clamp_(max=len(table_VD) - 1).flatten()
         rows_CGD = table_VD.index_select(0, row_R).double().view(-1, GROUP, table_VD.shape[1])
         x_C1D = x_ND[states_C, None]

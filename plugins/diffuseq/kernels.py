@@ -4,7 +4,7 @@ Scores are screened in bfloat16 on tensor cores and summed in float32. They neve
 written is one number for each state and group of rows.
 """
 
-# mypy: disable-error-code="import-untyped,no-untyped-def,no-untyped-call,untyped-decorator"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 
 import torch
 import triton

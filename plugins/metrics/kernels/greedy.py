@@ -3,7 +3,7 @@
 A program matches one side of one pair, a tile of similarities after another: sentences of any length fit.
 """
 
-# mypy: disable-error-code="import-untyped,no-untyped-def,no-untyped-call,untyped-decorator"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Triton kernel for the longest common subsequence; ``..lcs`` has the algorithm and the CPU's path."""
 
-# mypy: ignore-missing-imports, allow-untyped-decorators, allow-untyped-defs, allow-untyped-calls
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 
 from __future__ import annotations
 

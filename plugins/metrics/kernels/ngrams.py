@@ -4,7 +4,7 @@ A program compares tiles of positions, one after another: sequences of any lengt
 padding beyond one tile.
 """
 
-# mypy: ignore-missing-imports, allow-untyped-decorators, allow-untyped-defs, allow-untyped-calls
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
 
 from __future__ import annotations
 

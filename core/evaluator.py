@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
+from .errors import InputError
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -88,3 +90,17 @@ class CorpusMetric(Protocol):
 
     def from_statistics(self, totals: NDArray[np.float64]) -> float:
         """Return the score of a corpus whose statistics add up to ``totals``, [S]."""
+
+
+def require_candidates(samples: Sequence[Sample], metric: str, candidates: int = 1) -> None:
+    """Check that there are samples, each with at least ``candidates`` candidates.
+
+    Raises:
+        InputError: there are none, or one has too few; the sentence names ``metric``.
+    """
+    if not samples:
+        raise InputError(f"{metric} needs at least one sample, got none.")
+    for sample in samples:
+        if len(sample.candidates) < candidates:
+            found = len(sample.candidates)
+            raise InputError(f"{metric} needs {candidates} candidate(s) a sample; {sample.id!r} has {found}.")

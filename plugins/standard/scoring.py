@@ -14,8 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmone.core.errors import InputError
-from dlmone.core.evaluator import Evaluator, Sample, Score
+from dlmone.core.evaluator import Evaluator, Sample, Score, require_candidates
 
 from .texts import clean
 
@@ -28,12 +27,7 @@ def checked(samples: Sequence[Sample], metric: str, candidates: int = 1) -> list
     Raises:
         InputError: there are no samples, or one has too few candidates.
     """
-    if not samples:
-        raise InputError(f"{metric} needs at least one sample, got none.")
-    for sample in samples:
-        if len(sample.candidates) < candidates:
-            found = len(sample.candidates)
-            raise InputError(f"{metric} needs {candidates} candidate(s) a sample; {sample.id!r} has {found}.")
+    require_candidates(samples, metric, candidates)
     return [clean(sample) for sample in samples]
 
 

@@ -8,15 +8,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .augmenter import Augmenter
     from .context import StepContext
     from .data import DataSource, Example, Split
     from .denoiser import Denoised, Denoiser
     from .errors import DlmoneError, InputError, PluginError
     from .estimator import DiffusionScoreEstimator, Estimate, ScoreEstimator
     from .evaluator import CorpusMetric, Evaluator, PairMetric, Sample, Score
-    from .generator import DiffusionGenerator, Generated, Generator, SampledGenerator, Sampler
+    from .generator import DiffusionGenerator, Generated, Generator, SampledGenerator
     from .noise import Noise
     from .objective import Needs, Objective, Route, Term
+    from .sampler import Sampler, Start
     from .schedule import DiscreteSchedule, FlowSchedule, NoiseSchedule, TimePoint
     from .score_distillation import ScoreDistillation
     from .selection import Selector
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from .teacher import Conversion, Sketch, Teacher, TrainingLoss
 
 _HOME = {
+    "Augmenter": "augmenter",
     "StepContext": "context",
     "DataSource": "data",
     "Example": "data",
@@ -45,12 +48,13 @@ _HOME = {
     "Generated": "generator",
     "Generator": "generator",
     "SampledGenerator": "generator",
-    "Sampler": "generator",
     "Noise": "noise",
     "Needs": "objective",
     "Objective": "objective",
     "Route": "objective",
     "Term": "objective",
+    "Sampler": "sampler",
+    "Start": "sampler",
     "DiscreteSchedule": "schedule",
     "FlowSchedule": "schedule",
     "NoiseSchedule": "schedule",
@@ -66,6 +70,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Augmenter",
     "Batch",
     "Conversion",
     "CorpusMetric",
@@ -100,6 +105,7 @@ __all__ = [
     "Sketch",
     "Space",
     "Split",
+    "Start",
     "StepContext",
     "Teacher",
     "Term",

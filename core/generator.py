@@ -1,6 +1,7 @@
 """Generators: anything that writes token sequences; the one-step student is one of them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from .denoiser import Denoiser
 from .noise import Noise
+from .sampler import Sampler, Start
 from .space import Batch, Space
 
 
@@ -26,8 +28,14 @@ class Generator(nn.Module, ABC):
     space: Space
 
     @abstractmethod
-    def generate(self, batch: Batch, noise: Noise, steps: int = 1) -> Generated:
-        """Write the target positions of ``batch`` in ``steps`` refinement steps, without gradient."""
+    def generate(
+        self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
+    ) -> Generated:
+        """Write the target positions of ``batch`` in ``steps`` refinement steps, without gradient.
+
+        ``earlier`` are the states of the candidates written before for the same batch, which a generator
+        that draws them independently ignores.
+        """
 
 
 class DiffusionGenerator(Generator):
@@ -38,14 +46,27 @@ class DiffusionGenerator(Generator):
         space: the space it shares with the teacher.
         t_init: the time the network is told, and whose σ scales its input.
         unit_input: feed z itself instead of σ(t_init)·z (DiffuSeq's own start; SiD feeds σ·z).
+        sampler: how it writes; by re-noising (`roll_out`) if None.
     """
 
-    def __init__(self, network: Denoiser, space: Space, t_init: float, unit_input: bool = False) -> None:
+    def __init__(
+        self,
+        network: Denoiser,
+        space: Space,
+        t_init: float,
+        unit_input: bool = False,
+        sampler: Sampler | None = None,
+    ) -> None:
         super().__init__()
         self.network = network
         self.space = space
         self.t_init = t_init
         self.unit_input = unit_input
+        self.sampler = sampler
+
+    @property
+    def start(self) -> Start:
+        return Start(self.t_init, self.unit_input)
 
     def one_step(self, batch: Batch, z: Tensor) -> Tensor:
         """e = G_θ(c, z), differentiable in θ. ``z`` is standard normal [B, *state_shape].
@@ -53,7 +74,7 @@ class DiffusionGenerator(Generator):
         The input is σ(t_init)·z at generated entries and the clean condition at given ones; the output's
         given entries are overwritten by the condition (appendix B.1.2).
         """
-        return self.call(batch, z if self.unit_input else self._sigma(batch, z, self.t_init), self.t_init)
+        return self.call(batch, self.start.state(self.space, z), self.t_init)
 
     def call(self, batch: Batch, start: Tensor, time: float) -> Tensor:
         """One pinned network call at ``time`` from the noisy state ``start``."""
@@ -62,44 +83,39 @@ class DiffusionGenerator(Generator):
         answer = self.network.denoise(self.space.pin(start, given, batch), t_B, batch)
         return self.space.pin(answer.x0, given, batch)
 
-    def renoise(self, batch: Batch, noise: Noise, steps: int) -> Tensor:
-        """Re-noise and denoise ``steps`` times at t_i = int(t_init·(1 − i/n)) with fresh noise (Table 4)."""
+    def again(self, batch: Batch, e: Tensor, noise: Noise, i: int, steps: int) -> Tensor:
+        """Re-noise ``e`` to t_i = int(t_init·(1 − i/n)) with fresh noise, and call the network there."""
         schedule = self.space.schedule
-        e = self.one_step(batch, noise.normal("z", self.space.state_shape))
-        for i in range(1, steps):
-            time = schedule.first + (self.t_init - schedule.first) * (1 - i / steps)
-            time = int(time) if schedule.discrete else time
-            t_B = schedule.tensor(time, len(batch), e.device)
-            e = self.call(
-                batch, schedule.diffuse(e, t_B, noise.normal(f"z{i}", self.space.state_shape)), time
-            )
-        return e
+        time = schedule.first + (self.t_init - schedule.first) * (1 - i / steps)
+        time = int(time) if schedule.discrete else time
+        t_B = schedule.tensor(time, len(batch), e.device)
+        return self.call(batch, schedule.diffuse(e, t_B, noise.normal(f"z{i}", self.space.state_shape)), time)
+
+    def roll_out(self, batch: Batch, noise: Noise, calls: int, steps: int) -> Tensor:
+        """The output of the first ``calls`` of ``steps`` re-noised calls (Table 4).
+
+        Only the last of them is differentiable: earlier ones are made without gradient.
+        """
+        z = noise.normal("z", self.space.state_shape)
+        if calls == 1:
+            return self.one_step(batch, z)
+        with torch.no_grad():
+            e = self.one_step(batch, z)
+            for i in range(1, calls - 1):
+                e = self.again(batch, e, noise, i, steps)
+        return self.again(batch, e, noise, calls - 1, steps)
 
     @torch.no_grad()
-    def generate(self, batch: Batch, noise: Noise, steps: int = 1) -> Generated:
-        e = self.renoise(batch, noise, steps)
-        return Generated(self.space.decode(e, batch), calls=steps, state=e)
-
-    def _sigma(self, batch: Batch, z: Tensor, time: float) -> Tensor:
-        schedule = self.space.schedule
-        return schedule.diffuse(z.new_zeros(z.shape), schedule.tensor(time, len(batch), z.device), z)
-
-
-class Sampler(ABC):
-    """Turns a denoiser into text in many steps. A plugin's sampler is constructed with its options."""
-
-    @abstractmethod
-    def sample(
-        self, network: Denoiser, space: Space, batch: Batch, noise: Noise, steps: int
-    ) -> tuple[Tensor, int]:
-        """Return final states [B, *state_shape], given entries pinned, and the network calls made.
-
-        ``steps`` is what was asked for; a sampler whose order or stride makes other counts says so in
-        the second value.
-
-        Raises:
-            InputError: the sampler cannot take this number of steps with this schedule.
-        """
+    def generate(
+        self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
+    ) -> Generated:
+        if self.sampler is None:
+            state, calls = self.roll_out(batch, noise, steps, steps), steps
+        else:
+            state, calls = self.sampler.sample(
+                self.network, self.space, batch, noise, steps, self.start, earlier
+            )
+        return Generated(self.space.decode(state, batch), calls=calls, state=state)
 
 
 class SampledGenerator(Generator):
@@ -112,6 +128,8 @@ class SampledGenerator(Generator):
         self.sampler = sampler
 
     @torch.no_grad()
-    def generate(self, batch: Batch, noise: Noise, steps: int = 1) -> Generated:
-        state, calls = self.sampler.sample(self.network, self.space, batch, noise, steps)
+    def generate(
+        self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
+    ) -> Generated:
+        state, calls = self.sampler.sample(self.network, self.space, batch, noise, steps, earlier=earlier)
         return Generated(self.space.decode(state, batch), calls=calls, state=state)

@@ -86,6 +86,17 @@ class Space(nn.Module, ABC):
         """Return the nearest states that stand for tokens. A space without rounding returns ``state``."""
         return state
 
+    def insert_blanks(self, batch: Batch, before_BL: Tensor) -> Batch:
+        """Return the batch with a blank token ([PAD]) put before the given tokens where ``before_BL`` is True.
+
+        The generated part moves back by as many positions, and loses them at its end. Markers that frame
+        the condition are not counted as tokens of it: no blank goes before them.
+
+        Raises:
+            InputError: the space has no token that stands for nothing.
+        """
+        raise InputError(f"{type(self).__name__} has no blank token that could be put into a condition")
+
     def null_condition(self, batch: Batch) -> Batch:
         """Return the batch with its condition emptied, for guidance.
 

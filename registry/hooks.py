@@ -54,6 +54,11 @@ def register_samplers(register: Register) -> None:
 
 
 @hookspec
+def register_augmenters(register: Register) -> None:
+    """Offer subclasses of ``dlmone.core.Augmenter``."""
+
+
+@hookspec
 def register_selectors(register: Register) -> None:
     """Offer subclasses of ``dlmone.core.Selector``."""
 

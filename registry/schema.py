@@ -208,6 +208,12 @@ class EvaluatorSlot(Slot):
     kind = "evaluators"
 
 
+class AugmenterSlot(Slot):
+    """How conditions are varied before they are written for."""
+
+    kind = "augmenters"
+
+
 class SelectorSlot(Slot):
     """How one of several candidates is chosen."""
 

@@ -1,6 +1,7 @@
 """core/generator: the one step, its re-noised repetition (Table 4), and generation without gradient."""
 
 import copy
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from dlmone.core import (
     NoiseSchedule,
     SampledGenerator,
     Sampler,
+    Start,
 )
 from dlmone.core.denoiser import Denoiser
 from dlmone.core.space import Space
@@ -113,8 +115,16 @@ def test_theta_is_a_copy_that_shares_the_space(toy: ToyTeacher) -> None:
 def test_a_sampled_generator_reports_what_its_sampler_did(toy: ToyTeacher) -> None:
     class Two(Sampler):
         def sample(
-            self, network: Denoiser, space: Space, batch: Batch, noise: Noise, steps: int
+            self,
+            network: Denoiser,
+            space: Space,
+            batch: Batch,
+            noise: Noise,
+            steps: int,
+            start: Start | None = None,
+            earlier: Sequence[Tensor] = (),
         ) -> tuple[Tensor, int]:
+            assert start is None
             t_B = space.schedule.tensor(T_INIT, len(batch))
             assert not torch.is_grad_enabled()
             return network.denoise(space.embed(batch), t_B, batch).x0, 2 * steps

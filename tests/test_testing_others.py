@@ -25,6 +25,7 @@ from dlmone.core import (
     Score,
     Space,
     Split,
+    Start,
 )
 from dlmone.testing import check_data_source, check_evaluator, check_sampler
 
@@ -46,7 +47,14 @@ class OneCall(Sampler):
         vars(self).update(faults)
 
     def sample(
-        self, network: Denoiser, space: Space, batch: Batch, noise: Noise, steps: int
+        self,
+        network: Denoiser,
+        space: Space,
+        batch: Batch,
+        noise: Noise,
+        steps: int,
+        start: Start | None = None,
+        earlier: Sequence[Tensor] = (),
     ) -> tuple[Tensor, int]:
         if steps == 0 and self.refuses:
             raise InputError("no steps")

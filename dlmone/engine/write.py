@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from dlmone.core import Example, Generator, Noise, Sample
+from dlmone.core import Augmenter, Example, Generator, Noise, Sample
 
 from .compute import Compute
 from .provenance import UNKNOWN, Provenance
@@ -35,12 +36,14 @@ def write_samples(
     candidates: int = 1,
     seed: int = 0,
     batch: int = 64,
+    augmenter: Augmenter | None = None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Written:
-    """Draw ``candidates`` outputs for each example.
+    """Draw ``candidates`` outputs for each example, one after the other.
 
     Noise is keyed by (seed, example id, candidate): the draws depend neither on ``batch`` nor on which
-    other examples are there. Tokenising, the network, rounding and detokenising all count as time.
+    other examples are there. With an ``augmenter`` each candidate is written for a variation of its
+    example. Tokenising, the network, rounding and detokenising all count as time.
     """
     space = generator.space
     texts: list[list[str]] = [[] for _ in examples]
@@ -53,12 +56,16 @@ def write_samples(
         tokens = space.collate(rows).to(compute.device)
         sources += space.source_text(tokens)
         references += space.text(tokens.tokens_BL, tokens)
+        earlier: list[Tensor] = []
         for candidate in range(candidates):
             noise = Noise([(seed, row.id, candidate) for row in rows], compute.device)
+            given = tokens if augmenter is None else augmenter.augment(tokens, space, noise)
             with compute.autocast():
-                written = generator.generate(tokens, noise, steps)
+                written = generator.generate(given, noise, steps, earlier)
             calls = written.calls
-            for j, text in enumerate(space.text(written.tokens_BL, tokens)):
+            if written.state is not None:
+                earlier.append(written.state)
+            for j, text in enumerate(space.text(written.tokens_BL, given)):
                 texts[i + j].append(text)
         progress(len(rows) * candidates)
     if compute.device.type == "cuda":

@@ -6,13 +6,13 @@ the noise of time 0.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from dlmone.core import Batch, Denoiser, DiscreteSchedule, InputError, Noise, Sampler, Space
+from dlmone.core import Batch, Denoiser, DiscreteSchedule, InputError, Noise, Sampler, Space, Start
 from dlmone.core.schedule import expand
 
 from .options import DDPMOptions, SamplerOptions
@@ -43,11 +43,20 @@ class OfficialSampler(Sampler):
         return self.rounding
 
     def sample(
-        self, network: Denoiser, space: Space, batch: Batch, noise: Noise, steps: int
+        self,
+        network: Denoiser,
+        space: Space,
+        batch: Batch,
+        noise: Noise,
+        steps: int,
+        start: Start | None = None,
+        earlier: Sequence[Tensor] = (),
     ) -> tuple[Tensor, int]:
         schedule = space.schedule
         if not isinstance(schedule, DiscreteSchedule):
             raise InputError("DiffuSeq's samplers go down a chain of whole time steps; use ddim here")
+        if start is not None:
+            raise InputError("DiffuSeq's samplers begin at the end of the schedule; a student begins at t_init")
         times = self.times(schedule, steps)
         given = space.embed(batch)
         x = space.pin(noise.normal("z", space.state_shape), given, batch)

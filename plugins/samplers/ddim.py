@@ -1,10 +1,11 @@
 """DDIM (Song et al. 2021) in α and σ alone: neither a variance-preserving process nor whole times assumed."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from torch import Tensor
 
-from dlmone.core import Batch, Denoiser, InputError, Noise, NoiseSchedule, Sampler, Space, TimePoint
+from dlmone.core import Batch, Denoiser, InputError, Noise, NoiseSchedule, Sampler, Space, Start, TimePoint
 from dlmone.core.schedule import expand
 
 from .options import DDIMOptions
@@ -17,12 +18,20 @@ class DDIM(Sampler):
         self.options = options
 
     def sample(
-        self, network: Denoiser, space: Space, batch: Batch, noise: Noise, steps: int
+        self,
+        network: Denoiser,
+        space: Space,
+        batch: Batch,
+        noise: Noise,
+        steps: int,
+        start: Start | None = None,
+        earlier: Sequence[Tensor] = (),
     ) -> tuple[Tensor, int]:
         schedule, shape = space.schedule, space.state_shape
-        start = self.options.start
-        start = schedule.last if start is None else schedule.resolve(TimePoint(start), "ddim's start")
-        times = [schedule.tensor(t, len(batch), noise.device) for t in sampling_times(schedule, start, steps)]
+        times = [
+            schedule.tensor(t, len(batch), noise.device)
+            for t in sampling_times(schedule, self._first_time(schedule, start), steps)
+        ]
         given = space.embed(batch)
 
         def predict(x_t: Tensor, t_B: Tensor) -> Tensor:
@@ -30,11 +39,17 @@ class DDIM(Sampler):
             return space.round(x0) if self.options.rounding else x0
 
         z = noise.normal("z", shape)
-        x = expand(schedule.sigma(times[0]), z) * z
+        x = Start(times[0][0].item(), start is not None and start.unit).state(space, z)
         for i, (t_B, s_B) in enumerate(pairwise(times), start=1):
             fresh = noise.normal(f"z{i}", shape) if self.options.eta else None
             x = ddim_step(schedule, predict(x, t_B), x, t_B, s_B, self.options.eta, fresh)
         return space.pin(predict(x, times[-1]), given, batch), steps
+
+    def _first_time(self, schedule: NoiseSchedule, start: Start | None) -> float:
+        """Return where the options say, or else where the network was made to begin."""
+        if self.options.start is not None:
+            return schedule.resolve(TimePoint(self.options.start), "ddim's start")
+        return schedule.last if start is None else start.time
 
 
 def sampling_times(schedule: NoiseSchedule, start: float, steps: int) -> list[float]:

@@ -1,0 +1,21 @@
+"""The Augmenter contract: conditions varied before they are written for, so that outputs vary (Table 6)."""
+
+from abc import ABC, abstractmethod
+
+from .noise import Noise
+from .space import Batch, Space
+
+
+class Augmenter(ABC):
+    """Varies the given part of a batch. A plugin's augmenter is constructed with its options."""
+
+    @abstractmethod
+    def augment(self, batch: Batch, space: Space, noise: Noise) -> Batch:
+        """Return the batch with other conditions, one variation a candidate.
+
+        Every draw comes from ``noise`` (one key a sample), so that a variation depends on the example and
+        the candidate alone.
+
+        Raises:
+            InputError: conditions of this space cannot be varied so.
+        """

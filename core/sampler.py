@@ -1,0 +1,59 @@
+"""Samplers: how a denoiser writes, in as many calls as it is given."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from .denoiser import Denoiser
+from .noise import Noise
+from .space import Batch, Space
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a network was made to begin: with σ(time)·z at ``time``, or with z itself (``unit``)."""
+
+    time: float
+    unit: bool = False
+
+    def state(self, space: Space, z: Tensor) -> Tensor:
+        """Return the first noisy state from standard normal ``z`` [B, *state_shape]."""
+        if self.unit:
+            return z
+        t_B = space.schedule.tensor(self.time, len(z), z.device)
+        return space.schedule.diffuse(z.new_zeros(z.shape), t_B, z)
+
+
+class Sampler(ABC):
+    """Turns a denoiser into text. A plugin's sampler is constructed with its options."""
+
+    @abstractmethod
+    def sample(
+        self,
+        network: Denoiser,
+        space: Space,
+        batch: Batch,
+        noise: Noise,
+        steps: int,
+        start: Start | None = None,
+        earlier: Sequence[Tensor] = (),
+    ) -> tuple[Tensor, int]:
+        """Return final states [B, *state_shape], given entries pinned, and the network calls made.
+
+        Args:
+            network: a teacher's φ or a student's θ.
+            space: its space.
+            batch: the conditions.
+            noise: the keyed draws; the starting noise is the draw called ``z``.
+            steps: what was asked for; a sampler whose order or stride makes other counts says so in its
+                second value.
+            start: where a student begins; None leaves it to the sampler (a teacher's trained range).
+            earlier: the final states of the candidates drawn before this one for the same batch, first
+                one first. A sampler that draws its candidates independently ignores them.
+
+        Raises:
+            InputError: the sampler cannot take this number of steps with this schedule, or cannot begin
+                at ``start``.
+        """

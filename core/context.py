@@ -47,6 +47,7 @@ class StepContext:
         t_range: [t_min, t_max), in times of the schedule; one t a sample, shared by real and fake.
         real: the batch of real pairs, for objectives that need one.
         real_noise: keyed draws for it (``epsilon``); the paper draws ε_real independently of ε_fake.
+        calls: (k, K): the fake is the k-th output of a student that writes in K calls. One step is (1, 1).
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class StepContext:
         t_range: tuple[float, float],
         real: Batch,
         real_noise: Noise,
+        calls: tuple[int, int] = (1, 1),
     ) -> None:
         self.role = role
         self.space = space
@@ -74,6 +76,7 @@ class StepContext:
         self.t_range = t_range
         self.real = real
         self.real_noise = real_noise
+        self.calls = calls
 
     @cached_property
     def t_B(self) -> Tensor:
@@ -97,10 +100,9 @@ class StepContext:
 
     @cached_property
     def root(self) -> Tensor:
-        """e = G_θ(c_fake, z), with its graph to θ in the generator's role."""
+        """e = G_θ(c_fake, z), with its graph to θ's last call in the generator's role."""
         with torch.set_grad_enabled(self.role == "generator"):
-            z = self.noise.normal("z", self.space.state_shape)
-            return self.generator.one_step(self.fake, z)
+            return self.generator.roll_out(self.fake, self.noise, *self.calls)
 
     @cached_property
     def e_fake(self) -> Tensor:

@@ -179,6 +179,10 @@ class Stage(Table):
     t_max: Time = TimeSpec(quantile=1.0)
     t_init: Time
     generator_input: Literal["sigma", "unit"] = "sigma"
+    #: K: θ learns to write in this many re-noised calls (Table 4's times); 1 is the paper's one step.
+    calls: PositiveInt = 1
+    #: Which of the K outputs the losses see: of an update's k ~ U{1..K}, or of the last one always.
+    matching: Literal["uniform", "last"] = "uniform"
     start: Literal["teacher", "previous"] = "previous"
     weights: Literal["ema", "raw"] = "ema"
     head: str = "token_mean"

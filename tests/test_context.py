@@ -257,3 +257,29 @@ def test_frozen_gives_back_what_it_took(toy: ToyTeacher) -> None:
     with frozen(estimator):
         assert not any(p.requires_grad for p in estimator.parameters())
     assert [p for p in estimator.parameters() if not p.requires_grad] == [always]
+
+
+@pytest.mark.parametrize(("k", "times"), [(1, [1490]), (2, [1490, 1117]), (4, [1490, 1117, 745, 372])])
+def test_a_roll_out_reaches_theta_through_its_last_call_alone(
+    toy: ToyTeacher, k: int, times: list[int]
+) -> None:
+    step = step_of(toy, "generator", Decay(), t_init=1490, calls=(k, 4))
+    theta, batch, noise = step.generator, step.fake, step.noise
+    step.root.sum().backward()
+    assert [int(call.t_B[0]) for call in networks(step)["θ"].calls] == times
+    found = [slope.clone() for slope in gradients(theta)]
+
+    theta.zero_grad()
+    with torch.no_grad():
+        before = theta.roll_out(batch, noise, k - 1, 4) if k > 1 else None
+    z = noise.normal("z", step.space.state_shape)
+    last = theta.one_step(batch, z) if before is None else theta.again(batch, before, noise, k - 1, 4)
+    last.sum().backward()
+    assert all(torch.equal(a, b) for a, b in zip(found, gradients(theta), strict=True))
+    assert torch.equal(last, step.root)
+
+
+def test_training_the_last_of_several_calls_sees_what_inference_writes(toy: ToyTeacher) -> None:
+    step = step_of(toy, "estimator", SID, calls=(4, 4))
+    assert not step.e_fake.requires_grad
+    assert torch.equal(step.e_fake, cast(Tensor, step.generator.generate(step.fake, step.noise, 4).state))

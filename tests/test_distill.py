@@ -268,3 +268,28 @@ def test_the_generator_step_lowers_its_adversarial_loss() -> None:
         last = trained.advance(norms=False)["generator/adversarial"]
     assert last < first - 0.02
     assert adversarial_loss(torch.zeros(1, 1), real=True).item() == pytest.approx(0.693, abs=1e-3)
+
+
+def test_few_step_training_draws_one_call_for_the_whole_batch() -> None:
+    """Uniform matching sees every call in turn, both roles their own; the draw is the step's alone."""
+    trained = distillation(stage(calls=4))
+    drawn = [[trained._call(role, draw) for draw in range(64)] for role in ("generator", "estimator")]
+    assert set(drawn[0]) == set(drawn[1]) == {1, 2, 3, 4}
+    assert drawn[0] != drawn[1]
+    assert drawn[0] == [distillation(stage(calls=4))._call("generator", draw) for draw in range(64)]
+    last = distillation(stage(calls=4, matching="last"))
+    assert {last._call("generator", draw) for draw in range(8)} == {4}
+
+
+def test_few_step_training_moves_theta_and_resumes_with_the_same_draws() -> None:
+    whole, first = distillation(stage(calls=2)), distillation(stage(calls=2))
+    for _ in range(4):
+        whole.advance(norms=False)
+    for _ in range(2):
+        first.advance(norms=False)
+    second = distillation(stage(calls=2))
+    second.load(first.checkpoint({}))
+    for _ in range(2):
+        second.advance(norms=False)
+    assert same(weights(whole.generator.network), weights(second.generator.network))
+    assert not same(weights(whole.generator.network), weights(first.generator.network))

@@ -22,7 +22,7 @@ from dlmone.core import (
 )
 from dlmone.core.context import frozen
 from dlmone.core.estimator import HEADS
-from dlmone.core.noise import seed_of
+from dlmone.core.noise import seed_of, stream
 from dlmone.core.objective import Role
 from dlmone.registry.schema import Stage, TimeSpec
 
@@ -213,7 +213,14 @@ class Distillation:
             t_range=self.t_range,
             real=self.space.collate([real[p] for p in rows]).to(device),
             real_noise=Noise(real_keys, device),
+            calls=(self._call(draws, draw), self.stage.calls),
         )
+
+    def _call(self, draws: Role, draw: int) -> int:
+        """Return k, the call whose output an update sees: one for the whole global batch."""
+        if self.stage.matching == "last":
+            return self.stage.calls
+        return int(stream((self.seed, self.name, draws, draw, "calls")).integers(self.stage.calls)) + 1
 
     def weights(self, which: str) -> dict[str, Tensor]:
         """Return θ's weights, ``raw`` or ``ema``."""

@@ -60,7 +60,12 @@ def run_stage(
                 student.unit_input,
             )
             written = write_samples(
-                generator, rows, compute, candidates=stage.validation.candidates, seed=recipe.seed
+                generator,
+                rows,
+                compute,
+                steps=stage.calls,
+                candidates=stage.validation.candidates,
+                seed=recipe.seed,
             )
             scores = judge(written.samples, validators)
             logged |= {f"{which}/{score.name}": score.value for score in scores}
@@ -102,5 +107,11 @@ def _publish_best(
         "student",
         student_card(recipe, name, facts),
         weights=distillation.weights(stage.weights),
-        student={"t_init": student.t_init, "unit_input": student.unit_input, "stage": name, **facts},
+        student={
+            "t_init": student.t_init,
+            "unit_input": student.unit_input,
+            "calls": stage.calls,
+            "stage": name,
+            **facts,
+        },
     )

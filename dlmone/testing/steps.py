@@ -33,6 +33,8 @@ def new_step(
     shared_noise: bool = False,
     wrap: Callable[[Denoiser], Denoiser] = lambda network: network,
     kind: type[StepContext] = StepContext,
+    t_init: float | None = None,
+    calls: tuple[int, int] = (1, 1),
 ) -> StepContext:
     """Return the step of a seed. Equal seeds give equal networks and, example by example, equal draws.
 
@@ -47,11 +49,13 @@ def new_step(
         shared_noise: real and fake batch share their ε.
         wrap: put around each of the three networks.
         kind: the class of the step.
+        t_init: where the student begins; three quarters up the trained range if None.
+        calls: which output of how many calls the losses see.
     """
     schedule, width = teacher.space.schedule, teacher.feature_width
     phi, psi, theta = (copy.deepcopy(teacher.network) for _ in range(3))
     estimator = DiffusionScoreEstimator(wrap(perturbed(psi, seed + 1)), width)
-    t_init = schedule.time_of_quantile(0.75)
+    t_init = schedule.time_of_quantile(0.75) if t_init is None else t_init
     generator = DiffusionGenerator(wrap(perturbed(theta, seed + 2)), teacher.space, t_init)
     keys = [(seed, example.id) for example in examples]
     real_keys = keys if shared_noise else [(*key, "real") for key in keys]
@@ -67,6 +71,7 @@ def new_step(
         t_range=(schedule.time_of_quantile(0.1), schedule.time_of_quantile(0.9)),
         real=teacher.space.collate(examples[::-1]),
         real_noise=Noise(real_keys),
+        calls=calls,
     )
 
 

@@ -7,7 +7,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from dlmone.core import Batch, Denoised, FlowSchedule, Generated, InputError, Noise, SampledGenerator, Sampler
+from dlmone.core import (
+    Batch,
+    Denoised,
+    FlowSchedule,
+    Generated,
+    InputError,
+    Noise,
+    SampledGenerator,
+    Sampler,
+    ddim,
+)
 from dlmone.core.prediction import from_x0, to_x0
 from dlmone.core.schedule import DiscreteSchedule, discrete_schedule
 from dlmone.plugins.diffuseq.network import DiffuSeqNetwork
@@ -23,7 +33,6 @@ from dlmone.plugins.diffuseq.samplers import (
 from dlmone.plugins.diffuseq.space import DiffuSeqSpace
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.diffuseq.tokenizer import Tokenizer
-from dlmone.plugins.samplers import ddim
 from dlmone.testing import check_sampler
 from dlmone.testing.toy import EXAMPLES
 

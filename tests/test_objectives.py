@@ -4,13 +4,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from dlmone.core import Objective, StepContext, Term
+from dlmone.core import InputError, Objective, SampledGenerator, StepContext, Term
 from dlmone.core.losses import dsm_loss, masked_mean, sid_loss
 from dlmone.core.objective import Role
 from dlmone.plugins.diff_instruct.objective import DiffInstruct
 from dlmone.plugins.diff_instruct.options import DiffInstructOptions
 from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
 from dlmone.plugins.diffusion_gan.options import DiffusionGANOptions
+from dlmone.plugins.regression.objective import Regression
+from dlmone.plugins.regression.options import RegressionOptions
+from dlmone.plugins.samplers.ddim import DDIM
+from dlmone.plugins.samplers.options import DDIMOptions
 from dlmone.plugins.sid.objective import SiD
 from dlmone.plugins.sid.options import SiDOptions
 from dlmone.testing import ToyTeacher, new_step
@@ -94,3 +98,22 @@ def test_the_adversarial_term_over_the_weight(toy: ToyTeacher) -> None:
     loss_B = over.generator_loss(step).loss_B
     expected_B = plain.generator_loss(step_of(toy, "generator", plain)).loss_B / distance(step)
     torch.testing.assert_close(loss_B, expected_B)
+
+
+def test_regression_is_the_distance_to_what_the_teacher_writes_from_the_same_noise(toy: ToyTeacher) -> None:
+    objective = Regression(RegressionOptions(steps=4))
+    step = step_of(toy, "generator", objective)
+    writer = SampledGenerator(step.teacher, step.space, DDIM(DDIMOptions()))
+    target = writer.generate(step.fake, step.noise, 4).state
+    assert target is not None
+    expected_B = masked_mean((step.e_fake - target) ** 2, step.mask)
+    loss_B = objective.generator_loss(step).loss_B
+    torch.testing.assert_close(loss_B, expected_B)
+    assert not loss_B.equal(masked_mean((step.e_fake - step.f_phi) ** 2, step.mask))
+
+
+def test_regression_teaches_one_call_only(toy: ToyTeacher) -> None:
+    objective = Regression(RegressionOptions())
+    step = new_step(toy, "generator", objective.needs("generator"), calls=(1, 2))
+    with pytest.raises(InputError, match="calls > 1"):
+        objective.generator_loss(step)

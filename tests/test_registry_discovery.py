@@ -44,14 +44,23 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 def test_kinds_are_those_of_the_hooks() -> None:
     assert (
-        *("teachers", "objectives", "evaluators", "data", "samplers", "augmenters", "selectors", "converters"),
+        *(
+            "teachers",
+            "objectives",
+            "evaluators",
+            "data",
+            "samplers",
+            "augmenters",
+            "selectors",
+            "converters",
+        ),
     ) == KINDS
 
 
 def test_built_ins_are_found_and_whole() -> None:
     registry = Registry.discover()
     assert registry.broken == ()
-    assert registry.names("objectives") == ["diff_instruct", "diffusion_gan", "sid"]
+    assert registry.names("objectives") == ["diff_instruct", "diffusion_gan", "regression", "sid"]
     entry = registry.entry("objectives", "sid")
     assert (entry.plugin, entry.distribution) == ("sid", "dlmone")
     assert {"name": "sid", "distribution": "dlmone", "version": entry.version} in registry.describe()
@@ -120,7 +129,7 @@ def test_a_broken_plugin_is_set_aside_whole(install: Install, code: str, reason:
     assert reason in plugin.reason
     assert "\n" not in plugin.reason
     assert plugin.traceback.startswith("Traceback")
-    assert registry.names("objectives") == ["diff_instruct", "diffusion_gan", "mine", "sid"]
+    assert registry.names("objectives") == ["diff_instruct", "diffusion_gan", "mine", "regression", "sid"]
     registry.notify("run_finished", run_dir=Path())
 
     with pytest.raises(PluginError) as failure:
@@ -161,7 +170,7 @@ def test_an_unknown_name_suggests_the_nearest_or_tells_all() -> None:
     registry = Registry.discover()
     with pytest.raises(PluginError, match=r"^there is no objective 'sidd'; did you mean 'sid'\?$"):
         registry.load("objectives", "sidd")
-    with pytest.raises(PluginError, match=r"known here: diff_instruct, diffusion_gan, sid$"):
+    with pytest.raises(PluginError, match=r"known here: diff_instruct, diffusion_gan, regression, sid$"):
         registry.load("objectives", "zebra")
 
 

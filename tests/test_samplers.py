@@ -22,8 +22,9 @@ from dlmone.core import (
     SampledGenerator,
     Space,
 )
+from dlmone.core.ddim import ddim_step, sampling_times
 from dlmone.core.schedule import discrete_schedule, expand
-from dlmone.plugins.samplers.ddim import DDIM, ddim_step, sampling_times
+from dlmone.plugins.samplers.ddim import DDIM
 from dlmone.plugins.samplers.options import DDIMOptions
 from dlmone.testing import check_sampler
 

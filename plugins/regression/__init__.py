@@ -1,0 +1,14 @@
+"""Regression onto the teacher's own samples: the start that score distillation likes."""
+
+from dlmone.registry import hookimpl
+from dlmone.registry.hooks import Register
+
+
+@hookimpl
+def register_objectives(register: Register) -> None:
+    register(
+        "regression",
+        "dlmone.plugins.regression.objective:Regression",
+        options="dlmone.plugins.regression.options:RegressionOptions",
+        help="‖e − e*‖², e* what the teacher's DDIM makes of the same noise",
+    )

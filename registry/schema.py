@@ -93,6 +93,16 @@ class Optimiser(Table):
     clip_value: PositiveFloat | None = None
 
 
+RateSchedule = Literal["linear", "constant"]
+
+
+class StageOptimiser(Optimiser):
+    """AdamW of a stage, whose rate can rise at first, and fall linearly to nothing at the stage's end."""
+
+    warmup: NonNegativeInt = 0
+    schedule: RateSchedule = "constant"
+
+
 class PretrainOptimiser(Optimiser):
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
 
@@ -123,7 +133,7 @@ class Pretrain(Table):
     batch: PositiveInt
     optimiser: PretrainOptimiser
     warmup: NonNegativeInt = 0
-    schedule: Literal["linear", "constant"] = "linear"
+    schedule: RateSchedule = "linear"
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     validation: PretrainValidation = PretrainValidation()
     validation_steps: PositiveInt = 20
@@ -172,8 +182,9 @@ class Stage(Table):
 
     steps: PositiveInt
     objectives: Annotated[dict[str, ObjectiveSlot], Field(min_length=1)]
-    generator: Optimiser
-    estimator: Optimiser
+    generator: StageOptimiser
+    #: A stage whose objectives train no ψ needs none; the paper's rate otherwise.
+    estimator: StageOptimiser = StageOptimiser(lr=1e-5)
     batch: PositiveInt = 256
     t_min: Time = TimeSpec(quantile=0.0)
     t_max: Time = TimeSpec(quantile=1.0)
@@ -268,5 +279,17 @@ class Recipe(Table):
     data: DataSlot
     teacher: TeacherSlot
     stages: dict[StageName, Stage] = {}
+    #: The order of the stages where their tables' own will not do; it may name stages that were removed.
+    order: tuple[str, ...] = ()
     evaluation: Evaluation
     compute: Compute = Compute()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_order(cls, table: Any) -> Any:
+        order, stages = table.get("order"), table.get("stages")
+        if not (order and isinstance(order, (list, tuple)) and isinstance(stages, dict)):
+            return table
+        if missing := [name for name in stages if name not in order]:
+            raise ValueError(f"order names every stage of the recipe, but not {', '.join(missing)}")
+        return {**table, "stages": {name: stages[name] for name in order if name in stages}}

@@ -17,6 +17,8 @@ from dlmone.plugins.diff_instruct.objective import DiffInstruct
 from dlmone.plugins.diff_instruct.options import DiffInstructOptions
 from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
 from dlmone.plugins.diffusion_gan.options import DiffusionGANOptions
+from dlmone.plugins.regression.objective import Regression
+from dlmone.plugins.regression.options import RegressionOptions
 from dlmone.plugins.sid.objective import SiD
 from dlmone.plugins.sid.options import SiDOptions
 from dlmone.registry.schema import Stage
@@ -293,3 +295,18 @@ def test_few_step_training_moves_theta_and_resumes_with_the_same_draws() -> None
         second.advance(norms=False)
     assert same(weights(whole.generator.network), weights(second.generator.network))
     assert not same(weights(whole.generator.network), weights(first.generator.network))
+
+
+def test_a_stage_of_regression_alone_trains_no_psi_and_follows_its_rate() -> None:
+    terms = {"regression": Regression(RegressionOptions(steps=2))}
+    table = stage(
+        objectives={"regression": {"use": "regression"}}, generator={"lr": 1e-3, "schedule": "linear"}
+    )
+    trained = distillation(table, terms)
+    psi, losses, rates = weights(trained.estimator), [], []
+    for _ in range(4):
+        losses.append(trained.advance(norms=False)["generator/regression"])
+        rates.append(trained.generator_optimiser.adam.param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
+    assert same(psi, weights(trained.estimator))
+    assert losses[-1] < losses[0]

@@ -15,7 +15,7 @@ from torch import nn
 from dlmone.core import DlmoneError, Example, InputError
 from dlmone.engine.checkpoint import Checkpoint, load_latest, pack, save_checkpoint, step_folders, unpack
 from dlmone.engine.compute import resolve_device
-from dlmone.engine.optimise import Optimiser, ema_rate, update_average
+from dlmone.engine.optimise import Optimiser, ema_rate, learning_rate, update_average
 from dlmone.engine.rundir import RunDir, latest_run_path, new_run_path
 from dlmone.engine.stream import ExampleStream
 from dlmone.engine.world import World
@@ -214,3 +214,9 @@ def test_run_directories_are_numbered(tmp_path: Path) -> None:
         path.mkdir()
     (tmp_path / "qqp-quick-draft").mkdir()
     assert latest_run_path(tmp_path, "qqp", "quick").name == "qqp-quick-11"
+
+
+def test_a_stages_rate_rises_and_falls() -> None:
+    rates = [learning_rate(2.0, 2, "linear", step, 4) for step in range(4)]
+    assert rates == [1.0, 1.5, 1.0, 0.5]
+    assert [learning_rate(2.0, 0, "constant", step, 4) for step in range(4)] == [2.0] * 4

@@ -188,3 +188,11 @@ def test_part_of_a_table_keeps_the_other_defaults(small: Path) -> None:
     assert table is not None
     assert (table.validation.every, table.validation.examples) == (1000, 5)
     assert table.optimiser.beta1 == 0.9
+
+
+def test_a_profile_can_put_a_stage_first(small: Path) -> None:
+    more = 'stages.first={steps=1, t_init=1490, generator={lr=1}, objectives.r={use="regression"}}'
+    assert list(load(small, more).recipe.stages) == ["only", "first"]
+    ordered = load(small, more, 'order=["first", "gone", "only"]')
+    assert list(ordered.recipe.stages) == list(ordered.table["stages"]) == ["first", "only"]
+    assert "order names every stage of the recipe, but not only" in mistake(small, more, 'order=["first"]')

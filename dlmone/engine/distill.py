@@ -24,11 +24,11 @@ from dlmone.core.context import frozen
 from dlmone.core.estimator import HEADS
 from dlmone.core.noise import seed_of, stream
 from dlmone.core.objective import Role
-from dlmone.registry.schema import Stage, TimeSpec
+from dlmone.registry.schema import Stage, StageOptimiser, TimeSpec
 
 from .checkpoint import Checkpoint, pack, unpack
 from .compute import Compute
-from .optimise import Optimiser, ema_rate, update_average
+from .optimise import Optimiser, ema_rate, learning_rate, update_average
 from .stream import ExampleStream
 from .update import Tally, Update, WeightedTerm
 
@@ -151,7 +151,7 @@ class Distillation:
         self.estimator.train()
         logged = self._accumulate(self.estimator_update, "estimator", draw, norms)
         self.compute.world.sum_gradients(self.estimator)
-        self.non_finite += not self.estimator_optimiser.step()
+        self.non_finite += not self.estimator_optimiser.step(self._rate(self.stage.estimator))
         if self.stage.estimator_average:
             # The plain mean until there are enough updates to average over.
             rate = min(self.stage.estimator_average, 1 - 1 / (draw + 2))
@@ -168,10 +168,13 @@ class Distillation:
         with frozen(self.reference):
             logged = self._accumulate(self.generator_update, *draws, norms)
         self.compute.world.sum_gradients(self.generator.network)
-        self.non_finite += not self.generator_optimiser.step()
+        self.non_finite += not self.generator_optimiser.step(self._rate(self.stage.generator))
         rate = ema_rate(self.stage.ema, self.stage.batch, self.step + 1)
         update_average(self.average, self.generator.network, rate)
         return logged | self.generator_update.observe(self.step, logged)
+
+    def _rate(self, table: StageOptimiser) -> float:
+        return learning_rate(table.lr, table.warmup, table.schedule, self.step, self.stage.steps)
 
     def _accumulate(self, update: Update, draws: Role, draw: int, norms: bool) -> dict[str, float]:
         # Dropout is the one draw that torch's global generator makes: seeded anew for every update.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from dlmone.registry.schema import Ema as EmaTable
 from dlmone.registry.schema import Optimiser as OptimiserTable
+from dlmone.registry.schema import RateSchedule
 
 
 class Optimiser:
@@ -75,6 +76,13 @@ class Optimiser:
             self.adam.state[parameter] = {
                 key: value.to(parameter.device, copy=True) for key, value in values.items()
             }
+
+
+def learning_rate(lr: float, warmup: int, schedule: RateSchedule, step: int, steps: int) -> float:
+    """Return the rate of a step: a linear warm-up, then ``lr``, or its linear decay to zero at ``steps``."""
+    warm = min(1.0, (step + 1) / warmup) if warmup else 1.0
+    left = 1 - step / steps if schedule == "linear" else 1.0
+    return lr * warm * left
 
 
 def ema_rate(table: EmaTable, batch: int, step: int) -> float:

@@ -16,7 +16,7 @@ from dlmone.registry.schema import Pretrain
 
 from .checkpoint import Checkpoint, pack, unpack
 from .compute import Compute
-from .optimise import Optimiser, update_average
+from .optimise import Optimiser, learning_rate, update_average
 from .stream import ExampleStream
 from .update import Tally
 
@@ -45,9 +45,7 @@ class Pretraining:
     def learning_rate(self) -> float:
         """Linear warm-up, then linear decay to zero at the last step (DiffuSeq) or constant."""
         table = self.table
-        warm = min(1.0, (self.step + 1) / table.warmup) if table.warmup else 1.0
-        left = 1 - self.step / table.steps if table.schedule == "linear" else 1.0
-        return table.optimiser.lr * warm * left
+        return learning_rate(table.optimiser.lr, table.warmup, table.schedule, self.step, table.steps)
 
     def advance(self, norms: bool) -> dict[str, float]:
         """Do one update and return what to log (there are no per-term norms here).

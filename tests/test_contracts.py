@@ -44,7 +44,7 @@ def choices(name: str) -> list[dict[str, Any]]:
     """Every combination of the choices that an objective's options offer."""
     fields = REGISTRY.options_model("objectives", name).model_json_schema()["properties"]
     offered = {key: field["enum"] for key, field in fields.items() if "enum" in field}
-    offered |= {key: [False, True] for key, field in fields.items() if field["type"] == "boolean"}
+    offered |= {key: [False, True] for key, field in fields.items() if field.get("type") == "boolean"}
     return [dict(zip(offered, values, strict=True)) for values in product(*offered.values())]
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import InputError, Objective, SampledGenerator, StepContext, Term
-from dlmone.core.losses import dsm_loss, masked_mean, sid_loss
+from dlmone.core.losses import diff_instruct_loss, dsm_loss, masked_mean, sid_loss
 from dlmone.core.objective import Role
 from dlmone.plugins.diff_instruct.objective import DiffInstruct
 from dlmone.plugins.diff_instruct.options import DiffInstructOptions
@@ -15,6 +15,8 @@ from dlmone.plugins.regression.objective import Regression
 from dlmone.plugins.regression.options import RegressionOptions
 from dlmone.plugins.samplers.ddim import DDIM
 from dlmone.plugins.samplers.options import DDIMOptions
+from dlmone.plugins.sds.objective import ScoreDistillationSampling
+from dlmone.plugins.sds.options import SDSOptions
 from dlmone.plugins.sid.objective import SiD
 from dlmone.plugins.sid.options import SiDOptions
 from dlmone.testing import ToyTeacher, new_step
@@ -117,3 +119,26 @@ def test_regression_teaches_one_call_only(toy: ToyTeacher) -> None:
     step = new_step(toy, "generator", objective.needs("generator"), calls=(1, 2))
     with pytest.raises(InputError, match="calls > 1"):
         objective.generator_loss(step)
+
+
+def test_sds_is_diff_instruct_with_the_output_in_the_place_of_psi(toy: ToyTeacher) -> None:
+    objective = ScoreDistillationSampling(SDSOptions(rounding=False, weighting="sid"))
+    step = step_of(toy, "generator", objective)
+    (slope,) = torch.autograd.grad(objective.generator_loss(step).loss_B.sum(), step.e_fake)
+    e = step.e_fake.detach().requires_grad_()
+    weight_B = (1 / distance(step)).detach()
+    direct_B = diff_instruct_loss(e, step.f_phi.detach(), e.detach(), step.mask, weight_B)
+    torch.testing.assert_close(slope, torch.autograd.grad(direct_B.sum(), e)[0])
+
+
+def test_sds_pulls_to_token_states_and_leaves_other_times_out(toy: ToyTeacher) -> None:
+    whole = ScoreDistillationSampling(SDSOptions())
+    step = step_of(toy, "generator", whole)
+    target = step.space.round(step.f_phi)
+    assert not torch.equal(target, step.f_phi)
+    expected_B = 0.5 * masked_mean((step.e_fake - target) ** 2, step.mask)
+    torch.testing.assert_close(whole.generator_loss(step).loss_B, expected_B)
+    low, middle, *_ = sorted(step.t_B.tolist())
+    some = ScoreDistillationSampling(SDSOptions(t_min=low + 1, t_max=middle + 1))
+    within_B = step.t_B == middle
+    torch.testing.assert_close(some.generator_loss(step).loss_B, expected_B * within_B)

@@ -60,7 +60,7 @@ def test_kinds_are_those_of_the_hooks() -> None:
 def test_built_ins_are_found_and_whole() -> None:
     registry = Registry.discover()
     assert registry.broken == ()
-    assert registry.names("objectives") == ["diff_instruct", "diffusion_gan", "regression", "sid"]
+    assert registry.names("objectives") == ["diff_instruct", "diffusion_gan", "regression", "sds", "sid"]
     entry = registry.entry("objectives", "sid")
     assert (entry.plugin, entry.distribution) == ("sid", "dlmone")
     assert {"name": "sid", "distribution": "dlmone", "version": entry.version} in registry.describe()
@@ -129,7 +129,14 @@ def test_a_broken_plugin_is_set_aside_whole(install: Install, code: str, reason:
     assert reason in plugin.reason
     assert "\n" not in plugin.reason
     assert plugin.traceback.startswith("Traceback")
-    assert registry.names("objectives") == ["diff_instruct", "diffusion_gan", "mine", "regression", "sid"]
+    assert registry.names("objectives") == [
+        "diff_instruct",
+        "diffusion_gan",
+        "mine",
+        "regression",
+        "sds",
+        "sid",
+    ]
     registry.notify("run_finished", run_dir=Path())
 
     with pytest.raises(PluginError) as failure:
@@ -170,7 +177,7 @@ def test_an_unknown_name_suggests_the_nearest_or_tells_all() -> None:
     registry = Registry.discover()
     with pytest.raises(PluginError, match=r"^there is no objective 'sidd'; did you mean 'sid'\?$"):
         registry.load("objectives", "sidd")
-    with pytest.raises(PluginError, match=r"known here: diff_instruct, diffusion_gan, regression, sid$"):
+    with pytest.raises(PluginError, match=r"known here: diff_instruct, diffusion_gan, regression, sds, sid$"):
         registry.load("objectives", "zebra")
 
 

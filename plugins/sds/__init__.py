@@ -1,0 +1,14 @@
+"""Score distillation sampling: the student is pulled to what the teacher makes of its noised output."""
+
+from dlmone.registry import hookimpl
+from dlmone.registry.hooks import Register
+
+
+@hookimpl
+def register_objectives(register: Register) -> None:
+    register(
+        "sds",
+        "dlmone.plugins.sds.objective:ScoreDistillationSampling",
+        options="dlmone.plugins.sds.options:SDSOptions",
+        help="score distillation sampling: ½‖e − sg(ê_φ)‖², which seeks modes and needs no ψ",
+    )

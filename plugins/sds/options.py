@@ -1,0 +1,23 @@
+"""Options of score distillation sampling."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SDSOptions(BaseModel):
+    """Score distillation sampling.
+
+    Attributes:
+        weighting: the prefactor of the loss (`dlmone.core.losses.score_weight`).
+        rounding: pull to the nearest token states of ê_φ instead of to ê_φ itself, where the space rounds.
+        t_min: samples noised to an earlier time take no part; all if None. A time of the teacher's schedule.
+        t_max: samples noised to this time or a later one take no part; all if None.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    weighting: Literal["sid", "one", "score", "snr"] = "one"
+    rounding: bool = True
+    t_min: float | None = Field(default=None, ge=0)
+    t_max: float | None = Field(default=None, ge=0)

@@ -131,13 +131,6 @@ def test_a_broken_plugin_is_set_aside_whole(install: Install, code: str, reason:
     assert plugin.traceback.startswith("Traceback")
     names = ["diff_instruct", "diffusion_gan", "mine", "regression", "sds", "sid"]
     assert registry.names("objectives") == names
-        "diff_instruct",
-        "diffusion_gan",
-        "mine",
-        "regression",
-        "sds",
-        "sid",
-    ]
     registry.notify("run_finished", run_dir=Path())
 
     with pytest.raises(PluginError) as failure:

@@ -70,11 +70,15 @@ class Row:
     chosen_from: int | None = None
 
     @property
-    def title(self) -> str:
-        """The model, and what tells its rows apart besides the number of calls: variant and selector."""
+    def name(self) -> str:
+        """The model and, where there is one, the variant."""
         variant = self.setting.variant if self.setting else None
-        chosen = self.selector if self.selector != FIRST else None
-        return ", ".join(part for part in (self.model, variant, chosen) if part)
+        return f"{self.model}, {variant}" if variant else self.model
+
+    @property
+    def title(self) -> str:
+        """All that tells rows apart besides the number of calls: model, variant, selector."""
+        return self.name if self.selector == FIRST else f"{self.name}, {self.selector}"
 
     @property
     def calls(self) -> int | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from .provenance import FIRST
 from .results import results
 from .scoring import Row
 from .statistics import Resampling
@@ -20,23 +21,30 @@ _Group = tuple[str, list[Row]]
 
 
 def show(console: Console, rows: Sequence[Row]) -> None:
-    """Print a line a number, and a column a model at a setting."""
-    names = _score_names(rows)
-    headings = _headings(rows, names)
-    margin = max(map(len, headings))
-    cell = 1 + max(len(text) for row in rows for text in _cells(row, names))
-    groups = [(title, list(group)) for title, group in groupby(rows, key=_title)]
-    for i, block in enumerate(_blocks(groups, margin, cell)):
-        spans = [_span(group, cell) for group in block]
-        titles = "".join(f"{title:>{span}}" for (title, _), span in zip(block, spans, strict=True))
-        if i:
-            console.print()
-        console.print(f"[bold]{'':{margin}}{titles}[/]", highlight=False, soft_wrap=True)
-        for place, heading in enumerate(headings):
-            line = ""
-            for (_, group), span in zip(block, spans, strict=True):
-                line += "".join(f"{_cells(row, names)[place]:>{cell}}" for row in group).rjust(span)
-            console.print(f"{heading:{margin}}{line}", highlight=False, soft_wrap=True)
+    """Print a line a number, and a column a model at a setting; below them those of chosen candidates."""
+
+    def line(text: str = "") -> None:
+        console.print(text, highlight=False, soft_wrap=True)
+
+    for selector in dict.fromkeys(row.selector for row in rows):
+        judged = [row for row in rows if row.selector == selector]
+        names = _score_names(judged)
+        headings = _headings(judged, names)
+        margin = max(map(len, headings))
+        cell = 1 + max(len(text) for row in judged for text in _cells(row, names))
+        groups = [(title, list(group)) for title, group in groupby(judged, key=_title)]
+        if selector != FIRST:
+            line(f"\nOne candidate a sample, chosen by {selector}:")
+        for i, block in enumerate(_blocks(groups, margin, cell)):
+            spans = [_span(group, cell) for group in block]
+            titles = "".join(f"{title:>{span}}" for (title, _), span in zip(block, spans, strict=True))
+            line("\n" * (i > 0) + f"[bold]{'':{margin}}{titles}[/]")
+            for place, heading in enumerate(headings):
+                numbers = (
+                    "".join(f"{_cells(row, names)[place]:>{cell}}" for row in group).rjust(span)
+                    for (_, group), span in zip(block, spans, strict=True)
+                )
+                line(f"{heading:{margin}}{''.join(numbers)}")
 
 
 def _blocks(groups: Sequence[_Group], margin: int, cell: int) -> Iterator[list[_Group]]:
@@ -99,4 +107,7 @@ def _cells(row: Row, names: Sequence[str]) -> list[str]:
 
 
 def _title(row: Row) -> str:
-    return row.title.removeprefix("student, ")
+    """Return the heading of a row's column, without what all columns of its kind share."""
+    if row.setting and row.setting.variant and row.setting.role == "student":
+        return row.setting.variant
+    return row.name.removeprefix("student, ")

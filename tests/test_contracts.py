@@ -15,6 +15,7 @@ from dlmone.plugins.questions.source import QuestionsSource
 from dlmone.registry import Registry
 from dlmone.testing import (
     ToyOptions,
+    check_augmenter,
     check_data_source,
     check_evaluator,
     check_objective,
@@ -104,6 +105,19 @@ def test_samplers_on_whole_times(name: str) -> None:
 @pytest.mark.parametrize("options", [{"eta": 1.0}, {"eta": 0.5, "rounding": False}], ids=str)
 def test_ddim_in_continuous_time(options: dict[str, Any]) -> None:
     check_sampler(create("samplers", "ddim", **options), teacher=toy_teacher(ToyOptions(schedule="flow")))
+
+
+# -- augmenters ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", built_in("augmenters"))
+def test_augmenters(name: str) -> None:
+    check_augmenter(create("augmenters", name))
+
+
+@pytest.mark.parametrize("each", ["text", "token"])
+def test_pad_on_the_diffuseq_teacher(each: str) -> None:
+    check_augmenter(create("augmenters", "pad", each=each), teacher=diffuseq())
 
 
 # -- evaluators ----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dlmone.core import (
+    Augmenter,
     Batch,
     DataSource,
     Denoiser,
@@ -27,9 +28,10 @@ from dlmone.core import (
     Split,
     Start,
 )
-from dlmone.testing import check_data_source, check_evaluator, check_sampler
+from dlmone.testing import check_augmenter, check_data_source, check_evaluator, check_sampler
 
 Finds = Callable[[str], AbstractContextManager[object]]
+TURNS = count()
 
 
 # -- samplers -------------------------------------------------------------------------------------------
@@ -41,10 +43,14 @@ class OneCall(Sampler):
     time: float = 1000
     pins = True
     refuses = True
+    starts = False
 
     def __init__(self, change: Callable[..., tuple[Tensor, int]], **faults: Any) -> None:
         self.change = change
         vars(self).update(faults)
+
+    def look(self, state: Tensor) -> None:
+        """Do something with the state of an earlier candidate."""
 
     def sample(
         self,
@@ -58,10 +64,29 @@ class OneCall(Sampler):
     ) -> tuple[Tensor, int]:
         if steps == 0 and self.refuses:
             raise InputError("no steps")
+        if start is not None and not self.starts:
+            raise InputError("begins at its own time")
+        for state in earlier:
+            self.look(state)
         given, z = space.embed(batch), noise.normal("z", space.state_shape)
         start = space.pin(z, given, batch) if self.pins else z
         x0 = network.denoise(start, space.schedule.tensor(self.time, len(batch)), batch).x0
         return self.change(space.pin(x0, given, batch), 1, space, batch)
+
+
+class Crowd(OneCall):
+    """Adds to each sample the mean over the batch of its earliest candidates."""
+
+    def __init__(self) -> None:
+        super().__init__(self._moved)
+        self.mean: Tensor | None = None
+
+    def look(self, state: Tensor) -> None:
+        self.mean = state.mean(0)
+
+    def _moved(self, x: Tensor, calls: int, space: Space, batch: Batch) -> tuple[Tensor, int]:
+        mean, self.mean = self.mean, None
+        return (x if mean is None else space.pin(x + mean, x, batch)), calls
 
 
 SAMPLERS: dict[str, Sampler] = {
@@ -75,6 +100,9 @@ SAMPLERS: dict[str, Sampler] = {
     ),
     "the noise has no effect": OneCall(lambda x, n, space, batch: (space.embed(batch), n)),
     "depends on its batch mates": OneCall(lambda x, n, space, batch: (space.pin(x + x.mean(0), x, batch), n)),
+    "a sampler must not begin at 1000": OneCall(lambda x, n, *_: (x, n), starts=True),
+    "earlier candidates in place": OneCall(lambda x, n, *_: (x, n), look=lambda state: state.add_(1)),
+    "with earlier candidates, a sample depends on its batch mates": Crowd(),
     "0 steps must raise InputError": OneCall(lambda x, n, *_: (x, n), refuses=False),
 }
 
@@ -85,10 +113,61 @@ def test_samplers(finds: Finds, sentence: str) -> None:
         check_sampler(SAMPLERS[sentence])
 
 
+# -- augmenters -----------------------------------------------------------------------------------------
+
+
+class Nudge(Augmenter):
+    """Moves a condition on in the vocabulary; ``change(batch, other, noise)`` is what it returns."""
+
+    def __init__(self, change: Callable[[Batch, Batch, Noise], Batch]) -> None:
+        self.change = change
+
+    def augment(self, batch: Batch, space: Space, noise: Noise) -> Batch:
+        moved_B1 = (noise.uniform("nudge") < 0.5)[:, None] & ~batch.target_BL
+        other = replace(batch, tokens_BL=(batch.tokens_BL + moved_B1.long()) % 10)
+        return self.change(batch, other, noise)
+
+
+def spoilt(batch: Batch, other: Batch, noise: Noise) -> Batch:
+    batch.tokens_BL.add_(1)
+    return other
+
+
+def test_a_right_augmenter_passes() -> None:
+    check_augmenter(Nudge(lambda batch, other, noise: other))
+
+
+AUGMENTERS: dict[str, Callable[[Batch, Batch, Noise], Batch]] = {
+    "must not change the batch in place": spoilt,
+    "must keep ids and order": lambda batch, other, noise: replace(other, ids=other.ids[::-1]),
+    "tokens_BL must stay (4, 10) of torch.int64": lambda batch, other, noise: replace(
+        other, tokens_BL=other.tokens_BL[:, :-1]
+    ),
+    "target_BL must stay (4, 10) of torch.bool": lambda batch, other, noise: replace(
+        other, target_BL=other.target_BL.long()
+    ),
+    "without a position to generate": lambda batch, other, noise: replace(
+        other, target_BL=torch.zeros_like(other.target_BL)
+    ),
+    "the same noise gave other conditions": lambda batch, other, noise: replace(
+        other, tokens_BL=other.tokens_BL + next(TURNS)
+    ),
+    "depends on its batch mates": lambda batch, other, noise: replace(
+        other, tokens_BL=other.tokens_BL + len(batch)
+    ),
+    "varied no condition in 20 draws": lambda batch, other, noise: batch,
+}
+
+
+@pytest.mark.parametrize("sentence", AUGMENTERS)
+def test_augmenters(finds: Finds, sentence: str) -> None:
+    with finds(sentence):
+        check_augmenter(Nudge(AUGMENTERS[sentence]))
+
+
 # -- evaluators -----------------------------------------------------------------------------------------
 
 
-TURNS = count()
 SAMPLES = [Sample("a", "s", "r", ("one", "two words", "")), Sample("b", "s", "r", ("x y z", "y", "z z"))]
 
 

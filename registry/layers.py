@@ -77,8 +77,9 @@ def merge(
 def layer_of_overrides(below: Mapping[str, Any], overrides: Sequence[str]) -> Layer:
     """Turn ``--set`` arguments, ``KEY=VALUE`` each, into one layer above ``below``.
 
-    KEY is a TOML key, in which ``*`` stands for every key there is. VALUE is TOML; what is not TOML and
-    does not look like it (a bare word, a path) is a string.
+    KEY is a TOML key, in which ``*`` stands for every key there is; where only some of these places have a
+    part that the rest of KEY names (stages with that objective), for those. VALUE is TOML; what is not TOML
+    and does not look like it (a bare word, a path) is a string.
 
     Raises:
         InputError: an argument cannot be read, or its ``*`` stands for nothing.
@@ -88,9 +89,11 @@ def layer_of_overrides(below: Mapping[str, Any], overrides: Sequence[str]) -> La
         key, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"--set {text}: expected KEY=VALUE")
-        places = list(_expand(merge(below, layer.table, source=layer.source), _path(key.strip(), text)))
+        table = merge(below, layer.table, source=layer.source)
+        places = list(_expand(table, _path(key.strip(), text)))
         if not places:
             raise InputError(f"--set {text}: there is nothing that * could stand for")
+        places = [place for place in places if _has_parts(table, place)] or places
         for place in places:
             _put(layer.table, place, _value(value.strip(), text))
     return layer
@@ -149,6 +152,12 @@ def _expand(table: Any, path: list[str]) -> Iterator[list[str]]:
     for name in list(table) if path[0] == "*" else path[:1]:
         for rest in _expand(table.get(name), path[1:]):
             yield [name, *rest]
+
+
+def _has_parts(table: Any, place: list[str]) -> bool:
+    """Tell whether the named parts (stages, objectives, metrics) on the way to a place are there."""
+    named = (depth for depth in range(len(place)) if is_mapping(part(Recipe, *place[:depth])))
+    return all(_has(table, tuple(place[: depth + 1])) for depth in named)
 
 
 def _put(table: dict[str, Any], path: list[str], value: Any) -> None:

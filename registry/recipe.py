@@ -129,4 +129,4 @@ def _at(table: dict[str, Any], loc: Loc) -> dict[str, Any]:
 
 def _place(layers: Sequence[Layer], table: Loc, key: Loc) -> str:
     loc = (*table, *key)
-    return f"{origin(layers, loc)}: {dotted(loc)}"
+    return ": ".join(filter(None, (origin(layers, loc), dotted(loc))))

@@ -314,17 +314,16 @@ class Recipe(Table):
     data: DataSlot
     teacher: TeacherSlot
     stages: dict[StageName, Stage] = {}
-    #: The order of the stages where their tables' own will not do; it may name stages that were removed.
-    order: tuple[str, ...] = ()
+    #: Stages that run before the others, which follow in the order of their tables.
+    first: tuple[str, ...] = ()
     evaluation: Evaluation
     compute: Compute = Compute()
 
     @model_validator(mode="before")
     @classmethod
     def _in_order(cls, table: Any) -> Any:
-        order, stages = table.get("order"), table.get("stages")
-        if not (order and isinstance(order, (list, tuple)) and isinstance(stages, dict)):
+        first, stages = table.get("first"), table.get("stages")
+        if not (isinstance(first, (list, tuple)) and isinstance(stages, dict)):
             return table
-        if missing := [name for name in stages if name not in order]:
-            raise ValueError(f"order names every stage of the recipe, but not {', '.join(missing)}")
-        return {**table, "stages": {name: stages[name] for name in order if name in stages}}
+        # A stage that an ablation took out may still be named.
+        return {**table, "stages": {name: stages[name] for name in first if name in stages} | stages}

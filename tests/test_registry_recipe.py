@@ -193,6 +193,15 @@ def test_part_of_a_table_keeps_the_other_defaults(small: Path) -> None:
 def test_a_profile_can_put_a_stage_first(small: Path) -> None:
     more = 'stages.first={steps=1, t_init=1490, generator={lr=1}, objectives.r={use="regression"}}'
     assert list(load(small, more).recipe.stages) == ["only", "first"]
-    ordered = load(small, more, 'order=["first", "gone", "only"]')
+    ordered = load(small, more, 'first=["gone", "first"]')
     assert list(ordered.recipe.stages) == list(ordered.table["stages"]) == ["first", "only"]
-    assert "order names every stage of the recipe, but not only" in mistake(small, more, 'order=["first"]')
+
+
+def test_a_star_means_the_stages_that_have_the_objective(small: Path) -> None:
+    more = 'stages.first={steps=1, t_init=1490, generator={lr=1}, objectives.r={use="regression"}}'
+    stages = load(small, more, "stages.*.objectives.score.mu=0.5", "stages.*.steps=7").recipe.stages
+    assert list(stages["first"].objectives) == ["r"]
+    assert stages["only"].objectives["score"].options["mu"] == 0.5
+    assert {stage.steps for stage in stages.values()} == {7}
+    added = load(small, more, 'stages.*.objectives.more={use="sds"}').recipe.stages
+    assert all("more" in stage.objectives for stage in added.values())

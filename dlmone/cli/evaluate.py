@@ -11,10 +11,12 @@ import click
 
 from dlmone.core.errors import InputError
 
+from .named import NamedOptions
 from .request import plugin_option
 
 if TYPE_CHECKING:
-    from dlmone.core import Evaluator, Selector
+    from dlmone.core import Evaluator
+    from dlmone.engine.choosing import Chooser
     from dlmone.engine.samples import Draws
     from dlmone.engine.scoring import Row
 
@@ -104,63 +106,41 @@ def evaluate(
 
 @dataclass(frozen=True, slots=True)
 class _Judges:
-    """What scores and what chooses.
-
-    Attributes:
-        evaluators: the metrics, by the names they were asked for.
-        selector: who chooses candidates, if any.
-        metric: by what the selector compares them, if by anything.
-        label: the selector in words, with ``{k}`` where the number of candidates belongs.
-    """
+    """What scores, by the names that were asked for, and what chooses, if anything does."""
 
     evaluators: dict[str, Evaluator]
-    selector: Selector | None
-    metric: Evaluator | None
-    label: str
+    chooser: Chooser | None
 
 
 def _judges(
     plugins: Sequence[Path], metrics: str, select: str | None, utility: str | None, overrides: Sequence[str]
 ) -> _Judges:
-    from dlmone.engine.provenance import described
+    from dlmone.engine.choosing import Chooser
     from dlmone.registry import Registry
-    from dlmone.registry.explain import nearest
-    from dlmone.registry.layers import layer_of_overrides
     from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 
     registry = Registry.discover(plugins)
     registry.require_files()
     names = list(dict.fromkeys(name.strip() for name in metrics.split(",") if name.strip()))
-    options = layer_of_overrides({name: {} for name in names}, overrides).table
-    if wrong := [key for key, table in options.items() if not isinstance(table, dict)]:
-        raise InputError(f"--set {wrong[0]}: expected an option of it, as in --set {wrong[0]}.OPTION=VALUE")
+    options = NamedOptions(overrides, names)
 
-    def evaluator_slot(name: str) -> EvaluatorSlot:
-        return EvaluatorSlot.model_validate({"use": name, **options.get(name, {})})
+    def metric_slot(name: str, where: str = "--utility") -> EvaluatorSlot:
+        registry.entry("evaluators", name, where)
+        names.append(name)
+        return EvaluatorSlot.model_validate({"use": name, **options.of(name)})
 
-    def evaluator(name: str, where: str) -> Evaluator:
-        slot = evaluator_slot(name)
-        registry.entry("evaluators", slot.use, where)
-        made: Evaluator = registry.create("evaluators", slot, f"--set {name}")
-        return made
-
-    evaluators = {name: evaluator(name, "--metrics") for name in names}
-    selector, metric, label = None, None, ""
+    evaluators: dict[str, Evaluator] = {
+        name: registry.create("evaluators", metric_slot(name, "--metrics"), f"--set {name}")
+        for name in tuple(names)
+    }
+    chooser = None
     if select:
-        registry.entry("selectors", select, "--select")
-        table = {"use": select, **options.get(select, {})}
         chosen_by = {"utility": utility} if utility else {}
-        slot = SelectorSlot.model_validate(table | chosen_by)
-        selector = registry.create("selectors", slot, f"--set {select}")
-        label = described(registry, SelectorSlot.model_validate(table)) + "-{k}"
-        if name := selector.utility:
-            metric = evaluators.get(name) or evaluator(name, "--utility")
-            label += f"/{described(registry, evaluator_slot(name))}"
-            names.append(name)
+        slot = SelectorSlot.model_validate({"use": select, **options.of(select)} | chosen_by)
+        chooser = Chooser.create(registry, slot, "--select", metric_slot, evaluators)
         names.append(select)
-    if unused := sorted(options.keys() - set(names)):
-        raise InputError(f"--set {unused[0]}: nothing of that name is used here{nearest(unused[0], names)}")
-    return _Judges(evaluators, selector, metric, label)
+    options.require_used(names)
+    return _Judges(evaluators, chooser)
 
 
 def _read(paths: Iterable[Path], against: Path | None, full: bool) -> dict[str, Draws]:
@@ -194,10 +174,10 @@ def _rows(name: str, draws: Draws, judges: _Judges, sizes: Sequence[int] | None,
             need = f"{metric} needs {evaluator.candidates} candidates a sample"
             raise InputError(f"{name}: {need}, and there {'is' if count == 1 else 'are'} {count}")
     row = score(name, *draws, judges.evaluators)
-    if judges.selector is None:
+    if (chooser := judges.chooser) is None:
         return [row]
-    picks = choices(draws.samples, judges.selector, judges.metric, sizes)
-    labels = {judges.label.replace("{k}", str(size)): choice for size, choice in picks.items()}
+    picks = choices(draws.samples, chooser.selector, chooser.metric, sizes)
+    labels = {chooser.name(size): choice for size, choice in picks.items()}
     return [row, *score_selected(row, labels, judges.evaluators)]
 
 

@@ -119,7 +119,7 @@ def _read_own(path: Path) -> Draws:
             counts = f"{len(row.candidates)} candidates here, but {len(rows[0].candidates)} in line 1"
             raise InputError(f"{place}: {counts}.")
         if row.provenance != rows[0].provenance:
-            what = _differing(row.provenance, rows[0].provenance)
+            what = row.provenance.differs(rows[0].provenance)
             raise InputError(f"{place}: written otherwise than line 1 ({what}); a file holds one system.")
     samples = [Sample(row.id, row.source, row.reference, row.candidates) for row in rows]
     return Draws(samples, rows[0].provenance)
@@ -135,7 +135,7 @@ def _joined(folder: Path, files: Sequence[tuple[Path, Draws]]) -> Draws:
         if None in (draws.provenance.model, draws.provenance.seeds):
             what = "does not say which model and seed wrote it, so it cannot be joined with the others"
             raise InputError(f"{path} {what} in its folder: {advice}.")
-        if what := _differing(draws.provenance, first.provenance, besides=("seeds",)):
+        if what := draws.provenance.differs(first.provenance, besides=("seeds",)):
             raise InputError(f"{path} is of another system than {first_path} ({what}): {advice}.")
     seeds = [seed for _, draws in files for seed in draws.provenance.seeds or ()]
     if len(set(seeds)) < len(seeds):
@@ -164,12 +164,6 @@ def _read_rows(path: Path, kind: type[_AnyRow]) -> list[_AnyRow]:
     if not rows:
         raise InputError(f"{path}, line 1: the file is empty.")
     return rows
-
-
-def _differing(one: Provenance, other: Provenance, besides: Sequence[str] = ()) -> str:
-    """Name the fields in which two provenances differ."""
-    fields = [name for name in Provenance.model_fields if name not in besides]
-    return ", ".join(name for name in fields if getattr(one, name) != getattr(other, name))
 
 
 def _check_alike(path: Path, rows: list[_OfficialRow], first_path: Path, first: list[_OfficialRow]) -> None:

@@ -14,8 +14,8 @@ from dlmone.registry.short import slot_of
 from .choosing import Chooser
 from .compute import Compute
 from .provenance import Provenance, described
-from .texts import examples_of
-from .write import Manner, batches, write_batch
+from .texts import batches, examples_of
+from .write import Manner, write_batch
 
 #: A plugin by its name, as ``NAME:VALUE``, or as a table with ``use`` (`dlmone.registry.short.table_of`).
 Named = str | Mapping[str, Any]

@@ -1,8 +1,9 @@
-"""Texts from anywhere as examples to write for."""
+"""Texts from anywhere as examples to write for, and in batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 from dlmone.core.data import Example
 from dlmone.core.errors import InputError
@@ -26,6 +27,13 @@ def examples_of(texts: Iterable[str], ids: Sequence[str] | None = None) -> list[
     if len(names) != len(sources):
         raise InputError(f"there are {len(names)} ids for {len(sources)} texts")
     return [example(name, source) for name, source in zip(names, sources, strict=True)]
+
+
+def batches(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
+    """Cut examples, as they come, into batches of at most ``size``."""
+    rest = iter(examples)
+    while part := list(islice(rest, size)):
+        yield part
 
 
 def well_formed(text: str) -> str:

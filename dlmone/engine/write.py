@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -16,6 +16,7 @@ from dlmone.core import Augmenter, Example, Generator, InputError, Noise, Sample
 
 from .compute import Compute
 from .provenance import UNKNOWN, Provenance
+from .texts import batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +115,6 @@ def sift(space: Space, examples: Sequence[Example]) -> tuple[list[Example], list
         fitting, others = zip(*(sift(space, [example]) for example in examples), strict=True)
         return [*chain(*fitting)], [*chain(*others)]
     return list(examples), []
-
-
-def batches(examples: Iterable[Example], size: int) -> Iterator[list[Example]]:
-    """Cut examples, as they come, into batches of at most ``size``."""
-    rest = iter(examples)
-    while part := list(islice(rest, size)):
-        yield part
 
 
 def sample_line(sample: Sample, provenance: Provenance) -> str:

@@ -1,4 +1,4 @@
-"""Short forms of a slot: ``NAME``, or ``NAME:VALUE``, VALUE being the first option that the plugin declares."""
+"""Short forms of a slot: ``NAME``, or ``NAME:VALUE``, VALUE being the plugin's first option."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar

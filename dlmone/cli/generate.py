@@ -145,7 +145,9 @@ def _parts(
     if not texts and not source:
         parts = iter(() if sys.stdin.isatty() else lines_as_they_come(sys.stdin.buffer, batch))
         if (first := next(parts, None)) is None:
-            raise InputError("there is nothing to write for: give TEXT, --input FILE, or lines on standard input")
+            raise InputError(
+                "there is nothing to write for: give TEXT, --input FILE, or lines on standard input"
+            )
         return chain([first], parts), None
     examples = examples_of_file(source) if source else examples_of(texts)
     return batches(examples, batch), len(examples)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Evaluator, PairMetric, Sample
 from dlmone.core.selection import Selector
-
 from dlmone.registry import Registry
 from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 
@@ -60,7 +59,9 @@ class Chooser:
         if selector.utility is None:
             return cls(selector, None, words)
         by = metric_slot(selector.utility)
-        metric = (known or {}).get(by.use) or registry.create("evaluators", by, f"{where} {slot.use}, {by.use}")
+        metric = (known or {}).get(by.use) or registry.create(
+            "evaluators", by, f"{where} {slot.use}, {by.use}"
+        )
         _comparing(metric, by.use)
         return cls(selector, metric, f"{words}/{described(registry, by)}")
 

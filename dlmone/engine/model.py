@@ -139,7 +139,9 @@ class Model:
         chooser = None
         if select is not None:
             if candidates < 2:
-                raise InputError(f"select {select}: it chooses among candidates, so there must be two or more")
+                raise InputError(
+                    f"select {select}: it chooses among candidates, so there must be two or more"
+                )
             chooser = Chooser.create(
                 self.registry, slot_of(SelectorSlot, select, self.registry, "select"), "select"
             )

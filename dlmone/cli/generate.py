@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from io import BufferedIOBase
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
@@ -143,7 +144,8 @@ def _parts(
 ) -> tuple[Iterable[Sequence[Example]], int | None]:
     """Return the texts in batches, and how many there are, if that is known."""
     if not texts and not source:
-        parts = iter(() if sys.stdin.isatty() else lines_as_they_come(sys.stdin.buffer, batch))
+        stdin = cast(BufferedIOBase, sys.stdin.buffer)
+        parts = iter(() if sys.stdin.isatty() else lines_as_they_come(stdin, batch))
         if (first := next(parts, None)) is None:
             raise InputError(
                 "there is nothing to write for: give TEXT, --input FILE, or lines on standard input"

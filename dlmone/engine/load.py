@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from dlmone.core import DiffusionGenerator, InputError, SampledGenerator
+from dlmone.core import DiffusionGenerator, InputError, SampledGenerator, Sampler
 from dlmone.registry import Registry
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import SamplerSlot
@@ -54,20 +54,24 @@ def load(
         raise InputError(f"precision: expected float32, bfloat16 or auto, got {precision!r}") from None
     compute = Compute.start(table)
     registry = Registry.discover() if registry is None else registry
-    named = sampler or (None if role == "student" else TEACHER_SAMPLER)
-    slot = None if named is None else slot_of(SamplerSlot, named, registry, "sampler")
-    writer = None if slot is None else registry.create("samplers", slot)
     generator: DiffusionGenerator | SampledGenerator
     if role == "student":
-        generator = load_student(folder, registry)
-        generator.sampler = writer
+        generator, words = load_student(folder, registry), RENOISE
+        if sampler is not None:
+            generator.sampler, words = _writer(registry, sampler)
     else:
         teacher, _ = load_teacher(folder, registry)
+        writer, words = _writer(registry, TEACHER_SAMPLER if sampler is None else sampler)
         generator = SampledGenerator(teacher.network, teacher.space, writer)
     if compute.bfloat16:
         generator.network = compute.frozen_copy(generator.network)
-    words = RENOISE if slot is None else described(registry, slot)
     return Model(generator.eval().to(compute.device), role, fingerprint(folder), words, compute, registry)
+
+
+def _writer(registry: Registry, sampler: Named) -> tuple[Sampler, str]:
+    """Return a sampler, and its name with its options."""
+    slot = slot_of(SamplerSlot, sampler, registry, "sampler")
+    return registry.create("samplers", slot), described(registry, slot)
 
 
 def model_folder(path: str | PathLike[str]) -> Path:

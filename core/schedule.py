@@ -110,9 +110,12 @@ class NoiseSchedule(ABC):
         return int(low) + (uniform_B.double() * span).floor().clamp(max=span - 1).long()
 
     def tensor(self, time: float, size: int, device: torch.device | str = "cpu") -> Tensor:
-        """Return one time repeated for a batch, in the schedule's dtype."""
+        """Return one time for a whole batch, [size] in the schedule's dtype: a view of one number.
+
+        A network sees by the stride of 0 that the time is one, and can embed it once.
+        """
         dtype = torch.int64 if self.discrete else torch.float64
-        return torch.full((size,), time, dtype=dtype, device=device)
+        return torch.full((), time, dtype=dtype, device=device).expand(size)
 
     def diffuse(self, e: Tensor, t_B: Tensor, noise: Tensor) -> Tensor:
         """e_t = α_t·e + σ_t·ε, the forward diffusion of section 3.1. Shapes [B, …], dtype of ``e``."""

@@ -95,8 +95,24 @@ def layer_of_overrides(below: Mapping[str, Any], overrides: Sequence[str]) -> La
             raise InputError(f"--set {text}: there is nothing that * could stand for")
         places = [place for place in places if _has_parts(table, place)] or places
         for place in places:
-            _put(layer.table, place, _value(value.strip(), text))
+            _put(layer.table, place, toml_value(value.strip(), f"--set {text}"))
     return layer
+
+
+def toml_value(value: str, where: str) -> Any:
+    """Return what a value given as text means: TOML, or the string itself (a bare word, a path).
+
+    Raises:
+        InputError: it looks like TOML and is none; the sentence begins with ``where``.
+    """
+    try:
+        table = tomllib.loads(f"value = {value}")
+    except tomllib.TOMLDecodeError as error:
+        if value.startswith(("[", "{", '"', "'")):
+            raise InputError(f"{where}: the value is not TOML: {error}") from None
+        return value
+    # No recipe holds a date: what looks like one is somebody's file name.
+    return value if isinstance(table["value"], (date, time)) or len(table) > 1 else table["value"]
 
 
 def origin(layers: Sequence[Layer], loc: Loc) -> str:
@@ -131,17 +147,6 @@ def _path(key: str, text: str) -> list[str]:
         ((name, table),) = table.items()
         path.append(name)
     return path
-
-
-def _value(value: str, text: str) -> Any:
-    try:
-        table = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError as error:
-        if value.startswith(("[", "{", '"', "'")):
-            raise InputError(f"--set {text}: the value is not TOML: {error}") from None
-        return value
-    # No recipe holds a date: what looks like one is somebody's file name.
-    return value if isinstance(table["value"], (date, time)) or len(table) > 1 else table["value"]
 
 
 def _expand(table: Any, path: list[str]) -> Iterator[list[str]]:

@@ -1,8 +1,11 @@
-"""dlmone generate and dlmone.load, on a tiny teacher and a tiny student; dlmone convert."""
+"""dlmone generate, on a tiny teacher and a tiny student; dlmone convert."""
 
 import hashlib
+import io
 import json
 import shutil
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,7 +15,9 @@ from click.testing import CliRunner
 
 import dlmone
 from dlmone.cli import main
+from dlmone.cli.sources import lines_as_they_come
 from dlmone.engine.folder import publish, read_config
+from dlmone.engine.model import Model
 from dlmone.engine.provenance import Provenance
 from dlmone.engine.samples import read_draws, read_samples
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
@@ -48,20 +53,6 @@ def lines(result):
     return result.stdout.splitlines()
 
 
-def test_load(run_dir):
-    student = dlmone.load(run_dir / "student", device="cpu")
-    assert isinstance(student, dlmone.DiffusionGenerator)
-    assert student.t_init == 1490
-    assert isinstance(dlmone.load(str(run_dir)), dlmone.DiffusionGenerator)
-    teacher = dlmone.load(run_dir / "teacher", sampler="diffuseq_ddim")
-    assert isinstance(teacher, dlmone.SampledGenerator)
-    assert not teacher.training
-    with pytest.raises(dlmone.PluginError, match="no sampler 'ddmi'; did you mean 'ddim'"):
-        dlmone.load(run_dir / "teacher", sampler="ddmi")
-    with pytest.raises(dlmone.InputError, match="there is no such model folder"):
-        dlmone.load(run_dir / "nowhere")
-
-
 def test_a_run_without_a_student_yet(tmp_path):
     (tmp_path / "recipe.toml").write_text("")
     with pytest.raises(dlmone.InputError, match="this run has no student yet"):
@@ -77,6 +68,199 @@ def test_one_line_a_text_from_arguments_or_standard_input(run_dir):
     both = lines(generate(run_dir, *SOURCES, "--candidates", 2))
     assert both[::2] == texts
     assert both[1::2] != texts
+
+
+def test_standard_input_is_taken_as_it_is(run_dir):
+    """A line a text: empty ones, a missing last end, bytes that are no UTF-8, other ends of lines."""
+    raw = b"how is it ?\n\n \t\nhow \xff is it ?\r\nwhat \xe2\x80\xa8 is \x00 it ?"
+    texts = lines(generate(run_dir, input=raw))
+    assert len(texts) == 5
+    assert texts == lines(
+        generate(run_dir, "how is it ?", "", " ", "how \ufffd is it ?", "what \u2028 is it ?")
+    )
+
+
+def test_a_line_is_answered_before_the_next_one_comes(run_dir):
+    """Over a real pipe: each output is there before the next text is sent."""
+    command = [sys.executable, "-m", "dlmone", "generate", str(run_dir), "--device", "cpu"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True) as process:
+        answers = []
+        for source in SOURCES:
+            process.stdin.write(source + "\n")
+            process.stdin.flush()
+            answers.append(process.stdout.readline().removesuffix("\n"))
+        process.stdin.close()
+        assert process.stdout.read() == ""
+    assert process.returncode == 0
+    assert answers == lines(generate(run_dir, *SOURCES))
+
+
+@pytest.mark.parametrize("most", [1, 3, 64])
+@pytest.mark.parametrize("text", ["", "a", "a\n", "\n", "\n\nb", "a\nb\nc\nd\n", "é\n" * 100])
+def test_lines_are_those_of_the_text_however_they_come(monkeypatch, most, text):
+    for size in (1, 2, 7, 1000):
+        monkeypatch.setattr("dlmone.cli.sources.AT_ONCE", size)
+        parts = list(lines_as_they_come(io.BytesIO(text.encode()), most))
+        assert all(1 <= len(part) <= most for part in parts)
+        found = [example for part in parts for example in part]
+        assert [example.source for example in found] == text.removesuffix("\n").split("\n")[: len(found)]
+        assert len(found) == len(text.splitlines())
+        assert [example.id for example in found] == [str(number) for number in range(len(found))]
+
+
+def test_a_text_that_does_not_fit_costs_no_other_its_output(run_dir, tmp_path):
+    args = (run_dir, SOURCES[0], "how " * 30, SOURCES[2], "is " * 30)
+    result = generate(*args, "--batch", 2)
+    assert result.exit_code == 2
+    [first, nothing, third, again] = result.stdout.splitlines()
+    assert first
+    assert third
+    assert (nothing, again) == ("", "")
+    [line] = result.stderr.splitlines()
+    assert "2 of 4 texts do not fit and were left out (1, 3); the first: example 1: its source leaves" in line
+    assert generate(*args, "-o", tmp_path / "out.jsonl").exit_code == 2
+    assert [sample.id for sample in read_samples(tmp_path / "out.jsonl")] == ["0", "2"]
+    assert generate(*args, "-o", tmp_path / "out.jsonl", "--resume").exit_code == 2
+
+
+def test_a_selector_keeps_one_candidate(run_dir, tmp_path):
+    out = tmp_path / "out.jsonl"
+    drawn = lines(generate(run_dir, SOURCES[0], "--candidates", 10))
+    [chosen] = lines(generate(run_dir, SOURCES[0], "--select", "mbr"))
+    assert chosen in drawn
+    assert lines(generate(run_dir, *SOURCES, "--select", "mbr:rouge_l", "--candidates", 4, "-o", out)) == []
+    samples, provenance = read_draws(out)
+    assert [len(sample.candidates) for sample in samples] == [1, 1, 1]
+    assert (provenance.selector, provenance.drawn) == ("mbr-4/rouge_l", 4)
+    assert "|drawn:4|selector:mbr-4/rouge_l|" in provenance.signature(1)
+
+
+PLUGIN = '''
+from dlmone.core import Augmenter
+from dlmone.registry import hookimpl
+from dataclasses import replace
+from pydantic import BaseModel, ConfigDict
+
+class Options(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    share: float
+    note: str = ""
+
+class Drop(Augmenter):
+    """Takes the last generated position of some candidates, which shows in any model's output."""
+
+    def __init__(self, options):
+        self.options = options
+
+    def augment(self, batch, space, noise):
+        kept_B1 = noise.uniform("drop")[:, None] >= self.options.share
+        target_BL = batch.target_BL.clone()
+        target_BL[:, -1:] &= kept_B1
+        return replace(batch, target_BL=target_BL)
+
+@hookimpl
+def register_augmenters(register):
+    register("drop", f"{__name__}:Drop", options=f"{__name__}:Options", help="shortens outputs")
+'''
+
+
+def test_an_augmenter_of_ones_own_varies_conditions(run_dir, tmp_path):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    more = ("--plugin", tmp_path / "mine.py", "--candidates", 8)
+    plain = lines(generate(run_dir, SOURCES[0], *more))
+    assert lines(generate(run_dir, SOURCES[0], *more, "--augment", "drop:0")) == plain
+    always = lines(generate(run_dir, SOURCES[0], *more, "--augment", "drop:1"))
+    half = lines(generate(run_dir, SOURCES[0], *more, "--augment", "drop:0.5"))
+    assert {*half} <= {*plain, *always}
+    assert half not in (plain, always)
+    out = tmp_path / "out.jsonl"
+    long = ("--augment", "drop", "--set", "drop.share=0.5", "--set", "drop.note=x")
+    lines(generate(run_dir, SOURCES[0], *more, *long, "-o", out))
+    samples, provenance = read_draws(out)
+    assert provenance.augmenter == "drop(share=0.5,note=x)"
+    assert samples[0].source == SOURCES[0].replace(" ?", "?")
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """A file of many rows, and a function that writes for it into ``out.jsonl``."""
+    rows = [{"id": f"x{number}", "src": SOURCES[number % 3], "trg": "what is it"} for number in range(20)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path / "in.jsonl"
+
+
+@pytest.mark.parametrize("torn", ["", '{"id": "x9", "source"', '{"id": "x9"}'])
+def test_a_file_is_continued_where_it_was_cut(run_dir, rows, tmp_path, torn):
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    settings = (run_dir, "-i", rows, "--candidates", 2, "--seed", 5)
+    assert lines(generate(*settings, "-o", whole)) == []
+    cut.write_text("".join(whole.read_text().splitlines(keepends=True)[:9]) + torn)
+    assert lines(generate(*settings, "-o", cut, "--resume", "--batch", 4)) == []
+    assert cut.read_text() == whole.read_text()
+    assert lines(generate(*settings, "-o", cut, "--resume")) == []
+    assert cut.read_text() == whole.read_text()
+
+
+def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(run_dir, rows, tmp_path, monkeypatch):
+    out, whole = tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
+    calls = []
+
+    def interrupted(self, examples, job):
+        calls.append(examples)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return write(self, examples, job)
+
+    write = Model.write
+    settings = (run_dir, "-i", rows, "--batch", 4, "-o")
+    with monkeypatch.context() as patch:
+        patch.setattr(Model, "write", interrupted)
+        result = generate(*settings, out)
+    assert result.exit_code == 130
+    assert (
+        result.stderr == f"interrupted after 8 texts; {out} keeps what is done, and --resume continues it\n"
+    )
+    assert len(read_samples(out)) == 8
+    assert lines(generate(*settings, out, "--resume")) == lines(generate(*settings, whole)) == []
+    assert out.read_text() == whole.read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "is there already: continue it with --resume, or name another file"),
+        (["--resume", "--seed", 6], "it was not written so (other: seeds); repeat the model and settings"),
+        (["--resume", "--sampler", "ddim", "--steps", 2], "(other: sampler, steps)"),
+        (["--resume", "--select", "mbr"], "(other: selector, drawn)"),
+        (["--resume", "--candidates", 2], "its samples have 1 candidates, not 2"),
+    ],
+)
+def test_another_job_does_not_continue_a_file(run_dir, rows, tmp_path, args, message):
+    out = tmp_path / "out.jsonl"
+    lines(generate(run_dir, "-i", rows, "-o", out))
+    before = out.read_text()
+    result = generate(run_dir, "-i", rows, "-o", out, *args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    [line] = result.stderr.splitlines()
+    assert message in line
+    assert out.read_text() == before
+
+
+def test_other_texts_or_another_model_do_not_continue_a_file(run_dir, rows, tmp_path):
+    out = tmp_path / "out.jsonl"
+    lines(generate(run_dir, "-i", rows, "-o", out))
+    changed, fewer = tmp_path / "changed.jsonl", tmp_path / "fewer.jsonl"
+    changed.write_text(rows.read_text().replace("learn", "it"))
+    fewer.write_text("".join(rows.read_text().splitlines(keepends=True)[:7]))
+    for model, texts, message in (
+        (run_dir, changed, "out.jsonl, line 1: written for another text than this one, of id 'x0'"),
+        (run_dir, fewer, "out.jsonl holds 20 samples, and there are 7 texts"),
+        (run_dir / "teacher", rows, "(other: model, sampler, steps)"),
+    ):
+        result = generate(model, "-i", texts, "-o", out, "--resume")
+        assert result.exit_code == 2
+        assert message in result.stderr
 
 
 def test_a_teacher_writes_in_many_steps(run_dir):
@@ -112,11 +296,15 @@ def test_rows_in_and_rows_out_can_be_evaluated(run_dir, tmp_path):
         (".", [], "renoise", 1),
         ("teacher", ["--steps", 3], "ddim", 3),
         ("teacher", ["--sampler", "diffuseq_ddim", "--steps", 4], "diffuseq_ddim", 4),
+        ("student", ["--sampler", "ddim:0.5", "--steps", 2], "ddim(eta=0.5)", 2),
+        ("student", ["--sampler", "ddim", "--set", "ddim.rounding=false"], "ddim(rounding=False)", 1),
     ],
 )
 def test_what_is_written_says_by_whom_and_how(run_dir, tmp_path, folder, args, sampler, calls):
     out = tmp_path / "out.jsonl"
-    assert lines(generate(run_dir / folder, SOURCES[0], "-o", out, "--seed", 7, *args)) == []
+    assert (
+        lines(generate(run_dir / folder, SOURCES[0], "-o", out, "--seed", 7, "--device", "cpu", *args)) == []
+    )
     weights = run_dir / ("teacher" if folder == "teacher" else "student") / "model.safetensors"
     model = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
     assert read_draws(out).provenance == Provenance(
@@ -124,6 +312,8 @@ def test_what_is_written_says_by_whom_and_how(run_dir, tmp_path, folder, args, s
         sampler=sampler,
         calls=calls,
         seeds=(7,),
+        steps=calls,
+        arithmetic="cpu float32",
         versions={name: version(name) for name in ("dlmone", "torch")},
     )
 
@@ -137,6 +327,7 @@ def test_what_is_written_says_by_whom_and_how(run_dir, tmp_path, folder, args, s
         ('{"text": "a"}\n', 'in.jsonl, line 1: expected a key "src" or "source"'),
         ('{"src": 5}\n', 'in.jsonl, line 1: "src" must be a string, found int'),
         ("\n", "in.jsonl is empty"),
+        ('{"src": "a"}\n{"src": "b", "id": 0}\n', "in.jsonl, line 2: the id '0' is that of line 1 already"),
     ],
 )
 def test_malformed_rows_name_file_and_line(run_dir, tmp_path, content, message):
@@ -156,8 +347,14 @@ def test_malformed_rows_name_file_and_line(run_dir, tmp_path, content, message):
         (["RUN", "text", "-i", __file__], "TEXT and --input exclude each other"),
         (["RUN", "-i", "nowhere.jsonl"], "'nowhere.jsonl' does not exist"),
         (["RUN", "text", "--device", "tpu"], "there is no device 'tpu'"),
-        (["RUN", "text", "--sampler", "ddim"], "is a student, which writes without a sampler"),
-        (["RUN", "how " * 30], "example 0: its source leaves no room for a target"),
+        (
+            ["RUN", "text", "--sampler", "ddim:2"],
+            "sampler ddim.eta: expected a number less than or equal to 1",
+        ),
+        (["RUN", "text", "--set", "ddim.eta=1"], "--set ddim: nothing of that name is used here"),
+        (["RUN", "text", "--select", "mbr", "--candidates", 1], "there must be two or more"),
+        (["RUN", "text", "--select", "mbr:dist_1"], "dist_1 compares no two texts"),
+        (["RUN", "text", "--resume"], "--resume continues the file that --output names: give both"),
     ],
 )
 def test_mistakes(run_dir, tmp_path, monkeypatch, args, message):
@@ -166,6 +363,20 @@ def test_mistakes(run_dir, tmp_path, monkeypatch, args, message):
     assert (result.exit_code, result.stdout) == (2, "")
     [line] = result.stderr.splitlines()
     assert message in line
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--sampler", "ddmi"], "--sampler: there is no sampler 'ddmi'; did you mean 'ddim'?"),
+        (["--select", "mrb:bleu"], "--select: there is no selector 'mrb'; did you mean 'mbr'?"),
+        (["--augment", "no_such"], "--augment: there is no augmenter 'no_such'"),
+    ],
+)
+def test_plugins_that_are_not_there(run_dir, args, message):
+    result = generate(run_dir, "text", *args)
+    assert (result.exit_code, result.stdout) == (3, "")
+    assert message in result.stderr
 
 
 def test_convert(tmp_path):

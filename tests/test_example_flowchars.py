@@ -283,5 +283,5 @@ def test_it_is_pretrained_distilled_and_loaded(installed: dict[str, str], tmp_pa
     rows = json.loads((run / "report" / "results.json").read_text())["rows"]
     calls = {(row["model"], row["calls"]) for row in rows}
     assert {("teacher", 1), ("teacher", 4), ("student, stage-1", 1), ("student, stage-2", 2)} <= calls
-    load = "import dlmone, sys; print(dlmone.load(sys.argv[1]).space.state_shape)"
+    load = "import dlmone, sys; print(dlmone.load(sys.argv[1]).generator.space.state_shape)"
     assert python(load, run / "student", env=installed).strip() == "(3, 64)"

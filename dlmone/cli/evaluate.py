@@ -11,6 +11,7 @@ import click
 
 from dlmone.core.errors import InputError
 
+from .named import NamedOptions
 from .request import plugin_option
 
 if TYPE_CHECKING:
@@ -116,19 +117,15 @@ def _judges(
 ) -> _Judges:
     from dlmone.engine.choosing import Chooser
     from dlmone.registry import Registry
-    from dlmone.registry.explain import nearest
-    from dlmone.registry.layers import layer_of_overrides
     from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 
     registry = Registry.discover(plugins)
     registry.require_files()
     names = list(dict.fromkeys(name.strip() for name in metrics.split(",") if name.strip()))
-    options = layer_of_overrides({name: {} for name in names}, overrides).table
-    if wrong := [key for key, table in options.items() if not isinstance(table, dict)]:
-        raise InputError(f"--set {wrong[0]}: expected an option of it, as in --set {wrong[0]}.OPTION=VALUE")
+    options = NamedOptions(overrides, names)
 
-    def evaluator(name: str, where: str) -> tuple[EvaluatorSlot, Evaluator]:
-        slot = EvaluatorSlot.model_validate({"use": name, **options.get(name, {})})
+    def evaluator(name: str, where: str = "--utility") -> tuple[EvaluatorSlot, Evaluator]:
+        slot = EvaluatorSlot.model_validate({"use": name, **options.of(name)})
         registry.entry("evaluators", slot.use, where)
         made: Evaluator = evaluators.get(name) or registry.create("evaluators", slot, f"--set {name}")
         names.append(name)
@@ -141,11 +138,10 @@ def _judges(
     if select:
         registry.entry("selectors", select, "--select")
         chosen_by = {"utility": utility} if utility else {}
-        slot = SelectorSlot.model_validate({"use": select, **options.get(select, {}), **chosen_by})
-        chooser = Chooser.of(registry, slot, lambda name: evaluator(name, "--utility"), f"--set {select}")
+        slot = SelectorSlot.model_validate({"use": select, **options.of(select)} | chosen_by)
+        chooser = Chooser.of(registry, slot, evaluator, f"--set {select}")
         names.append(select)
-    if unused := sorted(options.keys() - set(names)):
-        raise InputError(f"--set {unused[0]}: nothing of that name is used here{nearest(unused[0], names)}")
+    options.require_used(names)
     return _Judges(evaluators, chooser)
 
 

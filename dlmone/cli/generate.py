@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from io import BufferedIOBase
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
 from dlmone.core.data import Example
 from dlmone.core.errors import InputError
+from dlmone.engine.texts import batches, examples_of
 
+from .named import NamedOptions
 from .output import console
 from .request import plugin_option
-from .sources import examples_of_file, examples_of_texts
+from .sources import examples_of_file, lines_as_they_come
 
 if TYPE_CHECKING:
     from dlmone.core import Sample
+    from dlmone.engine.keeping import SampleFile
+    from dlmone.engine.model import Job, Model
     from dlmone.engine.provenance import Provenance
 
-#: Steps of a teacher where none are asked for: enough for a fair text, few enough to wait for.
-TEACHER_STEPS = 20
+#: Texts whose numbers are named where many do not fit.
+NAMED = 10
 
 
 @click.command()
@@ -39,14 +46,40 @@ TEACHER_STEPS = 20
     "--output",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
-    help="Where JSON lines are written, instead of on standard output.",
+    help="Where JSON lines are written as they are done, instead of on standard output.",
 )
+@click.option("--resume", is_flag=True, help="Continue the file that -o names.")
 @click.option("--steps", type=click.IntRange(min=1), help="[default: 1 for a student, 20 for a teacher]")
-@click.option("--candidates", type=click.IntRange(min=1), default=1, show_default=True, help="Draws a text.")
-@click.option("--sampler", metavar="NAME", help="How a teacher writes.  [default: ddim]")
+@click.option(
+    "--candidates",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Draws a text.  [default: 1; 10 with --select]",
+)
+@click.option("--select", metavar="NAME", help="Keep the candidate that a selector chooses, as mbr.")
+@click.option("--augment", metavar="NAME", help="Vary the condition of each candidate, as pad:0.5.")
+@click.option(
+    "--sampler",
+    metavar="NAME",
+    help="How it writes.  [default: a student re-noises its own output, a teacher takes ddim]",
+)
+@click.option(
+    "--set",
+    "overrides",
+    metavar="NAME.OPTION=VALUE",
+    multiple=True,
+    help="An option of the sampler, augmenter or selector, as ddim.eta=0.5; several times.",
+)
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Texts at a time.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "auto"]),
+    default="float32",
+    show_default=True,
+    help="In float32 no output depends on --batch; bfloat16 is faster where the hardware has it.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, the ones that -o writes.")
 @plugin_option
 def generate(
@@ -54,80 +87,138 @@ def generate(
     texts: tuple[str, ...],
     source: Path | None,
     output: Path | None,
-    steps: int | None,
-    candidates: int,
-    sampler: str | None,
-    seed: int,
-    batch: int,
-    device: str,
+    resume: bool,
     as_json: bool,
+    batch: int,
     plugins: tuple[Path, ...],
+    **settings: Any,
 ) -> None:
     """Write with MODEL: a model folder, or a run directory.
 
-    The texts to write for are TEXT..., or the rows of a file, or the lines of standard input. Each gives
-    one line on standard output (with --candidates, as many lines). A draw depends on the seed, the text's
-    id (its number, if it has none) and the candidate's number, and on nothing else.
+    The texts to write for are TEXT..., or the rows of a file, or the lines of standard input, for which
+    outputs appear as soon as they are done. Each gives one line on standard output (with --candidates, as
+    many lines). A draw depends on the seed, the text, its id (its number, if it has none) and the
+    candidate's number, and on nothing else.
+
+    NAME:VALUE sets a plugin's first option, which `dlmone plugins show NAME` says.
     """
     if texts and source:
         raise click.UsageError("TEXT and --input exclude each other")
-    examples = examples_of_file(source) if source else examples_of_texts(texts or _lines_of_stdin())
-    samples, provenance = _write(model, examples, steps, candidates, sampler, seed, batch, device, plugins)
-    from dlmone.engine.write import sample_line, save_samples
-
-    if output:
-        save_samples(output, samples, provenance)
-        return
-    for sample in samples:
-        for line in [sample_line(sample, provenance)] if as_json else sample.candidates:
-            click.echo(line)
-
-
-def _lines_of_stdin() -> list[str]:
-    text = "" if sys.stdin.isatty() else sys.stdin.read()
-    if not text.strip():
-        raise InputError("there is nothing to write for: give TEXT, --input FILE, or lines on standard input")
-    return text.removesuffix("\n").split("\n")
-
-
-def _write(
-    model: Path,
-    examples: list[Example],
-    steps: int | None,
-    candidates: int,
-    sampler: str | None,
-    seed: int,
-    batch: int,
-    device: str,
-    plugins: tuple[Path, ...],
-) -> tuple[list[Sample], Provenance]:
-    from dlmone.core import SampledGenerator
-    from dlmone.engine.compute import Compute
-    from dlmone.engine.folder import fingerprint
-    from dlmone.engine.load import load, model_folder
+    if resume and not output:
+        raise click.UsageError("--resume continues the file that --output names: give both")
+    parts, total = _parts(texts, source, batch)
+    writer, job = _model(model, plugins, **settings)
+    from dlmone.engine.interrupt import Interrupted
+    from dlmone.engine.keeping import SampleFile
     from dlmone.engine.progress import Steps
-    from dlmone.engine.provenance import RENOISE, Provenance
-    from dlmone.engine.write import write_samples
+    from dlmone.engine.write import sample_line
+
+    file = SampleFile(output, job, resume) if output else None
+    out = sys.stdout  # while the bar is shown, the name stands for another stream
+    refused: list[tuple[Example, str]] = []
+    # Outputs that appear on a terminal are their own progress.
+    with Steps(console(), "writing", total, show=file is not None or not out.isatty()) as progress:
+        try:
+            for part in parts:
+                samples, provenance, misfits = _written(writer, job, part, file)
+                if file:
+                    file.add(samples, provenance)
+                elif as_json:
+                    out.writelines(sample_line(sample, provenance) + "\n" for sample in samples)
+                else:
+                    out.writelines(_lines(part, samples, job.kept))
+                out.flush()
+                refused += misfits
+                progress.advance(len(part))
+        except KeyboardInterrupt:
+            advice = f"; {output} keeps what is done, and --resume continues it" if output else ""
+            raise Interrupted(f"interrupted after {progress.done} texts{advice}") from None
+    if file:
+        file.require_all_found()
+    if refused:
+        raise InputError(_sentence(refused, progress.done))
+
+
+def _parts(
+    texts: Sequence[str], source: Path | None, batch: int
+) -> tuple[Iterable[Sequence[Example]], int | None]:
+    """Return the texts in batches, and how many there are, if that is known."""
+    if not texts and not source:
+        stdin = cast(BufferedIOBase, sys.stdin.buffer)
+        parts = iter(() if sys.stdin.isatty() else lines_as_they_come(stdin, batch))
+        if (first := next(parts, None)) is None:
+            raise InputError(
+                "there is nothing to write for: give TEXT, --input FILE, or lines on standard input"
+            )
+        return chain([first], parts), None
+    examples = examples_of_file(source) if source else examples_of(texts)
+    return batches(examples, batch), len(examples)
+
+
+def _model(
+    path: Path,
+    plugins: Sequence[Path],
+    sampler: str | None,
+    augment: str | None,
+    select: str | None,
+    overrides: Sequence[str],
+    device: str,
+    precision: Literal["float32", "bfloat16", "auto"],
+    **settings: Any,
+) -> tuple[Model, Job]:
+    """Return the model, and how it is to write."""
+    from dlmone.engine.load import load
     from dlmone.registry import Registry
-    from dlmone.registry.schema import Compute as ComputeTable
+    from dlmone.registry.schema import AugmenterSlot, SamplerSlot, SelectorSlot, Slot
+    from dlmone.registry.short import table_of
 
     registry = Registry.discover(plugins)
     registry.require_files()
-    generator = load(model, sampler=sampler or "ddim", device=device, registry=registry)
-    is_teacher = isinstance(generator, SampledGenerator)
-    if sampler and not is_teacher:
-        raise InputError(f"{model} is a student, which writes without a sampler: leave out --sampler")
-    with Steps(console(), "writing", len(examples) * candidates) as progress:
-        written = write_samples(
-            generator,
-            examples,
-            Compute.start(ComputeTable(device=device)),
-            steps=steps or (TEACHER_STEPS if is_teacher else 1),
-            candidates=candidates,
-            seed=seed,
-            batch=batch,
-            progress=progress.advance,
-        )
-    name = (sampler or "ddim") if is_teacher else RENOISE
-    hashed = fingerprint(model_folder(model))
-    return written.samples, Provenance.here(hashed, name, written.calls, seed)
+    options = NamedOptions(overrides)
+    used: list[str] = []
+
+    def table(kind: type[Slot], given: str | None, option: str) -> dict[str, Any] | None:
+        if given is None:
+            return None
+        short = table_of(kind, given, registry, option)
+        used.append(short["use"])
+        return short | options.of(short["use"])
+
+    by = table(SamplerSlot, sampler, "--sampler")
+    settings["augment"] = table(AugmenterSlot, augment, "--augment")
+    settings["select"] = table(SelectorSlot, select, "--select")
+    options.require_used(used)
+    model = load(path, sampler=by, device=device, precision=precision, registry=registry)
+    return model, model.job(**settings)
+
+
+def _written(
+    model: Model, job: Job, part: Sequence[Example], file: SampleFile | None
+) -> tuple[list[Sample], Provenance, list[tuple[Example, str]]]:
+    """Write for those of a batch that fit and that the file lacks; return the others too, with the reason."""
+    from dlmone.engine.write import sift
+
+    fitting, misfits = sift(model.generator.space, part)
+    if file:
+        fitting = file.fresh(fitting, model.generator.space)
+    if not fitting:
+        return [], job.provenance, misfits
+    samples, provenance = model.write(fitting, job)
+    return samples, provenance, misfits
+
+
+def _lines(part: Sequence[Example], samples: Sequence[Sample], kept: int) -> Iterator[str]:
+    """Yield the lines of a batch: a candidate each, and empty ones for a text that did not fit."""
+    candidates = {sample.id: sample.candidates for sample in samples}
+    for example in part:
+        for text in candidates.get(example.id, ("",) * kept):
+            yield " ".join(text.splitlines()) + "\n"
+
+
+def _sentence(refused: Sequence[tuple[Example, str]], total: int) -> str:
+    """Say which texts were left out, and why the first was."""
+    (_, reason), *others = refused
+    if not others:
+        return reason
+    ids = ", ".join(example.id for example, _ in refused[:NAMED]) + (", ..." if others[NAMED - 1 :] else "")
+    return f"{len(refused)} of {total} texts do not fit and were left out ({ids}); the first: {reason}"

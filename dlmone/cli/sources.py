@@ -1,21 +1,20 @@
-"""What a model is to write for: texts, or rows of JSON lines."""
+"""What a model is to write for: lines as they come, or rows of JSON lines."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from io import BufferedIOBase
 from pathlib import Path
 from typing import Any
 
 from dlmone.core.data import Example
 from dlmone.core.errors import InputError
+from dlmone.engine.texts import example
 
 #: Names of a row's source and of its reference; the first of each are DiffuSeq's.
 SOURCES = ("src", "source")
 TARGETS = ("trg", "target", "reference")
-
-
-def examples_of_texts(texts: Iterable[str]) -> list[Example]:
-    """Return an example a text, whose id is its number from 0."""
-    return [Example(str(number), text, "") for number, text in enumerate(texts)]
+#: Bytes that are read from a stream at a time.
+AT_ONCE = 1 << 16
 
 
 def examples_of_file(path: Path) -> list[Example]:
@@ -31,10 +30,41 @@ def examples_of_file(path: Path) -> list[Example]:
         raise InputError(f"{path} cannot be read: {error}") from None
     if lines == [""]:
         raise InputError(f"{path} is empty: there is nothing to write for")
-    return [_example(line, number, f"{path}, line {number + 1}") for number, line in enumerate(lines)]
+    rows = [_row(line, number, f"{path}, line {number + 1}") for number, line in enumerate(lines)]
+    numbers: dict[str, int] = {}
+    for number, row in enumerate(rows, start=1):
+        if (other := numbers.setdefault(row.id, number)) != number:
+            raise InputError(f"{path}, line {number}: the id {row.id!r} is that of line {other} already")
+    return rows
 
 
-def _example(line: str, number: int, place: str) -> Example:
+def lines_as_they_come(stream: BufferedIOBase, most: int) -> Iterator[list[Example]]:
+    """Yield an example a line, in batches: all that is there, up to ``most``, without waiting for more.
+
+    So a line that comes alone is written for at once, and of many lines none waits for the last. What is
+    not UTF-8 becomes U+FFFD. An example's id is the number of its line, from 0.
+    """
+    count = 0
+    begun: list[bytes] = []
+    while chunk := stream.read1(AT_ONCE):
+        *lines, rest = chunk.split(b"\n")
+        if lines:
+            lines[0] = b"".join([*begun, lines[0]])
+            begun = []
+        begun.append(rest)
+        for start in range(0, len(lines), most):
+            part = lines[start : start + most]
+            yield [_line(count + place, line) for place, line in enumerate(part)]
+            count += len(part)
+    if last := b"".join(begun):
+        yield [_line(count, last)]
+
+
+def _line(number: int, line: bytes) -> Example:
+    return example(str(number), line.decode(errors="replace"))
+
+
+def _row(line: str, number: int, place: str) -> Example:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
@@ -44,7 +74,7 @@ def _example(line: str, number: int, place: str) -> Example:
     source = _text(row, SOURCES, place)
     if source is None:
         raise InputError(f'{place}: expected a key "src" or "source"')
-    return Example(str(row.get("id", number)), source, _text(row, TARGETS, place) or "")
+    return example(str(row.get("id", number)), source, _text(row, TARGETS, place) or "")
 
 
 def _text(row: Mapping[str, Any], keys: tuple[str, ...], place: str) -> str | None:

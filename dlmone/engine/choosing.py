@@ -60,6 +60,14 @@ class Chooser:
             raise InputError(f"{by.use} compares no two texts, so no candidate can be chosen by it")
         return cls(selector, metric, f"{label}/{described(registry, by)}")
 
+    def name(self, candidates: int) -> str:
+        """Return the choice among so many candidates in words, as ``mbr-10/bleu``."""
+        return self.label.replace("{k}", str(candidates))
+
+    def choose(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Return the samples with the candidate alone that is chosen among all of theirs."""
+        return _chosen(samples, *self.picks(samples, [drawn(samples)]).values())
+
     def picks(self, samples: Sequence[Sample], sizes: Sequence[int] | None = None) -> dict[int, list[int]]:
         """Return the index of the candidate that is chosen of each sample, by how many are chosen from.
 
@@ -88,10 +96,13 @@ class Chooser:
             sizes: as for `picks`.
         """
         for size, picks in self.picks(row.samples, sizes).items():
-            chosen = [
-                replace(sample, candidates=(sample.candidates[index],))
-                for sample, index in zip(row.samples, picks, strict=True)
-            ]
-            label = self.label.replace("{k}", str(size))
-            picked = replace(row, samples=chosen, selector=label, chosen_from=size, milliseconds=None)
+            picked = replace(row, samples=_chosen(row.samples, picks), selector=self.name(size))
+            picked = replace(picked, chosen_from=size, milliseconds=None)
             yield judged_row(picked, evaluators)
+
+
+def _chosen(samples: Sequence[Sample], picks: Sequence[int]) -> list[Sample]:
+    return [
+        replace(sample, candidates=(sample.candidates[index],))
+        for sample, index in zip(samples, picks, strict=True)
+    ]

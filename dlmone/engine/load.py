@@ -4,43 +4,74 @@ from __future__ import annotations
 
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
-from dlmone.core import Generator, InputError, SampledGenerator
+from pydantic import ValidationError
+
+from dlmone.core import DiffusionGenerator, InputError, SampledGenerator, Sampler
 from dlmone.registry import Registry
+from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import SamplerSlot
+from dlmone.registry.short import slot_of
 
-from .compute import resolve_device
-from .folder import load_student, load_teacher, read_config
+from .compute import Compute
+from .folder import fingerprint, load_student, load_teacher, read_config
+from .model import Model, Named
+from .provenance import RENOISE, described
+
+#: By which a teacher writes where nothing is said; a student re-noises its own output.
+TEACHER_SAMPLER = "ddim"
 
 
 def load(
     path: str | PathLike[str],
     *,
-    sampler: str = "ddim",
+    sampler: Named | None = None,
     device: str = "auto",
+    precision: Literal["float32", "bfloat16", "auto"] = "float32",
     registry: Registry | None = None,
-) -> Generator:
-    """Return the generator in a model folder: a student, or a teacher under a sampler.
+) -> Model:
+    """Return the model in a model folder, a student or a teacher, ready to write.
 
     Args:
         path: a model folder, or a run directory, whose student is meant.
-        sampler: by which a teacher writes; a student needs none.
+        sampler: how it writes, as ``"ddim"``, ``"ddim:0.5"`` or ``{"use": "ddim", "eta": 0.5}``; if None, a
+            student re-noises its own output, and a teacher writes by DDIM.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
-        registry: where the plugins are; all installed ones if not given.
+        precision: ``float32``, in which outputs do not depend on the batch size; ``bfloat16`` autocast; or
+            ``auto``, the faster one here.
+        registry: where the plugins are; all installed ones if None.
 
     Raises:
-        InputError: there is no model, it is broken, or the device is not there.
+        InputError: there is no model, it is broken, the device is not there, or an option is wrong.
         PluginError: its family's plugin or the sampler is not installed.
     """
     folder = model_folder(path)
     role = read_config(folder)["role"]
-    where = resolve_device(device)
+    try:
+        table = ComputeTable(device=device, precision=precision)
+    except ValidationError:
+        raise InputError(f"precision: expected float32, bfloat16 or auto, got {precision!r}") from None
+    compute = Compute.start(table)
     registry = Registry.discover() if registry is None else registry
+    generator: DiffusionGenerator | SampledGenerator
     if role == "student":
-        return load_student(folder, registry).to(where)
-    writer = registry.create("samplers", SamplerSlot(use=sampler))
-    teacher, _ = load_teacher(folder, registry)
-    return SampledGenerator(teacher.network, teacher.space, writer).eval().to(where)
+        generator, words = load_student(folder, registry), RENOISE
+        if sampler is not None:
+            generator.sampler, words = _writer(registry, sampler)
+    else:
+        teacher, _ = load_teacher(folder, registry)
+        writer, words = _writer(registry, TEACHER_SAMPLER if sampler is None else sampler)
+        generator = SampledGenerator(teacher.network, teacher.space, writer)
+    if compute.bfloat16:
+        generator.network = compute.frozen_copy(generator.network)
+    return Model(generator.eval().to(compute.device), role, fingerprint(folder), words, compute, registry)
+
+
+def _writer(registry: Registry, sampler: Named) -> tuple[Sampler, str]:
+    """Return a sampler, and its name with its options."""
+    slot = slot_of(SamplerSlot, sampler, registry, "sampler")
+    return registry.create("samplers", slot), described(registry, slot)
 
 
 def model_folder(path: str | PathLike[str]) -> Path:

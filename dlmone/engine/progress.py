@@ -16,9 +16,14 @@ QUIET_SECONDS = 20.0
 
 
 class Steps:
-    """Progress of one phase. On a terminal a bar with rate and time left; in a log, a line now and then."""
+    """Progress of one phase. On a terminal a bar with rate and time left; in a log, a line now and then.
 
-    def __init__(self, console: Console, title: str, total: int, done: int = 0, *, show: bool = True) -> None:
+    ``total`` is None where nobody knows how many steps there will be.
+    """
+
+    def __init__(
+        self, console: Console, title: str, total: int | None, done: int = 0, *, show: bool = True
+    ) -> None:
         self.console, self.title, self.total, self.done = console, title, total, done
         self.show = show
         self._said = time.monotonic()
@@ -60,11 +65,10 @@ class Steps:
             self._bar.update(self._task, completed=self.done, **fields)
         elif self.show and now - self._said > QUIET_SECONDS:
             self._said = now
-            left = (self.total - self.done) / max(rate, 1e-9)
-            self.console.print(
-                f"{self.title}  {self.done}/{self.total}  {rate:.2f}/s  {clock(left)} left  {note}",
-                highlight=False,
-            )
+            of, left = "", ""
+            if self.total is not None:
+                of, left = f"/{self.total}", f"{clock((self.total - self.done) / max(rate, 1e-9))} left  "
+            self.console.print(f"{self.title}  {self.done}{of}  {rate:.2f}/s  {left}{note}", highlight=False)
 
     def say(self, text: str) -> None:
         """Print a line that stays."""

@@ -6,10 +6,11 @@ signature is both, joined here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import groupby
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -33,9 +34,13 @@ class Provenance(BaseModel):
     Attributes:
         model: the first 12 hexadecimal digits of the SHA-256 of ``model.safetensors``.
         sampler: how the model writes in several steps, with its options.
+        steps: that were asked for.
         augment: how conditions were varied for each candidate, with its options; ``none`` if they were not.
         calls: network calls that one candidate took (NFE).
+        selector: which of the candidates was kept, where one was (``mbr-10/bleu``: of ten).
+        drawn: how many candidates there were to keep one of.
         seeds: of the draws.
+        arithmetic: device and precision.
         versions: of the libraries that wrote them.
     """
 
@@ -43,26 +48,38 @@ class Provenance(BaseModel):
 
     model: str | None = None
     sampler: str | None = None
+    steps: int | None = None
     augment: str | None = None
     calls: int | None = None
+    selector: str | None = None
+    drawn: int | None = None
     seeds: tuple[int, ...] | None = None
+    arithmetic: str | None = None
     versions: dict[str, str] | None = None
 
     @classmethod
-    def here(cls, model: str, sampler: str, calls: int, seed: int, augment: str = UNVARIED) -> Provenance:
-        """Return that of samples written by this installation."""
+    def here(
+        cls, model: str, sampler: str, calls: int | None, seed: int, augment: str = UNVARIED, **more: Any
+    ) -> Provenance:
+        """Return that of samples written by this installation; ``more`` are further fields."""
         versions = {name: version(name) for name in WRITERS}
-        return cls(
-            model=model, sampler=sampler, augment=augment, calls=calls, seeds=(seed,), versions=versions
-        )
+        known = {"model": model, "sampler": sampler, "augment": augment, "calls": calls, **more}
+        return cls(**known, seeds=(seed,), versions=versions)
+
+    def differs(self, other: Provenance, besides: Sequence[str] = ()) -> str:
+        """Name the fields in which another differs; an empty string where there are none."""
+        fields = [name for name in Provenance.model_fields if name not in besides]
+        return ", ".join(name for name in fields if getattr(self, name) != getattr(other, name))
 
     def signature(self, drawn: int, selector: str = FIRST) -> str:
         """Return the fields that follow an evaluator's own in a score's signature.
 
         Args:
             drawn: how many candidates of each sample there are.
-            selector: which of them is scored.
+            selector: which of them is scored. Where the writer kept only one, the writer's is said too.
         """
+        if self.selector:
+            selector = self.selector if selector == FIRST else f"{selector} of {self.selector}"
         versions = self.versions and ",".join(f"{name}-{number}" for name, number in self.versions.items())
         fields: dict[str, object] = {
             "model": self.model,
@@ -70,8 +87,9 @@ class Provenance(BaseModel):
             "augment": self.augment,
             "nfe": self.calls,
             "seed": self.seeds if self.seeds is None else _ranges(self.seeds),
-            "drawn": drawn,
+            "drawn": self.drawn or drawn,
             "selector": selector,
+            **({"arithmetic": self.arithmetic} if self.arithmetic else {}),
             "written_by": versions or None,
         }
         return "|".join(f"{key}:{'unknown' if value is None else value}" for key, value in fields.items())

@@ -75,6 +75,20 @@ def read_draws(path: Path) -> Draws:
     return _read_official([path]) if is_official else _read_own(path)
 
 
+def read_begun(path: Path) -> tuple[Draws, int]:
+    """Return the samples of a dlmone file whose writing was interrupted, and how many bytes they take.
+
+    A last line without its end is left out: it is torn, or was about to be. Other than with `read_draws`
+    there may be no samples at all.
+
+    Raises:
+        InputError: a whole line is no sample.
+    """
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    return (_own_draws(path, whole) if whole else Draws([], UNKNOWN)), len(whole)
+
+
 def read_official(folder: Path) -> list[Sample]:
     """Return a sample a row, with one candidate a file in the order of the sorted file names.
 
@@ -95,7 +109,7 @@ def _official_files(folder: Path) -> list[Path]:
 
 
 def _read_official(paths: Sequence[Path]) -> Draws:
-    files = [_read_rows(path, _OfficialRow) for path in paths]
+    files = [_rows_of(path, path.read_bytes(), _OfficialRow) for path in paths]
     for path, rows in zip(paths, files, strict=True):
         _check_alike(path, rows, paths[0], files[0])
         _check_not_appended(path, rows)
@@ -109,7 +123,11 @@ def _read_official(paths: Sequence[Path]) -> Draws:
 
 
 def _read_own(path: Path) -> Draws:
-    rows = _read_rows(path, _Row)
+    return _own_draws(path, path.read_bytes())
+
+
+def _own_draws(path: Path, content: bytes) -> Draws:
+    rows = _rows_of(path, content, _Row)
     lines: dict[str, int] = {}
     for number, row in enumerate(rows, start=1):
         place = f"{path}, line {number}"
@@ -119,7 +137,7 @@ def _read_own(path: Path) -> Draws:
             counts = f"{len(row.candidates)} candidates here, but {len(rows[0].candidates)} in line 1"
             raise InputError(f"{place}: {counts}.")
         if row.provenance != rows[0].provenance:
-            what = _differing(row.provenance, rows[0].provenance)
+            what = row.provenance.differs(rows[0].provenance)
             raise InputError(f"{place}: written otherwise than line 1 ({what}); a file holds one system.")
     samples = [Sample(row.id, row.source, row.reference, row.candidates) for row in rows]
     return Draws(samples, rows[0].provenance)
@@ -135,7 +153,7 @@ def _joined(folder: Path, files: Sequence[tuple[Path, Draws]]) -> Draws:
         if None in (draws.provenance.model, draws.provenance.seeds):
             what = "does not say which model and seed wrote it, so it cannot be joined with the others"
             raise InputError(f"{path} {what} in its folder: {advice}.")
-        if what := _differing(draws.provenance, first.provenance, besides=("seeds",)):
+        if what := draws.provenance.differs(first.provenance, besides=("seeds",)):
             raise InputError(f"{path} is of another system than {first_path} ({what}): {advice}.")
     seeds = [seed for _, draws in files for seed in draws.provenance.seeds or ()]
     if len(set(seeds)) < len(seeds):
@@ -150,9 +168,9 @@ def _joined(folder: Path, files: Sequence[tuple[Path, Draws]]) -> Draws:
     return Draws(samples, first.provenance.model_copy(update={"seeds": tuple(seeds)}))
 
 
-def _read_rows(path: Path, kind: type[_AnyRow]) -> list[_AnyRow]:
+def _rows_of(path: Path, content: bytes, kind: type[_AnyRow]) -> list[_AnyRow]:
     rows = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+    for number, line in enumerate(content.splitlines(), start=1):
         try:
             rows.append(kind.model_validate_json(line))
         except ValidationError as error:
@@ -164,12 +182,6 @@ def _read_rows(path: Path, kind: type[_AnyRow]) -> list[_AnyRow]:
     if not rows:
         raise InputError(f"{path}, line 1: the file is empty.")
     return rows
-
-
-def _differing(one: Provenance, other: Provenance, besides: Sequence[str] = ()) -> str:
-    """Name the fields in which two provenances differ."""
-    fields = [name for name in Provenance.model_fields if name not in besides]
-    return ", ".join(name for name in fields if getattr(one, name) != getattr(other, name))
 
 
 def _check_alike(path: Path, rows: list[_OfficialRow], first_path: Path, first: list[_OfficialRow]) -> None:

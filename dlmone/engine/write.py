@@ -6,27 +6,41 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dlmone.core import Augmenter, Example, Generator, Noise, Sample
+from dlmone.core import Augmenter, Example, Generator, InputError, Noise, Sample, Space
 
 from .compute import Compute
 from .provenance import UNKNOWN, Provenance
+from .texts import batches
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How samples are drawn: all that a draw depends on but the model and its example.
+
+    With an ``augmenter`` each candidate is written for a variation of its example.
+    """
+
+    steps: int = 1
+    candidates: int = 1
+    seed: int = 0
+    augmenter: Augmenter | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Samples, the network calls one sample took, and the seconds it took (all stages counted)."""
+    """Samples, the network calls one candidate took, and the seconds it took (all stages counted)."""
 
     samples: list[Sample]
     calls: int
     seconds_per_sample: float
 
 
-@torch.no_grad()
 def write_samples(
     generator: Generator,
     examples: Sequence[Example],
@@ -39,43 +53,68 @@ def write_samples(
     augmenter: Augmenter | None = None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> Written:
-    """Draw ``candidates`` outputs for each example, one after the other.
+    """Draw ``candidates`` outputs for each example: `write_batch`, batch by batch.
 
-    Noise is keyed by (seed, example id, candidate): the draws depend neither on ``batch`` nor on which
-    other examples are there. With an ``augmenter`` each candidate is written for a variation of its
-    example. Tokenising, the network, rounding and detokenising all count as time.
+    Tokenising, the network, rounding and detokenising all count as time.
     """
-    space = generator.space
-    texts: list[list[str]] = [[] for _ in examples]
-    sources: list[str] = []
-    references: list[str] = []
+    manner = Manner(steps, candidates, seed, augmenter)
+    samples: list[Sample] = []
     calls = 0
     started = time.perf_counter()
-    for i in range(0, len(examples), batch):
-        rows = examples[i : i + batch]
-        tokens = space.collate(rows).to(compute.device)
-        sources += space.source_text(tokens)
-        references += space.text(tokens.tokens_BL, tokens)
-        earlier: list[Tensor] = []
-        for candidate in range(candidates):
-            noise = Noise([(seed, row.id, candidate) for row in rows], compute.device)
-            given = tokens if augmenter is None else augmenter.augment(tokens, space, noise)
-            with compute.autocast():
-                written = generator.generate(given, noise, steps, earlier)
-            calls = written.calls
-            if written.state is not None:
-                earlier.append(written.state)
-            for j, text in enumerate(space.text(written.tokens_BL, given)):
-                texts[i + j].append(text)
-        progress(len(rows) * candidates)
-    if compute.device.type == "cuda":
-        torch.cuda.synchronize()
+    for part in batches(examples, batch):
+        written, calls = write_batch(generator, part, compute, manner)
+        samples += written
+        progress(len(part) * candidates)
     seconds = time.perf_counter() - started
-    samples = [
-        Sample(example.id, source, reference, tuple(outputs))
-        for example, source, reference, outputs in zip(examples, sources, references, texts, strict=True)
-    ]
     return Written(samples, calls, seconds / max(len(examples) * candidates, 1))
+
+
+@torch.no_grad()
+def write_batch(
+    generator: Generator, examples: Sequence[Example], compute: Compute, manner: Manner
+) -> tuple[list[Sample], int]:
+    """Draw outputs for one batch of examples; return the samples, and the calls that one candidate took.
+
+    Noise is keyed by (seed, example id, candidate): the draws depend neither on the size of the batch nor
+    on which other examples are in it.
+
+    Raises:
+        InputError: an example does not fit the model, or the sampler cannot take so many steps.
+    """
+    space = generator.space
+    tokens = space.collate(examples).to(compute.device)
+    outputs: list[list[str]] = []
+    earlier: list[Tensor] = []
+    calls = 0
+    for candidate in range(manner.candidates):
+        noise = Noise([(manner.seed, example.id, candidate) for example in examples], compute.device)
+        given = tokens if manner.augmenter is None else manner.augmenter.augment(tokens, space, noise)
+        with compute.autocast():
+            written = generator.generate(given, noise, manner.steps, earlier)
+        calls = written.calls
+        if written.state is not None:
+            earlier.append(written.state)
+        outputs.append(space.text(written.tokens_BL, given))
+    sources, references = space.source_text(tokens), space.text(tokens.tokens_BL, tokens)
+    samples = [
+        Sample(example.id, source, reference, candidates)
+        for example, source, reference, candidates in zip(
+            examples, sources, references, zip(*outputs, strict=True), strict=True
+        )
+    ]
+    return samples, calls
+
+
+def sift(space: Space, examples: Sequence[Example]) -> tuple[list[Example], list[tuple[Example, str]]]:
+    """Part examples into those that fit a space, and the others, each with what is wrong with it."""
+    try:
+        space.collate(examples)
+    except InputError as error:
+        if len(examples) == 1:
+            return [], [(examples[0], str(error))]
+        fitting, others = zip(*(sift(space, [example]) for example in examples), strict=True)
+        return [*chain(*fitting)], [*chain(*others)]
+    return list(examples), []
 
 
 def sample_line(sample: Sample, provenance: Provenance) -> str:

@@ -75,7 +75,12 @@ class DiffuSeqNetwork(Denoiser):
         return input_BLH
 
     def embed_time(self, t_B: Tensor) -> Tensor:
-        """Return the embedding [B, H] of times; a row a sample, so full precision costs nothing."""
+        """Return the embedding [B, H] of times, [1, H] of one for the whole batch (`NoiseSchedule.tensor`).
+
+        A row a sample, so full precision costs nothing. Embedded alone, the time of a batch is the same for
+        every size of it: a product with few rows is summed in another order than one with many.
+        """
+        t_B = t_B if t_B.stride(0) else t_B[:1]
         with torch.autocast(t_B.device.type, enabled=False):
             time_BH: Tensor = self.time_embed(sinusoid(self.schedule.network_time(t_B), self.hidden_t_dim))
         return time_BH

@@ -137,15 +137,15 @@ def merge(source: list[int], target: list[int], seq_len: int) -> tuple[list[int]
     The longer loses its last token first, and both lose one where they are equally long (so a row can end
     one short of ``seq_len``). The given part ends in a double [SEP].
     """
-    *source, end = source
-    target = target[:-1]
-    while len(source) + len(target) > seq_len - 3:
-        excess = len(source) - len(target)
+    end = source[-1]
+    kept, kept_of_target = len(source) - 1, len(target) - 1
+    while kept + kept_of_target > seq_len - 3:
+        excess = kept - kept_of_target
         if excess >= 0:
-            source = source[:-1]
+            kept -= 1
         if excess <= 0:
-            target = target[:-1]
-    return [*source, end, end], [*target, end]
+            kept_of_target -= 1
+    return [*source[:kept], end, end], [*target[:kept_of_target], end]
 
 
 def without_markers(text: str) -> str:

@@ -178,7 +178,7 @@ def test_an_augmenter_of_ones_own_varies_conditions(run_dir, tmp_path):
     long = ("--augment", "drop", "--set", "drop.share=0.5", "--set", "drop.note=x")
     lines(generate(run_dir, SOURCES[0], *more, *long, "-o", out))
     samples, provenance = read_draws(out)
-    assert provenance.augmenter == "drop(share=0.5,note=x)"
+    assert provenance.augment == "drop(share=0.5,note=x)"
     assert samples[0].source == SOURCES[0].replace(" ?", "?")
 
 

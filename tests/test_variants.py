@@ -127,12 +127,12 @@ def test_the_table_shows_them(run: Path, swept: tuple[str, Result]) -> None:
         ('variants."a/b"={steps=2}', 2, "expected a name of letters, digits and _.+-"),
         ("variants.x={of='stage-1'}", 2, "evaluation.variants.x.of: expected 'student' or 'teacher'"),
         (
-            "variants.x={augment={use='pad',probability=2}",
+            "variants.x={augment={use='pad',probability=2}}",
             2,
             "probability: expected a number less than or equal",
         ),
         (
-            "variants.x={sampler={use='diffuseq_ddpm'}",
+            "variants.x={sampler={use='diffuseq_ddpm'}}",
             2,
             "evaluation.variants.x: DiffuSeq's samplers begin at the end of the schedule",
         ),

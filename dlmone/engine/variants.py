@@ -10,6 +10,7 @@ from dlmone.core import (
     DiffusionGenerator,
     Evaluator,
     Example,
+    Generator,
     InputError,
     SampledGenerator,
     Sampler,
@@ -115,7 +116,7 @@ def try_variants(
             t_init, _ = stage_times(last, stage, teacher.space.schedule)
             unit = stage.generator_input == "unit"
             sampler = parts.samplers.get(name)
-            generator = DiffusionGenerator(teacher.network, teacher.space, t_init, unit, sampler)
+            generator: Generator = DiffusionGenerator(teacher.network, teacher.space, t_init, unit, sampler)
         else:
             # Its steps may be many: they are left to the evaluation, as those of the plain rows are.
             if name not in parts.augmenters:

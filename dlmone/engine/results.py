@@ -29,6 +29,15 @@ class ScoreResult(BaseModel):
     per_sample: list[float] | None = None
 
 
+class Setting(BaseModel):
+    role: Literal["teacher", "student"]
+    stage: str | None
+    variant: str | None
+    steps: int
+    sampler: str
+    augment: str
+
+
 class RowResult(BaseModel):
     """One system at one setting. ``calls`` are network calls a candidate (NFE)."""
 
@@ -37,6 +46,8 @@ class RowResult(BaseModel):
     samples: int
     candidates: int
     selector: str
+    setting: Setting | None = None
+    chosen_from: int | None = None
     calls: int | None
     milliseconds_per_sample: float | None
     provenance: Provenance

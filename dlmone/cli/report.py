@@ -43,9 +43,9 @@ def report(
     file and no network.
     """
     from dlmone.registry import Registry
-    from dlmone.report import write_report
+    from dlmone.report import PAGE, write_report
 
-    default = runs[0] / "report" / "index.html" if len(runs) == 1 else Path("report.html")
+    default = runs[0] / PAGE if len(runs) == 1 else Path("report.html")
     registry = Registry.discover(plugins)
     registry.require_files()
     click.echo(write_report(runs, out or default, registry, title=title, selector=select, figures=figures))

@@ -11,6 +11,9 @@ from dlmone.core.errors import DlmoneError
 if TYPE_CHECKING:
     from dlmone.registry import Registry
 
+#: Where a run's page lies in its directory.
+PAGE = Path("report", "index.html")
+
 
 def write_report(
     paths: Sequence[Path],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import measures
 from .candidates import Choice
-from .drawing import COLOURS, GREY, MARKERS, Picture, legend, look, panels
+from .drawing import MARKERS, Picture, legend, look, panels, runs_entries, series_entries
 from .reading import RunData
 from .systems import System, Systems, calls_of, compared, scores_of
 
@@ -29,17 +29,16 @@ def calls(runs: Sequence[RunData]) -> Picture | None:
     figure, axes = panels(len(shown))
     for axis, name in zip(axes, shown, strict=True):
         for place, series, line in lines:
-            _with_intervals(axis, line, name, look(place, series, len(runs)), MARKERS[series])
+            _with_intervals(axis, line, name, look(place, series, len(runs)), MARKERS[series % len(MARKERS)])
         axis.set_title(measures.heading(name, directions))
         axis.set_xlabel("network calls a sample")
         _calls_axis(axis, sorted({one.row.calls or 1 for _, _, line in lines for one in line}))
-    many = len(runs) > 1
-    named = [(run.name, {"color": COLOURS[i % len(COLOURS)]}) for i, run in enumerate(runs)] if many else []
-    for series in sorted({series for _, series, _ in lines}):
-        model = next(line[0].model for _, which, line in lines if which == series)
-        looks = look(0, series, len(runs)) | {"marker": MARKERS[series]} | ({"color": GREY} if many else {})
-        named.append(("student" if many and series == 1 else model, looks))
-    legend(figure, named)
+    models = {
+        series: "student" if len(runs) > 1 and series == 1 else line[0].model for _, series, line in lines
+    }
+    labels = [models.get(series, "") for series in range(1 + max(models))]
+    series_named = [entry for entry in series_entries(labels, len(runs), marked=True) if entry[0]]
+    legend(figure, [*runs_entries([run.name for run in runs]), *series_named])
     return Picture("calls", "Scores against network calls", _alt_of_lines(runs, lines, shown), figure)
 
 

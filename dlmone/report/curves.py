@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .drawing import COLOURS, GREY, Picture, legend, look, panels
+from .drawing import COLOURS, GREY, Picture, handles, legend, look, panels, runs_entries, series_entries
 from .log import Curve, curve, smooth
 from .measures import HEALTH, PANELS, Direction, drawn, heading, ordered
 from .reading import RunData
@@ -86,7 +86,7 @@ def pretraining(runs: Sequence[RunData]) -> Picture | None:
             marker = "o" if kind == "validation" else None
             axis.plot(line.steps, line.values, marker=marker, markersize=3, **look(place, 0, len(taught)))
         _finish(axis, "training loss" if kind == "train" else f"validation: {key}", log_scale)
-    _runs_legend(figure, taught)
+    legend(figure, runs_entries([run.name for run in taught]))
     shown = [Panel(key, (key,)) for _, key, _ in kinds]
     return Picture("pretraining", "The teacher's training", _alt(taught, shown), figure)
 
@@ -137,8 +137,9 @@ def _figure(
             bottom, top = axis.get_ylim()
             axis.set_ylim(min(bottom, panel.spanned[0]), max(top, panel.spanned[1]))
         if len(panel.keys) > 1 and not labels:
-            _series_legend(axis, panel.keys, len(runs))
-    _runs_legend(figure, runs, labels)
+            names = [key.rpartition("/")[2] for key in panel.keys]
+            axis.legend(handles=handles(series_entries(names, len(runs))), frameon=False)
+    legend(figure, [*runs_entries([run.name for run in runs]), *series_entries(labels, len(runs))])
     return figure
 
 
@@ -184,31 +185,6 @@ def _finish(axis: Axes, title: str, log_scale: bool) -> None:
     values = [value for line in axis.lines for value in line.get_ydata()]
     if log_scale and values and 0 < 10 * min(values) < max(values):
         axis.set_yscale("log")
-
-
-def _series_legend(axis: Axes, keys: Sequence[str], runs: int) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = [
-        Line2D(
-            [], [], label=key.rpartition("/")[2], **(look(0, i, runs) | ({"color": GREY} if runs > 1 else {}))
-        )
-        for i, key in enumerate(keys)
-    ]
-    axis.legend(handles=handles, frameon=False)
-
-
-def _runs_legend(figure: Figure, runs: Sequence[RunData], labels: Sequence[str] = ()) -> None:
-    """Name the runs by colour, and beside them what solid and dashed lines are."""
-    many = len(runs) > 1
-    entries = (
-        [(run.name, {"color": look(place, 0, 2)["color"]}) for place, run in enumerate(runs)] if many else []
-    )
-    series = [
-        (label, look(0, place, len(runs)) | ({"color": GREY} if many else {}))
-        for place, label in enumerate(labels)
-    ]
-    legend(figure, [*entries, *series])
 
 
 def _names(runs: Sequence[RunData], prefix: str) -> list[str]:

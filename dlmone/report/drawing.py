@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
     from matplotlib.transforms import Bbox
 
 #: Okabe and Ito's palette, the yellow left out: it is too light for lines.
@@ -93,7 +94,7 @@ def look(run: int, series: int, runs: int) -> dict[str, Any]:
     Of several runs the earlier are wider, so that they are seen below later ones that repeat them.
     """
     colour = series if runs == 1 else run
-    width = 1.5 + 0.8 * min(runs - 1 - run, 4)
+    width = 1.5 + 0.6 * min(runs - 1 - run, 2)
     return {
         "color": COLOURS[colour % len(COLOURS)],
         "linestyle": DASHES[series % len(DASHES)],
@@ -101,15 +102,36 @@ def look(run: int, series: int, runs: int) -> dict[str, Any]:
     }
 
 
-def legend(figure: Figure, entries: Sequence[tuple[str, dict[str, Any]]]) -> None:
-    """Put a legend above all panels, in as many columns as fit."""
+#: A legend's text and the looks of what it stands for.
+Entry = tuple[str, dict[str, Any]]
+
+
+def runs_entries(names: Sequence[str]) -> list[Entry]:
+    """Return what a legend says of the runs: nothing where there is one."""
+    many = len(names) > 1
+    return [(name, {"color": COLOURS[i % len(COLOURS)]}) for i, name in enumerate(names)] if many else []
+
+
+def series_entries(labels: Sequence[str], runs: int, marked: bool = False) -> list[Entry]:
+    """Return what a legend says of the series: in grey where colours are the runs'."""
+    looks = [look(0, place, runs) | ({"color": GREY} if runs > 1 else {}) for place in range(len(labels))]
+    markers = [{"marker": MARKERS[place % len(MARKERS)]} if marked else {} for place in range(len(labels))]
+    return [(label, one | marker) for label, one, marker in zip(labels, looks, markers, strict=True)]
+
+
+def handles(entries: Sequence[Entry]) -> list[Line2D]:
+    """Return lines for a legend, all of one width."""
     from matplotlib.lines import Line2D
 
+    return [Line2D([], [], label=label, **(looks | {"linewidth": 1.5})) for label, looks in entries]
+
+
+def legend(figure: Figure, entries: Sequence[Entry]) -> None:
+    """Put a legend above all panels, in as many columns as fit."""
     if entries:
-        handles = [Line2D([], [], label=label, **looks) for label, looks in entries]
         inches = 0.55 + 0.065 * max(len(label) for label, _ in entries)
         columns = max(1, min(len(entries), int(figure.get_figwidth() / inches)))
-        figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)
+        figure.legend(handles=handles(entries), loc="outside upper center", ncols=columns, frameon=False)
 
 
 class Labels:
@@ -147,7 +169,12 @@ class Labels:
         taken = [
             Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in map(self.axis.transData.transform, self.marks)
         ]
+        named: list[tuple[str, float, float]] = []
         for x, y, text, colour in self.points:
+            across, along = self.axis.transData.transform((x, y))
+            if any(text == one and abs(across - x1) + abs(along - y1) < 4 for one, x1, y1 in named):
+                continue  # the same point under the same name
+            named.append((text, across, along))
             taken.append(self._place(x, y, text, colour, taken))
 
     def _place(self, x: float, y: float, text: str, colour: str, taken: Sequence[Bbox]) -> Bbox:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from dlmone.engine.progress import clock
@@ -16,7 +17,7 @@ def facts(runs: Sequence[RunData]) -> Table:
     wanted = [
         ("recipe", [_recipe_of(run) for run in runs]),
         ("seed", [str(run.manifest.get("seed", "")) for run in runs]),
-        ("command", [" ".join(map(str, run.manifest.get("command", ()))) for run in runs]),
+        ("command", [shlex.join(map(str, run.manifest.get("command", ()))) for run in runs]),
         ("started", [str(run.manifest.get("started", "")) for run in runs]),
         ("computed on", [_machine(run) for run in runs]),
         ("versions", [_versions(run) for run in runs]),
@@ -26,7 +27,9 @@ def facts(runs: Sequence[RunData]) -> Table:
         wanted.append((name, [_stage(run, name) for run in runs]))
     wanted.append(("evaluation", [_evaluation(run) for run in runs]))
     rows = [
-        [Cell(name), *(Cell(text, mark="words") for text in texts)] for name, texts in wanted if any(texts)
+        [Cell(name), *(Cell(text, mark="code" if name == "command" else "words") for text in texts)]
+        for name, texts in wanted
+        if any(texts)
     ]
     return Table("What was run", ["", *(run.name for run in runs)], rows, left=True)
 

@@ -12,37 +12,48 @@ from .systems import System, Systems, calls_of, scores_of
 def in_short(runs: Sequence[RunData]) -> list[str]:
     """Return a sentence or two for each run: the student beside its teacher."""
     many = len(runs) > 1
-    return [f"{run.name}: {text}" if many else text for run in runs for text in _sentences(run)]
+    systems = {run.name: Systems.of(run.results) for run in runs}
+    teachers = [one for found in systems.values() for one in found.role("teacher")]
+    return [
+        f"{name}: {text}" if many else text
+        for name, found in systems.items()
+        for text in _sentences(found, teachers)
+    ]
 
 
-def _sentences(run: RunData) -> Iterator[str]:
-    systems = Systems.of(run.results)
-    teacher, student = systems.teacher, systems.student
-    if student is None or teacher is None:
+def _sentences(systems: Systems, teachers: Sequence[System]) -> Iterator[str]:
+    """Yield how a student compares with its teacher, at the most calls that any run on the page gave it."""
+    own, student = systems.teacher, systems.student
+    if student is None or own is None:
         yield "The final table does not yet hold both a teacher and a student."
         return
+    same = [one for one in teachers if one.row.provenance.model == own.row.provenance.model]
+    teacher = max([own, *same], key=lambda one: one.row.calls or 0)
     directions = scores_of(systems.all)
     names = [name for name in (measures.quality(directions), measures.diversity(directions)) if name]
-    parts = [
-        _beside(student, teacher, name)
-        for name in names
-        if name in student.row.scores and name in teacher.row.scores
-    ]
-    speed = _speed(student, teacher)
-    reached = f"In {calls_of(student.row.calls or 0)} the {student.model} reaches {' and '.join(parts)}"
-    yield f"{reached} of the teacher in {calls_of(teacher.row.calls or 0)}{speed}."
-    for other in systems.last_stage[1:]:
-        name = names[0]
-        value, wanted = other.value(name), teacher.value(name)
-        if (
-            value is not None
-            and wanted is not None
-            and value >= wanted > (student.value(name) or 0)
-            and directions[name] == "higher"
-        ):
-            reached = f"In {calls_of(other.row.calls or 0)} its {name} is {measures.number(value)}"
-            yield f"{reached}, no less than the teacher's."
-            break
+    both = [name for name in names if name in student.row.scores and name in teacher.row.scores]
+    if not both:
+        yield "Student and teacher have no score of quality in common."
+        return
+    reached = " and ".join(_beside(student, teacher, name) for name in both)
+    # Times of another run were taken while the machine did other things.
+    speed = _speed(student, teacher) if teacher in systems.all else ""
+    yield (
+        f"In {calls_of(student.row.calls or 0)} the {student.model} reaches {reached} "
+        f"of the teacher in {calls_of(teacher.row.calls or 0)}{speed}."
+    )
+    name, direction = both[0], directions[both[0]]
+    better = (one for one in systems.last_stage[1:] if _no_worse(one, teacher, name, direction))
+    if (enough := next(better, None)) and not _no_worse(student, teacher, name, direction):
+        value = measures.number(enough.row.scores[name].value)
+        yield f"In {calls_of(enough.row.calls or 0)} its {name} is {value}, no worse than the teacher's."
+
+
+def _no_worse(student: System, teacher: System, name: str, direction: measures.Direction) -> bool:
+    own, other = student.value(name), teacher.value(name)
+    if own is None or other is None:
+        return False
+    return own <= other if direction == "lower" else own >= other
 
 
 def _beside(student: System, teacher: System, name: str) -> str:

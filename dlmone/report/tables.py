@@ -21,7 +21,7 @@ class Cell:
 
     text: str = ""
     small: str = ""
-    mark: Literal["", "best", "better", "worse", "words"] = ""
+    mark: Literal["", "best", "better", "worse", "words", "code"] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class Noise:
         rows = [stream((*key, name)).standard_normal(tuple(shape), np.float32) for key in self.keys]
         return torch.from_numpy(np.stack(rows)).to(self.device)
 
-    def uniform(self, name: str) -> Tensor:
-        """Return uniform draws [B] in [0, 1), float64, for the draw called ``name``."""
-        rows = [stream((*key, name)).random() for key in self.keys]
-        return torch.tensor(rows, dtype=torch.float64, device=self.device)
+    def uniform(self, name: str, shape: Sequence[int] = ()) -> Tensor:
+        """Return uniform draws [B, *shape] in [0, 1), float64, for the draw called ``name``."""
+        rows = [stream((*key, name)).random(tuple(shape)) for key in self.keys]
+        return torch.from_numpy(np.stack(rows)).to(self.device)

@@ -35,6 +35,22 @@ class Batch:
     def __getitem__(self, rows: slice) -> "Batch":
         return Batch(self.ids[rows], self.tokens_BL[rows], self.target_BL[rows])
 
+    def insert(self, token: int, before_BL: Tensor, keep: int = 1) -> "Batch":
+        """Return the batch with ``token`` given before each place where ``before_BL`` is True.
+
+        What follows moves back, and rows lose their last places. ``keep`` generated ones stay in any case:
+        of more insertions than that leaves room for, the first are made.
+        """
+        room_B1 = self.target_BL.sum(1, keepdim=True) - keep
+        before_BL = before_BL & (before_BL.cumsum(1) <= room_B1)
+        length = self.tokens_BL.shape[1]
+        places_BL = torch.arange(length, device=before_BL.device) + before_BL.cumsum(1)
+        # What goes past the end goes to one place too many, which is cut off.
+        shape, places_BL = (len(self), length + 1), places_BL.clamp(max=length)
+        tokens_BL = self.tokens_BL.new_full(shape, token).scatter(1, places_BL, self.tokens_BL)
+        target_BL = self.target_BL.new_zeros(shape).scatter(1, places_BL, self.target_BL)
+        return Batch(self.ids, tokens_BL[:, :length], target_BL[:, :length])
+
 
 class Space(nn.Module, ABC):
     """What teacher, generator and score estimator share, and what a published student carries.
@@ -86,11 +102,22 @@ class Space(nn.Module, ABC):
         """Return the nearest states that stand for tokens. A space without rounding returns ``state``."""
         return state
 
-    def insert_blanks(self, batch: Batch, before_BL: Tensor) -> Batch:
-        """Return the batch with a blank token ([PAD]) put before the given tokens where ``before_BL`` is True.
+    def blank(self, state: Tensor, batch: Batch) -> Tensor:
+        """Return which entries of a state stand for nothing ([PAD]): bool, broadcastable to the state.
 
-        The generated part moves back by as many positions, and loses them at its end. Markers that frame
-        the condition are not counted as tokens of it: no blank goes before them.
+        A space that fills no places has none.
+        """
+        return torch.zeros_like(self.generated(batch))
+
+    def source_tokens(self, batch: Batch) -> Tensor:
+        """Return which tokens are the condition's own, [B, L] bool: markers that frame it are not."""
+        return ~batch.target_BL
+
+    def insert_blanks(self, batch: Batch, before_BL: Tensor) -> Batch:
+        """Return the batch with a blank token ([PAD]) put before the tokens where ``before_BL`` is True.
+
+        Only `source_tokens` are looked at. The generated part moves back by as many positions, and loses
+        them at its end; blanks that would leave no room for it are left out.
 
         Raises:
             InputError: the space has no token that stands for nothing.

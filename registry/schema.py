@@ -220,14 +220,49 @@ class SelectorSlot(Slot):
     kind = "selectors"
 
 
+class SelectionSlot(SelectorSlot):
+    """Also score the candidate that a selector chooses: among the first ``k``, among all that are drawn if
+    no numbers are given."""
+
+    k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
+
+
+class Variant(Table):
+    """The last student, or the teacher, at a setting of its own.
+
+    ``steps`` is 1 for a student and the last of ``teacher_steps`` for the teacher, if it is not given;
+    ``sampler`` re-noising, or the teacher's.
+    """
+
+    of: Literal["student", "teacher"] = "student"
+    steps: PositiveInt | None = None
+    sampler: SamplerSlot | None = None
+    augment: AugmenterSlot | None = None
+
+
+def _variant_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.+-]+", name):
+        raise ValueError("expected a name of letters, digits and _.+-, which becomes part of a file's")
+    return name
+
+
+VariantName = Annotated[str, AfterValidator(_variant_name)]
+
+
 class Evaluation(Table):
-    """The final evaluation, of the student beside its teacher on the test split."""
+    """The final evaluation, of the student beside its teacher on the test split.
+
+    Besides the plain rows (the teacher and the last student at numbers of steps, earlier students at one)
+    there is one for each of ``variants``, and of every row one for each choice of ``select``.
+    """
 
     examples: PositiveInt | None = None
     candidates: PositiveInt = 3
     teacher_steps: tuple[PositiveInt, ...] = (1, 2, 4, 20, 100)
     student_steps: tuple[PositiveInt, ...] = (1, 2, 4)
     teacher_sampler: SamplerSlot
+    variants: dict[VariantName, Variant] = {}
+    select: dict[str, SelectionSlot] = {}
     batch: PositiveInt = 64
     metrics: dict[str, EvaluatorSlot]
     seed: int = 0

@@ -69,7 +69,7 @@ def test_systems_stand_side_by_side_over_their_signatures(tmp_path):
     assert theirs.endswith("(samples)")
     assert samples.splitlines()[1:] == [
         f"{provenance.signature(1)}  (mine.jsonl)",
-        "model:unknown|sampler:unknown|nfe:unknown|seed:101-103|drawn:3|selector:first|written_by:unknown"
+        "model:unknown|sampler:unknown|augment:unknown|nfe:unknown|seed:101-103|drawn:3|selector:first|written_by:unknown"
         "  (samples)",
     ]
     assert "95 % interval (1000 resamples" in how

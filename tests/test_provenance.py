@@ -2,10 +2,11 @@
 
 from importlib.metadata import version
 
+import numpy as np
 import pytest
 
-from dlmone.core import InputError, Sample
-from dlmone.engine.choosing import score_selected
+from dlmone.core import InputError, Sample, Selector
+from dlmone.engine.choosing import Chooser
 from dlmone.engine.comparing import aligned, compare
 from dlmone.engine.folder import fingerprint
 from dlmone.engine.provenance import UNKNOWN, Provenance, described
@@ -24,6 +25,13 @@ SAMPLES = [
 ]
 
 
+class Last(Selector):
+    """Chooses the last of the candidates that it may see."""
+
+    def select(self, samples, metric):
+        return np.array([range(len(sample.candidates)) for sample in samples])
+
+
 def evaluators(*names):
     return {name: REGISTRY.create("evaluators", EvaluatorSlot(use=name)) for name in names}
 
@@ -31,14 +39,14 @@ def evaluators(*names):
 def test_everything_that_is_known_is_said():
     torch, dlmone = version("torch"), version("dlmone")
     assert HERE.signature(10, "mbr-4/bleu") == (
-        "model:0123456789ab|sampler:ddim(eta=0.5)|nfe:20|seed:7|drawn:10|selector:mbr-4/bleu"
+        "model:0123456789ab|sampler:ddim(eta=0.5)|augment:none|nfe:20|seed:7|drawn:10|selector:mbr-4/bleu"
         f"|written_by:dlmone-{dlmone},torch-{torch}"
     )
 
 
 def test_what_is_not_known_is_said_too():
     assert UNKNOWN.signature(1) == (
-        "model:unknown|sampler:unknown|nfe:unknown|seed:unknown|drawn:1|selector:first|written_by:unknown"
+        "model:unknown|sampler:unknown|augment:unknown|nfe:unknown|seed:unknown|drawn:1|selector:first|written_by:unknown"
     )
 
 
@@ -67,10 +75,13 @@ def test_a_score_carries_both_parts_and_a_choice_its_selector():
     [bleu] = row.scores  # three candidates are too many to ask for
     assert bleu.signature.startswith("family:diffuseq|metric:bleu|")
     assert bleu.signature.endswith("|" + HERE.signature(2))
-    [chosen] = score_selected(row, {"mbr-2/bleu": [1, 1, 1]}, evaluators("bleu", "copy_rate"))
+    last = Chooser(Last(), None, "last-{k}")
+    one, chosen = last.rows(row, evaluators("bleu", "copy_rate"))
+    assert (one.selector, one.chosen_from, one.scores[0].value) == ("last-1", 1, bleu.value)
+    assert (chosen.selector, chosen.chosen_from, chosen.title) == ("last-2", 2, "mine, last-2")
     assert [one.name for one in chosen.scores] == ["bleu", "copy_rate"]
     assert chosen.scores[1].value == 0
-    assert chosen.scores[0].signature.endswith("|" + HERE.signature(2, "mbr-2/bleu"))
+    assert chosen.scores[0].signature.endswith("|" + HERE.signature(2, "last-2"))
 
 
 def test_baselines_are_scored_by_the_same_code():
@@ -82,7 +93,7 @@ def test_baselines_are_scored_by_the_same_code():
     assert values["copy"] == {"bleu": by_hand.value, "copy_rate": 1}
     assert values["reference"]["copy_rate"] == 0
     assert (copy.candidates, copy.calls, copy.kind) == (2, None, "baseline")
-    assert "|model:copy|sampler:none|nfe:0|seed:none|" in copy.scores[0].signature
+    assert "|model:copy|sampler:none|augment:none|nfe:0|seed:none|" in copy.scores[0].signature
 
 
 def test_baselines_of_different_examples_are_told_apart_and_unconditional_samples_have_no_copy():

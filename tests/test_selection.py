@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlmone.core import InputError, Sample, Selector
-from dlmone.engine.choosing import choices
+from dlmone.engine.choosing import Chooser
 from dlmone.engine.samples import read_official
 from dlmone.plugins.selection.mbr import MbrSelector, utilities
 from dlmone.plugins.selection.mbr import choices as mbr_choices
@@ -99,10 +99,12 @@ def test_mistakes():
     with pytest.raises(InputError, match=r"one number of candidates .* got \[1, 2\]"):
         MBR.select([*samples, Sample("1", "s", "r", ("a",))], SharedWords())
     with pytest.raises(InputError, match="--k 3: there are 2 candidates a sample"):
-        choices(samples, MBR, SharedWords(), [1, 3])
-    registry = Registry.discover()
-    with pytest.raises(InputError, match="bleu compares no two texts"):
-        choices(samples, MBR, registry.create("evaluators", EvaluatorSlot(use="dist_1")), None)
+        Chooser(MBR, SharedWords(), "mbr-{k}").picks(samples, [1, 3])
+    registry, slot = Registry.discover(), EvaluatorSlot(use="dist_1")
+    with pytest.raises(InputError, match="dist_1 compares no two texts"):
+        Chooser.of(
+            registry, SelectorSlot(use="mbr"), lambda name: (slot, registry.create("evaluators", slot))
+        )
 
 
 class Fixed(Selector):

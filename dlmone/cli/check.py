@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,8 +61,6 @@ class Survey:
         self.sketch = self._sketch()
         self.objectives = self._objectives()
         self.evaluators = self._evaluators()
-        sampler = self.recipe.evaluation.teacher_sampler
-        registry.create("samplers", sampler, "evaluation.teacher_sampler")
 
     def plan(self) -> list[tuple[str, str]]:
         """Return what would be run."""
@@ -78,7 +76,10 @@ class Survey:
             rows.append((name, f"{stage.steps:,} steps of batch {stage.batch}: {uses}"))
         steps = ", ".join(map(str, table.teacher_steps))
         how = f"the teacher by {table.teacher_sampler.use} in {steps} steps"
-        return [*rows, ("evaluation", f"{', '.join(self.evaluators)}; {how}")]
+        rows.append(("evaluation", f"{', '.join(self.evaluators)}; {how}"))
+        if table.variants or table.select:
+            rows.append(("  besides", ", ".join([*table.variants, *table.select])))
+        return rows
 
     def estimate(self) -> list[tuple[str, str]]:
         """Return memory and time, nothing where the networks' size or the device is not known."""
@@ -147,13 +148,11 @@ class Survey:
             for name, stage in self.recipe.stages.items()
         }
 
-    def _evaluators(self) -> dict[str, Evaluator]:
+    def _evaluators(self) -> Mapping[str, Evaluator]:
         from dlmone.engine.judge import chosen
+        from dlmone.engine.variants import Parts
 
-        evaluators: dict[str, Evaluator] = {
-            key: self.registry.create("evaluators", slot, f"evaluation.metrics.{key}")
-            for key, slot in self.recipe.evaluation.metrics.items()
-        }
+        evaluators = Parts.of(self.registry, self.recipe.evaluation).evaluators
         if self.recipe.teacher.pretrain:
             chosen(evaluators, self.recipe.teacher.pretrain.validation, "teacher.pretrain")
         for name, stage in self.recipe.stages.items():

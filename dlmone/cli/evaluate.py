@@ -14,7 +14,8 @@ from dlmone.core.errors import InputError
 from .request import plugin_option
 
 if TYPE_CHECKING:
-    from dlmone.core import Evaluator, Selector
+    from dlmone.core import Evaluator
+    from dlmone.engine.choosing import Chooser
     from dlmone.engine.samples import Draws
     from dlmone.engine.scoring import Row
 
@@ -104,25 +105,16 @@ def evaluate(
 
 @dataclass(frozen=True, slots=True)
 class _Judges:
-    """What scores and what chooses.
-
-    Attributes:
-        evaluators: the metrics, by the names they were asked for.
-        selector: who chooses candidates, if any.
-        metric: by what the selector compares them, if by anything.
-        label: the selector in words, with ``{k}`` where the number of candidates belongs.
-    """
+    """The metrics, by the names they were asked for, and who chooses candidates, if anybody."""
 
     evaluators: dict[str, Evaluator]
-    selector: Selector | None
-    metric: Evaluator | None
-    label: str
+    chooser: Chooser | None
 
 
 def _judges(
     plugins: Sequence[Path], metrics: str, select: str | None, utility: str | None, overrides: Sequence[str]
 ) -> _Judges:
-    from dlmone.engine.provenance import described
+    from dlmone.engine.choosing import Chooser
     from dlmone.registry import Registry
     from dlmone.registry.explain import nearest
     from dlmone.registry.layers import layer_of_overrides
@@ -135,32 +127,26 @@ def _judges(
     if wrong := [key for key, table in options.items() if not isinstance(table, dict)]:
         raise InputError(f"--set {wrong[0]}: expected an option of it, as in --set {wrong[0]}.OPTION=VALUE")
 
-    def evaluator_slot(name: str) -> EvaluatorSlot:
-        return EvaluatorSlot.model_validate({"use": name, **options.get(name, {})})
-
-    def evaluator(name: str, where: str) -> Evaluator:
-        slot = evaluator_slot(name)
+    def evaluator(name: str, where: str) -> tuple[EvaluatorSlot, Evaluator]:
+        slot = EvaluatorSlot.model_validate({"use": name, **options.get(name, {})})
         registry.entry("evaluators", slot.use, where)
-        made: Evaluator = registry.create("evaluators", slot, f"--set {name}")
-        return made
+        made: Evaluator = evaluators.get(name) or registry.create("evaluators", slot, f"--set {name}")
+        names.append(name)
+        return slot, made
 
-    evaluators = {name: evaluator(name, "--metrics") for name in names}
-    selector, metric, label = None, None, ""
+    evaluators: dict[str, Evaluator] = {}
+    for name in tuple(names):
+        evaluators[name] = evaluator(name, "--metrics")[1]
+    chooser = None
     if select:
         registry.entry("selectors", select, "--select")
-        table = {"use": select, **options.get(select, {})}
         chosen_by = {"utility": utility} if utility else {}
-        slot = SelectorSlot.model_validate(table | chosen_by)
-        selector = registry.create("selectors", slot, f"--set {select}")
-        label = described(registry, SelectorSlot.model_validate(table)) + "-{k}"
-        if name := selector.utility:
-            metric = evaluators.get(name) or evaluator(name, "--utility")
-            label += f"/{described(registry, evaluator_slot(name))}"
-            names.append(name)
+        slot = SelectorSlot.model_validate({"use": select, **options.get(select, {}), **chosen_by})
+        chooser = Chooser.of(registry, slot, lambda name: evaluator(name, "--utility"), f"--set {select}")
         names.append(select)
     if unused := sorted(options.keys() - set(names)):
         raise InputError(f"--set {unused[0]}: nothing of that name is used here{nearest(unused[0], names)}")
-    return _Judges(evaluators, selector, metric, label)
+    return _Judges(evaluators, chooser)
 
 
 def _read(paths: Iterable[Path], against: Path | None, full: bool) -> dict[str, Draws]:
@@ -186,7 +172,6 @@ def _read(paths: Iterable[Path], against: Path | None, full: bool) -> dict[str, 
 
 def _rows(name: str, draws: Draws, judges: _Judges, sizes: Sequence[int] | None, named: bool) -> list[Row]:
     """Return a system's row and, after it, one for each number of candidates that one is chosen from."""
-    from dlmone.engine.choosing import choices, score_selected
     from dlmone.engine.scoring import drawn, score
 
     count = drawn(draws.samples)
@@ -195,11 +180,9 @@ def _rows(name: str, draws: Draws, judges: _Judges, sizes: Sequence[int] | None,
             need = f"{metric} needs {evaluator.candidates} candidates a sample"
             raise InputError(f"{name}: {need}, and there {'is' if count == 1 else 'are'} {count}")
     row = score(name, *draws, judges.evaluators)
-    if judges.selector is None:
+    if judges.chooser is None:
         return [row]
-    picks = choices(draws.samples, judges.selector, judges.metric, sizes)
-    labels = {judges.label.replace("{k}", str(size)): choice for size, choice in picks.items()}
-    return [row, *score_selected(row, labels, judges.evaluators)]
+    return [row, *judges.chooser.rows(row, judges.evaluators, sizes)]
 
 
 def _sizes(k: str) -> list[int] | None:

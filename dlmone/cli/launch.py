@@ -21,7 +21,7 @@ RUNS = Path("runs")
 #: ``--resume`` without a directory.
 LATEST = ""
 #: What may change when a run is resumed: what is said of it, where it is computed, how it is judged.
-FREE = ("description", "note", "compute.", "evaluation.")
+FREE = ("name", "description", "note", "compute.", "evaluation.")
 
 _OPTIONS = (
     click.option(

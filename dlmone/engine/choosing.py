@@ -2,52 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Evaluator, PairMetric, Sample
 from dlmone.core.selection import Selector
+from dlmone.registry import Registry
+from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 
+from .provenance import described
 from .scoring import Row, drawn, judged_row
 
 
-def choices(
-    samples: Sequence[Sample], selector: Selector, metric: Evaluator | None, sizes: Sequence[int] | None
-) -> dict[int, list[int]]:
-    """Return the index of the candidate that a selector chooses of each sample, by how many it may see.
+@dataclass(frozen=True, slots=True)
+class Chooser:
+    """Who chooses, and by what.
 
-    Args:
-        samples: with K candidates each.
-        selector: who chooses.
-        metric: the evaluator that its ``utility`` names.
-        sizes: the numbers of candidates that are asked for; 1 to K if None.
-
-    Raises:
-        InputError: there are fewer candidates, or the metric does not compare texts.
+    Attributes:
+        selector: the plugin.
+        metric: what its ``utility`` names, if it names an evaluator.
+        label: both in words, with ``{k}`` where the number of candidates belongs.
     """
-    count = drawn(samples)
-    if too_many := [size for size in sizes or () if size > count]:
-        raise InputError(f"--k {too_many[0]}: there are {count} candidates a sample")
-    if metric is not None and not isinstance(metric, PairMetric):
-        raise InputError(f"{selector.utility} compares no two texts, so no candidate can be chosen by it")
-    picks_NK = selector.select(samples, metric)
-    return {size: picks_NK[:, size - 1].tolist() for size in sizes or range(1, count + 1)}
 
+    selector: Selector
+    metric: PairMetric | None
+    label: str
 
-def score_selected(
-    row: Row, picks: Mapping[str, Sequence[int]], evaluators: Mapping[str, Evaluator]
-) -> Iterator[Row]:
-    """Yield a row for each choice of one candidate a sample, scored as if it alone had been drawn.
+    @classmethod
+    def of(
+        cls,
+        registry: Registry,
+        slot: SelectorSlot,
+        utility: Callable[[str], tuple[EvaluatorSlot, Evaluator]],
+        where: str = "",
+    ) -> Chooser:
+        """Make a selector and what it compares by.
 
-    Args:
-        row: what is chosen from.
-        picks: the index of the chosen candidate of each sample, by the selector's description.
-        evaluators: those that need more than one candidate judge the set, not the choice: they are left out.
-    """
-    for selector, choice in picks.items():
-        chosen = [
-            replace(sample, candidates=(sample.candidates[index],))
-            for sample, index in zip(row.samples, choice, strict=True)
-        ]
-        yield judged_row(replace(row, samples=chosen, selector=selector, milliseconds=None), evaluators)
+        Args:
+            registry: the plugins.
+            slot: the selector.
+            utility: returns the evaluator that goes by a name, with its slot.
+            where: the slot's place, for errors.
+
+        Raises:
+            InputError: the options are wrong, or the evaluator compares no texts.
+            PluginError: there is no such selector or evaluator.
+        """
+        selector: Selector = registry.create("selectors", slot, where)
+        # By what it compares is said once, after the number of candidates.
+        own = {key: value for key, value in slot.options.items() if key != "utility"}
+        label = described(registry, SelectorSlot.model_validate({"use": slot.use, **own})) + "-{k}"
+        if not selector.utility:
+            return cls(selector, None, label)
+        by, metric = utility(selector.utility)
+        if not isinstance(metric, PairMetric):
+            raise InputError(f"{by.use} compares no two texts, so no candidate can be chosen by it")
+        return cls(selector, metric, f"{label}/{described(registry, by)}")
+
+    def picks(self, samples: Sequence[Sample], sizes: Sequence[int] | None = None) -> dict[int, list[int]]:
+        """Return the index of the candidate that is chosen of each sample, by how many are chosen from.
+
+        Args:
+            samples: with K candidates each.
+            sizes: the numbers of candidates that are asked for; 1 to K if None.
+
+        Raises:
+            InputError: there are fewer candidates.
+        """
+        count = drawn(samples)
+        if too_many := [size for size in sizes or () if size > count]:
+            raise InputError(f"--k {too_many[0]}: there are {count} candidates a sample")
+        picks_NK = self.selector.select(samples, self.metric)
+        return {size: picks_NK[:, size - 1].tolist() for size in sizes or range(1, count + 1)}
+
+    def rows(
+        self, row: Row, evaluators: Mapping[str, Evaluator], sizes: Sequence[int] | None = None
+    ) -> Iterator[Row]:
+        """Yield a row for each number of candidates, scored as if the chosen one alone had been drawn.
+
+        Args:
+            row: what is chosen from.
+            evaluators: those that need more than one candidate judge the set, not the choice: they are
+                left out.
+            sizes: as for `picks`.
+        """
+        for size, picks in self.picks(row.samples, sizes).items():
+            chosen = [
+                replace(sample, candidates=(sample.candidates[index],))
+                for sample, index in zip(row.samples, picks, strict=True)
+            ]
+            label = self.label.replace("{k}", str(size))
+            picked = replace(row, samples=chosen, selector=label, chosen_from=size, milliseconds=None)
+            yield judged_row(picked, evaluators)

@@ -21,6 +21,7 @@ from dlmone.registry.schema import Stage
 
 from .compute import Compute
 from .update import Update, WeightedTerm
+from .variants import steps_of
 
 #: Networks reach about this share of a plain product's rate: normalisation, softmax and copying take time.
 EFFICIENCY = 0.5
@@ -103,7 +104,8 @@ def operations(
         table = recipe.evaluation
         early = max(len(recipe.stages) - 1, 0)
         students = sum(table.student_steps) + early if recipe.stages else 0
-        calls = tested * table.candidates * (sum(table.teacher_steps) + students)
+        varied = sum(steps_of(variant, table) for variant in table.variants.values())
+        calls = tested * table.candidates * (sum(table.teacher_steps) + students + varied)
         parts["evaluation"] = calls * one_call
     return parts
 

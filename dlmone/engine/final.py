@@ -2,35 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
+from typing import Literal
 
-from rich.console import Console
-
-from dlmone.core import Evaluator, Example, Generator, SampledGenerator, Sampler, Teacher
+from dlmone.core import (
+    Augmenter,
+    Denoiser,
+    DiffusionGenerator,
+    Example,
+    Generator,
+    SampledGenerator,
+    Sampler,
+    Space,
+    Start,
+    Teacher,
+)
 from dlmone.registry import Recipe
+from dlmone.registry.schema import Variant
 
 from .folder import fingerprint, load_student
 from .loop import Session
 from .progress import Steps
-from .provenance import RENOISE, Provenance, described
-from .results import results
-from .scoring import Row, score, score_baselines
-from .statistics import Resampling
+from .provenance import RENOISE, UNVARIED, Provenance, described
+from .scoring import Row, Setting, score, score_baselines
+from .table import write_report
+from .variants import Parts, steps_of
 from .write import save_samples, write_samples
 
 
 @dataclass(frozen=True, slots=True)
-class _Writer:
-    """A model at a number of steps, with what its samples' provenance says of it."""
+class _Model:
+    """A network that writes: φ (no ``start``, no ``stage``), or the best θ of a stage."""
 
-    model: str
-    generator: Generator
-    steps: int
+    name: str
+    network: Denoiser
+    space: Space
     fingerprint: str
-    sampler: str
+    start: Start | None = None
+    stage: str | None = None
+
+    @property
+    def role(self) -> Literal["teacher", "student"]:
+        return "student" if self.start else "teacher"
+
+    def under(self, sampler: Sampler | None) -> Generator:
+        """Return it writing by a sampler; a student re-noises if that is None."""
+        if self.start:
+            return DiffusionGenerator(self.network, self.space, self.start.time, self.start.unit, sampler)
+        assert sampler is not None
+        return SampledGenerator(self.network, self.space, sampler)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """A model at a setting."""
+
+    model: _Model
+    setting: Setting
+    generator: Generator
+    augmenter: Augmenter | None
+
+    @property
+    def file(self) -> str:
+        """The name of its file of samples."""
+        words = (self.setting.role, self.setting.stage, str(self.setting.steps), self.setting.variant)
+        return "-".join(word for word in words if word) + ".jsonl"
 
 
 def evaluate_run(
@@ -39,114 +77,91 @@ def evaluate_run(
     teacher: Teacher,
     students: Mapping[str, Path],
     examples: Sequence[Example],
-    sampler: Sampler,
-    evaluators: Mapping[str, Evaluator],
+    parts: Parts,
 ) -> list[Row]:
-    """Write and score test samples of the teacher and the last student at each number of steps.
+    """Write and score test samples of every model at every setting that the recipe names.
 
-    Earlier stages' students are scored at one step. Samples go to ``samples/``, the rows to
-    ``report/results.json`` and ``report/table.md``. The first row copies its source.
+    Samples go to ``samples/``, the rows to ``report/results.json`` and ``report/table.md``. The first row
+    copies its source; behind each other one stand those that choose among its candidates.
     """
     table, compute = recipe.evaluation, session.compute
-    rows = []
-    writers = _writers(session, recipe, teacher, students, sampler)
+    rows: list[Row] = []
+    writers = list(_writers(session, recipe, teacher, students, parts))
     total = len(writers) * len(examples) * table.candidates
     with Steps(session.console, "evaluation", total) as progress:
         for writer in writers:
-            progress.advance(0, note=f"{writer.model} at {writer.steps} steps")
+            model, setting = writer.model, writer.setting
+            progress.advance(0, note=f"{model.name}, {setting.variant or f'{setting.steps} steps'}")
             written = write_samples(
                 writer.generator,
                 examples,
                 compute,
-                steps=writer.steps,
+                steps=setting.steps,
                 candidates=table.candidates,
                 seed=table.seed,
                 batch=table.batch,
+                augmenter=writer.augmenter,
                 progress=progress.advance,
             )
-            provenance = Provenance.here(writer.fingerprint, writer.sampler, written.calls, table.seed)
-            file = session.run_dir.path / "samples" / f"{_slug(writer.model)}-{writer.steps}.jsonl"
-            save_samples(file, written.samples, provenance)
+            provenance = Provenance.here(
+                model.fingerprint, setting.sampler, written.calls, table.seed, setting.augment
+            )
+            save_samples(session.run_dir.path / "samples" / writer.file, written.samples, provenance)
             cost = written.seconds_per_sample * 1000
-            rows.append(score(writer.model, written.samples, provenance, evaluators, milliseconds=cost))
-    rows = [*score_baselines(rows[:1], evaluators, ["copy"]), *rows]
-    _write_report(session.run_dir.path / "report", rows, len(examples), table.candidates)
+            row = score(
+                model.name,
+                written.samples,
+                provenance,
+                parts.evaluators,
+                milliseconds=cost,
+                setting=setting,
+            )
+            rows.append(row)
+            for chooser, sizes in parts.choosers:
+                rows += chooser.rows(row, parts.evaluators, sizes)
+    rows = [*score_baselines(rows[:1], parts.evaluators, ["copy"]), *rows]
+    write_report(session.run_dir.path / "report", rows, len(examples), table.candidates)
     return rows
 
 
 def _writers(
-    session: Session, recipe: Recipe, teacher: Teacher, students: Mapping[str, Path], sampler: Sampler
-) -> list[_Writer]:
-    table, compute, path = recipe.evaluation, session.compute, recipe.teacher.path
-    phi = SampledGenerator(compute.frozen_copy(teacher.network), teacher.space, sampler)
+    session: Session, recipe: Recipe, teacher: Teacher, students: Mapping[str, Path], parts: Parts
+) -> Iterator[_Writer]:
+    """Yield the plain settings of the teacher and of each stage's student, then the variants."""
+    table, registry = recipe.evaluation, session.registry
+
+    def at(model: _Model, steps: int, variant: Variant, name: str | None = None) -> _Writer:
+        slot, sampler = variant.sampler, parts.samplers.get(name or "")
+        if slot is None and model.role == "teacher":
+            slot, sampler = table.teacher_sampler, parts.teacher_sampler
+        setting = Setting(
+            role=model.role,
+            stage=model.stage,
+            variant=name,
+            steps=steps,
+            sampler=described(registry, slot) if slot else RENOISE,
+            augment=described(registry, variant.augment) if variant.augment else UNVARIED,
+        )
+        return _Writer(model, setting, model.under(sampler), parts.augmenters.get(name or ""))
+
+    first, *trained = models = list(_models(session, recipe, teacher, students))
+    for model in models:
+        last = table.student_steps if model is models[-1] else (1,)
+        for steps in table.teacher_steps if model is first else last:
+            yield at(model, steps, Variant())
+    for name, variant in table.variants.items():
+        model = first if variant.of == "teacher" else trained[-1]
+        yield at(model, steps_of(variant, table), variant, name)
+
+
+def _models(
+    session: Session, recipe: Recipe, teacher: Teacher, students: Mapping[str, Path]
+) -> Iterator[_Model]:
+    compute, path = session.compute, recipe.teacher.path
     origin = fingerprint(Path(path).expanduser() if path else session.run_dir.path / "teacher")
-    by = described(session.registry, table.teacher_sampler)
-    writers = [_Writer("teacher", phi, steps, origin, by) for steps in table.teacher_steps]
-    for position, (stage, folder) in enumerate(students.items(), start=1):
+    yield _Model("teacher", compute.frozen_copy(teacher.network), teacher.space, origin)
+    for stage, folder in students.items():
         student = load_student(folder, session.registry).to(compute.device)
-        student.network = compute.frozen_copy(student.network)
-        counts = table.student_steps if position == len(students) else (1,)
-        origin = fingerprint(folder)
-        writers += [_Writer(f"student, {stage}", student, steps, origin, RENOISE) for steps in counts]
-    return writers
-
-
-def show(console: Console, rows: Sequence[Row]) -> None:
-    """Print the final table: a line a number, a column a model at a number of calls."""
-    names = _score_names(rows)
-    headings = _headings(rows, names)
-    margin = max(map(len, headings))
-    cell = 1 + max(len(text) for row in rows for text in _cells(row, names))
-    groups = [(model, list(group)) for model, group in groupby(rows, key=lambda row: row.model)]
-    spans = [max(len(_group(model)) + 1, cell * len(group)) for model, group in groups]
-    title = "".join(f"{_group(model):>{span}}" for (model, _), span in zip(groups, spans, strict=True))
-    console.print(f"[bold]{'':{margin}}{title}[/]", highlight=False, soft_wrap=True)
-    for place, heading in enumerate(headings):
-        line = ""
-        for (_, group), span in zip(groups, spans, strict=True):
-            line += "".join(f"{_cells(row, names)[place]:>{cell}}" for row in group).rjust(span)
-        console.print(f"{heading:{margin}}{line}", highlight=False, soft_wrap=True)
-
-
-def _write_report(folder: Path, rows: Sequence[Row], examples: int, candidates: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    found = results(rows, Resampling())
-    (folder / "results.json").write_text(found.text(), encoding="utf-8")
-    names = _score_names(rows)
-    headings = ["", *_headings(rows, names)]
-    lines = [headings, ["---"] * len(headings), *([row.model, *_cells(row, names)] for row in rows)]
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    text += f"\n\n{examples} examples, {candidates} candidates each. Definitions:\n\n"
-    definitions = {name: row.definition(name) for row in found.rows for name in row.scores}
-    text += "\n".join(f"- `{name}`: `{definition}`" for name, definition in definitions.items())
-    text += "\n\nA signature is a definition and then, after a `|`, its row's samples:\n\n"
-    text += "\n".join(f"- {row.model}: `{row.origin}`" for row in found.rows)
-    (folder / "table.md").write_text(text + "\n", encoding="utf-8")
-
-
-def _score_names(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(score.name for row in rows for score in row.scores))
-
-
-def _label(rows: Sequence[Row], name: str) -> str:
-    arrows = {"higher": " ↑", "lower": " ↓", "neither": ""}
-    direction = next(score.direction for row in rows for score in row.scores if score.name == name)
-    return name + arrows[direction]
-
-
-def _headings(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
-    return ["calls", "ms/sample", *(_label(rows, name) for name in names)]
-
-
-def _cells(row: Row, names: Sequence[str]) -> list[str]:
-    values = {score.name: f"{score.value:.3f}" for score in row.scores}
-    cost = "" if row.milliseconds is None else f"{row.milliseconds:.{1 if row.milliseconds < 100 else 0}f}"
-    return [str(row.calls or ""), cost, *(values.get(name, "") for name in names)]
-
-
-def _group(model: str) -> str:
-    return model.removeprefix("student, ")
-
-
-def _slug(model: str) -> str:
-    return model.replace(", ", "-").replace(" ", "-")
+        network = compute.frozen_copy(student.network)
+        name = f"student, {stage}"
+        yield _Model(name, network, student.space, fingerprint(folder), student.start, stage)

@@ -21,6 +21,8 @@ from dlmone.registry.schema import Slot
 WRITERS = ("dlmone", "torch")
 #: The sampler of a student: it re-noises its own output.
 RENOISE = "renoise"
+#: The augmenter of conditions that stay as they are.
+UNVARIED = "none"
 #: Which candidate is scored where none is selected.
 FIRST = "first"
 
@@ -31,6 +33,7 @@ class Provenance(BaseModel):
     Attributes:
         model: the first 12 hexadecimal digits of the SHA-256 of ``model.safetensors``.
         sampler: how the model writes in several steps, with its options.
+        augment: how conditions were varied for each candidate, with its options; ``none`` if they were not.
         calls: network calls that one candidate took (NFE).
         seeds: of the draws.
         versions: of the libraries that wrote them.
@@ -40,15 +43,18 @@ class Provenance(BaseModel):
 
     model: str | None = None
     sampler: str | None = None
+    augment: str | None = None
     calls: int | None = None
     seeds: tuple[int, ...] | None = None
     versions: dict[str, str] | None = None
 
     @classmethod
-    def here(cls, model: str, sampler: str, calls: int, seed: int) -> Provenance:
+    def here(cls, model: str, sampler: str, calls: int, seed: int, augment: str = UNVARIED) -> Provenance:
         """Return that of samples written by this installation."""
         versions = {name: version(name) for name in WRITERS}
-        return cls(model=model, sampler=sampler, calls=calls, seeds=(seed,), versions=versions)
+        return cls(
+            model=model, sampler=sampler, augment=augment, calls=calls, seeds=(seed,), versions=versions
+        )
 
     def signature(self, drawn: int, selector: str = FIRST) -> str:
         """Return the fields that follow an evaluator's own in a score's signature.
@@ -61,6 +67,7 @@ class Provenance(BaseModel):
         fields: dict[str, object] = {
             "model": self.model,
             "sampler": self.sampler,
+            "augment": self.augment,
             "nfe": self.calls,
             "seed": self.seeds if self.seeds is None else _ranges(self.seeds),
             "drawn": drawn,

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from . import statistics
 from .provenance import Provenance
-from .scoring import Row
+from .scoring import Row, Setting
 from .statistics import Resampling
 
 FORMAT: Final = "dlmone.results/1"
@@ -160,6 +160,8 @@ def _row(row: Row, intervals: Mapping[str, tuple[float, float]], per_sample: boo
         samples=len(row.samples),
         candidates=row.candidates,
         selector=row.selector,
+        setting=row.setting,
+        chosen_from=row.chosen_from,
         calls=row.calls,
         milliseconds_per_sample=row.milliseconds,
         provenance=row.provenance,

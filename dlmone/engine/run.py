@@ -13,13 +13,15 @@ from rich.console import Console
 from dlmone.registry import Registry, ResolvedRecipe
 
 from .compute import Compute
-from .final import evaluate_run, show
+from .final import evaluate_run
 from .judge import rehearse
 from .loop import Session
 from .progress import clock
 from .rundir import RunDir
 from .stage import run_stage
+from .table import show
 from .teach import check_stages, obtain_teacher
+from .variants import Parts, try_variants
 
 
 def run(
@@ -76,14 +78,13 @@ def _run(
     console.print(
         f"data: {len(train_split):,} training and {len(valid_split):,} validation examples", highlight=False
     )
-    sampler = registry.create("samplers", recipe.evaluation.teacher_sampler, "evaluation.teacher_sampler")
-    evaluators = {
-        key: registry.create("evaluators", slot, f"evaluation.metrics.{key}")
-        for key, slot in recipe.evaluation.metrics.items()
-    }
+    parts = Parts.of(registry, recipe.evaluation)
+    evaluators = parts.evaluators
     rehearse(recipe, evaluators, valid_split)
-    teacher = obtain_teacher(session, recipe, train_split, valid_split, sampler, evaluators)
+    by = parts.teacher_sampler
+    teacher = obtain_teacher(session, recipe, train_split, valid_split, by, evaluators)
     check_stages(recipe, teacher)
+    try_variants(recipe, parts, teacher, session.compute, valid_split)
     if until == "teacher":
         console.print(f"teacher: {path / 'teacher'}", highlight=False)
         return
@@ -98,9 +99,9 @@ def _run(
         student = path / "student"
         shutil.rmtree(student, ignore_errors=True)
         shutil.copytree(previous, student)
-    rows = evaluate_run(session, recipe, teacher, students, test_split, sampler, evaluators)
+    rows = evaluate_run(session, recipe, teacher, students, test_split, parts)
     show(Console(), rows)
-    final = {f"{row.model}, {row.calls} calls, {s.name}": s.value for row in rows for s in row.scores}
+    final = {f"{row.title}, {row.calls} calls, {s.name}": s.value for row in rows for s in row.scores}
     registry.notify("evaluation_finished", stage="final", step=0, scores=final)
     registry.notify("run_finished", run_dir=path)
     console.print(f"\n{recipe.note}" if recipe.note else "", highlight=False)

@@ -9,11 +9,34 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict
+
 from dlmone.core.evaluator import CorpusMetric, Evaluator, Sample, Score
 
 from .judge import judged
-from .provenance import FIRST, Provenance, signed
+from .provenance import FIRST, UNVARIED, Provenance, signed
 from .statistics import Sums
+
+
+class Setting(BaseModel):
+    """How a model of a run was asked to write.
+
+    Attributes:
+        role: which of the two it is.
+        stage: the stage that the student is the best of; None for the teacher.
+        variant: the name under ``evaluation.variants``; None for a plain row.
+        steps: that were asked for. What they cost is the provenance's ``calls``.
+        sampler, augment: the plugins, with the options that are not their defaults.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    role: Literal["teacher", "student"]
+    stage: str | None
+    variant: str | None
+    steps: int
+    sampler: str
+    augment: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +51,8 @@ class Row:
         candidates: how many were drawn of each.
         provenance: how they were written.
         selector: which candidate was scored.
+        chosen_from: among how many it was chosen, None if it was not.
+        setting: how it was asked to write, where a run knows it.
         kind: a baseline was not written by a model.
         milliseconds: that writing one candidate took, if it was measured.
     """
@@ -41,6 +66,15 @@ class Row:
     selector: str = FIRST
     kind: Literal["system", "baseline"] = "system"
     milliseconds: float | None = None
+    setting: Setting | None = None
+    chosen_from: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The model, and what tells its rows apart besides the number of calls: variant and selector."""
+        variant = self.setting.variant if self.setting else None
+        chosen = self.selector if self.selector != FIRST else None
+        return ", ".join(part for part in (self.model, variant, chosen) if part)
 
     @property
     def calls(self) -> int | None:
@@ -61,9 +95,10 @@ def score(
     *,
     kind: Literal["system", "baseline"] = "system",
     milliseconds: float | None = None,
+    setting: Setting | None = None,
 ) -> Row:
     """Score samples by the evaluators that find enough candidates in them."""
-    row = Row(model, [], {}, samples, drawn(samples), provenance, FIRST, kind, milliseconds)
+    row = Row(model, [], {}, samples, drawn(samples), provenance, FIRST, kind, milliseconds, setting)
     return judged_row(row, evaluators)
 
 
@@ -97,7 +132,7 @@ def score_baselines(
         score(
             name if len(sets) == 1 else f"{name}, {row.model}",
             samples,
-            Provenance(model=name, sampler="none", calls=0, seeds=()),
+            Provenance(model=name, sampler="none", augment=UNVARIED, calls=0, seeds=()),
             evaluators,
             kind="baseline",
         )

@@ -4,6 +4,7 @@ Each check takes what a plugin offers and raises AssertionError with a sentence 
 breaks; the built-in plugins pass the same ones. `ToyTeacher` is a teacher small enough for any test.
 """
 
+from .augmenters import check_augmenter
 from .data import check_data_source
 from .evaluators import check_evaluator
 from .objectives import check_objective
@@ -19,6 +20,7 @@ __all__ = [
     "ToyOptions",
     "ToyTeacher",
     "Watched",
+    "check_augmenter",
     "check_data_source",
     "check_evaluator",
     "check_objective",

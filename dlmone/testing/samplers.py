@@ -1,9 +1,11 @@
 """The Sampler contract: keyed, pinned, counted, and the same in every batch."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from dlmone.core import InputError, Noise, Sampler, Teacher
+from dlmone.core import InputError, Noise, Sampler, Start, Teacher
 
 from .claims import alike, require
 from .toy import EXAMPLES, toy_teacher
@@ -11,7 +13,7 @@ from .watched import Call, Watched
 
 
 def check_sampler(sampler: Sampler, *, steps: int = 4, teacher: Teacher | None = None) -> None:
-    """Hold a sampler to its contract.
+    """Hold a sampler to its contract: for teachers, for students, and with earlier candidates.
 
     Args:
         sampler: the one to check.
@@ -22,16 +24,7 @@ def check_sampler(sampler: Sampler, *, steps: int = 4, teacher: Teacher | None =
         AssertionError: it breaks the contract; the sentence says how.
     """
     trial = _Trial(sampler, steps, teacher or toy_teacher())
-    state, calls = trial.sample()
-    wanted = (len(EXAMPLES), *trial.space.state_shape)
-    require(tuple(state.shape) == wanted, f"sample() must return states {wanted}, not {tuple(state.shape)}")
-    require(bool(state.isfinite().all()), "sample() returned states that are not finite")
-    require(trial.pinned(state), "sample() must return states with the given entries pinned")
-    made = len(trial.network.calls)
-    require(calls == made, f"sample() reports {calls} network calls, but made {made}")
-    for call in trial.network.calls:
-        trial.check_call(call)
-
+    state = trial.checked()
     again, _ = trial.sample()
     require(torch.equal(state, again), "the same noise gave another sample; every draw must come from it")
     other, _ = trial.sample(seed=1)
@@ -39,11 +32,36 @@ def check_sampler(sampler: Sampler, *, steps: int = 4, teacher: Teacher | None =
     for row in range(len(EXAMPLES)):
         alone, _ = trial.sample(slice(row, row + 1))
         require(alike(alone[0], state[row]), "a sample depends on its batch mates; key all draws by sample")
+    _check_start(trial)
+    _check_earlier(trial, [other, state])
     try:
         trial.sample(steps=0)
     except InputError:
         return
     raise AssertionError("0 steps must raise InputError")
+
+
+def _check_start(trial: "_Trial") -> None:
+    schedule = trial.space.schedule
+    for quantile in (0.75, 0.5):
+        time = schedule.time_of_quantile(quantile)
+        try:
+            trial.checked(start=Start(int(time) if schedule.discrete else time))
+        except InputError:
+            return  # it begins where it begins
+        first = trial.network.calls[0].t_B[0].item()
+        require(abs(first - time) < 1, f"started at {time:g}, a sampler must not begin at {first:g}")
+
+
+def _check_earlier(trial: "_Trial", earlier: Sequence[Tensor]) -> None:
+    kept = [state.clone() for state in earlier]
+    state = trial.checked(earlier=earlier)
+    same = all(map(torch.equal, earlier, kept))
+    require(same, "sample() must not change the states of earlier candidates in place")
+    for row in range(len(EXAMPLES)):
+        rows = slice(row, row + 1)
+        alone, _ = trial.sample(rows, earlier=[one[rows] for one in earlier])
+        require(alike(alone[0], state[row]), "with earlier candidates, a sample depends on its batch mates")
 
 
 class _Trial:
@@ -52,15 +70,33 @@ class _Trial:
         self.network = Watched(teacher.network)
         self.batch = teacher.space.collate(EXAMPLES)
 
+    def checked(self, start: Start | None = None, earlier: Sequence[Tensor] = ()) -> Tensor:
+        """Return a sample of the whole batch: of the right shape, pinned, counted."""
+        state, calls = self.sample(start=start, earlier=earlier)
+        wanted, found = (len(EXAMPLES), *self.space.state_shape), tuple(state.shape)
+        require(found == wanted, f"sample() must return states {wanted}, not {found}")
+        require(bool(state.isfinite().all()), "sample() returned states that are not finite")
+        require(self.pinned(state), "sample() must return states with the given entries pinned")
+        made = len(self.network.calls)
+        require(calls == made, f"sample() reports {calls} network calls, but made {made}")
+        for call in self.network.calls:
+            self.check_call(call)
+        return state
+
     def sample(
-        self, rows: slice = slice(None), seed: int = 0, steps: int | None = None
+        self,
+        rows: slice = slice(None),
+        seed: int = 0,
+        steps: int | None = None,
+        start: Start | None = None,
+        earlier: Sequence[Tensor] = (),
     ) -> tuple[Tensor, int]:
         batch = self.batch[rows]
         noise = Noise([(seed, id) for id in batch.ids])
         self.network.calls.clear()
         with torch.no_grad():
             steps = self.steps if steps is None else steps
-            return self.sampler.sample(self.network, self.space, batch, noise, steps)
+            return self.sampler.sample(self.network, self.space, batch, noise, steps, start, earlier)
 
     def pinned(self, state: Tensor) -> bool:
         return torch.equal(self.space.pin(state, self.space.embed(self.batch), self.batch), state)

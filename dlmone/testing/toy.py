@@ -94,6 +94,15 @@ class ToySpace(Space):
     def generated(self, batch: Batch) -> Tensor:
         return batch.target_BL[..., None]
 
+    def blank(self, state: Tensor, batch: Batch) -> Tensor:
+        return (batch.target_BL & (self._nearest(state) == self.words.index(PAD)))[..., None]
+
+    def source_tokens(self, batch: Batch) -> Tensor:
+        return ~batch.target_BL & (batch.tokens_BL != self.words.index(SEP))
+
+    def insert_blanks(self, batch: Batch, before_BL: Tensor) -> Batch:
+        return batch.insert(self.words.index(PAD), before_BL & self.source_tokens(batch))
+
     def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
         return self._strings(tokens_BL, batch.target_BL)
 

@@ -56,7 +56,9 @@ class OfficialSampler(Sampler):
         if not isinstance(schedule, DiscreteSchedule):
             raise InputError("DiffuSeq's samplers go down a chain of whole time steps; use ddim here")
         if start is not None:
-            raise InputError("DiffuSeq's samplers begin at the end of the schedule; a student begins at t_init")
+            raise InputError(
+                "DiffuSeq's samplers begin at the end of the schedule; a student begins at t_init"
+            )
         times = self.times(schedule, steps)
         given = space.embed(batch)
         x = space.pin(noise.normal("z", space.state_shape), given, batch)

@@ -99,6 +99,21 @@ class DiffuSeqSpace(Space):
     def generated(self, batch: Batch) -> Tensor:
         return batch.target_BL[..., None]
 
+    def blank(self, state: Tensor, batch: Batch) -> Tensor:
+        return (batch.target_BL & (self.decode(state, batch) == self.tokenizer.pad_id))[..., None]
+
+    # -- conditions varied -----------------------------------------------------------------------------
+
+    def source_tokens(self, batch: Batch) -> Tensor:
+        own_BL = ~batch.target_BL
+        for marker in (self.tokenizer.cls_id, self.tokenizer.sep_id):
+            own_BL = own_BL & (batch.tokens_BL != marker)
+        return own_BL
+
+    def insert_blanks(self, batch: Batch, before_BL: Tensor) -> Batch:
+        """Put a [PAD] before tokens of the condition; of the target, `MIN_TARGET` places stay in any case."""
+        return batch.insert(self.tokenizer.pad_id, before_BL & self.source_tokens(batch), keep=MIN_TARGET)
+
     # -- tokens to text --------------------------------------------------------------------------------
 
     def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:

@@ -1,4 +1,4 @@
-"""Samplers that work with any teacher: they know its schedule and its space, nothing else."""
+"""Samplers that work with any teacher or student: they know schedule and space, nothing else."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
@@ -11,4 +11,15 @@ def register_samplers(register: Register) -> None:
         f"{__name__}.ddim:DDIM",
         options=f"{__name__}.options:DDIMOptions",
         help="DDIM for any noise schedule; eta = 1 is ancestral (DDPM) sampling",
+    )
+    register(
+        "renoise",
+        f"{__name__}.renoise:Renoise",
+        help="predict and re-noise in turn, as students write in several steps (Table 4)",
+    )
+    register(
+        "repel",
+        f"{__name__}.repel:Repel",
+        options=f"{__name__}.options:RepelOptions",
+        help="re-noising in which each candidate is pushed away from the ones before it",
     )

@@ -3,6 +3,12 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 
+class NoOptions(BaseModel):
+    """For what takes no options."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
 class DDIMOptions(BaseModel):
     """The options of `ddim`."""
 
@@ -18,4 +24,17 @@ class DDIMOptions(BaseModel):
     )
     start: float | None = Field(
         default=None, description="time of the first network call; the end of the trained range if None"
+    )
+
+
+class RepelOptions(BaseModel):
+    """The options of `repel`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strength: float = Field(
+        default=0.3,
+        ge=0,
+        description="how much of the earlier candidates' mean is taken from the starting state; "
+        "0: candidates are drawn independently",
     )

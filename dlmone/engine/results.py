@@ -29,15 +29,6 @@ class ScoreResult(BaseModel):
     per_sample: list[float] | None = None
 
 
-class Setting(BaseModel):
-    role: Literal["teacher", "student"]
-    stage: str | None
-    variant: str | None
-    steps: int
-    sampler: str
-    augment: str
-
-
 class RowResult(BaseModel):
     """One system at one setting. ``calls`` are network calls a candidate (NFE)."""
 

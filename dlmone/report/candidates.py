@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlmone.core import DlmoneError
-from dlmone.engine.choosing import choices, score_selected
+from dlmone.engine.choosing import Chooser
 from dlmone.engine.results import RowResult, results
 from dlmone.engine.scoring import Row, drawn
 from dlmone.engine.statistics import Resampling
+from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 
 from .reading import RunData
 from .systems import System, Systems
 
 if TYPE_CHECKING:
     from dlmone.core import Evaluator
-    from dlmone.registry import Registry
+    from dlmone.registry import Recipe, Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Judges:
-    """Who chooses and who scores.
+    """Who scores a run's outputs and who chooses among them; what cannot be had goes to ``run.missing``.
 
     Attributes:
         registry: where they are.
@@ -55,13 +56,13 @@ class Judges:
     selector: str
 
     def evaluators(self, run: RunData) -> dict[str, Evaluator]:
-        """Return the evaluators of a run's recipe; one that is not to be had goes to ``run.missing``."""
+        """Return the evaluators of a run's recipe."""
         from dlmone.registry import load_recipe
 
         if not run.recipe:
             return {}
         try:
-            recipe = load_recipe(run.path / "recipe.toml", registry=self.registry).recipe
+            recipe: Recipe = load_recipe(run.path / "recipe.toml", registry=self.registry).recipe
             return {
                 key: self.registry.create("evaluators", slot, f"evaluation.metrics.{key}")
                 for key, slot in recipe.evaluation.metrics.items()
@@ -71,32 +72,32 @@ class Judges:
             return {}
 
     def choose(self, run: RunData, evaluators: Mapping[str, Evaluator]) -> list[Choice]:
-        """Choose among the candidates of the teacher and of the last student; what cannot be is left out."""
+        """Choose among the candidates of the teacher and of the last student."""
         systems = Systems.of(run.results)
         wanted = [one for one in (systems.teacher, *systems.last_stage) if one and one.row.candidates > 1]
+        if not evaluators or not wanted:
+            return []
         try:
-            return [made for one in wanted if evaluators and (made := self._choice(one, run, evaluators))]
+            chooser = Chooser.of(self.registry, SelectorSlot(use=self.selector), self._utility, "--select")
+            return [made for one in wanted if (made := _choice(one, run, chooser, evaluators))]
         except DlmoneError as error:
             run.missing.append(_sentence(f"Choices among candidates could not be scored: {error}"))
             return []
 
-    def _choice(self, system: System, run: RunData, evaluators: Mapping[str, Evaluator]) -> Choice | None:
-        from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
+    def _utility(self, name: str) -> tuple[EvaluatorSlot, Evaluator]:
+        slot = EvaluatorSlot(use=name)
+        return slot, self.registry.create("evaluators", slot, "--select")
 
-        found = run.written(system.row.provenance)
-        if found is None:
-            run.missing.append(f"The samples of {system.name} are not there.")
-            return None
-        selector = self.registry.create("selectors", SelectorSlot(use=self.selector), "--select")
-        metric = None
-        if selector.utility:
-            metric = self.registry.create("evaluators", EvaluatorSlot(use=selector.utility), "--select")
-        picks = choices(found.samples, selector, metric, None)
-        row = Row(system.row.model, [], {}, found.samples, drawn(found.samples), found.provenance)
-        scored = score_selected(
-            row, {f"{self.selector}-{k}": picked for k, picked in picks.items()}, evaluators
-        )
-        return Choice(system, results(list(scored), Resampling()).rows)
+
+def _choice(
+    system: System, run: RunData, chooser: Chooser, evaluators: Mapping[str, Evaluator]
+) -> Choice | None:
+    found = run.written(system.row.provenance)
+    if found is None:
+        run.missing.append(f"The samples of {system.name} are not there.")
+        return None
+    row = Row(system.row.model, [], {}, found.samples, drawn(found.samples), found.provenance)
+    return Choice(system, results(list(chooser.rows(row, evaluators)), Resampling()).rows)
 
 
 def _sentence(text: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .drawing import COLOURS, GREY, Picture, handles, legend, look, panels, runs_entries, series_entries
-from .log import Curve, curve, smooth
-from .measures import HEALTH, PANELS, Direction, drawn, heading, ordered
+from .log import Curve, Log, smooth
+from .measures import HEALTH, Direction, drawn, heading, ordered
 from .reading import RunData
 from .systems import Systems, scores_of
 
@@ -35,69 +35,61 @@ class Panel:
     spanned: tuple[float, float] | None = None
 
 
+#: A run's name and what of its log is drawn.
+Traced = tuple[str, Log]
+
+
 def validation(runs: Sequence[RunData]) -> Picture | None:
     """Draw every run's validation scores over the steps of all its stages (the paper's Figure 4)."""
     directions: dict[str, Direction] = {}
     for run in runs:
         directions |= scores_of(Systems.of(run.results).all)
-    logged = dict.fromkeys(
-        key.partition("/")[2]
-        for run in runs
-        for key in run.log.keys("validation", lambda key: key.startswith(("ema/", "raw/")))
-    )
-    known = drawn({name: directions.get(name, "higher") for name in logged if name not in HEALTH})
+    traced = _distilled(runs)
+    keys = _keys(traced, "validation", ("ema/", "raw/"))
+    logged = [name for key in keys if (name := key.partition("/")[2]) not in HEALTH]
+    known = drawn({name: directions.get(name, "higher") for name in logged})
     if not known:
         return None
     shown = [Panel(heading(name, directions), (f"ema/{name}", f"raw/{name}"), "validation") for name in known]
-    figure = _figure(runs, shown, markers=True, labels=("average of θ (EMA)", "θ itself (raw)"))
-    for run, colour in zip(runs, COLOURS * len(runs), strict=False):
-        _mark_best(run, known, figure.axes, colour if len(runs) > 1 else COLOURS[0])
-    return Picture("validation", "Validation over the steps of all stages", _alt(runs, shown), figure)
+    figure = _figure(traced, shown, markers=True, labels=("average of θ (EMA)", "θ itself (raw)"))
+    for place, run in enumerate(runs):
+        _mark_best(run, known, figure.axes, COLOURS[place % len(COLOURS)])
+    return Picture("validation", "Validation over the steps of all stages", _alt(traced, shown), figure)
 
 
 def losses(runs: Sequence[RunData]) -> Picture | None:
-    """Draw the losses of θ and ψ, each by the name of its objective."""
+    """Draw the losses of ψ and θ, each by the name of its objective."""
+    traced = _distilled(runs)
     shown = [
-        Panel(f"{title}: {name}", (f"{role}/{name}",), log_scale=role == "estimator")
-        for role, title in (("estimator", "ψ's loss"), ("generator", "θ's loss"))
-        for name in _names(runs, f"{role}/")
+        Panel(f"{title}: {key.partition('/')[2]}", (key,), log_scale=prefix == "estimator/")
+        for prefix, title in (("estimator/", "ψ's loss"), ("generator/", "θ's loss"))
+        for key in _keys(traced, "train", (prefix,))
     ]
     if not shown:
         return None
-    return Picture("losses", "Losses over steps", _alt(runs, shown), _figure(runs, shown))
+    return Picture("losses", "Losses over steps", _alt(traced, shown), _figure(traced, shown))
 
 
 def pretraining(runs: Sequence[RunData]) -> Picture | None:
     """Draw the teacher's own training where it was part of the run."""
-    taught = [run for run in runs if run.log.pretraining]
-    entries = [entry for run in taught for entry in run.log.pretraining]
-    validated = {key for entry in entries if entry["kind"] == "validation" for key in entry}
-    logged = {key for entry in entries if entry["kind"] == "train" for key in entry}
-    names = [name for name in ordered(validated - logged) if name not in (*HEALTH, "stage", "kind", "step")]
-    kinds = [("train", "loss", True), *(("validation", name, False) for name in names[:2])]
-    kinds = [one for one in kinds if one[1] in validated | logged]
-    if not kinds:
+    traced = [(run.name, log) for run in runs if (log := run.log.taught()).stages]
+    logged = _keys(traced, "train", ("",))
+    scores = [key for key in ordered(_keys(traced, "validation", ("",))) if key not in (*logged, *HEALTH)]
+    shown = [Panel("training loss", ("loss",), log_scale=True)] if "loss" in logged else []
+    shown += [Panel(f"validation: {name}", (name,), "validation") for name in scores[:2]]
+    if not shown:
         return None
-    figure, axes = panels(len(kinds))
-    for axis, (kind, key, log_scale) in zip(axes, kinds, strict=True):
-        for place, run in enumerate(taught):
-            found = curve(run.log.pretraining, kind, key)
-            line = smooth(found) if kind == "train" else found
-            marker = "o" if kind == "validation" else None
-            axis.plot(line.steps, line.values, marker=marker, markersize=3, **look(place, 0, len(taught)))
-        _finish(axis, "training loss" if kind == "train" else f"validation: {key}", log_scale)
-    legend(figure, runs_entries([run.name for run in taught]))
-    shown = [Panel(key, (key,)) for _, key, _ in kinds]
-    return Picture("pretraining", "The teacher's training", _alt(taught, shown), figure)
+    figure = _figure(traced, shown, markers=True)
+    return Picture("pretraining", "The teacher's training", _alt(traced, shown), figure)
 
 
 def health(runs: Sequence[RunData]) -> Picture | None:
     """Draw the signs of a healthy or failing run (docs/health.md reads them)."""
-    names = _names(runs, "gradient/")
+    traced = _distilled(runs)
     wanted = [
         Panel("distance of φ and ψ: rms of f_φ − f_ψ", ("teacher_estimator_gap",)),
         Panel("ψ's lag, and μ", ("estimator_lag", "mu")),
-        Panel("gradient norms at θ's output", [f"gradient/{name}" for name in names], log_scale=True),
+        Panel("gradient norms at θ's output", _keys(traced, "train", ("gradient/",)), log_scale=True),
         Panel("D(real) and D(generated)", ("d_real", "d_fake"), spanned=(0.4, 0.6)),
         Panel(
             "shares of outputs that are …",
@@ -108,53 +100,51 @@ def health(runs: Sequence[RunData]) -> Picture | None:
         Panel("mean length in words", ("ema/mean_length",), "validation"),
         Panel("losses that were not finite", ("non_finite",)),
     ]
-    shown = [panel for panel in wanted if _logged(runs, panel)]
-    # A count that stays at zero needs no panel.
-    if shown and shown[-1].keys == ("non_finite",) and not _ever(runs, "non_finite"):
-        shown.pop()
+    shown = [
+        panel
+        for panel in wanted
+        if any(log.curves(panel.kind, key) for _, log in traced for key in panel.keys)
+    ]
     if not shown:
         return None
-    return Picture("health", "Signs of health over steps", _alt(runs, shown), _figure(runs, shown))
+    return Picture("health", "Signs of health over steps", _alt(traced, shown), _figure(traced, shown))
 
 
 def _figure(
-    runs: Sequence[RunData], shown: Sequence[Panel], markers: bool = False, labels: Sequence[str] = ()
+    traced: Sequence[Traced], shown: Sequence[Panel], markers: bool = False, labels: Sequence[str] = ()
 ) -> Figure:
+    """Draw panels; ``labels`` name the series of all of them, which are named in each panel otherwise."""
     figure, axes = panels(len(shown))
+    end = max(log.end for _, log in traced)
     for axis, panel in zip(axes, shown, strict=True):
-        for place, run in enumerate(runs):
+        for place, (_, log) in enumerate(traced):
             for series, key in enumerate(panel.keys):
-                looks = look(place, series, len(runs))
-                for number, one in enumerate(run.log.curves(panel.kind, key)):
-                    _line(axis, one, panel.kind, key if number == 0 and place == 0 else None, markers, looks)
-        _finish(axis, panel.title, panel.log_scale)
-        for place, run in enumerate(runs):
-            _mark_stages(axis, run, COLOURS[place % len(COLOURS)] if len(runs) > 1 else GREY, len(runs) == 1)
+                for one in log.curves(panel.kind, key):
+                    _line(axis, one, panel.kind, markers, look(place, series, len(traced)))
+        _finish(axis, panel)
         # All stages, also where a value was not logged in the first.
-        end = max((stage.start + stage.last for run in runs for stage in run.log.stages), default=0)
         axis.set_xlim(-0.03 * end, 1.03 * end)
-        if panel.spanned:
-            bottom, top = axis.get_ylim()
-            axis.set_ylim(min(bottom, panel.spanned[0]), max(top, panel.spanned[1]))
+        for place, (_, log) in enumerate(traced):
+            _mark_stages(axis, log, COLOURS[place % len(COLOURS)] if len(traced) > 1 else None)
         if len(panel.keys) > 1 and not labels:
             names = [key.rpartition("/")[2] for key in panel.keys]
-            axis.legend(handles=handles(series_entries(names, len(runs))), frameon=False)
-    legend(figure, [*runs_entries([run.name for run in runs]), *series_entries(labels, len(runs))])
+            axis.legend(handles=handles(series_entries(names, len(traced))), frameon=False)
+    legend(figure, [*runs_entries([name for name, _ in traced]), *series_entries(labels, len(traced))])
     return figure
 
 
-def _line(axis: Axes, one: Curve, kind: str, label: str | None, markers: bool, looks: dict[str, str]) -> None:
+def _line(axis: Axes, one: Curve, kind: str, markers: bool, looks: dict[str, Any]) -> None:
     line = one if kind == "validation" else smooth(one)
-    marker = "o" if markers and looks["linestyle"] == "-" else None
-    axis.plot(line.steps, line.values, marker=marker, markersize=3, label=label, **looks)
+    marker = "o" if markers and kind == "validation" and looks["linestyle"] == "-" else None
+    axis.plot(line.steps, line.values, marker=marker, markersize=3.5, **looks)
 
 
-def _mark_stages(axis: Axes, run: RunData, colour: str, named: bool) -> None:
-    """Draw a dotted line where a stage begins, with its name where there is room for names."""
-    for stage in run.log.stages:
+def _mark_stages(axis: Axes, log: Log, colour: str | None) -> None:
+    """Draw a dotted line where a stage begins; with its name where no colour says whose it is."""
+    for stage in log.stages:
         if stage.start:
-            axis.axvline(stage.start, color=colour, linestyle=":", linewidth=1)
-        if named and len(run.log.stages) > 1:
+            axis.axvline(stage.start, color=colour or GREY, linestyle=":", linewidth=1)
+        if colour is None and len(log.stages) > 1:
             axis.annotate(
                 stage.name,
                 (stage.start, 1),
@@ -178,39 +168,36 @@ def _mark_best(run: RunData, names: Sequence[str], axes: Sequence[Axes], colour:
                     axis.plot(*place, "o", markersize=9, markerfacecolor="none", color=colour)
 
 
-def _finish(axis: Axes, title: str, log_scale: bool) -> None:
-    axis.set_title(title)
+def _finish(axis: Axes, panel: Panel) -> None:
+    axis.set_title(panel.title)
     axis.set_xlabel("step")
     axis.margins(y=0.12)
-    values = [value for line in axis.lines for value in line.get_ydata()]
-    if log_scale and values and 0 < 10 * min(values) < max(values):
+    lines: list[Any] = [line.get_ydata() for line in axis.lines]
+    values = [float(value) for line in lines for value in line]
+    if panel.log_scale and values and 0 < 10 * min(values) < max(values):
         axis.set_yscale("log")
+    if panel.spanned:
+        bottom, top = axis.get_ylim()
+        axis.set_ylim(min(bottom, panel.spanned[0]), max(top, panel.spanned[1]))
 
 
-def _names(runs: Sequence[RunData], prefix: str) -> list[str]:
-    def wanted(key: str) -> bool:
-        return key.startswith(prefix)
-
-    found = dict.fromkeys(key for run in runs for key in run.log.keys("train", wanted))
-    return [key.removeprefix(prefix) for key in found][:PANELS]
+def _distilled(runs: Sequence[RunData]) -> list[Traced]:
+    return [(run.name, run.log.distilled()) for run in runs]
 
 
-def _logged(runs: Sequence[RunData], panel: Panel) -> bool:
-    return any(run.log.curves(panel.kind, key) for run in runs for key in panel.keys)
+def _keys(traced: Sequence[Traced], kind: str, prefixes: tuple[str, ...]) -> list[str]:
+    """Return the logged keys with one of the prefixes, the first few of them."""
+    found = dict.fromkeys(key for _, log in traced for key in log.keys(kind, prefixes))
+    return list(found)
 
 
-def _ever(runs: Sequence[RunData], key: str) -> bool:
-    return any(any(one.values) for run in runs for one in run.log.curves("train", key))
-
-
-def _alt(runs: Sequence[RunData], shown: Sequence[Panel]) -> str:
-    """Say what is drawn, and where each line of the first panels begins and ends."""
+def _alt(traced: Sequence[Traced], shown: Sequence[Panel]) -> str:
+    """Say what is drawn, and where the first line of each panel begins and ends."""
     parts = []
     for panel in shown:
-        for run in runs:
-            curves = [one for key in panel.keys[:1] for one in run.log.curves(panel.kind, key)]
-            if curves:
-                first, last = curves[0].values[0], curves[-1].values[-1]
-                whose = f"{run.name}: " if len(runs) > 1 else ""
-                parts.append(f"{whose}{panel.title} from {first:.3g} to {last:.3g}")
-    return "Curves over steps. " + "; ".join(parts)
+        for name, log in traced:
+            if lines := log.curves(panel.kind, panel.keys[0]):
+                whose = f"{name}: " if len(traced) > 1 else ""
+                ends = f"from {lines[0].values[0]:.3g} to {lines[-1].values[-1]:.3g}"
+                parts.append(f"{whose}{panel.title} {ends}")
+    return "Curves over steps: " + "; ".join(parts)

@@ -20,7 +20,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 GREY = "#777777"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.labelsize": 9,
@@ -65,7 +65,7 @@ class Picture:
         """Return the figure as a file of that form: the same bytes for the same figure."""
         buffer = io.BytesIO()
         metadata = {"Date": None} if form == "svg" else {}
-        face = {} if form == "svg" else {"facecolor": "white", "transparent": False}
+        face: dict[str, Any] = {} if form == "svg" else {"facecolor": "white", "transparent": False}
         self.figure.savefig(buffer, format=form, dpi=110, metadata=metadata, **face)
         return buffer.getvalue()
 
@@ -165,7 +165,8 @@ class Labels:
         """Draw the texts, now that all points and the axes' limits are known."""
         from matplotlib.transforms import Bbox
 
-        self.axis.figure.draw_without_rendering()
+        figure: Any = self.axis.figure
+        figure.draw_without_rendering()
         taken = [
             Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in map(self.axis.transData.transform, self.marks)
         ]
@@ -178,7 +179,7 @@ class Labels:
             taken.append(self._place(x, y, text, colour, taken))
 
     def _place(self, x: float, y: float, text: str, colour: str, taken: Sequence[Bbox]) -> Bbox:
-        tried = []
+        tried: list[tuple[int, int, Any, Bbox]] = []
         for right, up, across, along in self._SIDES:
             note = self.axis.annotate(
                 text,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from dlmone.engine.progress import clock
 
+from .log import PRETRAINING
 from .reading import RunData
 from .systems import Systems
 from .tables import Cell, Table
@@ -60,8 +61,8 @@ def _teacher(run: RunData) -> str:
         return f"{table.get('use')}, loaded from {table['path']}"
     pretrain = table.get("pretrain", {})
     steps = f", {pretrain['steps']:,} steps of {pretrain['batch']}" if pretrain else ""
-    cached = "" if run.log.pretraining or not pretrain else " (taken from the cache)"
-    return f"{table['use']}{steps}{cached}{_time(run, 'pretrain')}" if table else ""
+    cached = "" if run.log.taught().stages or not pretrain else " (taken from the cache)"
+    return f"{table['use']}{steps}{cached}{_time(run, PRETRAINING)}" if table else ""
 
 
 def _stage(run: RunData, name: str) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 Entry = Mapping[str, Any]
 
+#: The name under which a run logs the training of its teacher.
+PRETRAINING = "pretrain"
 #: Points of a curve, at most: more cannot be told apart on a page.
 POINTS = 400
 
@@ -20,7 +22,7 @@ class Stage:
     """The entries of one stage.
 
     Attributes:
-        start: where the stage begins on the common axis, in steps of distillation before it.
+        start: where it begins on the common axis: after the steps of the distillation before it.
         last: its last logged step.
     """
 
@@ -40,18 +42,39 @@ class Curve:
 
 @dataclass(frozen=True)
 class Log:
-    """All entries of a run, the teacher's pretraining apart."""
+    """The entries of stages that follow one another.
 
-    pretraining: list[Entry] = field(default_factory=list)
+    Attributes:
+        unreadable: how many lines of the file are no entries.
+    """
+
     stages: list[Stage] = field(default_factory=list)
     unreadable: int = 0
 
-    def keys(self, kind: str, wanted: Callable[[str], bool]) -> list[str]:
-        """Return the keys of the stages' entries of a kind, in the order in which they appear."""
+    @property
+    def end(self) -> int:
+        """Where the common axis ends."""
+        return max((stage.start + stage.last for stage in self.stages), default=0)
+
+    def taught(self) -> Log:
+        """Return the teacher's pretraining alone."""
+        return Log([stage for stage in self.stages if stage.name == PRETRAINING])
+
+    def distilled(self) -> Log:
+        """Return the stages of distillation, which have steps of their own."""
+        return Log([stage for stage in self.stages if stage.name != PRETRAINING])
+
+    def keys(self, kind: str, prefixes: tuple[str, ...]) -> list[str]:
+        """Return the keys of numbers in the entries of a kind, in the order in which they appear."""
         found = (
-            key for stage in self.stages for entry in stage.entries if entry["kind"] == kind for key in entry
+            key
+            for stage in self.stages
+            for entry in stage.entries
+            if entry["kind"] == kind
+            for key, value in entry.items()
+            if key != "step" and _is_number(value)
         )
-        return [key for key in dict.fromkeys(found) if wanted(key)]
+        return [key for key in dict.fromkeys(found) if key.startswith(prefixes)]
 
     def curves(self, kind: str, key: str) -> list[Curve]:
         """Return a value's curve in each stage that logged it, on the common axis."""
@@ -60,12 +83,9 @@ class Log:
 
     def seconds(self, name: str) -> float | None:
         """Return the time that a stage's updates took: its steps at the mean of the logged ones."""
-        entries = self.pretraining if name == "pretrain" else self._entries(name)
-        times = [one["seconds_per_step"] for one in entries if _is_number(one.get("seconds_per_step"))]
-        return entries[-1]["step"] * sum(times) / len(times) if times else None
-
-    def _entries(self, name: str) -> list[Entry]:
-        return next((stage.entries for stage in self.stages if stage.name == name), [])
+        stage = next((stage for stage in self.stages if stage.name == name), None)
+        times = curve(stage.entries, "train", "seconds_per_step").values if stage else []
+        return stage.last * sum(times) / len(times) if stage and times else None
 
 
 def read_log(path: Path) -> Log:
@@ -84,8 +104,7 @@ def read_log(path: Path) -> Log:
             )
         except (ValueError, TypeError, KeyError):
             unreadable += 1
-    pretraining = stages.pop("pretrain", [])
-    return Log(pretraining, list(_in_a_row(stages)), unreadable)
+    return Log(list(_in_a_row(stages)), unreadable)
 
 
 def curve(entries: Iterable[Entry], kind: str, key: str, start: int = 0) -> Curve:
@@ -111,8 +130,9 @@ def _in_a_row(stages: Mapping[str, list[Entry]]) -> Iterable[Stage]:
     start = 0
     for name, entries in stages.items():
         last = max(entry["step"] for entry in entries)
-        yield Stage(name, start, last, entries)
-        start += last
+        taught = name == PRETRAINING
+        yield Stage(name, 0 if taught else start, last, entries)
+        start += 0 if taught else last
 
 
 def _is_number(value: Any) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from dlmone.core.degeneration import is_copy, is_empty, repeats
 from dlmone.core.errors import DlmoneError
-from dlmone.core.evaluator import Evaluator, Sample
+from dlmone.core.evaluator import Evaluator, Sample, Score
 
 from . import measures
 from .reading import RunData
@@ -141,7 +141,7 @@ def _judge(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> li
 
 def _verdicts(firsts: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[str]:
     """Return right or wrong where an evaluator knows, else the value of the score that stands for quality."""
-    scores = {}
+    scores: dict[str, Score] = {}
     for evaluator in evaluators.values():
         if evaluator.candidates == 1:
             try:

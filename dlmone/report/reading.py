@@ -89,7 +89,7 @@ def _read_run(path: Path, name: str) -> RunData:
     if manifest is None:
         missing.append("manifest.json cannot be read: versions, hardware and command are not known.")
     log = read_log(path / "metrics.jsonl")
-    if not log.stages and not log.pretraining:
+    if not log.stages:
         missing.append("metrics.jsonl has no entry that can be read: there are no curves.")
     elif log.unreadable:
         missing.append(f"{log.unreadable} lines of metrics.jsonl cannot be read and are left out.")

@@ -187,9 +187,8 @@ def _score(row: RowResult, name: str, best: float | None = None) -> Cell:
 
 
 def _interval(score: ScoreResult) -> str:
-    if score.interval is None or score.interval[0] == score.interval[1]:
-        return ""
-    return "–".join(measures.number(end) for end in score.interval)
+    ends = [measures.number(end) for end in score.interval or ()]
+    return "–".join(ends) if len({*ends}) == 2 else ""
 
 
 def _milliseconds(system: System) -> str:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+#: The share of a plain student's quality that another point may lie below it and still be near.
+_HARDLY = 0.1
+
+
 @dataclass(frozen=True, slots=True)
 class _Point:
     """A system's diversity and quality, and the quality of the choice among its candidates, if any."""
@@ -56,9 +60,7 @@ def plane(runs: Sequence[RunData], chosen: Mapping[str, Sequence[Choice]]) -> Pi
     points = [point for group in groups for point in group.points]
     if not points:
         return None
-    near = [point for point in points if point.system.role != "teacher"] + [
-        _best_teacher(points, directions, quality)
-    ]
+    near = _near(points, directions, quality)
     zoomed = 3 <= len(near) < len(points)
     figure, axes = panels(1 + zoomed, height=4.2, width=5.4)
     for axis, shown in zip(axes, (points, near), strict=False):
@@ -111,7 +113,9 @@ def _family(system: System) -> str:
     if setting is None or not setting.variant:
         return system.model
     means = setting.augment if setting.augment != "none" else setting.sampler
-    return f"{system.model}, {means.partition('(')[0]}"
+    calls = system.row.calls or 1
+    several = f", {calls_of(calls)}" if calls > 1 else ""
+    return f"{system.model}, {means.partition('(')[0]}{several}"
 
 
 def _picked(systems: Systems, chosen: Sequence[Choice], quality: str) -> Iterator[tuple[str, float]]:
@@ -127,10 +131,16 @@ def _picked(systems: Systems, chosen: Sequence[Choice], quality: str) -> Iterato
             yield before.name, value
 
 
-def _best_teacher(points: Sequence[_Point], directions: Mapping[str, Direction], quality: str) -> _Point:
-    teachers = [point for point in points if point.system.role == "teacher"] or list(points)
+def _near(points: Sequence[_Point], directions: Mapping[str, Direction], quality: str) -> list[_Point]:
+    """Return the best teacher, and what is hardly worse than the plain students."""
     sign = -1 if directions[quality] == "lower" else 1
-    return max(teachers, key=lambda point: sign * point.y)
+    plain = [point.y for point in points if point.system.role != "teacher" and not point.system.variant]
+    if not plain:
+        return []
+    floor = min(sign * y for y in plain) - _HARDLY * abs(min(plain, key=lambda y: sign * y))
+    teachers = [point for point in points if point.system.role == "teacher"]
+    best = max(teachers, key=lambda point: sign * point.y, default=None)
+    return [p for p in points if p is best or (p.system.role != "teacher" and sign * p.y >= floor)]
 
 
 def _limits(points: Sequence[_Point]) -> tuple[float, float, float, float]:

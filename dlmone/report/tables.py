@@ -38,8 +38,8 @@ class Table:
 
 
 def final(runs: Sequence[RunData]) -> Table | None:
-    """Return every row of the final evaluations with its intervals (the paper's Tables 1 and 4)."""
-    systems = {run.name: Systems.of(run.results).all for run in runs}
+    """Return the final evaluations but for their variants, with intervals (the paper's Tables 1 and 4)."""
+    systems = {run.name: [one for one in Systems.of(run.results).all if not one.variant] for run in runs}
     directions = scores_of([one for group in systems.values() for one in group])
     names = measures.ordered(directions)
     rows: list[Sequence[Cell]] = []
@@ -47,7 +47,7 @@ def final(runs: Sequence[RunData]) -> Table | None:
         group = systems[run.name]
         if len(runs) > 1 and group:
             rows.append([Cell(run.name)])
-        judged = [one for one in group if one.role != "baseline"]
+        judged = [one for one in group if one.role != "baseline" and not one.chosen]
         best = {name: _best(judged, name, directions[name]) for name in names}
         rows += [
             [Cell(one.name), Cell(_milliseconds(one)), *(_score(one.row, name, best[name]) for name in names)]

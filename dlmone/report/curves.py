@@ -98,8 +98,9 @@ def health(runs: Sequence[RunData]) -> Picture | None:
             spanned=(0, 0.1),
         ),
         Panel("mean length in words", ("ema/mean_length",), "validation"),
-        Panel("losses that were not finite", ("non_finite",)),
     ]
+    if any(any(one.values) for _, log in traced for one in log.curves("train", "non_finite")):
+        wanted.append(Panel("losses that were not finite, so far", ("non_finite",)))
     shown = [
         panel
         for panel in wanted

@@ -34,7 +34,6 @@ class RunData:
         log: ``metrics.jsonl``.
         results: the final table; None if the run has not come to it.
         draws: the files of samples, by name.
-        bench: ``report/bench.json``, what ``dlmone bench --json`` printed; None if it is not there.
         missing: a sentence for each thing that the page therefore lacks.
     """
 
@@ -46,7 +45,6 @@ class RunData:
     log: Log
     results: Results | None
     draws: Mapping[str, Draws]
-    bench: Mapping[str, Any] | None
     missing: list[str] = field(default_factory=list)
 
     @property
@@ -106,7 +104,6 @@ def _read_run(path: Path, name: str) -> RunData:
         log=log,
         results=results,
         draws=_draws(path / "samples", missing),
-        bench=_json(path / "report" / "bench.json"),
         missing=missing,
     )
 

@@ -137,7 +137,8 @@ def _near(points: Sequence[_Point], directions: Mapping[str, Direction], quality
     plain = [point.y for point in points if point.system.role != "teacher" and not point.system.variant]
     if not plain:
         return []
-    floor = min(sign * y for y in plain) - _HARDLY * abs(min(plain, key=lambda y: sign * y))
+    worst = min(sign * y for y in plain)
+    floor = worst - _HARDLY * abs(worst)
     teachers = [point for point in points if point.system.role == "teacher"]
     best = max(teachers, key=lambda point: sign * point.y, default=None)
     return [p for p in points if p is best or (p.system.role != "teacher" and sign * p.y >= floor)]

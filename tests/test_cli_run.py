@@ -127,6 +127,8 @@ def test_a_resumed_run_finishes_with_its_table(finished, workplace):
     assert "one: resumed at step 3" in finished.stderr
     path = workplace / "runs" / "tiny-first-1"
     assert (path / "report" / "results.json").is_file()
+    assert finished.stderr.splitlines()[-2] == "report: runs/tiny-first-1/report/index.html"
+    assert (path / "report" / "index.html").is_file()
     manifest = json.loads((path / "manifest.json").read_text())
     assert manifest["command"][:3] == ["dlmone", "run", "tiny.toml"]
     steps = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
@@ -139,10 +141,12 @@ def test_a_resumed_run_finishes_with_its_table(finished, workplace):
 def test_a_torn_checkpoint_is_stepped_over_with_a_warning(finished, workplace):
     run = shutil.copytree(workplace / "runs" / "tiny-first-1", workplace / "torn")
     (run / "one" / "checkpoints" / "step-000006" / "state.safetensors").write_bytes(b"torn")
-    result = dlmone("run", "tiny.toml", "--resume", "torn")
+    (run / "report" / "index.html").unlink()
+    result = dlmone("run", "tiny.toml", "--resume", "torn", "--no-report")
     assert result.exit_code == 0, result.output
     [warning] = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
     assert "step-000006: torn or altered checkpoint stepped over" in warning
+    assert not (run / "report" / "index.html").exists()
 
 
 def test_resume_alone_takes_the_latest_run_and_where_it_computes_may_change(finished):

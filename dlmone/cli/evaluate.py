@@ -148,11 +148,12 @@ def _judges(
 def _read(paths: Iterable[Path], against: Path | None, full: bool) -> dict[str, Draws]:
     """Return what each path holds, by its name: all in the order of ``against``, the last, if it is given."""
     from dlmone.engine.comparing import aligned
+    from dlmone.engine.naming import short_names
     from dlmone.engine.samples import read_draws
 
     # The one that the others are compared with comes last, also if it was named among them.
     ordered = sorted(paths, key=lambda path: path == against)
-    names = [str(path) for path in ordered] if full else _labels(ordered)
+    names = [str(path) for path in ordered] if full else short_names(ordered)
     systems = {name: read_draws(path) for name, path in zip(names, ordered, strict=True)}
     if against is None:
         return systems
@@ -191,12 +192,3 @@ def _sizes(k: str) -> list[int] | None:
     if sizes[0] < 1:
         raise InputError(f"--k {k}: expected numbers of candidates, as in --k 1,2,4, or all")
     return sizes
-
-
-def _labels(paths: Sequence[Path]) -> list[str]:
-    """Return the ends of different paths, as short as tells them apart."""
-    parts = [path.absolute().parts for path in paths]
-    length = 1
-    while len({one[-length:] for one in parts}) < len(paths):
-        length += 1
-    return [str(Path(*one[-length:])) for one in parts]

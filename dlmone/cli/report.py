@@ -1,0 +1,51 @@
+"""``dlmone report``: runs as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .request import plugin_option
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The page.  [default: report/index.html in the run; report.html here for several]",
+)
+@click.option("--title", metavar="TEXT", help="The page's title.")
+@click.option(
+    "--select", default="mbr", show_default=True, metavar="NAME", help="Who chooses among candidates."
+)
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also write every figure as a PNG into this folder.",
+)
+@plugin_option
+def report(
+    runs: tuple[Path, ...],
+    out: Path | None,
+    title: str | None,
+    select: str,
+    figures: Path | None,
+    plugins: tuple[Path, ...],
+) -> None:
+    """Write RUNS as one HTML page: tables, curves and outputs, with how to read them.
+
+    A run need not have finished; what it lacks is said. Several runs are compared. The page needs no other
+    file and no network.
+    """
+    from dlmone.registry import Registry
+    from dlmone.report import PAGE, write_report
+
+    default = runs[0] / PAGE if len(runs) == 1 else Path("report.html")
+    registry = Registry.discover(plugins)
+    registry.require_files()
+    click.echo(write_report(runs, out or default, registry, title=title, selector=select, figures=figures))

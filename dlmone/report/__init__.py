@@ -1,0 +1,72 @@
+"""``dlmone report``: runs as one self-contained HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dlmone.core.errors import DlmoneError
+
+if TYPE_CHECKING:
+    from dlmone.registry import Registry
+
+#: Where a run's page lies in its directory.
+PAGE = Path("report", "index.html")
+
+
+def write_report(
+    paths: Sequence[Path],
+    out: Path,
+    registry: Registry,
+    *,
+    title: str | None = None,
+    selector: str = "mbr",
+    figures: Path | None = None,
+) -> Path:
+    """Write runs as one page that needs no other file, and return where it lies.
+
+    Args:
+        paths: run directories, finished or not.
+        out: the page.
+        registry: where evaluators and selectors are.
+        title: of the page; the runs' recipes if not given.
+        selector: who chooses among candidates.
+        figures: a folder for every figure as a PNG of its own.
+
+    Raises:
+        InputError: there is no run in one of the paths, or no selector of that name.
+        DlmoneError: a library to draw with is not installed, or the page cannot be written.
+    """
+    _require("matplotlib", "jinja2")
+    from .candidates import Judges
+    from .drawing import style
+    from .page import make_page
+    from .reading import read_runs
+
+    runs = read_runs(paths)
+    registry.entry("selectors", selector, "--select")
+    judges = Judges(registry, selector)
+    evaluators = {run.name: judges.evaluators(run) for run in runs}
+    chosen = {run.name: judges.choose(run, evaluators[run.name]) for run in runs}
+    names = dict.fromkeys(str(run.recipe.get("name", run.name)) for run in runs)
+    with style():
+        page = make_page(title or f"dlmone: {', '.join(names)}", runs, chosen, evaluators)
+        files = {out: page.html().encode("utf-8")}
+        if figures:
+            files |= {figures / f"{picture.name}.png": picture.data("png") for picture in page.pictures}
+    for path, content in files.items():
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        except OSError as error:
+            raise DlmoneError(f"{path}: cannot be written ({error.strerror})") from None
+    return out
+
+
+def _require(*libraries: str) -> None:
+    for library in libraries:
+        try:
+            __import__(library)
+        except ImportError as error:
+            raise DlmoneError(f"a report needs {library} ({error}); pip install {library}") from None

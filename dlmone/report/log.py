@@ -1,0 +1,139 @@
+"""What a run logged, as curves over one axis on which its stages follow one another."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Entry = Mapping[str, Any]
+
+#: The name under which a run logs the training of its teacher.
+PRETRAINING = "pretrain"
+#: Points of a curve, at most: more cannot be told apart on a page.
+POINTS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The entries of one stage.
+
+    Attributes:
+        start: where it begins on the common axis: after the steps of the distillation before it.
+        last: its last logged step.
+    """
+
+    name: str
+    start: int
+    last: int
+    entries: list[Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One logged value over the steps of one stage."""
+
+    steps: list[int]
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class Log:
+    """The entries of stages that follow one another.
+
+    Attributes:
+        unreadable: how many lines of the file are no entries.
+    """
+
+    stages: list[Stage] = field(default_factory=list)
+    unreadable: int = 0
+
+    @property
+    def end(self) -> int:
+        """Where the common axis ends."""
+        return max((stage.start + stage.last for stage in self.stages), default=0)
+
+    def taught(self) -> Log:
+        """Return the teacher's pretraining alone."""
+        return Log([stage for stage in self.stages if stage.name == PRETRAINING])
+
+    def distilled(self) -> Log:
+        """Return the stages of distillation, which have steps of their own."""
+        return Log([stage for stage in self.stages if stage.name != PRETRAINING])
+
+    def keys(self, kind: str, prefixes: tuple[str, ...]) -> list[str]:
+        """Return the keys of numbers in the entries of a kind, in the order in which they appear."""
+        found = (
+            key
+            for stage in self.stages
+            for entry in stage.entries
+            if entry["kind"] == kind
+            for key, value in entry.items()
+            if key != "step" and _is_number(value)
+        )
+        return [key for key in dict.fromkeys(found) if key.startswith(prefixes)]
+
+    def curves(self, kind: str, key: str) -> list[Curve]:
+        """Return a value's curve in each stage that logged it, on the common axis."""
+        curves = (curve(stage.entries, kind, key, stage.start) for stage in self.stages)
+        return [one for one in curves if one.steps]
+
+    def seconds(self, name: str) -> float | None:
+        """Return the time that a stage's updates took: its steps at the mean of the logged ones."""
+        stage = next((stage for stage in self.stages if stage.name == name), None)
+        times = curve(stage.entries, "train", "seconds_per_step").values if stage else []
+        return stage.last * sum(times) / len(times) if stage and times else None
+
+
+def read_log(path: Path) -> Log:
+    """Read ``metrics.jsonl``; lines that are no entries (a torn last one) are counted and left out."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return Log()
+    stages: dict[str, list[Entry]] = {}
+    unreadable = 0
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            stages.setdefault(entry["stage"], []).append(
+                entry | {"step": int(entry["step"]), "kind": entry["kind"]}
+            )
+        except (ValueError, TypeError, KeyError):
+            unreadable += 1
+    return Log(list(_in_a_row(stages)), unreadable)
+
+
+def curve(entries: Iterable[Entry], kind: str, key: str, start: int = 0) -> Curve:
+    """Return a value over steps, moved by ``start``; entries without it are left out."""
+    seen = [
+        (start + entry["step"], float(entry[key]))
+        for entry in entries
+        if entry["kind"] == kind and _is_number(entry.get(key))
+    ]
+    return Curve([step for step, _ in seen], [value for _, value in seen])
+
+
+def smooth(one: Curve) -> Curve:
+    """Return the running mean of what is logged of single batches, at no more than `POINTS` steps."""
+    size = len(one.steps)
+    width, stride = max(5, size // 50), max(1, size // POINTS)
+    places = range((size - 1) % stride, size, stride) if size else ()
+    parts = [one.values[max(0, place - width + 1) : place + 1] for place in places]
+    return Curve([one.steps[place] for place in places], [sum(part) / len(part) for part in parts])
+
+
+def _in_a_row(stages: Mapping[str, list[Entry]]) -> Iterable[Stage]:
+    start = 0
+    for name, entries in stages.items():
+        last = max(entry["step"] for entry in entries)
+        taught = name == PRETRAINING
+        yield Stage(name, 0 if taught else start, last, entries)
+        start += 0 if taught else last
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

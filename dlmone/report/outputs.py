@@ -1,0 +1,157 @@
+"""What was written for the same examples, side by side, and marked as far as it can be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dlmone.core.degeneration import is_copy, is_empty, repeats
+from dlmone.core.errors import DlmoneError
+from dlmone.core.evaluator import Evaluator, Sample, Score
+
+from . import measures
+from .reading import RunData
+from .systems import System, Systems
+
+#: Examples shown, and degenerate outputs shown of each kind.
+SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What one system wrote for one example, and what is to be said of it."""
+
+    system: str
+    text: str
+    marks: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A source, its reference, and what was written."""
+
+    id: str
+    source: str
+    reference: str
+    outputs: Sequence[Output]
+
+
+@dataclass(frozen=True, slots=True)
+class Degenerate:
+    """How much of all that a system wrote is empty, repetitive or its source, with some of it."""
+
+    system: str
+    drawn: int
+    empty: int
+    repetitive: int
+    copied: int
+    shown: Sequence[tuple[str, str]]
+
+    @property
+    def share(self) -> float:
+        """The share of the outputs that are empty or repetitive."""
+        return (self.empty + self.repetitive) / self.drawn
+
+
+def side_by_side(runs: Sequence[RunData], evaluators: Mapping[str, Mapping[str, Evaluator]]) -> list[Example]:
+    """Return some examples, at even distances through the test split, as all systems answered them.
+
+    With one run these are its teacher at most calls and the student of every stage at every number of calls;
+    with several, the first one's teacher and each one's last student. Runs on other examples are left out.
+    """
+    written = list(_written(runs))
+    if not written:
+        return []
+    first = written[0][2]
+    written = [one for one in written if _questions(one[2]) == _questions(first)]
+    marks = [_judge(samples, evaluators.get(run.name, {})) for run, _, samples in written]
+    names = [f"{run.name}: {system.name}" if len(runs) > 1 else system.name for run, system, _ in written]
+    places = range(0, len(first), max(1, -(-len(first) // SHOWN)))
+    return [
+        Example(
+            first[place].id,
+            first[place].source,
+            first[place].reference,
+            [
+                Output(name, samples[place].candidates[0], marked[place])
+                for name, (_, _, samples), marked in zip(names, written, marks, strict=True)
+            ],
+        )
+        for place in places
+    ]
+
+
+def degenerate(runs: Sequence[RunData]) -> list[Degenerate]:
+    """Return the plain systems that wrote anything empty or repetitive, the worst first."""
+    found = []
+    for run in runs:
+        for system in Systems.of(run.results).plain:
+            draws = run.written(system.row.provenance)
+            if draws:
+                name = f"{run.name}: {system.name}" if len(runs) > 1 else system.name
+                found.append(_degenerate(name, draws.samples))
+    return sorted((one for one in found if one.share), key=lambda one: -one.share)
+
+
+def _degenerate(name: str, samples: Sequence[Sample]) -> Degenerate:
+    texts = [(sample.source, text) for sample in samples for text in sample.candidates]
+    bad = [(source, text) for source, text in texts if is_empty(text) or repeats(text)]
+    return Degenerate(
+        system=name,
+        drawn=len(texts),
+        empty=sum(is_empty(text) for _, text in texts),
+        repetitive=sum(repeats(text) for _, text in texts),
+        copied=sum(is_copy(text, source) for source, text in texts),
+        shown=bad[: SHOWN // 2],
+    )
+
+
+def _written(runs: Sequence[RunData]) -> Iterator[tuple[RunData, System, list[Sample]]]:
+    for place, run in enumerate(runs):
+        systems = Systems.of(run.results)
+        students = [one for group in systems.students.values() for one in group]
+        if len(runs) > 1:
+            students = [systems.student] if systems.student else []
+        teacher = [systems.teacher] if systems.teacher and place == 0 else []
+        for system in [*teacher, *students, *systems.role("other")]:
+            if draws := run.written(system.row.provenance):
+                yield run, system, draws.samples
+
+
+def _questions(samples: Sequence[Sample]) -> list[tuple[str, str]]:
+    return [(sample.id, sample.source) for sample in samples]
+
+
+def _judge(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[list[str]]:
+    """Return what is to be said of each first candidate: its signs of degeneration, then its quality."""
+    firsts = [replace(sample, candidates=sample.candidates[:1]) for sample in samples]
+    verdicts = _verdicts(firsts, evaluators)
+    marks = []
+    for place, sample in enumerate(firsts):
+        text = sample.candidates[0]
+        signs = {
+            "empty": is_empty(text),
+            "repeats": repeats(text),
+            "copy": is_copy(text, sample.source),
+            "the reference": is_copy(text, sample.reference),
+        }
+        marks.append([*(sign for sign, there in signs.items() if there), *verdicts[place : place + 1]])
+    return marks
+
+
+def _verdicts(firsts: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[str]:
+    """Return right or wrong where an evaluator knows, else the value of the score that stands for quality."""
+    scores: dict[str, Score] = {}
+    for evaluator in evaluators.values():
+        if evaluator.candidates == 1:
+            try:
+                scores |= {score.name: score for score in evaluator.evaluate(firsts)}
+            except DlmoneError:
+                continue
+    name = measures.quality({name: score.direction for name, score in scores.items() if score.per_sample})
+    if name is None:
+        return []
+    values = scores[name].per_sample or ()
+    if set(values) <= {0.0, 1.0}:
+        return ["right" if value else "wrong" for value in values]
+    return [f"{name} {value:.2f}" for value in values]

@@ -1,0 +1,148 @@
+"""The page: which sections there are, and what each shows."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+from dlmone.core import Evaluator
+
+from . import charts, curves, outputs, tables
+from .candidates import Choice
+from .drawing import Picture
+from .facts import facts
+from .outputs import Degenerate, Example
+from .paper import paper
+from .plane import plane
+from .reading import RunData
+from .summary import in_short
+from .tables import Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page; ``texts.toml`` has its words under its name."""
+
+    name: str
+    pictures: Sequence[Picture] = ()
+    tables: Sequence[Table] = ()
+    examples: Sequence[Example] = ()
+    degenerate: Sequence[Degenerate] = ()
+
+    @classmethod
+    def of(cls, name: str, *parts: Picture | Table | None, **lists: Sequence[Any]) -> Section:
+        """Make a section of the pictures and tables that there are."""
+        pictures = [part for part in parts if isinstance(part, Picture)]
+        return cls(name, pictures, [part for part in parts if isinstance(part, Table)], **lists)
+
+    @property
+    def title(self) -> str:
+        return _texts()[self.name]["title"]
+
+    @property
+    def text(self) -> str:
+        """How to read what is shown, or why nothing is."""
+        return _texts()[self.name]["absent" if self.empty else "reading"]
+
+    @property
+    def empty(self) -> bool:
+        return not (self.pictures or self.tables or self.examples or self.degenerate)
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the template lays out."""
+
+    title: str
+    runs: Sequence[RunData]
+    short: Sequence[str]
+    sections: Sequence[Section]
+    definitions: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the recipes say of their numbers, once each."""
+        return list(dict.fromkeys(note for run in self.runs if (note := str(run.recipe.get("note", "")))))
+
+    @property
+    def version(self) -> str:
+        """Of the tool that made the page."""
+        return version("dlmone")
+
+    @property
+    def pictures(self) -> list[Picture]:
+        return [picture for section in self.sections for picture in section.pictures]
+
+    def html(self) -> str:
+        """Return the page: one file that loads nothing."""
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
+        environment = Environment(
+            loader=PackageLoader("dlmone.report", "."),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        return environment.get_template("page.html.j2").render(page=self)
+
+
+def make_page(
+    title: str,
+    runs: Sequence[RunData],
+    chosen: Mapping[str, Sequence[Choice]],
+    evaluators: Mapping[str, Mapping[str, Evaluator]],
+) -> Page:
+    """Put the page together. Figures are to be drawn, and saved, in `drawing.style`.
+
+    Args:
+        title: of the page.
+        runs: what it is about.
+        chosen: by run, what choosing among candidates gave.
+        evaluators: by run, who may judge its outputs.
+    """
+    sections = [
+        Section.of("what", facts(runs)),
+        *_failures(runs),
+        Section.of("final", tables.final(runs)),
+        Section.of("calls", charts.calls(runs)),
+        Section.of("timing", tables.timing(runs)),
+        Section.of("stages", tables.stages(runs)),
+        Section.of("plane", plane(runs, chosen), tables.frontier(runs)),
+        Section.of("candidates", charts.candidates(runs, chosen), tables.chosen(runs, chosen)),
+        Section.of("validation", curves.validation(runs)),
+        Section.of("health", curves.health(runs)),
+        Section.of("losses", curves.losses(runs), curves.pretraining(runs)),
+        Section.of("outputs", examples=outputs.side_by_side(runs, evaluators)),
+        Section.of("paper", *paper().tables(runs)),
+    ]
+    return Page(title, runs, in_short(runs), sections, _definitions(runs))
+
+
+def _failures(runs: Sequence[RunData]) -> Iterator[Section]:
+    if found := outputs.degenerate(runs):
+        yield Section.of("degenerate", tables.failures(found), degenerate=found)
+
+
+def _definitions(runs: Sequence[RunData]) -> dict[str, list[str]]:
+    """Return each score's definitions, and what each row's samples are under the run's name."""
+    rows = [(run, row) for run in runs if run.results for row in run.results.rows]
+    found: dict[str, list[str]] = {}
+    for _, row in rows:
+        for name in row.scores:
+            definition = row.definition(name)
+            if definition not in found.setdefault(name, []):
+                found[name].append(definition)
+    for run, row in rows:
+        found.setdefault(f"samples of {run.name}", []).append(f"{row.model}: {row.origin}")
+    return found
+
+
+@cache
+def _texts() -> dict[str, dict[str, str]]:
+    return tomllib.loads(files(__package__).joinpath("texts.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,187 @@
+"""The fidelity–diversity plane: every system a point, and what is to be had for what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import measures
+from .candidates import Choice
+from .drawing import COLOURS, GREY, MARKERS, Labels, Picture, legend, panels
+from .measures import Direction
+from .reading import RunData
+from .systems import System, Systems, calls_of, compared, scores_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+#: The share of a plain student's quality that another point may lie below it and still be near.
+_HARDLY = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """A system's diversity and quality, and the quality of the choice among its candidates, if any."""
+
+    x: float
+    y: float
+    chosen: float | None
+    system: System
+
+    @property
+    def label(self) -> str:
+        return self.system.variant or calls_of(self.system.row.calls or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """What one line joins: a model at several numbers of calls, or one means at several strengths."""
+
+    name: str
+    looks: dict[str, Any]
+    points: list[_Point]
+
+
+def plane(runs: Sequence[RunData], chosen: Mapping[str, Sequence[Choice]]) -> Picture | None:
+    """Draw quality against diversity; a second panel shows what lies near the students."""
+    directions = scores_of([one for run in runs for one in Systems.of(run.results).all])
+    quality, diversity = measures.quality(directions), measures.diversity(directions)
+    if quality is None or diversity is None:
+        return None
+    groups = [
+        group
+        for place, (run, systems) in enumerate(compared(runs))
+        for group in _groups(
+            place, run.name, systems, chosen.get(run.name, ()), quality, diversity, len(runs)
+        )
+    ]
+    points = [point for group in groups for point in group.points]
+    if not points:
+        return None
+    near = _near(points, directions, quality)
+    zoomed = 3 <= len(near) < len(points)
+    figure, axes = panels(1 + zoomed, height=4.2, width=5.4)
+    for axis, shown in zip(axes, (points, near), strict=False):
+        _draw(axis, groups, _limits(shown), directions, quality, diversity)
+    if zoomed:
+        axes[0].set_title("all")
+        axes[1].set_title("near the students")
+    entries = [(group.name, group.looks) for group in groups]
+    if any(point.chosen is not None for point in points):
+        entries.append(("chosen among the candidates", {"color": GREY, "marker": "*", "linestyle": ":"}))
+    legend(figure, entries)
+    said = (f"{one.system.name} {measures.number(one.y)} and {measures.number(one.x)}" for one in points)
+    alt = f"{quality} (up) against {diversity} (right): " + "; ".join(said)
+    return Picture("plane", f"{quality} against {diversity}", alt, figure)
+
+
+def _groups(
+    place: int,
+    run: str,
+    systems: Systems,
+    chosen: Sequence[Choice],
+    quality: str,
+    diversity: str,
+    runs: int,
+) -> Iterator[_Group]:
+    picked = dict(_picked(systems, chosen, quality))
+    families: dict[str, list[System]] = {}
+    for one in systems.all:
+        if one.role != "baseline" and not one.chosen:
+            families.setdefault(_family(one), []).append(one)
+    for series, (family, group) in enumerate(families.items()):
+        points = [
+            _Point(x, y, picked.get(one.name), one)
+            for one in group
+            if (x := one.value(diversity)) is not None and (y := one.value(quality)) is not None
+        ]
+        if points:
+            colour = COLOURS[(place if runs > 1 else series) % len(COLOURS)]
+            looks = {
+                "color": colour,
+                "marker": MARKERS[series % len(MARKERS)],
+                "linewidth": 0.8,
+                "markersize": 5,
+            }
+            yield _Group(f"{run}: {family}" if runs > 1 else family, looks, points)
+
+
+def _family(system: System) -> str:
+    setting = system.row.setting
+    if setting is None or not setting.variant:
+        return system.model
+    means = setting.augment if setting.augment != "none" else setting.sampler
+    calls = system.row.calls or 1
+    several = f", {calls_of(calls)}" if calls > 1 else ""
+    return f"{system.model}, {means.partition('(')[0]}{several}"
+
+
+def _picked(systems: Systems, chosen: Sequence[Choice], quality: str) -> Iterator[tuple[str, float]]:
+    """Yield the quality of the choice among a system's candidates: the table's own, else the report's."""
+    for choice in chosen:
+        if quality in choice.names:
+            yield choice.system.name, choice.values(quality)[-1]
+    before: System | None = None
+    for one in systems.all:
+        if not one.chosen:
+            before = one
+        elif before and (value := one.value(quality)) is not None:
+            yield before.name, value
+
+
+def _near(points: Sequence[_Point], directions: Mapping[str, Direction], quality: str) -> list[_Point]:
+    """Return the best teacher, and what is hardly worse than the plain students."""
+    sign = -1 if directions[quality] == "lower" else 1
+    plain = [point.y for point in points if point.system.role != "teacher" and not point.system.variant]
+    if not plain:
+        return []
+    worst = min(sign * y for y in plain)
+    floor = worst - _HARDLY * abs(worst)
+    teachers = [point for point in points if point.system.role == "teacher"]
+    best = max(teachers, key=lambda point: sign * point.y, default=None)
+    return [p for p in points if p is best or (p.system.role != "teacher" and sign * p.y >= floor)]
+
+
+def _limits(points: Sequence[_Point]) -> tuple[float, float, float, float]:
+    xs = [point.x for point in points]
+    ys = [y for point in points for y in (point.y, point.chosen) if y is not None]
+    across, along = max(max(xs) - min(xs), 1e-3), max(max(ys) - min(ys), 1e-3)
+    return min(xs) - 0.1 * across, max(xs) + 0.15 * across, min(ys) - 0.1 * along, max(ys) + 0.1 * along
+
+
+def _draw(
+    axis: Axes,
+    groups: Sequence[_Group],
+    limits: tuple[float, float, float, float],
+    directions: Mapping[str, Direction],
+    quality: str,
+    diversity: str,
+) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    left, right, bottom, top = limits
+    axis.set(xlim=(left, right), ylim=(bottom, top))
+    axis.set_xlabel(f"diversity: {measures.heading(diversity, directions)}")
+    axis.set_ylabel(f"quality: {measures.heading(quality, directions)}")
+    for scale, score in ((axis.xaxis, diversity), (axis.yaxis, quality)):
+        scale.set_major_locator(MaxNLocator(7))
+        if directions[score] == "lower":  # better is always to the right, or up
+            scale.set_inverted(True)
+    axis.annotate("better ↗", (1, 1.01), xycoords="axes fraction", ha="right", color=GREY)
+    labels = Labels(axis)
+    for group in groups:
+        axis.plot([point.x for point in group.points], [point.y for point in group.points], **group.looks)
+        for point in group.points:
+            inside = left <= point.x <= right and bottom <= point.y <= top
+            if inside:
+                labels.add(point.x, point.y, point.label, group.looks["color"])
+            if point.chosen is not None and inside:
+                colour = group.looks["color"]
+                axis.plot(
+                    [point.x, point.x], [point.y, point.chosen], color=colour, linewidth=0.8, linestyle=":"
+                )
+                axis.plot(point.x, point.chosen, "*", markersize=9, color=colour)
+                labels.keep_free(point.x, point.chosen)
+    labels.place()

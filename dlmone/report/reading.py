@@ -1,0 +1,152 @@
+"""A run directory as far as it is there: what cannot be read is said, and is no error."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from dlmone.core.errors import InputError
+from dlmone.engine.naming import short_names
+from dlmone.engine.provenance import Provenance
+from dlmone.engine.results import Results
+from dlmone.engine.samples import Draws, read_draws
+
+from .log import Log, read_log
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run left behind.
+
+    Attributes:
+        path: its directory.
+        name: what it is called on the page: as much of its path as tells it from the others.
+        recipe: ``recipe.toml`` as plain values, empty if it cannot be read.
+        profile: the recipe's profile, as far as the file says.
+        manifest: ``manifest.json``, empty if it cannot be read.
+        log: ``metrics.jsonl``.
+        results: the final table; None if the run has not come to it.
+        draws: the files of samples, by name.
+        missing: a sentence for each thing that the page therefore lacks.
+    """
+
+    path: Path
+    name: str
+    recipe: Mapping[str, Any]
+    profile: str | None
+    manifest: Mapping[str, Any]
+    log: Log
+    results: Results | None
+    draws: Mapping[str, Draws]
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def stages(self) -> Mapping[str, Any]:
+        """The recipe's stages by name."""
+        stages: Mapping[str, Any] = self.recipe.get("stages", {})
+        return stages
+
+    def written(self, provenance: Provenance) -> Draws | None:
+        """Return the samples that were written in this way, if their file is there."""
+        found = (draws for draws in self.draws.values() if draws.provenance == provenance)
+        return next(found, None)
+
+    def best(self, stage: str) -> Mapping[str, Any]:
+        """Return what the published student of a stage says of itself: its best score and step."""
+        config = _json(self.path / stage / "best" / "config.json") or {}
+        student = config.get("student")
+        return student if isinstance(student, dict) else {}
+
+
+def read_runs(paths: Sequence[Path]) -> list[RunData]:
+    """Read run directories.
+
+    Raises:
+        InputError: one of them is no run directory, or is named twice.
+    """
+    for path in paths:
+        if not any((path / name).is_file() for name in ("recipe.toml", "manifest.json", "metrics.jsonl")):
+            raise InputError(f"{path}: there is no run here (no recipe.toml, manifest.json or metrics.jsonl)")
+    if len({path.resolve() for path in paths}) < len(paths):
+        twice = next(path for path in paths if [one.resolve() for one in paths].count(path.resolve()) > 1)
+        raise InputError(f"{twice}: is named twice")
+    return [_read_run(path, name) for path, name in zip(paths, short_names(paths), strict=True)]
+
+
+def _read_run(path: Path, name: str) -> RunData:
+    missing: list[str] = []
+    recipe, profile = _recipe(path, missing)
+    manifest = _json(path / "manifest.json")
+    if manifest is None:
+        missing.append("manifest.json cannot be read: versions, hardware and command are not known.")
+    log = read_log(path / "metrics.jsonl")
+    if not log.stages:
+        missing.append("metrics.jsonl has no entry that can be read: there are no curves.")
+    elif log.unreadable:
+        missing.append(f"{log.unreadable} lines of metrics.jsonl cannot be read and are left out.")
+    results = _results(path / "report" / "results.json", missing)
+    unfinished = [stage for stage in recipe.get("stages", {}) if not (path / stage / "best").is_dir()]
+    if unfinished:
+        missing.append(f"The run has not finished: {', '.join(unfinished)} has no student yet.")
+    return RunData(
+        path=path,
+        name=name,
+        recipe=recipe,
+        profile=profile,
+        manifest=manifest or {},
+        log=log,
+        results=results,
+        draws=_draws(path / "samples", missing),
+        missing=missing,
+    )
+
+
+def _recipe(path: Path, missing: list[str]) -> tuple[dict[str, Any], str | None]:
+    try:
+        text = (path / "recipe.toml").read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except (OSError, ValueError):
+        missing.append("recipe.toml cannot be read: what was run is not known.")
+        return {}, None
+    # The resolved recipe has no profiles left; its first line says which one it came from.
+    profile = re.match(r"# Resolved from .*, profile (\S+)\.$", text.partition("\n")[0])
+    return table, profile[1] if profile else None
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _results(path: Path, missing: list[str]) -> Results | None:
+    if not path.is_file():
+        missing.append("report/results.json is not there: the run has not come to its final evaluation.")
+        return None
+    try:
+        found = Results.model_validate_json(path.read_bytes())
+    except ValidationError:
+        missing.append("report/results.json is not of the format that this version writes: no final table.")
+        return None
+    return found if found.rows else None
+
+
+def _draws(folder: Path, missing: list[str]) -> dict[str, Draws]:
+    found = {}
+    for file in sorted(folder.glob("*.jsonl")):
+        try:
+            found[file.stem] = read_draws(file)
+        except (InputError, OSError) as error:
+            missing.append(f"samples/{file.name} cannot be read ({error}).")
+    if not found:
+        missing.append("samples/ has no samples: outputs and choices among candidates are not shown.")
+    return found

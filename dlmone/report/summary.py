@@ -1,0 +1,69 @@
+"""The run in a few sentences, from its final table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from . import measures
+from .reading import RunData
+from .systems import System, Systems, calls_of, scores_of
+
+
+def in_short(runs: Sequence[RunData]) -> list[str]:
+    """Return a sentence or two for each run: the student beside its teacher."""
+    many = len(runs) > 1
+    systems = {run.name: Systems.of(run.results) for run in runs}
+    teachers = [one for found in systems.values() for one in found.role("teacher")]
+    return [
+        f"{name}: {text}" if many else text
+        for name, found in systems.items()
+        for text in _sentences(found, teachers)
+    ]
+
+
+def _sentences(systems: Systems, teachers: Sequence[System]) -> Iterator[str]:
+    """Yield how a student compares with its teacher, at the most calls that any run on the page gave it."""
+    own, student = systems.teacher, systems.student
+    if student is None or own is None:
+        yield "The final table does not yet hold both a teacher and a student."
+        return
+    same = [one for one in teachers if one.row.provenance.model == own.row.provenance.model]
+    teacher = max([own, *same], key=lambda one: one.row.calls or 0)
+    directions = scores_of(systems.all)
+    names = [name for name in (measures.quality(directions), measures.diversity(directions)) if name]
+    both = [name for name in names if name in student.row.scores and name in teacher.row.scores]
+    if not both:
+        yield "Student and teacher have no score of quality in common."
+        return
+    reached = " and ".join(_beside(student, teacher, name) for name in both)
+    # Times of another run were taken while the machine did other things.
+    speed = _speed(student, teacher) if teacher in systems.all else ""
+    yield (
+        f"In {calls_of(student.row.calls or 0)} the {student.model} reaches {reached} "
+        f"of the teacher in {calls_of(teacher.row.calls or 0)}{speed}."
+    )
+    name, direction = both[0], directions[both[0]]
+    better = (one for one in systems.last_stage[1:] if _no_worse(one, teacher, name, direction))
+    if (enough := next(better, None)) and not _no_worse(student, teacher, name, direction):
+        value = measures.number(enough.row.scores[name].value)
+        yield f"In {calls_of(enough.row.calls or 0)} its {name} is {value}, no worse than the teacher's."
+
+
+def _no_worse(student: System, teacher: System, name: str, direction: measures.Direction) -> bool:
+    own, other = student.value(name), teacher.value(name)
+    if own is None or other is None:
+        return False
+    return own <= other if direction == "lower" else own >= other
+
+
+def _beside(student: System, teacher: System, name: str) -> str:
+    own, other = student.row.scores[name], teacher.row.scores[name]
+    interval = (
+        f" ({measures.number(own.interval[0])}–{measures.number(own.interval[1])})" if own.interval else ""
+    )
+    return f"a {name} of {measures.number(own.value)}{interval} beside {measures.number(other.value)}"
+
+
+def _speed(student: System, teacher: System) -> str:
+    own, other = student.row.milliseconds_per_sample, teacher.row.milliseconds_per_sample
+    return f", {other / own:.3g} times as fast" if own and other else ""

@@ -53,7 +53,7 @@ def sampling_times(schedule: NoiseSchedule, start: float, steps: int) -> list[fl
         return [schedule.first + (start - schedule.first) * (1 - i / steps) for i in range(steps)]
     first, count = int(schedule.first), int(start - schedule.first) + 1
     if steps > count:
-        raise InputError(f"there are {count} times from {start:g} down, too few for {steps} steps")
+        raise InputError(f"ddim: there are {count} times from {start:g} down, too few for {steps} steps")
     return [first - 1 + count * (steps - i) // steps for i in range(steps)]
 
 

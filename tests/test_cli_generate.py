@@ -313,6 +313,7 @@ def test_what_is_written_says_by_whom_and_how(run_dir, tmp_path, folder, args, s
         calls=calls,
         seeds=(7,),
         steps=calls,
+        augment="none",
         arithmetic="cpu float32",
         versions={name: version(name) for name in ("dlmone", "torch")},
     )

@@ -1,5 +1,7 @@
 """dlmone.load and what it returns; outputs that do not depend on the batch they were written in."""
 
+import json
+import shutil
 from itertools import chain
 
 import pytest
@@ -193,3 +195,14 @@ def test_any_cut_and_any_order_give_the_same_texts(student, sizes, order):
         )
         start += size
     assert [parts[ids.index(str(i))] for i in range(12)] == whole
+
+
+def test_a_student_takes_as_many_steps_as_it_was_trained_for(run_dir, tmp_path):
+    folder = tmp_path / "few"
+    shutil.copytree(run_dir / "student", folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["student"]["calls"] = 4
+    (folder / "config.json").write_text(json.dumps(config))
+    few, one = dlmone.load(folder), dlmone.load(run_dir / "student")
+    assert (one.steps, few.steps) == (1, 4)
+    assert few.generate(SOURCES[:1]) == one.generate(SOURCES[:1], steps=4)

@@ -51,9 +51,10 @@ def test_what_is_not_known_is_said_too():
 
 
 def test_what_kept_one_candidate_is_said_with_what_it_kept_it_of():
-    kept = Provenance(augmenter="pad(share=0.5)", selector="mbr-10/bleu", drawn=10, arithmetic="cpu float32")
-    said = "|augmenter:pad(share=0.5)|seed:unknown|drawn:10|selector:mbr-10/bleu|arithmetic:cpu float32|"
+    kept = Provenance(augment="pad(share=0.5)", selector="mbr-10/bleu", drawn=10, arithmetic="cpu float32")
+    said = "|drawn:10|selector:mbr-10/bleu|arithmetic:cpu float32|"
     assert said in kept.signature(1)
+    assert "|augment:pad(share=0.5)|" in kept.signature(1)
     assert "|selector:mbr-1/ter of mbr-10/bleu|" in kept.signature(1, "mbr-1/ter")
 
 

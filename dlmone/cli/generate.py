@@ -49,7 +49,9 @@ NAMED = 10
     help="Where JSON lines are written as they are done, instead of on standard output.",
 )
 @click.option("--resume", is_flag=True, help="Continue the file that -o names.")
-@click.option("--steps", type=click.IntRange(min=1), help="[default: 1 for a student, 20 for a teacher]")
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="[default: what a student was trained for, 20 for a teacher]"
+)
 @click.option(
     "--candidates",
     type=click.IntRange(min=1),

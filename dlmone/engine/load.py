@@ -21,6 +21,8 @@ from .provenance import RENOISE, described
 
 #: By which a teacher writes where nothing is said; a student re-noises its own output.
 TEACHER_SAMPLER = "ddim"
+#: Its steps where none are asked for: enough for a fair text, few enough to wait for.
+TEACHER_STEPS = 20
 
 
 def load(
@@ -47,7 +49,8 @@ def load(
         PluginError: its family's plugin or the sampler is not installed.
     """
     folder = model_folder(path)
-    role = read_config(folder)["role"]
+    config = read_config(folder)
+    role = config["role"]
     try:
         table = ComputeTable(device=device, precision=precision)
     except ValidationError:
@@ -57,15 +60,19 @@ def load(
     generator: DiffusionGenerator | SampledGenerator
     if role == "student":
         generator, words = load_student(folder, registry), RENOISE
+        steps = config["student"].get("calls", 1)
         if sampler is not None:
             generator.sampler, words = _writer(registry, sampler)
     else:
+        steps = TEACHER_STEPS
         teacher, _ = load_teacher(folder, registry)
         writer, words = _writer(registry, TEACHER_SAMPLER if sampler is None else sampler)
         generator = SampledGenerator(teacher.network, teacher.space, writer)
     if compute.bfloat16:
         generator.network = compute.frozen_copy(generator.network)
-    return Model(generator.eval().to(compute.device), role, fingerprint(folder), words, compute, registry)
+    return Model(
+        generator.eval().to(compute.device), role, fingerprint(folder), words, steps, compute, registry
+    )
 
 
 def _writer(registry: Registry, sampler: Named) -> tuple[Sampler, str]:

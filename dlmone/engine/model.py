@@ -19,8 +19,6 @@ from .write import Manner, write_batch
 
 #: A plugin by its name, as ``NAME:VALUE``, or as a table with ``use`` (`dlmone.registry.short.table_of`).
 Named = str | Mapping[str, Any]
-#: Steps where none are asked for: a teacher's are enough for a fair text, few enough to wait for.
-STEPS = {"student": 1, "teacher": 20}
 #: Candidates that a selector is given where no number is asked for (the paper's MBR-10).
 CANDIDATES_TO_SELECT_FROM = 10
 
@@ -54,6 +52,7 @@ class Model:
         role: what its folder holds.
         fingerprint: of its weights (`folder.fingerprint`).
         sampler: how it writes in several steps, in words.
+        steps: the steps it takes where none are asked for.
         compute: device and precision.
         registry: where selectors and augmenters are looked up.
     """
@@ -62,13 +61,9 @@ class Model:
     role: Literal["student", "teacher"]
     fingerprint: str
     sampler: str
+    steps: int
     compute: Compute
     registry: Registry
-
-    @property
-    def steps(self) -> int:
-        """The steps it takes where none are asked for."""
-        return STEPS[self.role]
 
     def generate(
         self,
@@ -90,7 +85,7 @@ class Model:
         Args:
             texts: the conditions.
             candidates: draws a text; 1, or 10 to select from.
-            steps: 1 for a student and 20 for a teacher if None.
+            steps: as many as a student was trained for, and 20 for a teacher, if None.
             seed: of the draws.
             batch: texts that are written for at a time.
             select: a selector, as ``"mbr"`` or ``"mbr:rouge_l"``; the lists then hold its choice alone.

@@ -36,16 +36,9 @@ class Batch:
         return Batch(self.ids[rows], self.tokens_BL[rows], self.target_BL[rows])
 
 
-class Space(nn.Module, ABC):
-    """What teacher, generator and score estimator share, and what a published student carries.
+class Codec(nn.Module, ABC):
+    """Text to tokens and back: all that is asked of the space of a writer that knows no diffusion."""
 
-    States are [B, *state_shape]: token length × embedding width for most models, but nothing assumes it.
-    Parameters of a space (an embedding table) are trained with the teacher and frozen in distillation.
-    """
-
-    schedule: NoiseSchedule
-    #: Shape of one sample's state.
-    state_shape: tuple[int, ...]
     #: Whether samples have a given part (a condition).
     conditional: bool
 
@@ -59,32 +52,12 @@ class Space(nn.Module, ABC):
         """
 
     @abstractmethod
-    def embed(self, batch: Batch) -> Tensor:
-        """Return the clean states e = E(x) of a batch's tokens, [B, *state_shape], float32."""
-
-    @abstractmethod
-    def decode(self, state: Tensor, batch: Batch) -> Tensor:
-        """Return the token ids [B, L] that states stand for; given positions keep the batch's tokens."""
-
-    @abstractmethod
-    def generated(self, batch: Batch) -> Tensor:
-        """Return which state entries are generated: bool, broadcastable to [B, *state_shape]."""
-
-    @abstractmethod
     def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
         """Return the generated part of each row as text, markers and padding removed."""
 
     @abstractmethod
     def source_text(self, batch: Batch) -> list[str]:
         """Return the given part of each row as text (empty where nothing is given)."""
-
-    def pin(self, state: Tensor, given: Tensor, batch: Batch) -> Tensor:
-        """Return ``state`` with its given entries overwritten by those of ``given`` (appendix B.1.2)."""
-        return torch.where(self.generated(batch), state, given)
-
-    def round(self, state: Tensor) -> Tensor:
-        """Return the nearest states that stand for tokens. A space without rounding returns ``state``."""
-        return state
 
     def insert_blanks(self, batch: Batch, before_BL: Tensor) -> Batch:
         """Return the batch with a blank token ([PAD]) put before the given tokens where ``before_BL`` is True.
@@ -96,6 +69,38 @@ class Space(nn.Module, ABC):
             InputError: the space has no token that stands for nothing.
         """
         raise InputError(f"{type(self).__name__} has no blank token that could be put into a condition")
+
+
+class Space(Codec):
+    """What teacher, generator and score estimator share, and what a published student carries.
+
+    States are [B, *state_shape]: token length × embedding width for most models, but nothing assumes it.
+    Parameters of a space (an embedding table) are trained with the teacher and frozen in distillation.
+    """
+
+    schedule: NoiseSchedule
+    #: Shape of one sample's state.
+    state_shape: tuple[int, ...]
+
+    @abstractmethod
+    def embed(self, batch: Batch) -> Tensor:
+        """Return the clean states e = E(x) of a batch's tokens, [B, *state_shape], float32."""
+
+    @abstractmethod
+    def decode(self, state: Tensor, batch: Batch) -> Tensor:
+        """Return the token ids [B, L] that states stand for; given positions keep the batch's tokens."""
+
+    @abstractmethod
+    def generated(self, batch: Batch) -> Tensor:
+        """Return which state entries are generated: bool, broadcastable to [B, *state_shape]."""
+
+    def pin(self, state: Tensor, given: Tensor, batch: Batch) -> Tensor:
+        """Return ``state`` with its given entries overwritten by those of ``given`` (appendix B.1.2)."""
+        return torch.where(self.generated(batch), state, given)
+
+    def round(self, state: Tensor) -> Tensor:
+        """Return the nearest states that stand for tokens. A space without rounding returns ``state``."""
+        return state
 
     def null_condition(self, batch: Batch) -> Batch:
         """Return the batch with its condition emptied, for guidance.

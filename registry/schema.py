@@ -202,6 +202,12 @@ class SamplerSlot(Slot):
     kind = "samplers"
 
 
+class GeneratorSlot(Slot):
+    """A model from elsewhere that writes."""
+
+    kind = "generators"
+
+
 class EvaluatorSlot(Slot):
     """One family of scores."""
 

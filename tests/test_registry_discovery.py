@@ -44,7 +44,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 def test_kinds_are_those_of_the_hooks() -> None:
     assert (
-        *("teachers", "objectives", "evaluators", "data", "samplers", "augmenters", "selectors", "converters"),
+        *("teachers", "objectives", "evaluators", "data", "samplers", "generators", "augmenters", "selectors", "converters"),
     ) == KINDS
 
 

@@ -47,3 +47,6 @@ class Denoiser(nn.Module, ABC):
         for part in self.modules():
             if isinstance(part, nn.Linear) and part not in kept:
                 part.to(dtype)
+
+    def pack(self) -> None:
+        """Keep the weights as the device reads them fastest. After this it only answers, without gradient."""

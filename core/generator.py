@@ -45,8 +45,11 @@ class Generator(nn.Module, ABC):
         that draws them independently ignores.
         """
 
-    def to_precision(self, dtype: torch.dtype) -> None:
-        """Cast weights for calls under autocast to ``dtype``, which would cast them anew each time."""
+    def prepare(self, dtype: torch.dtype) -> None:
+        """Ready the weights for `generate` under autocast to ``dtype``, and for nothing else any more.
+
+        Autocast would cast float32 weights anew at every call.
+        """
 
 
 class DiffusionGenerator(Generator):
@@ -119,8 +122,9 @@ class DiffusionGenerator(Generator):
                 e = self.again(batch, e, noise, i, steps)
         return self.again(batch, e, noise, calls - 1, steps)
 
-    def to_precision(self, dtype: torch.dtype) -> None:
+    def prepare(self, dtype: torch.dtype) -> None:
         self.network.to_precision(dtype)
+        self.network.pack()
 
     @torch.no_grad()
     def generate(
@@ -147,8 +151,9 @@ class SampledGenerator(Generator):
         self.space = space
         self.sampler = sampler
 
-    def to_precision(self, dtype: torch.dtype) -> None:
+    def prepare(self, dtype: torch.dtype) -> None:
         self.network.to_precision(dtype)
+        self.network.pack()
 
     @torch.no_grad()
     def generate(

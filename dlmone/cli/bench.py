@@ -169,19 +169,21 @@ def _precisions(words: str, bfloat16: bool) -> tuple[str, ...]:
 
 
 def _print(results: BenchResults) -> None:
+    from dlmone.engine.stopwatch import PARTS
+
     machine = results.machine
     libraries = ", ".join(f"{name} {number}" for name, number in machine.libraries.items())
     click.echo(f"{machine.device}: {machine.processor}, {machine.cores} cores, {machine.threads} threads")
     click.echo(f"Python {machine.python}, {libraries}")
     unit = "milliseconds a sample" + (", of CPU time" if results.clock == "cpu" else "")
     click.echo(f"{unit}; the parts are means\n")
-    parts = list(results.rows[0].parts)
-    head = ["", "precision", "NFE", "batch", "runs", "mean", "median", "min", "max", *parts]
-    print_columns([[*head, "whole/network", "samples/s", "peak MiB"], *map(_cells(results), results.rows)], right=True)
+    head = ["", "precision", "NFE", "batch", "runs", "mean", "median", "min", "max", *PARTS]
+    head += ["whole/network", "samples/s", "peak MiB"]
+    print_columns([head, *(_cells(row, results.clock) for row in results.rows)], right=True)
     for row in results.rows:
         if row.extrapolated_from:
             low, high = row.extrapolated_from
-            click.echo(f"~ {row.model}, {row.calls} calls: not run, on the line through {low} and {high}")
+            click.echo(f"~ {row.model}, {row.precision}, {row.calls} calls: not run, on the line through {low} and {high}")
     click.echo("\ntimes the fastest row, each at its own faster precision")
     print_columns(
         [
@@ -194,21 +196,20 @@ def _print(results: BenchResults) -> None:
         click.echo(f"{name}: {weights}")
 
 
-def _cells(results: BenchResults) -> Any:
-    def cells(row: RowResult) -> list[str]:
-        spread = row.wall if results.clock == "wall" else row.cpu
-        times = [spread.mean, spread.median, spread.min, spread.max, *row.parts.values()]
-        mark = "~" if row.extrapolated_from else ""
-        return [
-            row.model,
-            row.precision,
-            f"{mark}{row.calls}",
-            str(row.batch),
-            str(row.runs),
-            *(f"{1000 * seconds:,.2f}" for seconds in times),
-            f"{row.overhead.median:.3f}",
-            f"{row.samples_per_second:,.2f}",
-            f"{row.peak_bytes / 2**20:,.0f}" if row.peak_bytes is not None else "",
-        ]
+def _cells(row: RowResult, clock: str) -> list[str]:
+    from dlmone.engine.stopwatch import PARTS
 
-    return cells
+    spread = row.wall if clock == "wall" else row.cpu
+    times = (spread.mean, spread.median, spread.min, spread.max)
+    return [
+        row.model,
+        row.precision,
+        f"{'~' if row.extrapolated_from else ''}{row.calls}",
+        str(row.batch),
+        str(row.runs),
+        *(f"{1000 * seconds:,.2f}" for seconds in times),
+        *(f"{1000 * row.parts[part]:,.2f}" if row.parts else "" for part in PARTS),
+        f"{row.overhead.median:.3f}" if row.overhead else "",
+        f"{row.samples_per_second:,.2f}",
+        f"{row.peak_bytes / 2**20:,.0f}" if row.peak_bytes is not None else "",
+    ]

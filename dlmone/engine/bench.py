@@ -183,7 +183,7 @@ def _rows(subject: Subject, compute: Compute, plan: Plan) -> list[_Row]:
         at = replace(compute, bfloat16=precision == "bfloat16")
         generator = copy.deepcopy(subject.generator)
         if at.bfloat16:
-            generator.to_precision(torch.bfloat16)
+            generator.prepare(torch.bfloat16)
         rows += [
             _Row(subject, generator, at, precision, batch, steps, _runs(steps, plan), plan.clock)
             for batch in plan.batches
@@ -215,7 +215,6 @@ def _extrapolated(row: _Row, measured: Sequence[RowResult]) -> RowResult:
         return of_high + (row.steps - high.calls) * (of_high - of_low) / (high.calls - low.calls)
 
     wall, cpu = along(low.wall.median, high.wall.median), along(low.cpu.median, high.cpu.median)
-    parts = {part: along(low.parts[part], high.parts[part]) for part in PARTS}
     return high.model_copy(
         update={
             "steps": row.steps,
@@ -223,8 +222,8 @@ def _extrapolated(row: _Row, measured: Sequence[RowResult]) -> RowResult:
             "runs": 0,
             "wall": _spread([wall]),
             "cpu": _spread([cpu]),
-            "parts": parts,
-            "overhead": _spread([sum(parts.values()) / parts["network"]]),
+            "parts": {},
+            "overhead": None,
             "samples_per_second": 1 / wall,
             "peak_bytes": None,
             "extrapolated_from": (low.calls, high.calls),

@@ -37,7 +37,7 @@ class RowResult(BaseModel):
         steps, calls: asked for, and the network calls (NFE) made.
         runs: counted ones; 0 in an extrapolated row.
         wall, cpu: by the clock on the wall, and the CPU seconds of all threads.
-        parts: means by the chosen clock, which add up to that clock's mean.
+        parts: means by the chosen clock, which add up to that clock's mean; none in an extrapolated row.
         overhead: the whole over the network's part, a run each.
         peak_bytes: see `dlmone.engine.peak`.
         extrapolated_from: the calls of the two rows whose line this one lies on.
@@ -53,7 +53,7 @@ class RowResult(BaseModel):
     wall: Spread
     cpu: Spread
     parts: dict[str, float]
-    overhead: Spread
+    overhead: Spread | None
     samples_per_second: float
     peak_bytes: int | None
     extrapolated_from: tuple[int, int] | None = None

@@ -24,7 +24,7 @@ class CausalGenerator(Generator):
         self.network = network.requires_grad_(False).eval()
         self.space = space
 
-    def to_precision(self, dtype: torch.dtype) -> None:
+    def prepare(self, dtype: torch.dtype) -> None:
         self.network.to(dtype)
 
     @torch.no_grad()

@@ -88,8 +88,8 @@ class DiffuSeqSpace(Space):
 
     def decode(self, state: Tensor, batch: Batch) -> Tensor:
         """Return the arg max of the logits: a dot product, not the distance that `round` goes by."""
-        best_N = best_logit(state[batch.target_BL], self.word_embedding.weight, self.lm_head["bias"])
-        return batch.tokens_BL.masked_scatter(batch.target_BL, best_N)
+        best_N = best_logit(state.flatten(0, 1), self.word_embedding.weight, self.lm_head["bias"])
+        return torch.where(batch.target_BL, best_N.view_as(batch.tokens_BL), batch.tokens_BL)
 
     def round(self, state: Tensor) -> Tensor:
         """Return the rows of the table nearest to each position in Euclidean distance, [B, L, D]."""

@@ -60,7 +60,7 @@ class Codec(nn.Module, ABC):
         """Return the given part of each row as text (empty where nothing is given)."""
 
     def insert_blanks(self, batch: Batch, before_BL: Tensor) -> Batch:
-        """Return the batch with a blank token ([PAD]) put before the given tokens where ``before_BL`` is True.
+        """Return the batch with a blank token ([PAD]) before the given tokens where ``before_BL`` is True.
 
         The generated part moves back by as many positions, and loses them at its end. Markers that frame
         the condition are not counted as tokens of it: no blank goes before them.

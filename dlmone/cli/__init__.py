@@ -4,7 +4,18 @@ import click
 
 from .shell import Settings, Shell
 
-COMMANDS = ("run", "check", "pretrain", "convert", "generate", "evaluate", "bench", "plugins", "recipes", "env")
+COMMANDS = (
+    "run",
+    "check",
+    "pretrain",
+    "convert",
+    "generate",
+    "evaluate",
+    "bench",
+    "plugins",
+    "recipes",
+    "env",
+)
 
 
 @click.group(

@@ -29,7 +29,9 @@ class Numbers(click.ParamType):
 
     name = "N,…"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
         words = str(value).split(",")
         if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
             self.fail(f"expected positive whole numbers as in 1,2,4, found {value!r}", param, ctx)
@@ -40,7 +42,9 @@ class Numbers(click.ParamType):
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--profile", metavar="NAME", help="Of a recipe.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a key of a recipe.")
-@click.option("--against", metavar="NAME[:KEY=VALUE,…]", multiple=True, help="A generator plugin beside: gpt2.")
+@click.option(
+    "--against", metavar="NAME[:KEY=VALUE,…]", multiple=True, help="A generator plugin beside: gpt2."
+)
 @click.option("--steps", type=Numbers(), help="[default: 1,2,4 for a student; for a teacher the paper's]")
 @click.option("--batch", type=Numbers(), default="1", show_default=True, help="Batch sizes.")
 @click.option(
@@ -61,7 +65,13 @@ class Numbers(click.ParamType):
     metavar="FILE",
     help="JSON lines with the texts to write for, taken in turn.",
 )
-@click.option("--clock", type=click.Choice(["wall", "cpu"]), default="wall", show_default=True, help="cpu: all threads'.")
+@click.option(
+    "--clock",
+    type=click.Choice(["wall", "cpu"]),
+    default="wall",
+    show_default=True,
+    help="cpu: all threads'.",
+)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -183,11 +193,18 @@ def _print(results: BenchResults) -> None:
     for row in results.rows:
         if row.extrapolated_from:
             low, high = row.extrapolated_from
-            click.echo(f"~ {row.model}, {row.precision}, {row.calls} calls: not run, on the line through {low} and {high}")
+            click.echo(
+                f"~ {row.model}, {row.precision}, {row.calls} calls: not run, on the line through {low} and {high}"
+            )
     click.echo("\ntimes the fastest row, each at its own faster precision")
     print_columns(
         [
-            (one.model, one.precision, f"NFE {one.calls}", f"{'~' if one.extrapolated else ''}{one.times:,.2f}")
+            (
+                one.model,
+                one.precision,
+                f"NFE {one.calls}",
+                f"{'~' if one.extrapolated else ''}{one.times:,.2f}",
+            )
             for one in results.ratios
         ],
         right=True,

@@ -31,7 +31,9 @@ def of_folder(path: Path, sampler: str, device: str, registry: Registry) -> Subj
     return Subject(str(path), generator, f"loaded from {path}")
 
 
-def of_recipe(recipe: Recipe, name: str, sampler: str, device: torch.device, registry: Registry) -> list[Subject]:
+def of_recipe(
+    recipe: Recipe, name: str, sampler: str, device: torch.device, registry: Registry
+) -> list[Subject]:
     """Return teacher and student of the shape that a recipe describes, at random weights.
 
     The recipe's data are read only where the shape depends on them (a vocabulary). A checkpoint that the
@@ -52,7 +54,9 @@ def of_recipe(recipe: Recipe, name: str, sampler: str, device: torch.device, reg
         teacher = registry.load("teachers", slot.use, "teacher").build(options, examples())
     teacher = teacher.requires_grad_(False).eval().to(device)
     writer = registry.create("samplers", SamplerSlot(use=sampler), "--sampler")
-    found = [Subject(f"{name} teacher", SampledGenerator(teacher.network, teacher.space, writer).eval(), RANDOM)]
+    found = [
+        Subject(f"{name} teacher", SampledGenerator(teacher.network, teacher.space, writer).eval(), RANDOM)
+    ]
     if recipe.stages:
         key, stage = list(recipe.stages.items())[-1]
         t_init, _ = stage_times(key, stage, teacher.space.schedule)

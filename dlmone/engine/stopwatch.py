@@ -59,12 +59,13 @@ class Stopwatch(AbstractContextManager["Stopwatch"]):
         """Time one run."""
         self._spent = dict.fromkeys(PARTS, 0.0)
         self._wait()
-        started = time.perf_counter(), time.process_time(), self._clock()
+        wall, cpu = time.perf_counter(), time.process_time()
         run()
         self._wait()
-        wall, cpu, whole = time.perf_counter(), time.process_time(), self._clock()
-        self._spent["other"] = whole - started[2] - sum(self._spent.values())
-        return Lap(wall - started[0], cpu - started[1], self._spent)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        whole = wall if self._clock is time.perf_counter else cpu
+        self._spent["other"] = whole - sum(self._spent.values())
+        return Lap(wall, cpu, self._spent)
 
     def _watched(self, method: Callable[..., Any], part: str) -> Callable[..., Any]:
         def timed(*args: Any, **kwargs: Any) -> Any:

@@ -74,7 +74,9 @@ class CausalCodec(Codec):
         return source
 
     def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
-        return [self.tokenizer.decode(self._written(row)).strip() for row in _parts(tokens_BL, batch.target_BL)]
+        return [
+            self.tokenizer.decode(self._written(row)).strip() for row in _parts(tokens_BL, batch.target_BL)
+        ]
 
     def source_text(self, batch: Batch) -> list[str]:
         rows = _parts(batch.tokens_BL, ~batch.target_BL)

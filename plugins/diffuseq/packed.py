@@ -26,9 +26,7 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return cast(
             Tensor,
-            torch.ops.mkldnn._linear_pointwise(
-                x.to(torch.bfloat16), self.packed, self.bias, "none", [], ""
-            ),
+            torch.ops.mkldnn._linear_pointwise(x.to(torch.bfloat16), self.packed, self.bias, "none", [], ""),
         )
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .schedule import DiscreteSchedule, FlowSchedule, NoiseSchedule, TimePoint
     from .score_distillation import ScoreDistillation
     from .selection import Selector
-    from .space import Batch, Space
+    from .space import Batch, Codec, Space
     from .teacher import Conversion, Sketch, Teacher, TrainingLoss
 
 _HOME = {
@@ -62,6 +62,7 @@ _HOME = {
     "ScoreDistillation": "score_distillation",
     "Selector": "selection",
     "Batch": "space",
+    "Codec": "space",
     "Space": "space",
     "Conversion": "teacher",
     "Sketch": "teacher",
@@ -72,6 +73,7 @@ _HOME = {
 __all__ = [
     "Augmenter",
     "Batch",
+    "Codec",
     "Conversion",
     "CorpusMetric",
     "DataSource",

@@ -3,14 +3,14 @@
 from abc import ABC, abstractmethod
 
 from .noise import Noise
-from .space import Batch, Space
+from .space import Batch, Codec
 
 
 class Augmenter(ABC):
     """Varies the given part of a batch. A plugin's augmenter is constructed with its options."""
 
     @abstractmethod
-    def augment(self, batch: Batch, space: Space, noise: Noise) -> Batch:
+    def augment(self, batch: Batch, space: Codec, noise: Noise) -> Batch:
         """Return the batch with other conditions, one variation a candidate.
 
         Every draw comes from ``noise`` (one key a sample), so that a variation depends on the example and

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from .space import Batch
@@ -39,3 +40,13 @@ class Denoiser(nn.Module, ABC):
             batch: the batch the states belong to (masks, and a condition where it is not in the state).
             features: also return the last hidden states, from the same pass.
         """
+
+    def to_precision(self, dtype: torch.dtype) -> None:
+        """Cast the linear weights that autocast would cast at every call; `float32_modules` stay."""
+        kept = {part for name in self.float32_modules for part in self.get_submodule(name).modules()}
+        for part in self.modules():
+            if isinstance(part, nn.Linear) and part not in kept:
+                part.to(dtype)
+
+    def pack(self) -> None:
+        """Keep the weights as the device reads them fastest. After this it only answers, without gradient."""

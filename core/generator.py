@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .denoiser import Denoiser
 from .noise import Noise
 from .sampler import Sampler, Start
-from .space import Batch, Space
+from .space import Batch, Codec, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,17 @@ class Generated:
 
 
 class Generator(nn.Module, ABC):
-    """Writes a batch's generated positions. An autoregressive model can be one."""
+    """Writes a batch's generated positions. An autoregressive model can be one.
 
-    space: Space
+    Attributes:
+        space: how texts become batches and back.
+        network: what is called again and again: a denoiser, or any module.
+        refines: whether it can take more than one refinement step.
+    """
+
+    space: Codec
+    network: nn.Module
+    refines: bool = True
 
     @abstractmethod
     def generate(
@@ -35,6 +43,12 @@ class Generator(nn.Module, ABC):
 
         ``earlier`` are the states of the candidates written before for the same batch, which a generator
         that draws them independently ignores.
+        """
+
+    def prepare(self, dtype: torch.dtype) -> None:
+        """Ready the weights for `generate` under autocast to ``dtype``, and for nothing else any more.
+
+        Autocast would cast float32 weights anew at every call.
         """
 
 
@@ -48,6 +62,9 @@ class DiffusionGenerator(Generator):
         unit_input: feed z itself instead of σ(t_init)·z (DiffuSeq's own start; SiD feeds σ·z).
         sampler: how it writes; by re-noising (`roll_out`) if None.
     """
+
+    space: Space
+    network: Denoiser
 
     def __init__(
         self,
@@ -105,6 +122,10 @@ class DiffusionGenerator(Generator):
                 e = self.again(batch, e, noise, i, steps)
         return self.again(batch, e, noise, calls - 1, steps)
 
+    def prepare(self, dtype: torch.dtype) -> None:
+        self.network.to_precision(dtype)
+        self.network.pack()
+
     @torch.no_grad()
     def generate(
         self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
@@ -121,11 +142,18 @@ class DiffusionGenerator(Generator):
 class SampledGenerator(Generator):
     """A many-step generator: a denoiser (a teacher's φ) under a sampler."""
 
+    space: Space
+    network: Denoiser
+
     def __init__(self, network: Denoiser, space: Space, sampler: Sampler) -> None:
         super().__init__()
         self.network = network
         self.space = space
         self.sampler = sampler
+
+    def prepare(self, dtype: torch.dtype) -> None:
+        self.network.to_precision(dtype)
+        self.network.pack()
 
     @torch.no_grad()
     def generate(

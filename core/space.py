@@ -52,16 +52,9 @@ class Batch:
         return Batch(self.ids, tokens_BL[:, :length], target_BL[:, :length])
 
 
-class Space(nn.Module, ABC):
-    """What teacher, generator and score estimator share, and what a published student carries.
+class Codec(nn.Module, ABC):
+    """Text to tokens and back: all that is asked of the space of a writer that knows no diffusion."""
 
-    States are [B, *state_shape]: token length × embedding width for most models, but nothing assumes it.
-    Parameters of a space (an embedding table) are trained with the teacher and frozen in distillation.
-    """
-
-    schedule: NoiseSchedule
-    #: Shape of one sample's state.
-    state_shape: tuple[int, ...]
     #: Whether samples have a given part (a condition).
     conditional: bool
 
@@ -75,39 +68,12 @@ class Space(nn.Module, ABC):
         """
 
     @abstractmethod
-    def embed(self, batch: Batch) -> Tensor:
-        """Return the clean states e = E(x) of a batch's tokens, [B, *state_shape], float32."""
-
-    @abstractmethod
-    def decode(self, state: Tensor, batch: Batch) -> Tensor:
-        """Return the token ids [B, L] that states stand for; given positions keep the batch's tokens."""
-
-    @abstractmethod
-    def generated(self, batch: Batch) -> Tensor:
-        """Return which state entries are generated: bool, broadcastable to [B, *state_shape]."""
-
-    @abstractmethod
     def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
         """Return the generated part of each row as text, markers and padding removed."""
 
     @abstractmethod
     def source_text(self, batch: Batch) -> list[str]:
         """Return the given part of each row as text (empty where nothing is given)."""
-
-    def pin(self, state: Tensor, given: Tensor, batch: Batch) -> Tensor:
-        """Return ``state`` with its given entries overwritten by those of ``given`` (appendix B.1.2)."""
-        return torch.where(self.generated(batch), state, given)
-
-    def round(self, state: Tensor) -> Tensor:
-        """Return the nearest states that stand for tokens. A space without rounding returns ``state``."""
-        return state
-
-    def blank(self, state: Tensor, batch: Batch) -> Tensor:
-        """Return which entries of a state stand for nothing ([PAD]): bool, broadcastable to the state.
-
-        A space that fills no places has none.
-        """
-        return torch.zeros_like(self.generated(batch))
 
     def source_tokens(self, batch: Batch) -> Tensor:
         """Return which tokens are the condition's own, [B, L] bool: markers that frame it are not."""
@@ -123,6 +89,45 @@ class Space(nn.Module, ABC):
             InputError: the space has no token that stands for nothing.
         """
         raise InputError(f"{type(self).__name__} has no blank token that could be put into a condition")
+
+
+class Space(Codec):
+    """What teacher, generator and score estimator share, and what a published student carries.
+
+    States are [B, *state_shape]: token length × embedding width for most models, but nothing assumes it.
+    Parameters of a space (an embedding table) are trained with the teacher and frozen in distillation.
+    """
+
+    schedule: NoiseSchedule
+    #: Shape of one sample's state.
+    state_shape: tuple[int, ...]
+
+    @abstractmethod
+    def embed(self, batch: Batch) -> Tensor:
+        """Return the clean states e = E(x) of a batch's tokens, [B, *state_shape], float32."""
+
+    @abstractmethod
+    def decode(self, state: Tensor, batch: Batch) -> Tensor:
+        """Return the token ids [B, L] that states stand for; given positions keep the batch's tokens."""
+
+    @abstractmethod
+    def generated(self, batch: Batch) -> Tensor:
+        """Return which state entries are generated: bool, broadcastable to [B, *state_shape]."""
+
+    def pin(self, state: Tensor, given: Tensor, batch: Batch) -> Tensor:
+        """Return ``state`` with its given entries overwritten by those of ``given`` (appendix B.1.2)."""
+        return torch.where(self.generated(batch), state, given)
+
+    def round(self, state: Tensor) -> Tensor:
+        """Return the nearest states that stand for tokens. A space without rounding returns ``state``."""
+        return state
+
+    def blank(self, state: Tensor, batch: Batch) -> Tensor:
+        """Return which entries of a state stand for nothing ([PAD]): bool, broadcastable to the state.
+
+        A space that fills no places has none.
+        """
+        return torch.zeros_like(self.generated(batch))
 
     def null_condition(self, batch: Batch) -> Batch:
         """Return the batch with its condition emptied, for guidance.

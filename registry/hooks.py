@@ -54,6 +54,11 @@ def register_samplers(register: Register) -> None:
 
 
 @hookspec
+def register_generators(register: Register) -> None:
+    """Offer subclasses of ``dlmone.core.Generator`` that write by themselves, without a run of dlmone's."""
+
+
+@hookspec
 def register_augmenters(register: Register) -> None:
     """Offer subclasses of ``dlmone.core.Augmenter``."""
 

@@ -217,6 +217,12 @@ class SamplerSlot(Slot):
     kind = "samplers"
 
 
+class GeneratorSlot(Slot):
+    """A model from elsewhere that writes."""
+
+    kind = "generators"
+
+
 class EvaluatorSlot(Slot):
     """One family of scores."""
 

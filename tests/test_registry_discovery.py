@@ -43,18 +43,17 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def test_kinds_are_those_of_the_hooks() -> None:
-    assert (
-        *(
-            "teachers",
-            "objectives",
-            "evaluators",
-            "data",
-            "samplers",
-            "augmenters",
-            "selectors",
-            "converters",
-        ),
-    ) == KINDS
+    assert KINDS == (
+        "teachers",
+        "objectives",
+        "evaluators",
+        "data",
+        "samplers",
+        "generators",
+        "augmenters",
+        "selectors",
+        "converters",
+    )
 
 
 def test_built_ins_are_found_and_whole() -> None:

@@ -11,6 +11,7 @@ COMMANDS = (
     "convert",
     "generate",
     "evaluate",
+    "bench",
     "report",
     "plugins",
     "recipes",

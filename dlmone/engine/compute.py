@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from dlmone.core import Denoiser, InputError
 from dlmone.registry.schema import Compute as ComputeTable
@@ -71,10 +70,7 @@ class Compute:
         """
         frozen = copy.deepcopy(network).requires_grad_(False).eval()
         if self.bfloat16:
-            kept = {part for name in network.float32_modules for part in frozen.get_submodule(name).modules()}
-            for part in frozen.modules():
-                if isinstance(part, nn.Linear) and part not in kept:
-                    part.to(torch.bfloat16)
+            frozen.to_precision(torch.bfloat16)
         return frozen
 
     @property

@@ -7,6 +7,7 @@ breaks; the built-in plugins pass the same ones. `ToyTeacher` is a teacher small
 from .augmenters import check_augmenter
 from .data import check_data_source
 from .evaluators import check_evaluator
+from .generators import check_generator
 from .objectives import check_objective
 from .samplers import check_sampler
 from .selectors import check_selector
@@ -23,6 +24,7 @@ __all__ = [
     "check_augmenter",
     "check_data_source",
     "check_evaluator",
+    "check_generator",
     "check_objective",
     "check_sampler",
     "check_selector",

@@ -2,7 +2,7 @@
 
 import torch
 
-from dlmone.core import Augmenter, Batch, InputError, Noise, Space
+from dlmone.core import Augmenter, Batch, InputError, Noise
 
 from .options import PadOptions
 
@@ -13,7 +13,7 @@ class PadAugmenter(Augmenter):
     def __init__(self, options: PadOptions) -> None:
         self.probability, self.each = options.probability, options.each
 
-    def augment(self, batch: Batch, space: Space, noise: Noise) -> Batch:
+    def augment(self, batch: Batch, space: Codec, noise: Noise) -> Batch:
         if not space.conditional:
             raise InputError("pad varies conditions, and this model writes without any")
         length = batch.tokens_BL.shape[1]

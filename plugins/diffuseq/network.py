@@ -15,6 +15,10 @@ from dlmone.core import Batch, Denoised, Denoiser, NoiseSchedule
 
 from .dropout import Dropout
 from .encoder import LAYER_NORM_EPS, Encoder
+from .packed import pack
+
+#: Positions of one sample of the released models: what packed weights are arranged for.
+TYPICAL_LENGTH = 128
 
 
 class DiffuSeqNetwork(Denoiser):
@@ -64,6 +68,9 @@ class DiffuSeqNetwork(Denoiser):
         hidden_BLH = self.input_transformers(self.encoder_input(e_t, t_B))
         x0_BLD = self.read_out(hidden_BLH)
         return Denoised(x0_BLD, hidden_BLH, batch.target_BL) if features else Denoised(x0_BLD)
+
+    def pack(self) -> None:
+        pack(self, rows=TYPICAL_LENGTH)
 
     def encoder_input(self, e_BLD: Tensor, t_B: Tensor) -> Tensor:
         """Dropout(LayerNorm(position + up(e) + time)), [B, L, H], in the precision the encoder works in."""

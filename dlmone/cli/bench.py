@@ -1,0 +1,233 @@
+"""``dlmone bench``: seconds a sample, and where they go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dlmone.core.errors import InputError
+
+from .output import console, print_columns, print_json
+from .request import Request, plugin_option
+from .sources import examples_of_file
+
+if TYPE_CHECKING:
+    from dlmone.engine.bench import Subject
+    from dlmone.engine.bench_results import BenchResults, RowResult
+    from dlmone.registry import Registry
+
+#: What is written for where no file says otherwise.
+TEXTS = ("how can i be a good geologist ?", "what is the best way to learn a language ?")
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+class Numbers(click.ParamType):
+    """Positive whole numbers: 1,2,4."""
+
+    name = "N,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        words = str(value).split(",")
+        if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+            self.fail(f"expected positive whole numbers as in 1,2,4, found {value!r}", param, ctx)
+        return tuple(int(word) for word in words)
+
+
+@click.command()
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@click.option("--profile", metavar="NAME", help="Of a recipe.")
+@click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a key of a recipe.")
+@click.option(
+    "--against", metavar="NAME[:KEY=VALUE,…]", multiple=True, help="A generator plugin beside: gpt2."
+)
+@click.option("--steps", type=Numbers(), help="[default: 1,2,4 for a student; for a teacher the paper's]")
+@click.option("--batch", type=Numbers(), default="1", show_default=True, help="Batch sizes.")
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    metavar="NAME,…",
+    help="float32, bfloat16 or both; auto is what this device multiplies faster.",
+)
+@click.option("--runs", type=click.IntRange(min=1), help="[default: 100; 3 above 100 steps]")
+@click.option("--extrapolate", is_flag=True, help="Do not run rows above 100 steps: extend the line.")
+@click.option("--sampler", metavar="NAME", help="How teachers write.  [default: ddim]")
+@click.option(
+    "-i",
+    "--input",
+    "source",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="JSON lines with the texts to write for, taken in turn.",
+)
+@click.option(
+    "--clock",
+    type=click.Choice(["wall", "cpu"]),
+    default="wall",
+    show_default=True,
+    help="cpu: all threads'.",
+)
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@plugin_option
+def bench(
+    models: tuple[str, ...],
+    profile: str | None,
+    overrides: tuple[str, ...],
+    against: tuple[str, ...],
+    steps: tuple[int, ...] | None,
+    batch: tuple[int, ...],
+    precision: str,
+    runs: int | None,
+    extrapolate: bool,
+    sampler: str | None,
+    source: Path | None,
+    clock: str,
+    threads: int | None,
+    device: str,
+    as_json: bool,
+    plugins: tuple[Path, ...],
+) -> None:
+    """Time MODEL: a model folder, a run directory (its student), or a recipe.
+
+    Of a recipe the shape is timed, teacher and student at random weights. Tokenising, the network, rounding
+    and detokenising all count. Rows take turns, after a warm-up.
+    """
+    from dlmone.engine.bench import Plan, count_runs, ratios
+    from dlmone.engine.bench import bench as run
+    from dlmone.engine.bench_results import BenchResults, Machine
+    from dlmone.engine.compute import Compute
+    from dlmone.engine.progress import Steps
+    from dlmone.registry import Registry
+    from dlmone.registry.schema import Compute as ComputeTable
+
+    registry = Registry.discover(plugins)
+    registry.require_files()
+    compute = Compute.start(ComputeTable(device=device, threads=threads))
+    recipes = [model for model in models if _is_recipe(model)]
+    if (profile or overrides) and not recipes:
+        raise click.UsageError("--profile and --set belong to a recipe, and no MODEL is one")
+    subjects: list[Subject] = []
+    for model in models:
+        request = Request(model, profile, overrides, None, None, plugins) if model in recipes else None
+        subjects += _subjects(model, request, sampler, device, registry)
+    subjects += _rivals(against, device, registry)
+    plan = Plan(
+        texts=[example.source for example in examples_of_file(source)] if source else TEXTS,
+        steps=steps or (),
+        batches=batch,
+        precisions=_precisions(precision, compute.bfloat16),
+        runs=runs,
+        extrapolate=extrapolate,
+        clock="cpu" if clock == "cpu" else "wall",
+    )
+    with Steps(console(), "timing", count_runs(subjects, plan)) as progress:
+        rows = run(subjects, compute, plan, progress.advance)
+    results = BenchResults(
+        machine=Machine.here(compute), clock=plan.clock, rows=rows, ratios=ratios(rows, plan.clock)
+    )
+    if as_json:
+        print_json(results.model_dump(mode="json"))
+    else:
+        _print(results)
+
+
+def _is_recipe(model: str) -> bool:
+    from dlmone.registry import shipped_recipes
+
+    return not Path(model).is_dir() and (model.endswith(".toml") or model in shipped_recipes())
+
+
+def _subjects(
+    model: str, request: Request | None, sampler: str | None, device: str, registry: Registry
+) -> list[Subject]:
+    from dlmone.engine.bench_subjects import of_folder, of_recipe
+    from dlmone.engine.compute import resolve_device
+
+    if request is None:
+        return [of_folder(Path(model), sampler, device, registry)]
+    _, resolved = request.resolve()
+    name = f"{resolved.recipe.name} {resolved.profile}" if resolved.profile else resolved.recipe.name
+    return of_recipe(resolved.recipe, name, sampler, resolve_device(device), registry)
+
+
+def _rivals(against: Sequence[str], device: str, registry: Registry) -> list[Subject]:
+    from dlmone.engine.bench_subjects import of_plugin
+    from dlmone.engine.compute import resolve_device
+
+    return [of_plugin(words, resolve_device(device), registry) for words in against]
+
+
+def _precisions(words: str, bfloat16: bool) -> tuple[str, ...]:
+    """Return the precisions named, ``auto`` resolved, each once.
+
+    Raises:
+        InputError: one is unknown.
+    """
+    found = []
+    for word in words.split(","):
+        if word not in PRECISIONS:
+            raise InputError(f"--precision: expected {', '.join(PRECISIONS)}, found {word!r}")
+        found.append(("bfloat16" if bfloat16 else "float32") if word == "auto" else word)
+    return tuple(dict.fromkeys(found))
+
+
+def _print(results: BenchResults) -> None:
+    from dlmone.engine.stopwatch import PARTS
+
+    machine = results.machine
+    libraries = ", ".join(f"{name} {number}" for name, number in machine.libraries.items())
+    click.echo(f"{machine.device}: {machine.processor}, {machine.cores} cores, {machine.threads} threads")
+    click.echo(f"Python {machine.python}, {libraries}")
+    unit = "milliseconds a sample" + (", of CPU time" if results.clock == "cpu" else "")
+    click.echo(f"{unit}; the parts are means\n")
+    head = ["", "precision", "NFE", "batch", "runs", "mean", "median", "min", "max", *PARTS]
+    head += ["whole/network", "samples/s", "peak MiB"]
+    print_columns([head, *(_cells(row, results.clock) for row in results.rows)], right=True)
+    for row in results.rows:
+        if row.extrapolated_from:
+            low, high = row.extrapolated_from
+            click.echo(
+                f"~ {row.model}, {row.precision}, {row.calls} calls: not run, on the line through {low} "
+                f"and {high}"
+            )
+    click.echo("\ntimes the fastest row, each at its own faster precision")
+    print_columns(
+        [
+            (
+                one.model,
+                one.precision,
+                f"NFE {one.calls}",
+                f"{'~' if one.extrapolated else ''}{one.times:,.2f}",
+            )
+            for one in results.ratios
+        ],
+        right=True,
+    )
+    for name, weights in {row.model: row.weights for row in results.rows}.items():
+        click.echo(f"{name}: {weights}")
+
+
+def _cells(row: RowResult, clock: str) -> list[str]:
+    from dlmone.engine.stopwatch import PARTS
+
+    spread = row.wall if clock == "wall" else row.cpu
+    times = (spread.mean, spread.median, spread.min, spread.max)
+    return [
+        row.model,
+        row.precision,
+        f"{'~' if row.extrapolated_from else ''}{row.calls}",
+        str(row.batch),
+        str(row.runs),
+        *(f"{1000 * seconds:,.2f}" for seconds in times),
+        *(f"{1000 * row.parts[part]:,.2f}" if row.parts else "" for part in PARTS),
+        f"{row.overhead.median:.3f}" if row.overhead else "",
+        f"{row.samples_per_second:,.2f}",
+        f"{row.peak_bytes / 2**20:,.0f}" if row.peak_bytes is not None else "",
+    ]

@@ -1,0 +1,20 @@
+"""Autoregressive baselines: transformers' causal language models, a token at a time with a KV cache."""
+
+from dlmone.registry import hookimpl
+from dlmone.registry.hooks import Register
+
+
+@hookimpl
+def register_generators(register: Register) -> None:
+    register(
+        "causal",
+        f"{__name__}.models:LocalCausal",
+        options=f"{__name__}.options:LocalOptions",
+        help="a causal language model in a local folder (transformers)",
+    )
+    register(
+        "gpt2",
+        f"{__name__}.models:ShapeOfGPT2",
+        options=f"{__name__}.options:GPT2Options",
+        help="GPT-2's shape at random weights: for its speed alone, what it writes is noise",
+    )

@@ -2,7 +2,7 @@
 
 import torch
 
-from dlmone.core import Augmenter, Batch, InputError, Noise
+from dlmone.core import Augmenter, Batch, Codec, InputError, Noise
 
 from .options import PadOptions
 

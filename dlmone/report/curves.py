@@ -141,8 +141,11 @@ def _line(axis: Axes, one: Curve, kind: str, markers: bool, looks: dict[str, Any
 
 
 def _mark_stages(axis: Axes, log: Log, colour: str | None) -> None:
-    """Draw a dotted line where a stage begins; with its name where no colour says whose it is."""
-    for stage in log.stages:
+    """Draw a dotted line where a stage begins; with its name where no colour says whose it is.
+
+    Names stand on two levels in turn: that of a short stage would run into the next.
+    """
+    for place, stage in enumerate(log.stages):
         if stage.start:
             axis.axvline(stage.start, color=colour or GREY, linestyle=":", linewidth=1)
         if colour is None and len(log.stages) > 1:
@@ -150,7 +153,7 @@ def _mark_stages(axis: Axes, log: Log, colour: str | None) -> None:
                 stage.name,
                 (stage.start, 1),
                 xycoords=("data", "axes fraction"),
-                xytext=(3, -1),
+                xytext=(3, -1 - 9 * (place % 2)),
                 textcoords="offset points",
                 va="top",
                 fontsize=7,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,7 +26,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 def numbers(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...]:
     """Read positive whole numbers: 1,2,4."""
-    words = value.split(",") if value else []
+    words = [] if value is None else value.split(",")
     if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
         raise click.BadParameter(f"expected positive whole numbers as in 1,2,4, found {value!r}")
     return tuple(map(int, words))

@@ -153,6 +153,7 @@ def test_the_shape_of_a_recipe(tmp_path):
         (("RUN", "--profile", "quick"), "belong to a recipe", 2),
         (("RUN", "--steps", "1,x"), "expected positive whole numbers as in 1,2,4, found '1,x'", 2),
         (("RUN", "--steps", "0"), "expected positive whole numbers", 2),
+        (("RUN", "--batch", ""), "expected positive whole numbers", 2),
         (("RUN", "--precision", "float16"), "expected auto, float32, bfloat16, found 'float16'", 2),
         (("RUN", "--against", "gpt3"), "there is no generator 'gpt3'; did you mean 'gpt2'", 3),
         (("RUN", "--against", "gpt2:max_token=4"), "max_tokens", 2),

@@ -146,3 +146,23 @@ def test_views_are_read_as_they_are(path: str) -> None:
     x_ND, table_VD, bias_V = numbers(0, 8, 4).T, numbers(1, 8, 60).T, numbers(2, 120)[::2]
     expected_N = scores_in_float64(x_ND, table_VD, bias_V).argmax(1)
     assert torch.equal(PATHS[path](x_ND, table_VD, bias_V), expected_N)
+
+
+def test_a_changed_table_is_read_anew() -> None:
+    x_ND, table_VD = torch.randn(9, 8), torch.randn(40, 8)
+    for change in (table_VD.neg_, lambda: table_VD[3:5].copy_(x_ND[:2]), table_VD.zero_):
+        nearest_row(x_ND, table_VD)
+        change()
+        nearest = torch.cdist(x_ND.double(), table_VD.double()).argmin(1)
+        assert torch.equal(nearest_row(x_ND, table_VD), nearest)
+    table = torch.nn.Embedding(40, 8)
+    nearest_row(x_ND, table.weight)
+    table.to(torch.float64)
+    assert torch.equal(nearest_row(x_ND, table.weight), torch.cdist(x_ND.double(), table.weight).argmin(1))
+
+
+def test_tables_are_forgotten_with_their_tensors() -> None:
+    before = len(rounding._TABLES)
+    for _ in range(3):
+        nearest_row(torch.randn(2, 8), torch.randn(40, 8))
+    assert len(rounding._TABLES) == before

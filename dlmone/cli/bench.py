@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -24,18 +24,12 @@ TEXTS = ("how can i be a good geologist ?", "what is the best way to learn a lan
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
-class Numbers(click.ParamType):
-    """Positive whole numbers: 1,2,4."""
-
-    name = "N,…"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        words = str(value).split(",")
-        if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
-            self.fail(f"expected positive whole numbers as in 1,2,4, found {value!r}", param, ctx)
-        return tuple(int(word) for word in words)
+def numbers(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """Read positive whole numbers: 1,2,4."""
+    words = [] if value is None else value.split(",")
+    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
+        raise click.BadParameter(f"expected positive whole numbers as in 1,2,4, found {value!r}")
+    return tuple(map(int, words))
 
 
 @click.command()
@@ -45,8 +39,13 @@ class Numbers(click.ParamType):
 @click.option(
     "--against", metavar="NAME[:KEY=VALUE,…]", multiple=True, help="A generator plugin beside: gpt2."
 )
-@click.option("--steps", type=Numbers(), help="[default: 1,2,4 for a student; for a teacher the paper's]")
-@click.option("--batch", type=Numbers(), default="1", show_default=True, help="Batch sizes.")
+@click.option(
+    "--steps",
+    callback=numbers,
+    metavar="N,…",
+    help="[default: 1,2,4 for a student; for a teacher the paper's]",
+)
+@click.option("--batch", callback=numbers, metavar="N,…", default="1", show_default=True, help="Batch sizes.")
 @click.option(
     "--precision",
     default="auto",
@@ -81,7 +80,7 @@ def bench(
     profile: str | None,
     overrides: tuple[str, ...],
     against: tuple[str, ...],
-    steps: tuple[int, ...] | None,
+    steps: tuple[int, ...],
     batch: tuple[int, ...],
     precision: str,
     runs: int | None,
@@ -120,7 +119,7 @@ def bench(
     subjects += _rivals(against, device, registry)
     plan = Plan(
         texts=[example.source for example in examples_of_file(source)] if source else TEXTS,
-        steps=steps or (),
+        steps=steps,
         batches=batch,
         precisions=_precisions(precision, compute.bfloat16),
         runs=runs,
@@ -193,10 +192,8 @@ def _print(results: BenchResults) -> None:
     for row in results.rows:
         if row.extrapolated_from:
             low, high = row.extrapolated_from
-            click.echo(
-                f"~ {row.model}, {row.precision}, {row.calls} calls: not run, on the line through {low} "
-                f"and {high}"
-            )
+            what = f"{row.model}, {row.precision}, {row.calls} calls"
+            click.echo(f"~ {what}: not run, on the line through {low} and {high}")
     click.echo("\ntimes the fastest row, each at its own faster precision")
     print_columns(
         [

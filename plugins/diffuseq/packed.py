@@ -43,5 +43,6 @@ def pack(network: nn.Module, rows: int) -> None:
 def _has_kernels() -> bool:
     """Tell whether PyTorch brings oneDNN with the calls that its own compiler makes."""
     calls = ("_reorder_linear_weight", "_linear_pointwise")
-    built = torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, call) for call in calls)
+    here = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    built = here and all(hasattr(torch.ops.mkldnn, call) for call in calls)
     return built and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -11,10 +11,12 @@ So the answer is float64's, whichever format screens; it does not depend on what
 the first of equal rows wins. The Triton kernels in ``kernels.py`` follow the same algorithm.
 """
 
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 #: Rows of the table that share one score in the screen.
 GROUP = 16
@@ -60,21 +62,47 @@ def _best_row(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> Tensor:
     parts = [x_ND.new_empty(0, dtype=torch.int64)]
     with torch.autocast(x_ND.device.type, enabled=False):
         for part_ND in torch.split(x_ND, STATES) if len(x_ND) else ():
-            greatest_GN, error_GN = _screen(part_ND.float(), table_VD, bias_V)
+            greatest_GN, error_GN = _screen(part_ND.float(), _prepared(table_VD), bias_V)
             least_N = (greatest_GN - error_GN).amax(0)
             groups_P, states_P = greatest_GN.add_(error_GN).ge_(least_N).nonzero(as_tuple=True)
             parts.append(_rescore(part_ND.double(), table_VD, bias_V, groups_P, states_P))
     return torch.cat(parts)
 
 
-def _screen(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> tuple[Tensor, Tensor]:
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """What the screen reads of a table: its rows in the fast format, and their norms in float32."""
+
+    state: tuple[int, int, torch.dtype]
+    rows_VD: Tensor
+    norm_V: Tensor
+
+
+#: Tables seen before, each until it is freed: a frozen model's is cast and measured once, not at every call.
+_TABLES = WeakIdKeyDictionary()
+
+
+def _prepared(table_VD: Tensor) -> _Table:
+    """Return what the screen reads of a table, kept for as long as neither it nor its memory is touched."""
+    fast = fast_format(table_VD.device)
+    if table_VD.is_inference():  # whether it has been changed cannot be told
+        return _Table((0, 0, fast), table_VD.to(fast), table_VD.float().norm(dim=1))
+    state = (table_VD.data_ptr(), table_VD._version, fast)
+    known: _Table | None = _TABLES.get(table_VD)
+    if known is None or known.state != state:
+        known = _Table(state, table_VD.detach().to(fast), table_VD.float().norm(dim=1))
+        _TABLES[table_VD] = known
+    return known
+
+
+def _screen(x_ND: Tensor, table: _Table, bias_V: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return the greatest score of each group, and by how much it can be wrong, twice [G, N] float32.
 
     |x·E − x̂·Ê| ≤ ‖x − x̂‖·‖E‖ + ‖x̂‖·‖E − Ê‖, hats marking what the fast format holds.
     """
-    fast, slack = fast_format(x_ND.device), float32_slack(table_VD.shape[1])
+    fast, slack = table.rows_VD.dtype, float32_slack(table.rows_VD.shape[1])
     unit = 0.51 * torch.finfo(fast).eps
-    states, groups = len(x_ND), -(-len(table_VD) // GROUP)
+    states, groups = len(x_ND), -(-len(table.rows_VD) // GROUP)
     tile = min(groups, max(1, TILE // (GROUP * states)))
     fast_DN = x_ND.to(fast).T
     scores_RN = fast_DN.new_empty(tile * GROUP, states)
@@ -83,8 +111,7 @@ def _screen(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> tuple[Tens
     shift = x_ND.new_zeros(())
     for start in range(0, groups, tile):
         part = slice(start, min(start + tile, groups))
-        rows_RD = _rows(table_VD, part).float()
-        norm_R = rows_RD.norm(dim=1)
+        rows_RD, norm_R = _rows(table.rows_VD, part), _rows(table.norm_V, part)
         offset_R = norm_R.square() / -2 if bias_V is None else _rows(bias_V, part).float()
         # What all offsets share decides nothing, and would use up the format's few digits.
         shift = shift if start else offset_R.mean()
@@ -93,7 +120,7 @@ def _screen(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> tuple[Tens
         lost_R = slack * offset_R.abs() + (slack + 2 * unit) * shifted_R.abs()
         norm_G[part], lost_G[part] = (value_R.view(-1, GROUP).amax(1) for value_R in (norm_R, lost_R))
         scores_RN = scores_RN[: len(rows_RD)]
-        torch.addmm(shifted_R.to(fast)[:, None], rows_RD.to(fast), fast_DN, out=scores_RN)
+        torch.addmm(shifted_R.to(fast)[:, None], rows_RD, fast_DN, out=scores_RN)
         torch.amax(scores_RN.view(-1, GROUP, states), 1, out=greatest_GN[part])
     held_ND = fast_DN.T.float()
     reach_N = (x_ND - held_ND).norm(dim=1) + (unit + slack) * held_ND.norm(dim=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlmone.core import Example, InputError, Sample, Space
+from dlmone.core import Codec, Example, InputError, Sample
 
 from .model import Job
 from .provenance import Provenance
@@ -45,7 +45,7 @@ class SampleFile:
         if self._done:
             self._check(job, draws.provenance)
 
-    def fresh(self, examples: Sequence[Example], space: Space) -> list[Example]:
+    def fresh(self, examples: Sequence[Example], space: Codec) -> list[Example]:
         """Return those of the next examples that the file lacks.
 
         Raises:

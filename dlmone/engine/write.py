@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dlmone.core import Augmenter, Example, Generator, InputError, Noise, Sample, Space
+from dlmone.core import Augmenter, Codec, Example, Generator, InputError, Noise, Sample
 
 from .compute import Compute
 from .provenance import UNKNOWN, Provenance
@@ -105,7 +105,7 @@ def write_batch(
     return samples, calls
 
 
-def sift(space: Space, examples: Sequence[Example]) -> tuple[list[Example], list[tuple[Example, str]]]:
+def sift(space: Codec, examples: Sequence[Example]) -> tuple[list[Example], list[tuple[Example, str]]]:
     """Part examples into those that fit a space, and the others, each with what is wrong with it."""
     try:
         space.collate(examples)

@@ -3,7 +3,6 @@
 The kernels run on the GPU where there is one, and otherwise under Triton's interpreter.
 """
 
-import os
 from collections.abc import Callable
 from importlib.util import find_spec
 
@@ -17,8 +16,6 @@ from dlmone.plugins.diffuseq import rounding
 from dlmone.plugins.diffuseq.rounding import best_logit, nearest_row
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-if DEVICE == "cpu":
-    os.environ["TRITON_INTERPRET"] = "1"
 
 Best = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 FORMATS = [torch.float32, torch.bfloat16]

@@ -3,7 +3,6 @@
 The kernels run on the GPU where there is one, and otherwise under Triton's interpreter.
 """
 
-import os
 from collections import Counter
 
 import numpy as np
@@ -18,8 +17,6 @@ from dlmone.plugins.metrics.ngrams import NO_RANK, clipped_matches, distinct, ra
 from dlmone.plugins.metrics.tokens import PAD, buckets, encode, encode_groups, encode_pairs, on_device
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-if DEVICE == "cpu":
-    os.environ["TRITON_INTERPRET"] = "1"
 
 ORDERS = range(1, 5)
 TEXTS = st.lists(st.text("ab", max_size=12), min_size=2, max_size=6)

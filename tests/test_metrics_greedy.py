@@ -3,7 +3,6 @@
 The kernel runs on the GPU where there is one, and otherwise under Triton's interpreter.
 """
 
-import os
 from dataclasses import fields
 
 import pytest
@@ -15,8 +14,6 @@ from dlmone.plugins.metrics import greedy
 from dlmone.plugins.metrics.greedy import Embedded, greedy_f1, matched_means
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-if DEVICE == "cpu":
-    os.environ["TRITON_INTERPRET"] = "1"
 
 LENGTHS = st.lists(st.integers(0, 12), min_size=1, max_size=5)
 FORMATS = st.sampled_from([torch.float32, torch.bfloat16])

@@ -11,6 +11,7 @@ So the answer is float64's, whichever format screens; it does not depend on what
 the first of equal rows wins. The Triton kernels in ``kernels.py`` follow the same algorithm.
 """
 
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -79,7 +80,7 @@ class _Table:
 
 
 #: Tables seen before, each until it is freed: a frozen model's is cast and measured once, not at every call.
-_TABLES = WeakIdKeyDictionary()
+_TABLES: MutableMapping[Tensor, _Table] = WeakIdKeyDictionary()
 
 
 def _prepared(table_VD: Tensor) -> _Table:
@@ -88,7 +89,7 @@ def _prepared(table_VD: Tensor) -> _Table:
     if table_VD.is_inference():  # whether it has been changed cannot be told
         return _Table((0, 0, fast), table_VD.to(fast), table_VD.float().norm(dim=1))
     state = (table_VD.data_ptr(), table_VD._version, fast)
-    known: _Table | None = _TABLES.get(table_VD)
+    known = _TABLES.get(table_VD)
     if known is None or known.state != state:
         known = _Table(state, table_VD.detach().to(fast), table_VD.float().norm(dim=1))
         _TABLES[table_VD] = known

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from dlmone.core import Example, InputError, Noise
 from dlmone.plugins.causal.codec import CausalCodec, Utf8
@@ -17,9 +16,16 @@ from dlmone.testing.toy import EXAMPLES
 END, PAD = 256, 257
 
 
-def tiny(**options):
+def gpt2(**sizes):
+    # Imported late: it imports Triton, whose interpreter other tests must be able to ask for before that.
+    from transformers import GPT2Config, GPT2LMHeadModel
+
     torch.manual_seed(0)
-    network = GPT2LMHeadModel(GPT2Config(vocab_size=258, n_embd=16, n_layer=2, n_head=2, n_positions=64))
+    return GPT2LMHeadModel(GPT2Config(n_head=2, **sizes))
+
+
+def tiny(**options):
+    network = gpt2(vocab_size=258, n_embd=16, n_layer=2, n_positions=64)
     settings = CausalOptions(max_source=32, max_tokens=8, **options)
     return CausalGenerator(network, CausalCodec(Utf8(), settings, PAD, END))
 
@@ -72,14 +78,13 @@ def test_one_step_and_short_sources():
 
 def test_a_local_folder(tmp_path):
     from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
 
     words = {"[PAD]": 0, "[END]": 1, "[UNK]": 2, "rain": 3, "what": 4, "is": 5, "=": 6}
     backend = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="[END]").save_pretrained(tmp_path)
-    torch.manual_seed(0)
-    network = GPT2LMHeadModel(GPT2Config(vocab_size=7, n_embd=8, n_layer=1, n_head=2, n_positions=32))
-    network.save_pretrained(tmp_path)
+    gpt2(vocab_size=7, n_embd=8, n_layer=1, n_positions=32).save_pretrained(tmp_path)
     slot = {"use": "causal", "path": str(tmp_path), "max_source": 8, "max_tokens": 4, "separator": "="}
     writer = Registry.discover().create("generators", GeneratorSlot.model_validate(slot))
     assert isinstance(writer, LocalCausal)

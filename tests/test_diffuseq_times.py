@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlmone.plugins.diffuseq.times import LossAwareTimes, UniformTimes
+from dlmone.plugins.diffuseq.times import LossAwareTimes, NoisyTimes, UniformTimes
 
 OFFICIAL = json.loads((Path(__file__).parent / "data" / "diffuseq" / "lossaware.json").read_text())
 
@@ -71,3 +71,17 @@ def test_uniform_times_split_the_unit_interval_evenly(draw: float, steps: int) -
     assert abs(t_B.item() - draw * steps) <= 1 + 1e-6
     assert 0 <= t_B.item() < steps
     assert weight_B.item() == pytest.approx(1.0)
+
+
+@settings(deadline=None)
+@given(steps=st.integers(2, 3000), data=st.data())
+def test_noisy_times_fall_below_their_start_once_in_ten_draws(steps: int, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, steps - 1))
+    times = NoisyTimes(steps, start)
+    assert times.probabilities().sum() == pytest.approx(1)
+    assert times.probabilities()[:start].sum() == pytest.approx(0.1 if start else 0)
+    t_B, weight_B = times.draw(torch.linspace(0, 0.999, 1000, dtype=torch.float64))
+    assert (t_B < start).sum().item() == pytest.approx(100 if start else 0, abs=2)
+    assert t_B.min() >= 0
+    assert t_B.max() < steps
+    assert (weight_B == 1).all()

@@ -147,3 +147,22 @@ def test_a_name_the_hub_does_not_give_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(hub, "snapshot_download", offline)
     with pytest.raises(InputError, match=r"no model folder 'a/b', and the hub has not given it"):
         Tokenizer.load("a/b")
+
+
+def test_a_vocabulary_cut_to_what_occurs_still_spells_the_rest(bert: Tokenizer) -> None:
+    texts = ["How do I learn geology?"] * 3 + ["geysers"]
+    cut = bert.cut(texts, 3)
+    kept = cut.backend.get_vocab()
+    assert {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "how", "learn", "geology", "?", "g", "##g"} <= kept.keys()
+    assert "geyser" not in kept
+    assert "music" not in kept
+    assert cut.size == len(kept) == max(kept.values()) + 1
+    assert [token for token in bert.backend.get_vocab() if token in kept]
+    assert cut.decode(cut.encode(texts[0])) == bert.decode(bert.encode(texts[0]))
+    assert cut.decode(cut.encode("geysers")) == "[CLS] geysers [SEP]"
+    assert Tokenizer.from_bytes(cut.to_bytes()).encode("geysers") == cut.encode("geysers")
+
+
+def test_only_word_pieces_can_be_cut() -> None:
+    with pytest.raises(InputError, match="vocab_min_count cuts WordPiece tokenizers"):
+        Tokenizer.words(["a b"]).cut(["a b"], 1)

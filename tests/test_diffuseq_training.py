@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from dlmone.core import Batch, Example, Noise
+from dlmone.plugins.diffuseq.groups import by_length
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.diffuseq.tokenizer import Tokenizer
@@ -49,7 +50,7 @@ def official_loss(teacher: DiffuSeqTeacher) -> LossParts:
         LOSSES["t"],
         LOSSES["x0_noise"],
         LOSSES["noise"],
-        clean_target,
+        clean_target=clean_target,
     )
 
 
@@ -62,7 +63,6 @@ def test_each_part_of_the_loss_is_the_official_one() -> None:
     torch.testing.assert_close(parts.mse_B, LOSSES["mse"], **TOLERANCE)
     torch.testing.assert_close(parts.decoder_nll_B, LOSSES["decoder_nll"], **TOLERANCE)
     torch.testing.assert_close(parts.tT_B, LOSSES["tT_loss"], atol=1e-12, rtol=1e-4)
-    torch.testing.assert_close(parts.nll_B, LOSSES["nll"], **TOLERANCE)
     torch.testing.assert_close(parts.loss_B, LOSSES["loss"], **TOLERANCE)
 
 
@@ -193,3 +193,74 @@ def test_a_few_steps_in_bfloat16_learn_a_constant_answer() -> None:
         teacher.observe(answer.observation)
         losses.append(answer.logged["mse"].mean().item())
     assert sum(losses[-8:]) < 0.6 * sum(losses[:8])
+
+
+UNEQUAL = [Example(str(i), "a b", " ".join("c" * (1 + i))) for i in range(6)]
+
+
+def test_a_batch_trained_in_groups_of_like_length_loses_padding_alone() -> None:
+    space = small_teacher().space
+    batch = space.collate(UNEQUAL)
+    padded_B = torch.tensor([False, True, False, False, False, False])
+    seen, pad = [], space.tokenizer.pad_id
+    for rows_N, group in by_length(batch, pad, 3, padded_B):
+        length = group.tokens_BL.shape[1]
+        assert torch.equal(group.tokens_BL, batch.tokens_BL[rows_N, :length])
+        assert torch.equal(group.target_BL, batch.target_BL[rows_N, :length])
+        assert (batch.tokens_BL[rows_N, length:] == pad).all()
+        assert group.ids == tuple(batch.ids[row] for row in rows_N)
+        seen.append((length, rows_N.tolist()))
+    assert [rows for _, rows in seen] == [[0, 2], [3, 4], [5, 1]]
+    assert [length for length, _ in seen] == [11, 13, 24]
+
+
+def test_in_groups_every_sample_has_the_loss_it_has_alone() -> None:
+    torch.manual_seed(0)
+    teacher = small_teacher(time_sampler="uniform", length_groups=3)
+    batch = teacher.space.collate(UNEQUAL)
+    answer = teacher.training_loss(batch, Noise(KEYS))
+    noise = Noise(KEYS)
+    t_B, _ = teacher.times.draw(noise.uniform("t"))
+    x0_noise, later_noise = noise.normal("x0", (24, 16)), noise.normal("noise", (24, 16))
+    padded_B = noise.uniform("padded") < 1 / 3
+    for rows_N, group in by_length(batch, teacher.space.tokenizer.pad_id, 3, padded_B):
+        length = group.tokens_BL.shape[1]
+        for i, row in enumerate(rows_N.tolist()):
+            one = slice(row, row + 1)
+            alone = training_loss(
+                teacher.network,
+                teacher.space,
+                group[i : i + 1],
+                t_B[one],
+                x0_noise[one, :length],
+                later_noise[one, :length],
+            )
+            torch.testing.assert_close(answer.observation["loss"][one], alone.loss_B.detach())
+
+
+def test_the_error_can_count_at_generated_positions_only() -> None:
+    teacher = small_teacher()
+    batch = Batch(tuple("abcd"), LOSSES["input_ids"], LOSSES["input_mask"].bool())
+    parts = training_loss(
+        teacher.network,
+        teacher.space,
+        batch,
+        LOSSES["t"],
+        LOSSES["x0_noise"],
+        LOSSES["noise"],
+        clean_target=True,
+        generated_only=True,
+    )
+    prediction = teacher.network.denoise(LOSSES["x_t"], LOSSES["t"], batch).x0
+    error_BL = (teacher.space.embed(batch) - prediction).square().mean(2)
+    expected = [error_L[target_L].mean() for error_L, target_L in zip(error_BL, batch.target_BL, strict=True)]
+    torch.testing.assert_close(parts.mse_B, torch.stack(expected), **TOLERANCE)
+
+
+def test_an_embedding_that_is_not_trained_stays_and_costs_no_loss() -> None:
+    teacher = small_teacher(train_embedding=False)
+    answer = teacher.training_loss(teacher.space.collate(EXAMPLES), Noise(KEYS))
+    assert (answer.logged["decoder_nll"] == 0).all()
+    answer.loss_B.sum().backward()
+    assert all(parameter.grad is None for parameter in teacher.space.parameters())
+    assert teacher.network.input_up_proj[0].weight.grad is not None

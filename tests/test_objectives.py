@@ -5,13 +5,14 @@ import torch
 from torch import Tensor
 
 from dlmone.core import InputError, Objective, SampledGenerator, StepContext, Term
+from dlmone.core.ddim import ddim
 from dlmone.core.losses import diff_instruct_loss, dsm_loss, masked_mean, sid_loss
 from dlmone.core.objective import Role
 from dlmone.plugins.diff_instruct.objective import DiffInstruct
 from dlmone.plugins.diff_instruct.options import DiffInstructOptions
 from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
 from dlmone.plugins.diffusion_gan.options import DiffusionGANOptions
-from dlmone.plugins.regression.objective import Regression
+from dlmone.plugins.regression.objective import HUBER, Regression
 from dlmone.plugins.regression.options import RegressionOptions
 from dlmone.plugins.samplers.ddim import DDIM
 from dlmone.plugins.samplers.options import DDIMOptions
@@ -114,6 +115,14 @@ def test_regression_is_the_distance_to_what_the_teacher_writes_from_the_same_noi
     assert not loss_B.equal(masked_mean((step.e_fake - step.f_phi) ** 2, step.mask))
 
 
+def test_regression_by_pseudo_huber_weighs_far_samples_less(toy: ToyTeacher) -> None:
+    square, huber = (Regression(RegressionOptions(steps=2, loss=name)) for name in ("square", "huber"))
+    error_B = square.generator_loss(step_of(toy, "generator", square)).loss_B
+    step = step_of(toy, "generator", huber)
+    loss_B = huber.generator_loss(step).loss_B
+    torch.testing.assert_close(loss_B, (error_B + HUBER**2).sqrt() - HUBER)
+
+
 def test_regression_teaches_one_call_only(toy: ToyTeacher) -> None:
     objective = Regression(RegressionOptions())
     step = new_step(toy, "generator", objective.needs("generator"), calls=(1, 2))
@@ -129,6 +138,26 @@ def test_sds_is_diff_instruct_with_the_output_in_the_place_of_psi(toy: ToyTeache
     weight_B = (1 / distance(step)).detach()
     direct_B = diff_instruct_loss(e, step.f_phi.detach(), e.detach(), step.mask, weight_B)
     torch.testing.assert_close(slope, torch.autograd.grad(direct_B.sum(), e)[0])
+
+
+def test_sds_in_several_calls_pulls_to_where_ddim_ends(toy: ToyTeacher) -> None:
+    objective = ScoreDistillationSampling(SDSOptions(steps=3, rounding=False))
+    step = step_of(toy, "generator", objective)
+    schedule, given = step.space.schedule, step.space.embed(step.fake)
+
+    def predict(x_t: Tensor, t_B: Tensor) -> Tensor:
+        return step.teacher.denoise(step.space.pin(x_t, given, step.fake), t_B, step.fake).x0
+
+    ends = []
+    for row, t in enumerate(step.t_B.tolist()):
+        below = schedule.first + (t - schedule.first) * 2 / 3
+        times = [t, below // 1 if schedule.discrete else below]
+        times.append(schedule.first + (times[1] - schedule.first) / 2)
+        times[2] = times[2] // 1 if schedule.discrete else times[2]
+        with torch.no_grad():
+            ends.append(ddim(schedule, predict, step.e_t, times)[row])
+    expected_B = 0.5 * masked_mean((step.e_fake - torch.stack(ends)) ** 2, step.mask)
+    torch.testing.assert_close(objective.generator_loss(step).loss_B, expected_B)
 
 
 def test_sds_pulls_to_token_states_and_leaves_other_times_out(toy: ToyTeacher) -> None:

@@ -19,12 +19,21 @@ class DiffuSeqOptions(BaseModel):
         dropout, attention_dropout: while training.
         max_positions: rows of the position table, at least seq_len.
         diffusion_steps, noise_schedule: the forward diffusion.
-        time_sampler: how training times are drawn, by their past losses or uniformly.
+        time_sampler: how training times are drawn: by their past losses, uniformly, or nine of ten from
+            ``noisy_from`` on ("noisy"; not weighted back, so these times count for more).
+        noisy_from: for "noisy".
         clean_target: train towards the clean embedding, as the released QQP model was, and not towards x0.
+        loss_positions: where the error counts: "all", as the official code has it, or "generated".
+        length_groups: in how many groups of like length a batch is trained, each without its common
+            padding; one group keeps the full length. 1 is the official way.
         tokenizer: "words" (all words of the training data), "wordpiece" (trained on it), or where a
             BERT-type tokenizer lies: a folder, "package:NAME", or a name of the Hugging Face hub.
         vocab_size: for "wordpiece".
+        vocab_min_count: of a loaded WordPiece tokenizer, keep the pieces that occur so often in the
+            training data; 0 keeps all.
         init_from: a BERT-type encoder to start from, in the same three places.
+        init_embedding: take its word embeddings too, projected to hidden_dim (`embedding.py`).
+        train_embedding: learn the embedding, as the official code does, or leave it as it starts.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,11 +50,17 @@ class DiffuSeqOptions(BaseModel):
     max_positions: int = Field(default=512, ge=1)
     diffusion_steps: int = Field(default=2000, ge=2)
     noise_schedule: Literal["sqrt", "linear", "cosine"] = "sqrt"
-    time_sampler: Literal["lossaware", "uniform"] = "lossaware"
+    time_sampler: Literal["lossaware", "uniform", "noisy"] = "lossaware"
+    noisy_from: int = Field(default=700, ge=0)
     clean_target: bool = False
+    loss_positions: Literal["all", "generated"] = "all"
+    length_groups: int = Field(default=1, ge=1)
     tokenizer: str = "bert-base-uncased"
     vocab_size: int = Field(default=8192, ge=8)
+    vocab_min_count: int = Field(default=0, ge=0)
     init_from: str | None = None
+    init_embedding: bool = False
+    train_embedding: bool = True
 
     @property
     def feedforward_width(self) -> int:
@@ -57,6 +72,10 @@ class DiffuSeqOptions(BaseModel):
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.seq_len > self.max_positions:
             raise ValueError(f"seq_len {self.seq_len} is more than max_positions {self.max_positions}")
+        if self.time_sampler == "noisy" and self.noisy_from >= self.diffusion_steps:
+            raise ValueError(
+                f"noisy_from {self.noisy_from} is not below diffusion_steps {self.diffusion_steps}"
+            )
         return self
 
 

@@ -1,13 +1,15 @@
 """Starting from a pretrained BERT-type encoder.
 
-The official ``use_plm_init`` takes BERT's word embeddings as well; here they are learned, like any
-DiffuSeq's, so that hidden_dim and the vocabulary stay free.
+The official ``use_plm_init`` takes BERT's word embeddings as well; here hidden_dim and the vocabulary stay
+free, and `embedding.py` takes what fits of them.
 """
 
+from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from dlmone.core import InputError
 
@@ -16,6 +18,8 @@ from .network import DiffuSeqNetwork
 from .options import DiffuSeqOptions
 
 WEIGHTS = "model.safetensors"
+#: What is fetched of a model on the hub: the encoder, and the tokenizer whose pieces its embeddings are of.
+FILES = ("config.json", WEIGHTS, "tokenizer.json", "vocab.txt", "tokenizer_config.json")
 POSITIONS = "position_embeddings.weight"
 #: Where BERT's tensors go.
 NAMES = {
@@ -35,16 +39,9 @@ def load_encoder(network: DiffuSeqNetwork, name: str, options: DiffuSeqOptions) 
     Raises:
         InputError: there is no such model, it is broken, or its sizes are not the recipe's.
     """
-    folder = model_folder(name, ("config.json", WEIGHTS))
-    missing = [file for file in ("config.json", WEIGHTS) if not (folder / file).is_file()]
-    if missing:
-        raise InputError(f"init_from {name!r}: {folder} has no {' and no '.join(missing)}")
+    folder = encoder_folder(name)
     check_sizes(name, read_object(folder / "config.json"), options)
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"init_from {name!r}: {folder / WEIGHTS} cannot be read ({error})") from None
-    pretrained = {renamed(key): tensor for key, tensor in tensors.items()}
+    pretrained = {renamed(key): tensor for key, tensor in read_tensors(name).items()}
     wanted = {
         key: tensor for key, tensor in network.state_dict().items() if key.startswith(tuple(NAMES.values()))
     }
@@ -57,6 +54,28 @@ def load_encoder(network: DiffuSeqNetwork, name: str, options: DiffuSeqOptions) 
     except (IndexError, RuntimeError) as error:
         details = " ".join(str(error).split())
         raise InputError(f"init_from {name!r}: {WEIGHTS} belies its config.json ({details})") from None
+
+
+def encoder_folder(name: str) -> Path:
+    folder = model_folder(name, FILES)
+    missing = [file for file in ("config.json", WEIGHTS) if not (folder / file).is_file()]
+    if missing:
+        raise InputError(f"init_from {name!r}: {folder} has no {' and no '.join(missing)}")
+    return folder
+
+
+def read_tensors(name: str) -> dict[str, Tensor]:
+    """Return an encoder's tensors, without the prefix of BERT models with a head.
+
+    Raises:
+        InputError: there is no such model, or it cannot be read.
+    """
+    weights = encoder_folder(name) / WEIGHTS
+    try:
+        tensors = load_file(weights)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"init_from {name!r}: {weights} cannot be read ({error})") from None
+    return {key.removeprefix("bert."): tensor for key, tensor in tensors.items()}
 
 
 def check_sizes(name: str, config: dict[str, Any], options: DiffuSeqOptions) -> None:
@@ -85,7 +104,7 @@ def check_sizes(name: str, config: dict[str, Any], options: DiffuSeqOptions) -> 
 
 def renamed(key: str) -> str:
     """Turn BERT's name of a tensor into DiffuSeq's; LayerNorm's oldest names were gamma and beta."""
-    key = key.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight")
+    key = key.replace("LayerNorm.gamma", "LayerNorm.weight")
     key = key.replace("LayerNorm.beta", "LayerNorm.bias")
     for theirs, ours in NAMES.items():
         if key.startswith(theirs):

@@ -10,19 +10,22 @@ from torch import Tensor
 from dlmone.core import Batch, Example, InputError, Noise, NoiseSchedule, Sketch, Teacher, TrainingLoss
 from dlmone.core.schedule import discrete_schedule
 
+from .embedding import load_embedding
+from .groups import by_length
 from .network import DiffuSeqNetwork
 from .official import TABLE, TIED, check_official, to_official
 from .options import DiffuSeqOptions
 from .pretrained import load_encoder
 from .space import DiffuSeqSpace
-from .times import LossAwareTimes, UniformTimes
+from .times import LossAwareTimes, NoisyTimes, UniformTimes
 from .tokenizer import Tokenizer
 from .training import training_loss
 
 TOKENIZER = "tokenizer.json"
+#: Options that say where tokenizer and first weights came from.
+ORIGINS = ("tokenizer", "vocab_size", "vocab_min_count", "init_from", "init_embedding")
 #: Sizes of tokenizers that need not be at hand for a sketch.
 VOCAB_SIZES = {"bert-base-uncased": 30522}
-TIME_SAMPLERS: dict[str, type[UniformTimes]] = {"lossaware": LossAwareTimes, "uniform": UniformTimes}
 
 
 class DiffuSeqTeacher(Teacher):
@@ -50,13 +53,17 @@ class DiffuSeqTeacher(Teacher):
         )
         self.network = network_of(options, schedule)
         self.feature_width = options.width
-        self.times = TIME_SAMPLERS[options.time_sampler](options.diffusion_steps)
+        self.times = times_for(options)
+        self.space.word_embedding.requires_grad_(options.train_embedding)
+        self.space.lm_head.requires_grad_(options.train_embedding)
 
     @classmethod
     def build(cls, options: DiffuSeqOptions, examples: Iterable[Example]) -> Self:
         teacher = cls(options, tokenizer_for(options, examples))
         if options.init_from is not None:
             load_encoder(teacher.network, options.init_from, options)
+            if options.init_embedding:
+                load_embedding(teacher.space, teacher.network, options.init_from)
         return teacher
 
     @classmethod
@@ -89,7 +96,7 @@ class DiffuSeqTeacher(Teacher):
 
     def config(self) -> dict[str, Any]:
         # Where a tokenizer and first weights came from is no part of what the teacher is now.
-        options = self.options.model_dump(mode="json", exclude={"tokenizer", "init_from"})
+        options = self.options.model_dump(mode="json", exclude=set(ORIGINS))
         return {"options": options, "vocab_size": self.space.word_embedding.num_embeddings}
 
     def assets(self) -> dict[str, bytes]:
@@ -100,21 +107,33 @@ class DiffuSeqTeacher(Teacher):
     def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
         """Draw a time for each sample and weight its loss by the draw's importance."""
         t_B, weight_B = self.times.draw(noise.uniform("t"))
-        shape = self.space.state_shape
-        parts = training_loss(
-            self.network,
-            self.space,
-            batch,
-            t_B,
-            noise.normal("x0", shape),
-            noise.normal("noise", shape),
-            self.options.clean_target,
-        )
-        logged = {"mse": parts.mse_B, "decoder_nll": parts.decoder_nll_B, "nll": parts.nll_B}
+        shape, groups = self.space.state_shape, self.options.length_groups
+        x0_noise, later_noise = noise.normal("x0", shape), noise.normal("noise", shape)
+        padded_B = noise.uniform("padded") < 1 / groups
+        rows, parts = [], []
+        for rows_N, group in by_length(batch, self.space.tokenizer.pad_id, groups, padded_B):
+            length = group.tokens_BL.shape[1]
+            rows.append(rows_N)
+            parts.append(
+                training_loss(
+                    self.network,
+                    self.space,
+                    group,
+                    t_B[rows_N],
+                    x0_noise[rows_N, :length],
+                    later_noise[rows_N, :length],
+                    clean_target=self.options.clean_target,
+                    generated_only=self.options.loss_positions == "generated",
+                )
+            )
+        back_B = torch.cat(rows).argsort()
+        loss_B = torch.cat([part.loss_B for part in parts])[back_B]
+        mse_B = torch.cat([part.mse_B for part in parts])[back_B]
+        decoder_nll_B = torch.cat([part.decoder_nll_B for part in parts])[back_B]
         return TrainingLoss(
-            loss_B=weight_B * parts.loss_B,
-            observation={"t": t_B, "loss": parts.loss_B.detach()},
-            logged={name: value.detach() for name, value in logged.items()},
+            loss_B=weight_B * loss_B,
+            observation={"t": t_B, "loss": loss_B.detach()},
+            logged={"mse": mse_B.detach(), "decoder_nll": decoder_nll_B.detach()},
         )
 
     def observe(self, observation: Mapping[str, Tensor]) -> None:
@@ -166,6 +185,13 @@ def network_of(options: DiffuSeqOptions, schedule: NoiseSchedule) -> DiffuSeqNet
     )
 
 
+def times_for(options: DiffuSeqOptions) -> UniformTimes:
+    steps = options.diffusion_steps
+    if options.time_sampler == "noisy":
+        return NoisyTimes(steps, options.noisy_from)
+    return LossAwareTimes(steps) if options.time_sampler == "lossaware" else UniformTimes(steps)
+
+
 def tokenizer_for(options: DiffuSeqOptions, examples: Iterable[Example]) -> Tokenizer:
     """Return the tokenizer that the options name, built from the examples where it says so."""
     texts = chain.from_iterable((example.source, example.target) for example in examples)
@@ -173,4 +199,5 @@ def tokenizer_for(options: DiffuSeqOptions, examples: Iterable[Example]) -> Toke
         return Tokenizer.words(texts)
     if options.tokenizer == "wordpiece":
         return Tokenizer.wordpiece(texts, options.vocab_size)
-    return Tokenizer.load(options.tokenizer)
+    tokenizer = Tokenizer.load(options.tokenizer)
+    return tokenizer.cut(texts, options.vocab_min_count) if options.vocab_min_count else tokenizer

@@ -1,4 +1,4 @@
-"""How training times are drawn: uniformly, or more often where the loss has been large."""
+"""How training times are drawn: uniformly, where the loss has been large, or mostly where noise is."""
 
 from collections.abc import Mapping
 
@@ -85,3 +85,30 @@ class LossAwareTimes(UniformTimes):
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         self.losses[:] = state["losses"].cpu().numpy()
         self.counts[:] = state["counts"].cpu().numpy()
+
+
+class NoisyTimes(UniformTimes):
+    """Nine draws of ten are uniform over the times from ``start`` on, the tenth over those before it.
+
+    Below, an embedding of some width tells its token through the noise, and the loss teaches nothing more.
+    The draws are not weighted back: the loss is that of a training which cares most about noisy times, from
+    the first step on (`LossAwareTimes` has to see every time ten times first).
+
+    Args:
+        start: the first time that is drawn often.
+        share: of the draws that go to it and later ones.
+    """
+
+    def __init__(self, steps: int, start: int, share: float = 0.9) -> None:
+        super().__init__(steps)
+        self.start = start
+        self.share = share if start else 1.0
+
+    def probabilities(self) -> Probabilities:
+        p = np.full(self.steps, self.share / (self.steps - self.start))
+        p[: self.start] = (1 - self.share) / max(1, self.start)
+        return p
+
+    def draw(self, uniform_B: Tensor) -> tuple[Tensor, Tensor]:
+        t_B, weight_B = super().draw(uniform_B)
+        return t_B, torch.ones_like(weight_B)

@@ -15,6 +15,8 @@ from .folders import model_folder, read_object
 
 PAD, UNK, CLS, SEP = MARKERS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 MASK = "[MASK]"
+#: How WordPiece marks a piece that goes on with a word.
+CONTINUED = "##"
 #: Characters a trained vocabulary starts from; words with a rarer one do not take part in the training.
 ALPHABET_SIZE = 1000
 #: What the official decoding (transformers 4.22.2) turns back to ordinary spacing, in this order.
@@ -105,7 +107,7 @@ class Tokenizer:
         trained = bert_pipeline(models.WordPiece(unk_token=UNK))
         trainer = trainers.WordPieceTrainer(
             vocab_size=vocab_size,
-            special_tokens=[*MARKERS, *(f"##{character}" for character in sorted(alphabet))],
+            special_tokens=[*MARKERS, *(CONTINUED + character for character in sorted(alphabet))],
             show_progress=False,
         )
         trained.train_from_iterator(repeated(), trainer)
@@ -124,6 +126,32 @@ class Tokenizer:
         if (folder / "vocab.txt").is_file():
             return cls._read(folder / "vocab.txt", partial(read_vocabulary, lowercase=is_uncased(folder)))
         raise InputError(f"tokenizer {name!r}: {folder} holds neither tokenizer.json nor vocab.txt")
+
+    def cut(self, texts: Iterable[str], min_count: int) -> Self:
+        """Return this WordPiece tokenizer with the pieces that occur ``min_count`` times in the texts.
+
+        The characters that occur stay too, at the beginning of words and within: what has lost its piece is
+        spelled with smaller ones.
+
+        Raises:
+            InputError: it is no WordPiece tokenizer.
+        """
+        if not isinstance(self.backend.model, models.WordPiece):
+            raise InputError("vocab_min_count cuts WordPiece tokenizers, and this is another kind")
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(self.backend.encode(text, add_special_tokens=False).tokens)
+        letters = {letter for piece in counts for letter in piece.removeprefix(CONTINUED)}
+        kept = {*MARKERS, *letters, *(CONTINUED + letter for letter in letters)}
+        kept |= {piece for piece, count in counts.items() if count >= min_count}
+        numbers = self.backend.get_vocab()
+        ordered = sorted(kept & numbers.keys(), key=numbers.__getitem__)
+        vocabulary = {piece: number for number, piece in enumerate(ordered)}
+        backend = tokenizers.Tokenizer(models.WordPiece(vocabulary, unk_token=UNK))
+        backend.normalizer, backend.pre_tokenizer = self.backend.normalizer, self.backend.pre_tokenizer
+        backend.decoder = self.backend.decoder
+        backend.add_special_tokens([*MARKERS])
+        return type(self)(backend)
 
     @classmethod
     def _read(cls, path: Path, read: Callable[[str], tokenizers.Tokenizer]) -> Self:

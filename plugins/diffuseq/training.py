@@ -8,6 +8,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from dlmone.core import Batch, Denoiser
+from dlmone.core.losses import masked_mean
 
 from .space import DiffuSeqSpace
 
@@ -18,15 +19,13 @@ class LossParts:
 
     Attributes:
         mse_B: the network's error.
-        decoder_nll_B: how badly x0 says which token it is; trains the embedding alone.
+        decoder_nll_B: how badly x0 says which token it is; trains the embedding alone, 0 where that is fixed.
         tT_B: what is left of x0 at the last time (about 2·10⁻⁷ with the sqrt schedule).
-        nll_B: how badly the prediction says which token it is, over generated positions; only logged.
     """
 
     mse_B: Tensor
     decoder_nll_B: Tensor
     tT_B: Tensor
-    nll_B: Tensor
 
     @property
     def loss_B(self) -> Tensor:
@@ -40,7 +39,9 @@ def training_loss(
     t_B: Tensor,
     x0_noise_BLD: Tensor,
     noise_BLD: Tensor,
+    *,
     clean_target: bool = False,
+    generated_only: bool = False,
 ) -> LossParts:
     """Noise the embeddings to x0, diffuse x0 to time t, predict x0 (Gong et al. 2023, section 3).
 
@@ -52,6 +53,8 @@ def training_loss(
         x0_noise_BLD, noise_BLD: standard normal draws.
         clean_target: predict the clean embedding at every t, as the official code did until
             December 2022, and not only at t = 0.
+        generated_only: the network's error is the mean over generated positions; over all it is
+            mostly that of copying the condition from input to output.
     """
     schedule = space.schedule
     sigma_first = float(schedule.sigma(torch.tensor(schedule.first)))
@@ -60,16 +63,16 @@ def training_loss(
     x0_BLD = e_BLD + sigma_first * x0_noise_BLD
     e_t_BLD = space.pin(schedule.diffuse(x0_BLD, t_B, noise_BLD), x0_BLD, batch)
     prediction_BLD = network.denoise(e_t_BLD, t_B, batch).x0
-    # Before what is only logged: autocast may keep a half-precision table that was cast without gradient.
-    decoder_nll_BL = token_nll(space, x0_BLD, batch.tokens_BL)
     clean_B11 = (t_B == schedule.first)[:, None, None] | clean_target
-    with torch.no_grad():
-        nll_BL = token_nll(space, prediction_BLD, batch.tokens_BL) * batch.target_BL
+    error_BLD = (torch.where(clean_B11, e_BLD, x0_BLD) - prediction_BLD).square()
+    where = space.generated(batch) if generated_only else torch.ones_like(error_BLD, dtype=torch.bool)
+    learned = space.word_embedding.weight.requires_grad
     return LossParts(
-        mse_B=(torch.where(clean_B11, e_BLD, x0_BLD) - prediction_BLD).square().mean((1, 2)),
-        decoder_nll_B=decoder_nll_BL.mean(1),
+        mse_B=masked_mean(error_BLD, where),
+        decoder_nll_B=token_nll(space, x0_BLD, batch.tokens_BL).mean(1)
+        if learned
+        else torch.zeros_like(t_B, dtype=error_BLD.dtype),
         tT_B=alpha_last**2 * x0_BLD.square().mean((1, 2)),
-        nll_B=nll_BL.sum(1) / batch.target_BL.sum(1),
     )
 
 

@@ -1,0 +1,79 @@
+"""Starting from a pretrained encoder's word embeddings, projected to the width that is diffused.
+
+The table becomes the encoder's own on its first principal components, each row scaled to the norm √D that
+standard normal rows have: no token is easier to tell from noise than another. The projection into the
+encoder starts as the way back, so that the encoder reads the condition as it was trained to.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from dlmone.core import InputError
+
+from .network import DiffuSeqNetwork
+from .pretrained import read_tensors
+from .space import DiffuSeqSpace
+from .tokenizer import Tokenizer
+
+WORDS = "embeddings.word_embeddings.weight"
+TYPES = "embeddings.token_type_embeddings.weight"
+#: Small inputs leave tanh nearly linear.
+SMALL = 0.1
+
+
+@torch.no_grad()
+def load_embedding(space: DiffuSeqSpace, network: DiffuSeqNetwork, name: str) -> None:
+    """Set the table of the space, and the network's projection of it into the encoder.
+
+    Args:
+        name: where the encoder lies, as for `load_encoder`; its tokenizer must have every token of the space.
+
+    Raises:
+        InputError: it lacks tokens or embeddings, or they are no wider than the space's.
+    """
+    tensors = read_tensors(name)
+    numbers = Tokenizer.load(name).backend.get_vocab()
+    tokens = sorted(space.tokenizer.backend.get_vocab().items(), key=lambda item: item[1])
+    strange = [token for token, _ in tokens if token not in numbers]
+    if strange:
+        raise InputError(
+            f"init_embedding: the tokenizer of {name!r} does not know {len(strange)} of the tokens, "
+            f"such as {strange[0]!r}; expected tokenizer = {name!r}"
+        )
+    if absent := [key for key in (WORDS, TYPES) if key not in tensors]:
+        raise InputError(f"init_embedding: {name!r} has no tensor for {', '.join(absent)}")
+    words_VH = tensors[WORDS].float()[[numbers[token] for token, _ in tokens]]
+    width = space.state_shape[1]
+    if network.input_up_proj is None or width >= words_VH.shape[1]:
+        raise InputError(f"init_embedding: hidden_dim {width} is not below the encoder's {words_VH.shape[1]}")
+    mean_H, basis_HD = principal_components(words_VH, width)
+    states_VD = (words_VH - mean_H) @ basis_HD
+    norm_V1 = states_VD.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    space.word_embedding.weight[: len(tokens)] = math.sqrt(width) * states_VD / norm_V1
+    space.lm_head["bias"].zero_()
+
+    first, _, last = network.input_up_proj
+    first.weight[:width] = SMALL * torch.eye(width)
+    first.bias[:width] = 0
+    # The further inner units start silent, and have random inputs to learn from.
+    last.weight.zero_()
+    last.weight[:, :width] = basis_HD * (float(norm_V1.mean()) / math.sqrt(width) / SMALL)
+    last.bias.copy_(mean_H + tensors[TYPES][0].float())
+    # Words speak before the time does: at its usual start the time's embedding drowns them.
+    network.time_embed[2].weight.mul_(SMALL)
+    network.time_embed[2].bias.mul_(SMALL)
+
+
+def principal_components(rows_NH: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the mean of the rows [H] and the directions along which they differ most, [H, count].
+
+    A direction's sign is fixed by its largest entry, which makes the result the same on every machine.
+    """
+    mean_H = rows_NH.mean(0)
+    centred_NH = (rows_NH - mean_H).double()
+    _, basis_HH = torch.linalg.eigh(centred_NH.T @ centred_NH)
+    basis_HD = basis_HH.flip(1)[:, :count]
+    largest_D = basis_HD.gather(0, basis_HD.abs().argmax(0, keepdim=True))
+    return mean_H, (basis_HD * largest_D.sign()).float()

@@ -74,6 +74,11 @@ def register_converters(register: Register) -> None:
 
 
 @hookspec
+def register_models(register: Register) -> None:
+    """Offer functions ``folder() -> Path`` that name a model folder, for ``dlmone generate NAME``."""
+
+
+@hookspec
 def run_started(run_dir: Path, recipe: Mapping[str, Any]) -> None:
     """Told once, before any training, with the run directory and the resolved recipe."""
 

@@ -9,6 +9,7 @@ COMMANDS = (
     "check",
     "pretrain",
     "convert",
+    "export",
     "generate",
     "evaluate",
     "bench",

@@ -121,13 +121,15 @@ class Survey:
         """Return the size of the teacher: as it is, as its options say, or as its data make it."""
         from dlmone.engine.estimate import measure
         from dlmone.engine.folder import load_teacher
+        from dlmone.engine.named import model_folder
 
         slot = self.recipe.teacher
-        folder = Path(slot.path).expanduser() if slot.path else None
-        if folder and folder.exists():
-            return measure(load_teacher(folder, self.registry)[0])
-        if folder:
-            self.lacking.append(f"The teacher {folder} does not exist; its size is that of default options.")
+        if slot.path:
+            if Path(slot.path).expanduser().exists() or slot.path in self.registry.names("models"):
+                return measure(load_teacher(model_folder(slot.path, self.registry), self.registry)[0])
+            self.lacking.append(
+                f"The teacher {slot.path} does not exist; its size is that of default options."
+            )
         family = self.registry.load("teachers", slot.use, "teacher")
         options = self.registry.options("teachers", slot.use, slot.options, "teacher")
         try:

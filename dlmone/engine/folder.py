@@ -26,7 +26,7 @@ from dlmone.registry.explain import dotted
 from dlmone.registry.plugin import one_line
 
 FORMAT = 1
-_CONFIG, _WEIGHTS, _CARD = "config.json", "model.safetensors", "README.md"
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 #: Beside folder NAME, while process 123 replaces it: ``.NAME-staging-123`` and ``.NAME-old-123``.
 _STAGING, _OLD = "-staging-", "-old-"
 
@@ -70,13 +70,13 @@ def publish(
     _sweep(folder, _STAGING)
     try:
         staging.mkdir(parents=True)
-        (staging / _CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
+        (staging / CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
         for name, content in teacher.assets().items():
             (staging / name).write_bytes(content)
-        (staging / _CARD).write_text(card, encoding="utf-8")
+        (staging / CARD).write_text(card, encoding="utf-8")
         save_file(
             {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-            staging / _WEIGHTS,
+            staging / WEIGHTS,
             metadata={"config": json.dumps(config)},
         )
         if folder.exists():
@@ -121,12 +121,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     folder = _whole(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such model folder")
-    path = folder / _CONFIG
+    path = folder / CONFIG
     try:
         config: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
-            f"{folder}: not a dlmone model folder, it has no {_CONFIG} "
+            f"{folder}: not a dlmone model folder, it has no {CONFIG} "
             f"(an official DiffuSeq checkpoint is turned into one with: dlmone convert diffuseq DIR OUT)"
         ) from None
     except OSError as error:
@@ -167,7 +167,7 @@ def fingerprint(folder: Path) -> str:
     Raises:
         InputError: there are no weights.
     """
-    weights = _whole(folder) / _WEIGHTS
+    weights = _whole(folder) / WEIGHTS
     try:
         with weights.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:12]
@@ -192,13 +192,13 @@ def load_teacher(folder: Path, registry: Registry) -> tuple[Teacher, dict[str, A
         assets = {
             path.name: path.read_bytes()
             for path in folder.iterdir()
-            if path.is_file() and path.name not in (_CONFIG, _WEIGHTS, _CARD)
+            if path.is_file() and path.name not in (CONFIG, WEIGHTS, CARD)
         }
         teacher: Teacher = family.restore(config["config"], assets)
     except Exception as error:
         reason = _reason(error)
         raise InputError(f"{folder}: the {name} plugin cannot rebuild the model ({reason})") from error
-    weights = folder / _WEIGHTS
+    weights = folder / WEIGHTS
     try:
         with safe_open(weights, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -208,7 +208,7 @@ def load_teacher(folder: Path, registry: Registry) -> tuple[Teacher, dict[str, A
         teacher.load_state_dict(tensors)
     except RuntimeError as error:
         details = "; ".join(line.strip() for line in str(error).splitlines()[1:])
-        raise InputError(f"{weights}: the weights do not fit {_CONFIG} ({details})") from None
+        raise InputError(f"{weights}: the weights do not fit {CONFIG} ({details})") from None
     return teacher.requires_grad_(False).eval(), config
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from os import PathLike
-from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
@@ -17,6 +16,7 @@ from dlmone.registry.short import slot_of
 from .compute import Compute
 from .folder import fingerprint, load_student, load_teacher, read_config
 from .model import Model, Named
+from .named import model_folder
 from .provenance import RENOISE, described
 
 #: By which a teacher writes where nothing is said; a student re-noises its own output.
@@ -36,7 +36,7 @@ def load(
     """Return the model in a model folder, a student or a teacher, ready to write.
 
     Args:
-        path: a model folder, or a run directory, whose student is meant.
+        path: a model folder, a run directory, whose student is meant, or the name of an installed model.
         sampler: how it writes, as ``"ddim"``, ``"ddim:0.5"`` or ``{"use": "ddim", "eta": 0.5}``; if None, a
             student re-noises its own output, and a teacher writes by DDIM.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
@@ -48,7 +48,8 @@ def load(
         InputError: there is no model, it is broken, the device is not there, or an option is wrong.
         PluginError: its family's plugin or the sampler is not installed.
     """
-    folder = model_folder(path)
+    registry = Registry.discover() if registry is None else registry
+    folder = model_folder(path, registry)
     config = read_config(folder)
     role = config["role"]
     try:
@@ -56,7 +57,6 @@ def load(
     except ValidationError:
         raise InputError(f"precision: expected float32, bfloat16 or auto, got {precision!r}") from None
     compute = Compute.start(table)
-    registry = Registry.discover() if registry is None else registry
     generator: DiffusionGenerator | SampledGenerator
     if role == "student":
         generator, words = load_student(folder, registry), RENOISE
@@ -79,17 +79,3 @@ def _writer(registry: Registry, sampler: Named) -> tuple[Sampler, str]:
     """Return a sampler, and its name with its options."""
     slot = slot_of(SamplerSlot, sampler, registry, "sampler")
     return registry.create("samplers", slot), described(registry, slot)
-
-
-def model_folder(path: str | PathLike[str]) -> Path:
-    """Return the model folder that is meant: for a run directory, its student's.
-
-    Raises:
-        InputError: the run has no student yet.
-    """
-    folder = Path(path).expanduser()
-    if not (folder / "recipe.toml").is_file():
-        return folder
-    if not (folder / "student").is_dir():
-        raise InputError(f"{folder}: this run has no student yet")
-    return folder / "student"

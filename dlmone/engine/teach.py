@@ -23,6 +23,7 @@ from .distill import stage_times
 from .folder import load_teacher, publish
 from .judge import chosen, health, judge
 from .loop import Rhythm, Session, train
+from .named import model_folder
 from .pretrain import Pretraining
 from .write import write_samples
 
@@ -43,7 +44,7 @@ def obtain_teacher(
     slot, run_dir = recipe.teacher, session.run_dir
     device = session.compute.device
     if slot.path:
-        teacher, config = load_teacher(Path(slot.path).expanduser(), session.registry)
+        teacher, config = load_teacher(model_folder(slot.path, session.registry), session.registry)
         if (config["role"], config["teacher"]) != ("teacher", slot.use):
             raise InputError(
                 f"teacher.path: {slot.path} holds a {config['role']} of the family {config['teacher']!r}, "

@@ -64,7 +64,12 @@ class Objective(ABC):
 
     An objective owns no network and no optimiser. It takes part in the roles for which `needs` returns
     something; the engine calls `generator_loss` or `estimator_loss` in just those.
+
+    Attributes:
+        one_call_only: the term says nothing of a student that writes in several calls.
     """
+
+    one_call_only: bool = False
 
     @abstractmethod
     def needs(self, role: Role) -> Needs | None:

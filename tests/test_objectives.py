@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dlmone.core import InputError, Objective, SampledGenerator, StepContext, Term
+from dlmone.core import Objective, SampledGenerator, StepContext, Term
 from dlmone.core.ddim import ddim
 from dlmone.core.losses import diff_instruct_loss, dsm_loss, masked_mean, sid_loss
 from dlmone.core.objective import Role
@@ -121,13 +121,6 @@ def test_regression_by_pseudo_huber_weighs_far_samples_less(toy: ToyTeacher) -> 
     step = step_of(toy, "generator", huber)
     loss_B = huber.generator_loss(step).loss_B
     torch.testing.assert_close(loss_B, (error_B + HUBER**2).sqrt() - HUBER)
-
-
-def test_regression_teaches_one_call_only(toy: ToyTeacher) -> None:
-    objective = Regression(RegressionOptions())
-    step = new_step(toy, "generator", objective.needs("generator"), calls=(1, 2))
-    with pytest.raises(InputError, match="calls > 1"):
-        objective.generator_loss(step)
 
 
 def test_sds_is_diff_instruct_with_the_output_in_the_place_of_psi(toy: ToyTeacher) -> None:

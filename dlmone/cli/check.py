@@ -142,13 +142,9 @@ class Survey:
             return None
 
     def _objectives(self) -> dict[str, dict[str, Objective]]:
-        return {
-            name: {
-                key: self.registry.create("objectives", slot, f"stages.{name}.objectives.{key}")
-                for key, slot in stage.objectives.items()
-            }
-            for name, stage in self.recipe.stages.items()
-        }
+        from dlmone.engine.stage import stage_objectives
+
+        return {name: stage_objectives(self.registry, self.recipe, name) for name in self.recipe.stages}
 
     def _evaluators(self) -> Mapping[str, Evaluator]:
         from dlmone.engine.judge import chosen

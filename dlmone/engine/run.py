@@ -18,7 +18,7 @@ from .judge import rehearse
 from .loop import Session
 from .progress import clock
 from .rundir import RunDir
-from .stage import run_stage
+from .stage import run_stage, stage_objectives
 from .table import show
 from .teach import check_stages, obtain_teacher
 from .variants import Parts, try_variants
@@ -81,6 +81,8 @@ def _run(
     parts = Parts.of(registry, recipe.evaluation)
     evaluators = parts.evaluators
     rehearse(recipe, evaluators, valid_split)
+    for name in recipe.stages:  # what is wrong with one is said before any training
+        stage_objectives(registry, recipe, name)
     by = parts.teacher_sampler
     teacher = obtain_teacher(session, recipe, train_split, valid_split, by, evaluators)
     check_stages(recipe, teacher)

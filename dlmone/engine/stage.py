@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlmone.core import DiffusionGenerator, Evaluator, Example, Teacher
-from dlmone.registry import Recipe
+from dlmone.core import DiffusionGenerator, Evaluator, Example, InputError, Objective, Teacher
+from dlmone.registry import Recipe, Registry
 
 from .card import student_card
 from .distill import Distillation
@@ -15,6 +15,25 @@ from .folder import load_student, publish
 from .judge import better, chosen, health, judge, pick
 from .loop import Rhythm, Session, train
 from .write import write_samples
+
+
+def stage_objectives(registry: Registry, recipe: Recipe, name: str) -> dict[str, Objective]:
+    """Return a stage's objectives by name.
+
+    Raises:
+        InputError: the options of one are wrong, or it has no place in this stage.
+        PluginError: one is not installed.
+    """
+    stage, objectives = recipe.stages[name], {}
+    for key, slot in stage.objectives.items():
+        where = f"stages.{name}.objectives.{key}"
+        objective: Objective = registry.create("objectives", slot, where)
+        if objective.one_call_only and stage.calls > 1:
+            raise InputError(
+                f"{where}: {slot.use} teaches one call, and stages.{name}.calls is {stage.calls}"
+            )
+        objectives[key] = objective
+    return objectives
 
 
 def run_stage(
@@ -33,10 +52,7 @@ def run_stage(
     the previous stage (section 3.3).
     """
     stage, compute, registry = recipe.stages[name], session.compute, session.registry
-    where = f"stages.{name}.objectives"
-    objectives = {
-        key: registry.create("objectives", slot, f"{where}.{key}") for key, slot in stage.objectives.items()
-    }
+    objectives = stage_objectives(registry, recipe, name)
     start = None
     if previous is not None and stage.start == "previous":
         start = load_student(previous, registry).network.state_dict()

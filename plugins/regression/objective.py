@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dlmone.core import InputError, Needs, Objective, Start, StepContext, Term
+from dlmone.core import Needs, Objective, Start, StepContext, Term
 from dlmone.core.ddim import ddim, sampling_times
 from dlmone.core.losses import masked_mean
 from dlmone.core.objective import Role
@@ -21,6 +21,8 @@ class Regression(Objective):
     learn the map. It needs no ψ, and stands rates that score distillation, whose ψ must keep up, does not.
     """
 
+    one_call_only = True
+
     def __init__(self, options: RegressionOptions) -> None:
         self.options = options
 
@@ -28,8 +30,6 @@ class Regression(Objective):
         return Needs() if role == "generator" else None
 
     def generator_loss(self, context: StepContext) -> Term:
-        if context.calls != (1, 1):
-            raise InputError("regression teaches one call; a stage with calls > 1 cannot have it")
         error_B = masked_mean((context.e_fake - self.target(context)) ** 2, context.mask)
         if self.options.loss == "huber":
             error_B = (error_B + HUBER**2).sqrt() - HUBER

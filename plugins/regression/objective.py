@@ -10,10 +10,6 @@ from dlmone.core.objective import Role
 
 from .options import RegressionOptions
 
-#: Where the pseudo-Huber loss turns from square to absolute, in units of the states.
-HUBER = 0.03
-
-
 class Regression(Objective):
     """θ's one call shall give what φ's DDIM gives in several from the same noise z: ‖G_θ(c, z) − e*(c, z)‖².
 
@@ -24,16 +20,13 @@ class Regression(Objective):
     one_call_only = True
 
     def __init__(self, options: RegressionOptions) -> None:
-        self.options = options
+        self.steps = options.steps
 
     def needs(self, role: Role) -> Needs | None:
         return Needs() if role == "generator" else None
 
     def generator_loss(self, context: StepContext) -> Term:
-        error_B = masked_mean((context.e_fake - self.target(context)) ** 2, context.mask)
-        if self.options.loss == "huber":
-            error_B = (error_B + HUBER**2).sqrt() - HUBER
-        return Term(error_B, {})
+        return Term(masked_mean((context.e_fake - self.target(context)) ** 2, context.mask), {})
 
     @torch.no_grad()
     def target(self, context: StepContext) -> Tensor:
@@ -44,6 +37,6 @@ class Regression(Objective):
         def predict(x_t: Tensor, t_B: Tensor) -> Tensor:
             return space.round(context.teacher.denoise(space.pin(x_t, given, batch), t_B, batch).x0)
 
-        times = sampling_times(schedule, schedule.last, self.options.steps)
+        times = sampling_times(schedule, schedule.last, self.steps)
         z = context.noise.normal("z", space.state_shape)
         return ddim(schedule, predict, Start(times[0]).state(space, z), times)

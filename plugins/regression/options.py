@@ -1,7 +1,5 @@
 """Options of the regression objective."""
 
-from typing import Literal
-
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -11,4 +9,3 @@ class RegressionOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: int = Field(default=8, ge=1)
-    loss: Literal["square", "huber"] = "square"

@@ -10,6 +10,7 @@ from dlmone.core.objective import Role
 
 from .options import RegressionOptions
 
+
 class Regression(Objective):
     """θ's one call shall give what φ's DDIM gives in several from the same noise z: ‖G_θ(c, z) − e*(c, z)‖².
 

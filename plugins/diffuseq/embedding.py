@@ -8,7 +8,7 @@ encoder starts as the way back, so that the encoder reads the condition as it wa
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlmone.core import InputError
 
@@ -51,10 +51,11 @@ def load_embedding(space: DiffuSeqSpace, network: DiffuSeqNetwork, name: str) ->
     mean_H, basis_HD = principal_components(words_VH, width)
     states_VD = (words_VH - mean_H) @ basis_HD
     norm_V1 = states_VD.norm(dim=1, keepdim=True).clamp(min=1e-6)
-    space.word_embedding.weight[: len(tokens)] = math.sqrt(width) * states_VD / norm_V1
+    table_VD = math.sqrt(width) * states_VD / norm_V1
+    space.word_embedding.weight[: len(tokens)] = table_VD
     space.lm_head["bias"].zero_()
 
-    first, _, last = network.input_up_proj
+    first, last = linear(network.input_up_proj[0]), linear(network.input_up_proj[2])
     first.weight[:width] = SMALL * torch.eye(width)
     first.bias[:width] = 0
     # The further inner units start silent, and have random inputs to learn from.
@@ -62,8 +63,14 @@ def load_embedding(space: DiffuSeqSpace, network: DiffuSeqNetwork, name: str) ->
     last.weight[:, :width] = basis_HD * (float(norm_V1.mean()) / math.sqrt(width) / SMALL)
     last.bias.copy_(mean_H + tensors[TYPES][0].float())
     # Words speak before the time does: at its usual start the time's embedding drowns them.
-    network.time_embed[2].weight.mul_(SMALL)
-    network.time_embed[2].bias.mul_(SMALL)
+    time = linear(network.time_embed[2])
+    time.weight.mul_(SMALL)
+    time.bias.mul_(SMALL)
+
+
+def linear(module: nn.Module) -> nn.Linear:
+    assert isinstance(module, nn.Linear)
+    return module
 
 
 def principal_components(rows_NH: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -61,3 +61,16 @@ def test_sampler_options() -> None:
     assert not SamplerOptions(rounding=False).rounding
     with pytest.raises(ValidationError, match="Extra inputs"):
         SamplerOptions.model_validate({"clamp_step": 3})
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ({"init_embedding": True}, "init_from, which names no encoder"),
+        ({"vocab_min_count": 5, "tokenizer": "wordpiece"}, "vocab_min_count cuts a loaded tokenizer"),
+        ({"time_sampler": "noisy", "noisy_from": 50, "diffusion_steps": 50}, "noisy_from 50 is not below"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(table: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        DiffuSeqOptions.model_validate(table)

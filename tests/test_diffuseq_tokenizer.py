@@ -157,7 +157,8 @@ def test_a_vocabulary_cut_to_what_occurs_still_spells_the_rest(bert: Tokenizer) 
     assert "geyser" not in kept
     assert "music" not in kept
     assert cut.size == len(kept) == max(kept.values()) + 1
-    assert [token for token in bert.backend.get_vocab() if token in kept]
+    numbers = bert.backend.get_vocab()
+    assert sorted(kept, key=kept.__getitem__) == sorted(kept, key=numbers.__getitem__)
     assert cut.decode(cut.encode(texts[0])) == bert.decode(bert.encode(texts[0]))
     assert cut.decode(cut.encode("geysers")) == "[CLS] geysers [SEP]"
     assert Tokenizer.from_bytes(cut.to_bytes()).encode("geysers") == cut.encode("geysers")

@@ -76,7 +76,7 @@ def linear(module: nn.Module) -> nn.Linear:
 def principal_components(rows_NH: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Return the mean of the rows [H] and the directions along which they differ most, [H, count].
 
-    A direction's sign is fixed by its largest entry, which makes the result the same on every machine.
+    A direction's sign is fixed by its largest entry: another machine's result differs by rounding only.
     """
     mean_H = rows_NH.mean(0)
     centred_NH = (rows_NH - mean_H).double()

@@ -72,6 +72,10 @@ class DiffuSeqOptions(BaseModel):
             raise ValueError(f"width {self.width} is not a multiple of heads {self.heads}")
         if self.seq_len > self.max_positions:
             raise ValueError(f"seq_len {self.seq_len} is more than max_positions {self.max_positions}")
+        if self.init_embedding and self.init_from is None:
+            raise ValueError("init_embedding takes the word embeddings of init_from, which names no encoder")
+        if self.vocab_min_count and self.tokenizer in ("words", "wordpiece"):
+            raise ValueError(f"vocab_min_count cuts a loaded tokenizer, and tokenizer is {self.tokenizer!r}")
         if self.time_sampler == "noisy" and self.noisy_from >= self.diffusion_steps:
             raise ValueError(
                 f"noisy_from {self.noisy_from} is not below diffusion_steps {self.diffusion_steps}"

@@ -17,52 +17,25 @@ from dlmone.core import (
     Denoiser,
     DiffusionGenerator,
     Estimate,
-    Example,
     Needs,
     Noise,
     Objective,
     Route,
     ScoreEstimator,
-    Space,
     StepContext,
 )
 from dlmone.core.objective import Role
-from dlmone.core.schedule import discrete_schedule, expand
+from dlmone.core.schedule import discrete_schedule
 from dlmone.plugins.diff_instruct.objective import DiffInstruct
 from dlmone.plugins.diff_instruct.options import DiffInstructOptions
 from dlmone.plugins.sid.objective import SiD
 from dlmone.plugins.sid.options import SiDOptions
+from dlmone.testing.known import Gaussian, NumberSpace, gaussian_x0, numbers
 
 MEAN, STD = 1.5, 0.7
 SCHEDULE = discrete_schedule("sqrt", 2000)
 # SiD's weight averages over the entries of a sample: a single one would make it a function of its error.
 BATCH, ENTRIES, STEPS, LEARNING_RATE = 64, 16, 500, 2e-2
-
-
-class Line(Space):
-    """Independent real numbers, all generated."""
-
-    conditional = False
-    state_shape = (ENTRIES,)
-    schedule = SCHEDULE
-
-    def collate(self, examples: Sequence[Example]) -> Batch:
-        raise NotImplementedError
-
-    def embed(self, batch: Batch) -> Tensor:
-        return torch.zeros(len(batch), ENTRIES)
-
-    def decode(self, state: Tensor, batch: Batch) -> Tensor:
-        raise NotImplementedError
-
-    def generated(self, batch: Batch) -> Tensor:
-        return batch.target_BL
-
-    def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
-        raise NotImplementedError
-
-    def source_text(self, batch: Batch) -> list[str]:
-        raise NotImplementedError
 
 
 class Affine(Denoiser):
@@ -76,20 +49,6 @@ class Affine(Denoiser):
         return Denoised(self.a * e_t + self.b)
 
 
-def posterior_mean(mean: Tensor, std: Tensor, e_t: Tensor, t_B: Tensor) -> Tensor:
-    """E[e | e_t] for e ~ N(mean, std²)."""
-    alpha, sigma = expand(SCHEDULE.alpha(t_B), e_t), expand(SCHEDULE.sigma(t_B), e_t)
-    gain = alpha * std**2 / (alpha**2 * std**2 + sigma**2)
-    return mean + gain * (e_t - alpha * mean)
-
-
-class DataScore(Denoiser):
-    """φ: the best x0 prediction for the data."""
-
-    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
-        return Denoised(posterior_mean(torch.tensor(MEAN), torch.tensor(STD), e_t, t_B))
-
-
 class StudentScore(ScoreEstimator):
     """ψ: the best x0 prediction for what θ writes now; its parameters, a and b, are constants here."""
 
@@ -99,7 +58,7 @@ class StudentScore(ScoreEstimator):
 
     def estimate(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, logits: bool = False) -> Estimate:
         mean, std = self.student.b.detach(), self.student.a.detach()
-        return Estimate(posterior_mean(mean, std, e_t, t_B))
+        return Estimate(gaussian_x0(SCHEDULE, mean, std, e_t, t_B))
 
 
 class Draws(Noise):
@@ -118,17 +77,17 @@ class Draws(Noise):
 
 def distil(objective: Objective) -> tuple[float, float]:
     """Return mean and standard deviation of the trained student."""
-    student, space = Affine(), Line()
+    student, space = Affine(), NumberSpace(SCHEDULE, ENTRIES)
     generator = DiffusionGenerator(student, space, t_init=1490, unit_input=True)
     needs = objective.needs("generator")
     assert needs is not None
-    batch = Batch(("",) * BATCH, torch.zeros(BATCH, 1), torch.ones(BATCH, 1, dtype=torch.bool))
+    batch = numbers(BATCH, ENTRIES)
     optimiser = torch.optim.Adam(student.parameters(), lr=LEARNING_RATE, betas=(0.0, 0.999))
     for seed in range(STEPS):
         step = StepContext(
             role="generator",
             space=space,
-            teacher=DataScore(),
+            teacher=Gaussian(SCHEDULE, MEAN, STD),
             estimator=StudentScore(student),
             generator=generator,
             needs=needs,

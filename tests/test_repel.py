@@ -7,24 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from dlmone.core import (
-    Batch,
-    Denoised,
-    Denoiser,
-    DiffusionGenerator,
-    Example,
-    FlowSchedule,
-    InputError,
-    Noise,
-    Sampler,
-    Space,
-    Start,
-)
-from dlmone.core.schedule import discrete_schedule, expand
+from dlmone.core import Batch, DiffusionGenerator, FlowSchedule, InputError, Noise, Sampler, Start
+from dlmone.core.schedule import discrete_schedule
 from dlmone.plugins.samplers.options import NoOptions, RepelOptions
 from dlmone.plugins.samplers.renoise import Renoise
 from dlmone.plugins.samplers.repel import Repel
 from dlmone.testing import ToyOptions, ToyTeacher, Watched, check_sampler, toy_teacher
+from dlmone.testing.known import Coin, NumberSpace, numbers
 from dlmone.testing.toy import EXAMPLES
 
 START = Start(1490)
@@ -106,60 +95,15 @@ def test_no_step_is_refused(toy: ToyTeacher) -> None:
 # -- two texts that are known -------------------------------------------------------------------------------
 
 
-class Coin(Space):
-    """One number a state: +1 or −1."""
-
-    conditional = False
-    state_shape = (1,)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.schedule = discrete_schedule("sqrt", 2000)
-
-    def collate(self, examples: Sequence[Example]) -> Batch:
-        raise NotImplementedError
-
-    def embed(self, batch: Batch) -> Tensor:
-        return batch.tokens_BL.float()
-
-    def decode(self, state: Tensor, batch: Batch) -> Tensor:
-        return state.sign().long()
-
-    def generated(self, batch: Batch) -> Tensor:
-        return batch.target_BL
-
-    def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
-        raise NotImplementedError
-
-    def source_text(self, batch: Batch) -> list[str]:
-        raise NotImplementedError
-
-
-class Posterior(Denoiser):
-    """E[e | e_t] of a fair coin, tanh(α·e_t/σ²)."""
-
-    def __init__(self, space: Coin) -> None:
-        super().__init__()
-        self.schedule = space.schedule
-
-    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
-        alpha, sigma = (expand(of(t_B), e_t) for of in (self.schedule.alpha, self.schedule.sigma))
-        return Denoised(torch.tanh(alpha * e_t / sigma**2))
-
-
 @pytest.mark.parametrize("steps", [1, 2])
 def test_what_was_written_is_written_less_the_stronger_the_push(steps: int) -> None:
-    space, size = Coin(), 4000
-    batch = Batch(
-        tuple(map(str, range(size))),
-        torch.ones(size, 1, dtype=torch.long),
-        torch.ones(size, 1, dtype=torch.bool),
-    )
+    space, size = NumberSpace(discrete_schedule("sqrt", 2000), 1), 4000
+    batch = numbers(size, 1)
     noise = Noise([(id,) for id in batch.ids])
     heads = []
     for strength in (0.0, 0.5, 1.0, 2.0):
         state, _ = repel(strength).sample(
-            Posterior(space), space, batch, noise, steps, START, [torch.ones(size, 1)]
+            Coin(space.schedule), space, batch, noise, steps, START, [torch.ones(size, 1)]
         )
         heads.append((state > 0).float().mean().item())
     assert heads[0] == pytest.approx(0.5, abs=0.03)

@@ -1,6 +1,5 @@
 """plugins/samplers: DDIM against data whose score is known, for a VP and for a flow schedule."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
@@ -10,92 +9,29 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 
-from dlmone.core import (
-    Batch,
-    Denoised,
-    Denoiser,
-    Example,
-    FlowSchedule,
-    InputError,
-    Noise,
-    NoiseSchedule,
-    SampledGenerator,
-    Space,
-)
+from dlmone.core import Batch, FlowSchedule, InputError, Noise, NoiseSchedule, SampledGenerator
 from dlmone.core.ddim import ddim_step, sampling_times
-from dlmone.core.schedule import discrete_schedule, expand
+from dlmone.core.schedule import discrete_schedule
 from dlmone.plugins.samplers.ddim import DDIM
 from dlmone.plugins.samplers.options import DDIMOptions
-from dlmone.testing import check_sampler
+from dlmone.testing import Watched, check_sampler
+from dlmone.testing.known import Gaussian, NumberSpace, numbers
 
 MEAN, STD = 1.5, 0.7
 SQRT = discrete_schedule("sqrt", 2000)
 SCHEDULES: dict[str, NoiseSchedule] = {"vp": discrete_schedule("linear", 2000), "flow": FlowSchedule()}
 
 
-class Line(Space):
-    """States are the tokens themselves, as numbers; rounding goes to the nearest integer."""
-
-    conditional = True
-
-    def __init__(self, schedule: NoiseSchedule, length: int) -> None:
-        super().__init__()
-        self.schedule = schedule
-        self.state_shape = (length,)
-
-    def collate(self, examples: Sequence[Example]) -> Batch:
-        raise NotImplementedError
-
-    def embed(self, batch: Batch) -> Tensor:
-        return batch.tokens_BL.float()
-
-    def decode(self, state: Tensor, batch: Batch) -> Tensor:
-        return state.round().long()
-
-    def generated(self, batch: Batch) -> Tensor:
-        return batch.target_BL
-
-    def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
-        raise NotImplementedError
-
-    def source_text(self, batch: Batch) -> list[str]:
-        raise NotImplementedError
-
-    def round(self, state: Tensor) -> Tensor:
-        return state.round()
-
-
-class Gaussian(Denoiser):
-    """The exact x0 prediction E[e | e_t] for data N(MEAN, STD²); remembers what it was asked."""
-
-    def __init__(self, schedule: NoiseSchedule) -> None:
-        super().__init__()
-        self.schedule = schedule
-        self.asked: list[tuple[Tensor, float]] = []
-
-    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
-        self.asked.append((e_t, t_B[0].item()))
-        alpha, sigma = expand(self.schedule.alpha(t_B), e_t), expand(self.schedule.sigma(t_B), e_t)
-        gain = alpha * STD**2 / (alpha**2 * STD**2 + sigma**2)
-        return Denoised(MEAN + gain * (e_t - alpha * MEAN))
-
-
-def batch_of(size: int, length: int, given: int = 0) -> Batch:
-    """A batch of sevens whose first ``given`` positions are the condition."""
-    target_BL = torch.arange(length).expand(size, -1) >= given
-    return Batch(tuple(f"example-{i}" for i in range(size)), torch.full((size, length), 7), target_BL)
-
-
 def noise_for(batch: Batch) -> Noise:
     return Noise([(0, id) for id in batch.ids])
 
 
-def generate(schedule: NoiseSchedule, batch: Batch, steps: int, **options: float) -> tuple[Tensor, Gaussian]:
-    network = Gaussian(schedule)
+def generate(schedule: NoiseSchedule, batch: Batch, steps: int, **options: float) -> tuple[Tensor, Watched]:
+    network = Watched(Gaussian(schedule, MEAN, STD))
     sampler = DDIM(DDIMOptions.model_validate({"rounding": False, **options}))
-    generator = SampledGenerator(network, Line(schedule, batch.tokens_BL.shape[1]), sampler)
+    generator = SampledGenerator(network, NumberSpace(schedule, batch.tokens_BL.shape[1]), sampler)
     answer = generator.generate(batch, noise_for(batch), steps)
-    assert answer.calls == len(network.asked) == steps
+    assert answer.calls == len(network.calls) == steps
     assert answer.state is not None
     return answer.state, network
 
@@ -108,16 +44,16 @@ def test_ddim_keeps_the_contract(options: dict[str, object]) -> None:
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_many_steps_draw_from_the_data(schedule: NoiseSchedule, eta: float) -> None:
-    state, _ = generate(schedule, batch_of(4, 5000), steps=200, eta=eta)
+    state, _ = generate(schedule, numbers(4, 5000), steps=200, eta=eta)
     assert state.mean().item() == pytest.approx(MEAN, abs=0.02)
     assert state.std().item() == pytest.approx(STD, abs=0.02)
 
 
 def test_the_last_prediction_is_as_sharp_as_the_schedules_first_time() -> None:
     """DiffuSeq's schedule starts at σ = 0.12: E[e | e_0] spreads less than e itself."""
-    state, _ = generate(SQRT, batch_of(2, 1000), steps=2000)
+    state, _ = generate(SQRT, numbers(2, 1000), steps=2000)
     alpha, sigma = (value(torch.tensor(0)).item() for value in (SQRT.alpha, SQRT.sigma))
-    z = noise_for(batch_of(2, 1000)).normal("z", (1000,))
+    z = noise_for(numbers(2, 1000)).normal("z", (1000,))
     sharpness = (1 + (sigma / (alpha * STD)) ** 2) ** -0.5
     torch.testing.assert_close(state, MEAN + STD * sharpness * z, atol=0.03, rtol=0)
 
@@ -125,7 +61,7 @@ def test_the_last_prediction_is_as_sharp_as_the_schedules_first_time() -> None:
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 def test_deterministic_ddim_converges_to_the_probability_flow(schedule: NoiseSchedule) -> None:
     """For Gaussian data the flow is affine: each draw keeps its quantile."""
-    batch = batch_of(2, 50)
+    batch = numbers(2, 50)
     z = noise_for(batch).normal("z", (50,))
     errors = [
         (generate(schedule, batch, steps)[0] - (MEAN + STD * z)).abs().max().item()
@@ -137,9 +73,10 @@ def test_deterministic_ddim_converges_to_the_probability_flow(schedule: NoiseSch
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES)
 def test_one_step_is_one_call_from_scaled_noise(schedule: NoiseSchedule) -> None:
-    batch = batch_of(2, 3)
+    batch = numbers(2, 3)
     state, network = generate(schedule, batch, steps=1)
-    ((start, time),) = network.asked
+    (call,) = network.calls
+    start, time = call.e_t, call.t_B[0].item()
     assert time == schedule.last
     sigma = schedule.sigma(torch.tensor(schedule.last)).item()
     torch.testing.assert_close(start, sigma * noise_for(batch).normal("z", (3,)))
@@ -147,30 +84,30 @@ def test_one_step_is_one_call_from_scaled_noise(schedule: NoiseSchedule) -> None
 
 
 def test_start_chooses_the_first_time_and_its_noise() -> None:
-    batch = batch_of(2, 3)
+    batch = numbers(2, 3)
     _, network = generate(SQRT, batch, steps=4, start=1490)
-    assert [time for _, time in network.asked] == [1490, 1117, 744, 371]
-    torch.testing.assert_close(network.asked[0][0], 0.9284946 * noise_for(batch).normal("z", (3,)))
+    assert [call.t_B[0].item() for call in network.calls] == [1490, 1117, 744, 371]
+    torch.testing.assert_close(network.calls[0].e_t, 0.9284946 * noise_for(batch).normal("z", (3,)))
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_given_entries_are_clean_in_every_call_and_in_the_sample(eta: float) -> None:
-    state, network = generate(SQRT, batch_of(2, 6, given=2), steps=5, eta=eta)
-    for seen in (state, *(e_t for e_t, _ in network.asked)):
+    state, network = generate(SQRT, numbers(2, 6, token=7, given=2), steps=5, eta=eta)
+    for seen in (state, *(call.e_t for call in network.calls)):
         assert (seen[:, :2] == 7).all()
         assert (seen[:, 2:] != 7).all()
 
 
 def test_rounding_replaces_each_prediction() -> None:
-    state, _ = generate(SQRT, batch_of(2, 6), steps=5, rounding=True)
+    state, _ = generate(SQRT, numbers(2, 6), steps=5, rounding=True)
     assert torch.equal(state, state.round())
-    state, _ = generate(SQRT, batch_of(2, 6), steps=5, rounding=False)
+    state, _ = generate(SQRT, numbers(2, 6), steps=5, rounding=False)
     assert not torch.equal(state, state.round())
 
 
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_a_draw_does_not_depend_on_its_batch(eta: float) -> None:
-    batch = batch_of(4, 6)
+    batch = numbers(4, 6)
     whole, _ = generate(SQRT, batch, steps=10, eta=eta)
     part, _ = generate(SQRT, batch[1:3], steps=10, eta=eta)
     assert torch.equal(whole[1:3], part)
@@ -206,7 +143,7 @@ def test_continuous_times_are_even_and_stop_above_the_clean_end() -> None:
 )
 def test_impossible_requests_are_refused(steps: int, start: float | None, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
-        generate(SQRT, batch_of(1, 2), steps, **({} if start is None else {"start": start}))
+        generate(SQRT, numbers(1, 2), steps, **({} if start is None else {"start": start}))
 
 
 @pytest.mark.parametrize("options", [{"eta": 1.5}, {"eta": -0.1}, {"spacing": "uniform"}])

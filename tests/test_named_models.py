@@ -99,3 +99,18 @@ def test_nothing_is_overwritten_and_no_broken_model_passed_on(folder: Path, tmp_
     assert code == 2
     assert "the weights cannot be read" in stderr
     assert not (tmp_path / "small").exists()
+
+
+def test_an_export_that_breaks_off_leaves_nothing(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dlmone.engine.export.save_file", full)
+        code, _, stderr = run("export", folder, tmp_path / "small")
+    assert code != 0
+    assert "No space left on device" in stderr
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert run("export", folder, tmp_path / "small")[0] == 0

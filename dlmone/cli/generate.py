@@ -70,7 +70,7 @@ NAMED = 10
     "overrides",
     metavar="NAME.OPTION=VALUE",
     multiple=True,
-    help="An option of the sampler, augmenter or selector, as ddim.eta=0.5; several times.",
+    help="An option of what --sampler, --augment or --select names, as ddim.eta=0.5 beside --sampler ddim.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Texts at a time.")

@@ -15,6 +15,7 @@ from dlmone.core import InputError
 from dlmone.registry import Registry
 
 from .folder import CARD, WEIGHTS, load_teacher
+from .staging import whole_or_absent
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -43,13 +44,14 @@ def export(
     if out.exists():
         raise InputError(f"{out} is there already; remove it, or name another folder")
     load_teacher(folder, registry)
-    shutil.copytree(folder, out)
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         metadata = file.metadata()
         tensors = {key: _cast(file.get_tensor(key), PRECISIONS[precision]) for key in file.keys()}  # noqa: SIM118
-    save_file(tensors, out / WEIGHTS, metadata=metadata)
-    if card is not None:
-        (out / CARD).write_text(card, encoding="utf-8")
+    with whole_or_absent(out) as copy:
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(WEIGHTS))
+        save_file(tensors, copy / WEIGHTS, metadata=metadata)
+        if card is not None:
+            (copy / CARD).write_text(card, encoding="utf-8")
     return sum(path.stat().st_size for path in out.iterdir())
 
 

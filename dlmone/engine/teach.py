@@ -25,6 +25,7 @@ from .judge import chosen, health, judge
 from .loop import Rhythm, Session, train
 from .named import model_folder
 from .pretrain import Pretraining
+from .staging import whole_or_absent
 from .write import write_samples
 
 
@@ -161,11 +162,9 @@ def _keep(session: Session, folder: Path, cached: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a folder so that it is whole or not there; files are linked where the file system lets them."""
-    staging = target.with_name(f".{target.name}-copy")
-    shutil.rmtree(staging, ignore_errors=True)
-    shutil.copytree(source, staging, copy_function=_link)
-    staging.rename(target)
+    """Copy a folder; files are linked where the file system lets them."""
+    with whole_or_absent(target) as copy:
+        shutil.copytree(source, copy, copy_function=_link)
 
 
 def _link(source: str, target: str) -> None:

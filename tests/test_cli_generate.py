@@ -1,4 +1,4 @@
-"""dlmone generate, on a tiny teacher and a tiny student; dlmone convert."""
+"""dlmone generate, on a tiny teacher and a tiny student."""
 
 import hashlib
 import io
@@ -7,41 +7,17 @@ import shutil
 import subprocess
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
-import torch
 from click.testing import CliRunner
 
 import dlmone
 from dlmone.cli import main
 from dlmone.cli.sources import lines_as_they_come
-from dlmone.engine.folder import publish, read_config
-from dlmone.engine.model import Model
 from dlmone.engine.provenance import Provenance
 from dlmone.engine.samples import read_draws, read_samples
-from dlmone.plugins.diffuseq.options import DiffuSeqOptions
-from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 
-CHECKPOINT = Path(__file__).parent / "data" / "diffuseq_ckpt" / "ckpt_small"
-OPTIONS = DiffuSeqOptions(
-    seq_len=16, hidden_dim=8, hidden_t_dim=8, width=16, layers=1, heads=2, tokenizer="words"
-)
 SOURCES = ["how do i learn ?", "what is it ?", "how is it ?"]
-
-
-@pytest.fixture(scope="module")
-def run_dir(tmp_path_factory):
-    """What a run leaves of its models: ``teacher/`` and ``student/``."""
-    path = tmp_path_factory.mktemp("run")
-    torch.manual_seed(0)
-    examples = [dlmone.Example(str(i), source, "what is it") for i, source in enumerate(SOURCES)]
-    teacher = DiffuSeqTeacher.build(OPTIONS, examples)
-    publish(path / "teacher", teacher, "diffuseq", "teacher", "card")
-    facts = {"t_init": 1490, "unit_input": False}
-    publish(path / "student", teacher, "diffuseq", "student", "card", student=facts)
-    (path / "recipe.toml").write_text("")
-    return path
 
 
 def generate(*args, **extra):
@@ -59,30 +35,30 @@ def test_a_run_without_a_student_yet(tmp_path):
         dlmone.load(tmp_path)
 
 
-def test_one_line_a_text_from_arguments_or_standard_input(run_dir):
-    texts = lines(generate(run_dir, *SOURCES))
+def test_one_line_a_text_from_arguments_or_standard_input(tiny_run):
+    texts = lines(generate(tiny_run, *SOURCES))
     assert len(texts) == len(SOURCES)
-    assert lines(generate(run_dir, input="\n".join(SOURCES) + "\n")) == texts
-    assert lines(generate(run_dir / "student", *SOURCES, "--batch", 2)) == texts
-    assert lines(generate(run_dir, *SOURCES, "--seed", 1)) != texts
-    both = lines(generate(run_dir, *SOURCES, "--candidates", 2))
+    assert lines(generate(tiny_run, input="\n".join(SOURCES) + "\n")) == texts
+    assert lines(generate(tiny_run / "student", *SOURCES, "--batch", 2)) == texts
+    assert lines(generate(tiny_run, *SOURCES, "--seed", 1)) != texts
+    both = lines(generate(tiny_run, *SOURCES, "--candidates", 2))
     assert both[::2] == texts
     assert both[1::2] != texts
 
 
-def test_standard_input_is_taken_as_it_is(run_dir):
+def test_standard_input_is_taken_as_it_is(tiny_run):
     """A line a text: empty ones, a missing last end, bytes that are no UTF-8, other ends of lines."""
     raw = b"how is it ?\n\n \t\nhow \xff is it ?\r\nwhat \xe2\x80\xa8 is \x00 it ?"
-    texts = lines(generate(run_dir, input=raw))
+    texts = lines(generate(tiny_run, input=raw))
     assert len(texts) == 5
     assert texts == lines(
-        generate(run_dir, "how is it ?", "", " ", "how \ufffd is it ?", "what \u2028 is it ?")
+        generate(tiny_run, "how is it ?", "", " ", "how \ufffd is it ?", "what \u2028 is it ?")
     )
 
 
-def test_a_line_is_answered_before_the_next_one_comes(run_dir):
+def test_a_line_is_answered_before_the_next_one_comes(tiny_run):
     """Over a real pipe: each output is there before the next text is sent."""
-    command = [sys.executable, "-m", "dlmone", "generate", str(run_dir), "--device", "cpu"]
+    command = [sys.executable, "-m", "dlmone", "generate", str(tiny_run), "--device", "cpu"]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, **pipes, text=True) as process:
         answers = []
@@ -93,7 +69,7 @@ def test_a_line_is_answered_before_the_next_one_comes(run_dir):
         process.stdin.close()
         assert process.stdout.read() == ""
     assert process.returncode == 0
-    assert answers == lines(generate(run_dir, *SOURCES))
+    assert answers == lines(generate(tiny_run, *SOURCES))
 
 
 @pytest.mark.parametrize("most", [1, 3, 64])
@@ -109,8 +85,8 @@ def test_lines_are_those_of_the_text_however_they_come(monkeypatch, most, text):
         assert [example.id for example in found] == [str(number) for number in range(len(found))]
 
 
-def test_a_text_that_does_not_fit_costs_no_other_its_output(run_dir, tmp_path):
-    args = (run_dir, SOURCES[0], "how " * 30, SOURCES[2], "is " * 30)
+def test_a_text_that_does_not_fit_costs_no_other_its_output(tiny_run, tmp_path):
+    args = (tiny_run, SOURCES[0], "how " * 30, SOURCES[2], "is " * 30)
     result = generate(*args, "--batch", 2)
     assert result.exit_code == 2
     [first, nothing, third, again] = result.stdout.splitlines()
@@ -124,12 +100,12 @@ def test_a_text_that_does_not_fit_costs_no_other_its_output(run_dir, tmp_path):
     assert generate(*args, "-o", tmp_path / "out.jsonl", "--resume").exit_code == 2
 
 
-def test_a_selector_keeps_one_candidate(run_dir, tmp_path):
+def test_a_selector_keeps_one_candidate(tiny_run, tmp_path):
     out = tmp_path / "out.jsonl"
-    drawn = lines(generate(run_dir, SOURCES[0], "--candidates", 10))
-    [chosen] = lines(generate(run_dir, SOURCES[0], "--select", "mbr"))
+    drawn = lines(generate(tiny_run, SOURCES[0], "--candidates", 10))
+    [chosen] = lines(generate(tiny_run, SOURCES[0], "--select", "mbr"))
     assert chosen in drawn
-    assert lines(generate(run_dir, *SOURCES, "--select", "mbr:rouge_l", "--candidates", 4, "-o", out)) == []
+    assert lines(generate(tiny_run, *SOURCES, "--select", "mbr:rouge_l", "--candidates", 4, "-o", out)) == []
     samples, provenance = read_draws(out)
     assert [len(sample.candidates) for sample in samples] == [1, 1, 1]
     assert (provenance.selector, provenance.drawn) == ("mbr-4/rouge_l", 4)
@@ -165,126 +141,45 @@ def register_augmenters(register):
 '''
 
 
-def test_an_augmenter_of_ones_own_varies_conditions(run_dir, tmp_path):
+def test_an_augmenter_of_ones_own_varies_conditions(tiny_run, tmp_path):
     (tmp_path / "mine.py").write_text(PLUGIN)
     more = ("--plugin", tmp_path / "mine.py", "--candidates", 8)
-    plain = lines(generate(run_dir, SOURCES[0], *more))
-    assert lines(generate(run_dir, SOURCES[0], *more, "--augment", "drop:0")) == plain
-    always = lines(generate(run_dir, SOURCES[0], *more, "--augment", "drop:1"))
-    half = lines(generate(run_dir, SOURCES[0], *more, "--augment", "drop:0.5"))
+    plain = lines(generate(tiny_run, SOURCES[0], *more))
+    assert lines(generate(tiny_run, SOURCES[0], *more, "--augment", "drop:0")) == plain
+    always = lines(generate(tiny_run, SOURCES[0], *more, "--augment", "drop:1"))
+    half = lines(generate(tiny_run, SOURCES[0], *more, "--augment", "drop:0.5"))
     assert {*half} <= {*plain, *always}
     assert half not in (plain, always)
     out = tmp_path / "out.jsonl"
     long = ("--augment", "drop", "--set", "drop.share=0.5", "--set", "drop.note=x")
-    lines(generate(run_dir, SOURCES[0], *more, *long, "-o", out))
+    lines(generate(tiny_run, SOURCES[0], *more, *long, "-o", out))
     samples, provenance = read_draws(out)
     assert provenance.augment == "drop(share=0.5,note=x)"
     assert samples[0].source == SOURCES[0].replace(" ?", "?")
 
 
-@pytest.fixture
-def rows(tmp_path):
-    """A file of many rows, and a function that writes for it into ``out.jsonl``."""
-    rows = [{"id": f"x{number}", "src": SOURCES[number % 3], "trg": "what is it"} for number in range(20)]
-    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return tmp_path / "in.jsonl"
-
-
-@pytest.mark.parametrize("torn", ["", '{"id": "x9", "source"', '{"id": "x9"}'])
-def test_a_file_is_continued_where_it_was_cut(run_dir, rows, tmp_path, torn):
-    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
-    settings = (run_dir, "-i", rows, "--candidates", 2, "--seed", 5)
-    assert lines(generate(*settings, "-o", whole)) == []
-    cut.write_text("".join(whole.read_text().splitlines(keepends=True)[:9]) + torn)
-    assert lines(generate(*settings, "-o", cut, "--resume", "--batch", 4)) == []
-    assert cut.read_text() == whole.read_text()
-    assert lines(generate(*settings, "-o", cut, "--resume")) == []
-    assert cut.read_text() == whole.read_text()
-
-
-def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(run_dir, rows, tmp_path, monkeypatch):
-    out, whole = tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
-    calls = []
-
-    def interrupted(self, examples, job):
-        calls.append(examples)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return write(self, examples, job)
-
-    write = Model.write
-    settings = (run_dir, "-i", rows, "--batch", 4, "-o")
-    with monkeypatch.context() as patch:
-        patch.setattr(Model, "write", interrupted)
-        result = generate(*settings, out)
-    assert result.exit_code == 130
-    assert (
-        result.stderr == f"interrupted after 8 texts; {out} keeps what is done, and --resume continues it\n"
-    )
-    assert len(read_samples(out)) == 8
-    assert lines(generate(*settings, out, "--resume")) == lines(generate(*settings, whole)) == []
-    assert out.read_text() == whole.read_text()
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        ([], "is there already: continue it with --resume, or name another file"),
-        (["--resume", "--seed", 6], "it was not written so (other: seeds); repeat the model and settings"),
-        (["--resume", "--sampler", "ddim", "--steps", 2], "(other: sampler, steps)"),
-        (["--resume", "--select", "mbr"], "(other: selector, drawn)"),
-        (["--resume", "--candidates", 2], "its samples have 1 candidates, not 2"),
-    ],
-)
-def test_another_job_does_not_continue_a_file(run_dir, rows, tmp_path, args, message):
-    out = tmp_path / "out.jsonl"
-    lines(generate(run_dir, "-i", rows, "-o", out))
-    before = out.read_text()
-    result = generate(run_dir, "-i", rows, "-o", out, *args)
-    assert (result.exit_code, result.stdout) == (2, "")
-    [line] = result.stderr.splitlines()
-    assert message in line
-    assert out.read_text() == before
-
-
-def test_other_texts_or_another_model_do_not_continue_a_file(run_dir, rows, tmp_path):
-    out = tmp_path / "out.jsonl"
-    lines(generate(run_dir, "-i", rows, "-o", out))
-    changed, fewer = tmp_path / "changed.jsonl", tmp_path / "fewer.jsonl"
-    changed.write_text(rows.read_text().replace("learn", "it"))
-    fewer.write_text("".join(rows.read_text().splitlines(keepends=True)[:7]))
-    for model, texts, message in (
-        (run_dir, changed, "out.jsonl, line 1: written for another text than this one, of id 'x0'"),
-        (run_dir, fewer, "out.jsonl holds 20 samples, and there are 7 texts"),
-        (run_dir / "teacher", rows, "(other: model, sampler, steps)"),
-    ):
-        result = generate(model, "-i", texts, "-o", out, "--resume")
-        assert result.exit_code == 2
-        assert message in result.stderr
-
-
-def test_a_teacher_writes_in_many_steps(run_dir):
-    ddim = lines(generate(run_dir / "teacher", SOURCES[0], "--steps", 3))
+def test_a_teacher_writes_in_many_steps(tiny_run):
+    ddim = lines(generate(tiny_run / "teacher", SOURCES[0], "--steps", 3))
     assert len(ddim) == 1
-    assert lines(generate(run_dir / "teacher", SOURCES[0], "--steps", 3, "--sampler", "ddim")) == ddim
-    refused = generate(run_dir / "teacher", SOURCES[0], "--steps", 3, "--sampler", "diffuseq_ddpm")
+    assert lines(generate(tiny_run / "teacher", SOURCES[0], "--steps", 3, "--sampler", "ddim")) == ddim
+    refused = generate(tiny_run / "teacher", SOURCES[0], "--steps", 3, "--sampler", "diffuseq_ddpm")
     assert refused.exit_code == 2
 
 
-def test_rows_in_and_rows_out_can_be_evaluated(run_dir, tmp_path):
+def test_rows_in_and_rows_out_can_be_evaluated(tiny_run, tmp_path):
     rows = [{"src": SOURCES[0], "trg": "what is it"}, {"id": "x", "source": SOURCES[1]}]
     # A line separator inside a string ends no line.
     rows.append({"id": 9, "source": f"{SOURCES[2]}\u2028"})
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (tmp_path / "in.jsonl").write_text(text)
     out = tmp_path / "out.jsonl"
-    assert lines(generate(run_dir, "-i", tmp_path / "in.jsonl", "-o", out, "--candidates", 3)) == []
+    assert lines(generate(tiny_run, "-i", tmp_path / "in.jsonl", "-o", out, "--candidates", 3)) == []
     samples = read_samples(out)
     assert [sample.id for sample in samples] == ["0", "x", "9"]
     assert [sample.source for sample in samples] == ["how do i learn?", "what is it?", "how is it?"]
     assert [sample.reference for sample in samples] == ["what is it", "", ""]
     assert all(len(sample.candidates) == 3 for sample in samples)
-    printed = lines(generate(run_dir, "-i", tmp_path / "in.jsonl", "--json", "--candidates", 3))
+    printed = lines(generate(tiny_run, "-i", tmp_path / "in.jsonl", "--json", "--candidates", 3))
     assert printed == out.read_text().splitlines()
     assert CliRunner().invoke(main, ["evaluate", str(out)]).exit_code == 0
 
@@ -300,12 +195,12 @@ def test_rows_in_and_rows_out_can_be_evaluated(run_dir, tmp_path):
         ("student", ["--sampler", "ddim", "--set", "ddim.rounding=false"], "ddim(rounding=False)", 1),
     ],
 )
-def test_what_is_written_says_by_whom_and_how(run_dir, tmp_path, folder, args, sampler, calls):
+def test_what_is_written_says_by_whom_and_how(tiny_run, tmp_path, folder, args, sampler, calls):
     out = tmp_path / "out.jsonl"
     assert (
-        lines(generate(run_dir / folder, SOURCES[0], "-o", out, "--seed", 7, "--device", "cpu", *args)) == []
+        lines(generate(tiny_run / folder, SOURCES[0], "-o", out, "--seed", 7, "--device", "cpu", *args)) == []
     )
-    weights = run_dir / ("teacher" if folder == "teacher" else "student") / "model.safetensors"
+    weights = tiny_run / ("teacher" if folder == "teacher" else "student") / "model.safetensors"
     model = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
     assert read_draws(out).provenance == Provenance(
         model=model,
@@ -331,9 +226,9 @@ def test_what_is_written_says_by_whom_and_how(run_dir, tmp_path, folder, args, s
         ('{"src": "a"}\n{"src": "b", "id": 0}\n', "in.jsonl, line 2: the id '0' is that of line 1 already"),
     ],
 )
-def test_malformed_rows_name_file_and_line(run_dir, tmp_path, content, message):
+def test_malformed_rows_name_file_and_line(tiny_run, tmp_path, content, message):
     (tmp_path / "in.jsonl").write_text(content)
-    result = generate(run_dir, "-i", tmp_path / "in.jsonl")
+    result = generate(tiny_run, "-i", tmp_path / "in.jsonl")
     assert (result.exit_code, result.stdout) == (2, "")
     [line] = result.stderr.splitlines()
     assert message in line
@@ -358,9 +253,9 @@ def test_malformed_rows_name_file_and_line(run_dir, tmp_path, content, message):
         (["RUN", "text", "--resume"], "--resume continues the file that --output names: give both"),
     ],
 )
-def test_mistakes(run_dir, tmp_path, monkeypatch, args, message):
+def test_mistakes(tiny_run, tmp_path, monkeypatch, args, message):
     monkeypatch.chdir(tmp_path)
-    result = generate(*(run_dir if arg == "RUN" else arg for arg in args), input="")
+    result = generate(*(tiny_run if arg == "RUN" else arg for arg in args), input="")
     assert (result.exit_code, result.stdout) == (2, "")
     [line] = result.stderr.splitlines()
     assert message in line
@@ -374,38 +269,14 @@ def test_mistakes(run_dir, tmp_path, monkeypatch, args, message):
         (["--augment", "no_such"], "--augment: there is no augmenter 'no_such'"),
     ],
 )
-def test_plugins_that_are_not_there(run_dir, args, message):
-    result = generate(run_dir, "text", *args)
+def test_plugins_that_are_not_there(tiny_run, args, message):
+    result = generate(tiny_run, "text", *args)
     assert (result.exit_code, result.stdout) == (3, "")
     assert message in result.stderr
 
 
-def test_convert(tmp_path):
-    markers = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    (tmp_path / "tokenizer").mkdir()
-    words = [*markers, *(f"word{number}" for number in range(200 - len(markers)))]
-    (tmp_path / "tokenizer" / "vocab.txt").write_text("\n".join(words) + "\n")
-    out = tmp_path / "teacher"
-    args = ["convert", "diffuseq", str(CHECKPOINT), str(out)]
-    bare = CliRunner().invoke(main, args)
-    assert (bare.exit_code, bare.stdout) == (2, "")
-    assert "--tokenizer PATH" in bare.stderr
-    assert not out.exists()
-    args += ["--tokenizer", str(tmp_path / "tokenizer")]
-    result = CliRunner().invoke(main, args)
-    assert result.exit_code == 0, result.output
-    assert result.stdout == f"{out}\n"
-    assert "weights: ema_0.9999_000004.pt" in result.stderr
-    assert read_config(out)["role"] == "teacher"
-    assert "ema_0.9999_000004.pt" in (out / "README.md").read_text()
-    assert len(lines(generate(out, "word1 word2", "--steps", 2))) == 1
-    again = CliRunner().invoke(main, args)
-    assert again.exit_code == 2
-    assert "is there already" in again.stderr
-
-
-def test_a_model_folder_that_is_broken(run_dir, tmp_path):
-    folder = shutil.copytree(run_dir / "student", tmp_path / "student")
+def test_a_model_folder_that_is_broken(tiny_run, tmp_path):
+    folder = shutil.copytree(tiny_run / "student", tmp_path / "student")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     result = generate(folder, "text")

@@ -37,23 +37,37 @@ def ddim(
     return predict(x, along[-1])
 
 
-def sampling_times(schedule: NoiseSchedule, start: float, steps: int) -> list[float]:
-    """Return ``steps`` evenly spaced times, from ``start`` down to one step above the clean state.
+def sampling_times(
+    schedule: NoiseSchedule, start: float, steps: int, until: float | None = None
+) -> list[float]:
+    """Return ``steps`` evenly spaced times, from ``start`` down to one step above ``until``.
 
-    Continuous times are first + (start − first)·(1 − i/n). Whole ones divide the start − first + 1 times
+    Continuous times are until + (start − until)·(1 − i/n). Whole ones divide the start − until + 1 times
     there are, so that asking for all of them gives each once. Few steps keep the noisiest time, not the
     cleanest one.
 
+    Args:
+        schedule: the noise schedule.
+        start: the first time.
+        steps: how many.
+        until: the clean state's time if None. Where every word is certain from some noise on, the calls
+            below it are wasted, and few do more above it.
+
     Raises:
-        InputError: ``steps`` is less than one, or more than the whole times there are.
+        InputError: ``steps`` is less than one, or more than the whole times there are; ``until`` is above
+            ``start``.
     """
     if steps < 1:
         raise InputError(f"a sampler takes at least one step, not {steps}")
+    end = schedule.first if until is None else until
+    if end > start:
+        raise InputError(f"ddim: calls go down from {start:g} and cannot end at {end:g}")
     if not schedule.discrete:
-        return [schedule.first + (start - schedule.first) * (1 - i / steps) for i in range(steps)]
-    first, count = int(schedule.first), int(start - schedule.first) + 1
+        return [end + (start - end) * (1 - i / steps) for i in range(steps)]
+    first, count = int(end), int(start - end) + 1
     if steps > count:
-        raise InputError(f"ddim: there are {count} times from {start:g} down, too few for {steps} steps")
+        below = "down" if until is None else f"down to {until:g}"
+        raise InputError(f"ddim: there are {count} times from {start:g} {below}, too few for {steps} steps")
     return [first - 1 + count * (steps - i) // steps for i in range(steps)]
 
 

@@ -103,10 +103,13 @@ def test_the_adversarial_term_over_the_weight(toy: ToyTeacher) -> None:
     torch.testing.assert_close(loss_B, expected_B)
 
 
-def test_regression_is_the_distance_to_what_the_teacher_writes_from_the_same_noise(toy: ToyTeacher) -> None:
-    objective = Regression(RegressionOptions(steps=4))
+@pytest.mark.parametrize("until", [None, 1400])
+def test_regression_is_the_distance_to_what_the_teacher_writes_from_the_same_noise(
+    toy: ToyTeacher, until: float | None
+) -> None:
+    objective = Regression(RegressionOptions(steps=4, until=until))
     step = step_of(toy, "generator", objective)
-    writer = SampledGenerator(step.teacher, step.space, DDIM(DDIMOptions()))
+    writer = SampledGenerator(step.teacher, step.space, DDIM(DDIMOptions(until=until)))
     target = writer.generate(step.fake, step.noise, 4).state
     assert target is not None
     expected_B = masked_mean((step.e_fake - target) ** 2, step.mask)

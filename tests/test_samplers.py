@@ -90,6 +90,13 @@ def test_start_chooses_the_first_time_and_its_noise() -> None:
     torch.testing.assert_close(network.calls[0].e_t, 0.9284946 * noise_for(batch).normal("z", (3,)))
 
 
+def test_until_chooses_where_the_calls_are() -> None:
+    _, network = generate(SQRT, numbers(2, 3), steps=4, until=1600)
+    assert [call.t_B[0].item() for call in network.calls] == [1999, 1899, 1799, 1699]
+    _, network = generate(FlowSchedule(), numbers(2, 3), steps=2, until=0.5)
+    assert [call.t_B[0].item() for call in network.calls] == [1.0, 0.75]
+
+
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_given_entries_are_clean_in_every_call_and_in_the_sample(eta: float) -> None:
     state, network = generate(SQRT, numbers(2, 6, token=7, given=2), steps=5, eta=eta)
@@ -116,11 +123,13 @@ def test_a_draw_does_not_depend_on_its_batch(eta: float) -> None:
 @settings(deadline=None)
 @given(st.integers(0, 1999), st.data())
 def test_whole_times_are_distinct_and_start_at_the_start(start: int, data: st.DataObject) -> None:
-    steps = data.draw(st.integers(1, start + 1))
-    times = sampling_times(SQRT, start, steps)
+    until = data.draw(st.none() | st.integers(0, start))
+    last = until or 0
+    steps = data.draw(st.integers(1, start - last + 1))
+    times = sampling_times(SQRT, start, steps, until)
     assert len(times) == steps
     assert times[0] == start
-    assert times[-1] >= 0
+    assert times[-1] >= last
     assert all(earlier < later for later, earlier in pairwise(times))
 
 
@@ -144,6 +153,17 @@ def test_continuous_times_are_even_and_stop_above_the_clean_end() -> None:
 def test_impossible_requests_are_refused(steps: int, start: float | None, sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         generate(SQRT, numbers(1, 2), steps, **({} if start is None else {"start": start}))
+
+
+def test_an_end_that_leaves_too_few_times_is_refused() -> None:
+    with pytest.raises(InputError, match="there are 4 times from 10 down to 7, too few for 5 steps"):
+        generate(SQRT, numbers(1, 2), 5, start=10, until=7)
+    with pytest.raises(InputError, match="calls go down from 10 and cannot end at 11"):
+        generate(SQRT, numbers(1, 2), 1, start=10, until=11)
+    with pytest.raises(InputError, match="calls go down from 0.5 and cannot end at 0.6"):
+        generate(FlowSchedule(), numbers(1, 2), 1, start=0.5, until=0.6)
+    with pytest.raises(InputError, match=r"ddim's until: time 2000 .* goes from 0 to 1999"):
+        generate(SQRT, numbers(1, 2), 1, until=2000)
 
 
 @pytest.mark.parametrize("options", [{"eta": 1.5}, {"eta": -0.1}, {"spacing": "uniform"}])

@@ -21,7 +21,7 @@ class Regression(Objective):
     one_call_only = True
 
     def __init__(self, options: RegressionOptions) -> None:
-        self.steps = options.steps
+        self.options = options
 
     def needs(self, role: Role) -> Needs | None:
         return Needs() if role == "generator" else None
@@ -38,6 +38,6 @@ class Regression(Objective):
         def predict(x_t: Tensor, t_B: Tensor) -> Tensor:
             return space.round(context.teacher.denoise(space.pin(x_t, given, batch), t_B, batch).x0)
 
-        times = sampling_times(schedule, schedule.last, self.steps)
+        times = sampling_times(schedule, schedule.last, self.options.steps, self.options.until)
         z = context.noise.normal("z", space.state_shape)
         return ddim(schedule, predict, Start(times[0]).state(space, z), times)

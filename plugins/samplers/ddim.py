@@ -27,7 +27,10 @@ class DDIM(Sampler):
         earlier: Sequence[Tensor] = (),
     ) -> tuple[Tensor, int]:
         schedule, shape = space.schedule, space.state_shape
-        times = sampling_times(schedule, self._first_time(schedule, start), steps)
+        first, until = self._first_time(schedule, start), None
+        if self.options.until is not None:
+            until = schedule.resolve(TimePoint(self.options.until), "ddim's until")
+        times = sampling_times(schedule, first, steps, until)
         given = space.embed(batch)
 
         def predict(x_t: Tensor, t_B: Tensor) -> Tensor:

@@ -25,6 +25,10 @@ class DDIMOptions(BaseModel):
     start: float | None = Field(
         default=None, description="time of the first network call; the end of the trained range if None"
     )
+    until: float | None = Field(
+        default=None,
+        description="the calls are spread evenly from the first down to here; to the clean state if None",
+    )
 
 
 class RepelOptions(BaseModel):

@@ -1,0 +1,175 @@
+"""The tables of docs/results.md for real text: what teacher and student write, and its scores.
+
+    python benchmarks/real_text.py write TEACHER STUDENT TEST OUT [--stages RUN] [NAME...]
+    python benchmarks/real_text.py score OUT --bertscore MODEL
+
+``write`` leaves a file of samples for each system (or for those named) and goes on where it was stopped;
+``score`` prints the tables. Both only call dlmone's own commands.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+#: Rows of the split for the systems that take many calls.
+FEW, SOME = 256, 500
+LATE = ("--sampler", "ddim", "--set", "ddim.until=1600")
+OFFICIAL = ("--sampler", "diffuseq_ddpm")
+METRICS = "bleu,rouge_l,bertscore,dist_1,copy_rate,ibleu,sacrebleu,health"
+COLUMNS = {
+    "bleu": ("BLEU (95 %)", 4),
+    "rouge_l": ("ROUGE-L", 4),
+    "bertscore": ("BERTScore", 4),
+    "dist_1": ("Dist-1", 3),
+    "self_bleu": ("self-BLEU", 3),
+    "div_4": ("Div-4", 3),
+    "copy_rate": ("copy rate", 3),
+    "ibleu": ("iBLEU", 1),
+    "sacrebleu": ("sacreBLEU", 1),
+    "repetition_rate": ("repetition rate", 3),
+    "empty_rate": ("empty rate", 3),
+    "mean_words": ("words", 1),
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """``model`` is "teacher", "student", or the stage whose best student writes."""
+
+    label: str
+    model: str
+    calls: int
+    candidates: int = 1
+    rows: int | None = None
+    options: tuple[str, ...] = ()
+
+
+SYSTEMS = {
+    **{f"teacher-{n}": System("teacher", "teacher", n) for n in (1, 2, 4, 10)},
+    "teacher-4-late": System("teacher, until 1600", "teacher", 4, options=LATE),
+    "teacher-10-late": System("teacher, until 1600", "teacher", 10, options=LATE),
+    **{f"teacher-10-seed-{k}": System("teacher", "teacher", 10, options=("--seed", str(k))) for k in (1, 2)},
+    "teacher-50": System("teacher", "teacher", 50, 3, SOME),
+    "teacher-10-mbr": System("teacher", "teacher", 10, 10, SOME),
+    "teacher-200": System("teacher", "teacher", 200, rows=FEW),
+    "teacher-2000": System("teacher, official sampler", "teacher", 2000, rows=FEW, options=OFFICIAL),
+    "student-1": System("student", "student", 1, 10),
+    **{f"student-1-seed-{k}": System("student", "student", 1, 3, options=("--seed", str(k))) for k in (1, 2)},
+    **{f"student-{n}": System("student", "student", n, 3) for n in (2, 4)},
+    **{f"student-{n}-late": System("student, until 1600", "student", n, 3, options=LATE) for n in (2, 4)},
+    **{
+        f"student-pad-{p}": System(f"student, [PAD] {p}", "student", 1, 3, options=("--augment", f"pad:{p}"))
+        for p in ("0.5", "0.7")
+    },
+    **{
+        f"student-{stage}": System(f"student of {stage}", stage, 1, 3)
+        for stage in ("start", "sharpen", "stage-1", "stage-2")
+    },
+}
+
+
+def dlmone(*arguments: object) -> str:
+    """Return what a command prints, or end as it ends."""
+    command = [sys.executable, "-m", "dlmone", *map(str, arguments)]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if answer.returncode:
+        sys.exit(answer.returncode)
+    return answer.stdout
+
+
+@click.group()
+def main() -> None:
+    """Samples and tables for real text."""
+
+
+@main.command()
+@click.argument("teacher", type=click.Path(exists=True, path_type=Path))
+@click.argument("student", type=click.Path(exists=True, path_type=Path))
+@click.argument("test", type=click.Path(exists=True, path_type=Path))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("names", nargs=-1, type=click.Choice(list(SYSTEMS)))
+@click.option("--stages", type=click.Path(exists=True, path_type=Path), help="Run whose stages write too.")
+def write(
+    teacher: Path, student: Path, test: Path, out: Path, names: Sequence[str], stages: Path | None
+) -> None:
+    """Write the samples of each system to OUT."""
+    out.mkdir(parents=True, exist_ok=True)
+    lines = test.read_text(encoding="utf-8").splitlines(keepends=True)
+    for name in names or SYSTEMS:
+        system = SYSTEMS[name]
+        folders = {"teacher": teacher, "student": student}
+        if stages is not None:
+            folders[system.model] = folders.get(system.model, stages / system.model / "best")
+        elif system.model not in folders:
+            continue
+        folder = folders[system.model]
+        rows = out / f"first-{system.rows}.src" if system.rows else test
+        if system.rows:
+            rows.write_text("".join(lines[: system.rows]), encoding="utf-8")
+        file = out / f"{name}.jsonl"
+        dlmone(
+            *("generate", folder, "-i", rows, "-o", file, "--steps", system.calls, *system.options),
+            *("--candidates", system.candidates, "--precision", "bfloat16"),
+            *(("--resume",) if file.exists() else ()),
+        )
+
+
+@main.command()
+@click.argument("out", type=click.Path(exists=True, path_type=Path))
+@click.option("--bertscore", required=True, help="Folder or name of its encoder.")
+@click.option("--layer", default=6, show_default=True, help="Its layer.")
+def score(out: Path, bertscore: str, layer: int) -> None:
+    """Print a table of the systems written to OUT, and one of what MBR chooses of ten candidates."""
+    encoder = ("--set", f"bertscore.model={bertscore}", "--set", f"bertscore.num_layers={layer}")
+    groups: dict[tuple[int | None, bool], list[str]] = defaultdict(list)
+    for name, system in SYSTEMS.items():
+        if (out / f"{name}.jsonl").exists():
+            groups[system.rows, system.candidates > 1].append(name)
+    print("| | calls | rows | " + " | ".join(head for head, _ in COLUMNS.values()) + " |")
+    print("|---" * (len(COLUMNS) + 3) + "|")
+    for number, ((_, several), names) in enumerate(groups.items()):
+        files = [out / f"{name}.jsonl" for name in names]
+        metrics = METRICS + ",diversity" if several else METRICS
+        _print(
+            json.loads(dlmone("evaluate", *files, "--metrics", metrics, *encoder, "--json")), copy=not number
+        )
+    for name in (name for names in groups.values() for name in names if SYSTEMS[name].candidates == 10):
+        chosen = ("--select", "mbr", "--k", 10, "--metrics", METRICS)
+        _print(json.loads(dlmone("evaluate", out / f"{name}.jsonl", *chosen, *encoder, "--json")), "mbr")
+
+
+def _print(results: dict[str, list[dict[str, object]]], selector: str = "first", copy: bool = False) -> None:
+    for row in results["rows"]:
+        name = Path(str(row["model"])).stem
+        if not str(row["selector"]).startswith(selector) or (
+            name not in SYSTEMS and not (copy and name == "copy")
+        ):
+            continue
+        label = SYSTEMS[name].label if name in SYSTEMS else "copying the source"
+        label += ", MBR-10" if selector == "mbr" else ""
+        scores = row["scores"]
+        assert isinstance(scores, dict)
+        cells = [_cell(scores.get(key), digits) for key, (_, digits) in COLUMNS.items()]
+        print(f"| {label} | {row['calls'] or ''} | {row['samples']:,} | " + " | ".join(cells) + " |")
+
+
+def _cell(score: dict[str, object] | None, digits: int) -> str:
+    if score is None:
+        return ""
+    value, interval = score["value"], score.get("interval")
+    shown = f"{value:.{digits}f}"
+    if digits == 4 and isinstance(interval, list):
+        shown += f" ({interval[0]:.3f}–{interval[1]:.3f})"
+    return shown
+
+
+if __name__ == "__main__":
+    main()

@@ -35,6 +35,9 @@ class Panel:
     spanned: tuple[float, float] | None = None
 
 
+#: How much of an axis's height the names of stages take above the curves.
+NAMES = 0.2
+
 #: A run's name and what of its log is drawn.
 Traced = tuple[str, Log]
 
@@ -143,12 +146,16 @@ def _line(axis: Axes, one: Curve, kind: str, markers: bool, looks: dict[str, Any
 def _mark_stages(axis: Axes, log: Log, colour: str | None) -> None:
     """Draw a dotted line where a stage begins; with its name where no colour says whose it is.
 
-    Names stand on two levels in turn: that of a short stage would run into the next.
+    Names stand on two levels in turn, that of a short stage would run into the next, above the curves.
     """
+    named = colour is None and len(log.stages) > 1
+    if named:  # room above the curves, on whatever scale
+        within = axis.transAxes + axis.transData.inverted()
+        axis.set_ylim(*(within.transform((0, height))[1] for height in (0, 1 + NAMES)))
     for place, stage in enumerate(log.stages):
         if stage.start:
             axis.axvline(stage.start, color=colour or GREY, linestyle=":", linewidth=1)
-        if colour is None and len(log.stages) > 1:
+        if named:
             axis.annotate(
                 stage.name,
                 (stage.start, 1),

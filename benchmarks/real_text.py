@@ -56,7 +56,12 @@ SYSTEMS = {
     **{f"teacher-{n}": System("teacher", "teacher", n) for n in (1, 2, 4, 10)},
     "teacher-4-late": System("teacher, until 1600", "teacher", 4, options=LATE),
     "teacher-10-late": System("teacher, until 1600", "teacher", 10, options=LATE),
-    **{f"teacher-10-seed-{k}": System("teacher", "teacher", 10, options=("--seed", str(k))) for k in (1, 2)},
+    **{
+        f"teacher-4-late-seed-{k}": System(
+            "teacher, until 1600", "teacher", 4, options=(*LATE, "--seed", str(k))
+        )
+        for k in (1, 2)
+    },
     "teacher-50": System("teacher", "teacher", 50, 3, SOME),
     "teacher-10-mbr": System("teacher", "teacher", 10, 10, SOME),
     "teacher-200": System("teacher", "teacher", 200, rows=FEW),
@@ -64,7 +69,7 @@ SYSTEMS = {
     "student-1": System("student", "student", 1, 10),
     **{f"student-1-seed-{k}": System("student", "student", 1, 3, options=("--seed", str(k))) for k in (1, 2)},
     **{f"student-{n}": System("student", "student", n, 3) for n in (2, 4)},
-    **{f"student-{n}-late": System("student, until 1600", "student", n, 3, options=LATE) for n in (2, 4)},
+    **{f"student-{n}-late": System("student, until 1600", "student", n, options=LATE) for n in (2, 4)},
     **{
         f"student-pad-{p}": System(f"student, [PAD] {p}", "student", 1, 3, options=("--augment", f"pad:{p}"))
         for p in ("0.5", "0.7")

@@ -54,20 +54,22 @@ class System:
 
 SYSTEMS = {
     **{f"teacher-{n}": System("teacher", "teacher", n) for n in (1, 2, 4, 10)},
-    "teacher-4-late": System("teacher, until 1600", "teacher", 4, options=LATE),
-    "teacher-10-late": System("teacher, until 1600", "teacher", 10, options=LATE),
+    "teacher-4-late": System("teacher, until 1600", "teacher", 4, 3, options=LATE),
     **{
         f"teacher-4-late-seed-{k}": System(
-            "teacher, until 1600", "teacher", 4, options=(*LATE, "--seed", str(k))
+            f"teacher, until 1600, seed {k}", "teacher", 4, options=(*LATE, "--seed", str(k))
         )
         for k in (1, 2)
     },
-    "teacher-50": System("teacher", "teacher", 50, 3, SOME),
-    "teacher-10-mbr": System("teacher", "teacher", 10, 10, SOME),
+    "teacher-50": System("teacher", "teacher", 50, rows=SOME),
+    "teacher-4-late-mbr": System("teacher, until 1600", "teacher", 4, 10, SOME, LATE),
     "teacher-200": System("teacher", "teacher", 200, rows=FEW),
     "teacher-2000": System("teacher, official sampler", "teacher", 2000, rows=FEW, options=OFFICIAL),
     "student-1": System("student", "student", 1, 10),
-    **{f"student-1-seed-{k}": System("student", "student", 1, 3, options=("--seed", str(k))) for k in (1, 2)},
+    **{
+        f"student-1-seed-{k}": System(f"student, seed {k}", "student", 1, 3, options=("--seed", str(k)))
+        for k in (1, 2)
+    },
     **{f"student-{n}": System("student", "student", n, 3) for n in (2, 4)},
     **{f"student-{n}-late": System("student, until 1600", "student", n, options=LATE) for n in (2, 4)},
     **{
@@ -76,7 +78,7 @@ SYSTEMS = {
     },
     **{
         f"student-{stage}": System(f"student of {stage}", stage, 1, 3)
-        for stage in ("start", "sharpen", "stage-1", "stage-2")
+        for stage in ("start", "sharpen", "stage-1")
     },
 }
 

@@ -1,0 +1,18 @@
+"""Models that come with dlmone, so that there is something to write with right after the installation."""
+
+from dlmone.registry import hookimpl
+from dlmone.registry.hooks import Register
+
+
+@hookimpl
+def register_models(register: Register) -> None:
+    register(
+        "qqp-compact",
+        f"{__name__}.folders:qqp_compact",
+        help="paraphrases English questions in one call; distilled from qqp-compact-teacher",
+    )
+    register(
+        "qqp-compact-teacher",
+        f"{__name__}.folders:qqp_compact_teacher",
+        help="a DiffuSeq of 10.9M parameters, trained on Quora Question Pairs with dlmone",
+    )

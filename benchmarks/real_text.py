@@ -98,23 +98,23 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("teacher", type=click.Path(exists=True, path_type=Path))
-@click.argument("student", type=click.Path(exists=True, path_type=Path))
+@click.argument("teacher")
+@click.argument("student")
 @click.argument("test", type=click.Path(exists=True, path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("names", nargs=-1, type=click.Choice(list(SYSTEMS)))
 @click.option("--stages", type=click.Path(exists=True, path_type=Path), help="Run whose stages write too.")
 def write(
-    teacher: Path, student: Path, test: Path, out: Path, names: Sequence[str], stages: Path | None
+    teacher: str, student: str, test: Path, out: Path, names: Sequence[str], stages: Path | None
 ) -> None:
-    """Write the samples of each system to OUT."""
+    """Write the samples of each system to OUT. TEACHER and STUDENT are folders or installed models."""
     out.mkdir(parents=True, exist_ok=True)
     lines = test.read_text(encoding="utf-8").splitlines(keepends=True)
     for name in names or SYSTEMS:
         system = SYSTEMS[name]
         folders = {"teacher": teacher, "student": student}
         if stages is not None:
-            folders[system.model] = folders.get(system.model, stages / system.model / "best")
+            folders[system.model] = folders.get(system.model, str(stages / system.model / "best"))
         elif system.model not in folders:
             continue
         folder = folders[system.model]

@@ -9,7 +9,7 @@ import dlmone
 from dlmone.engine.named import model_folder
 from dlmone.registry import Registry
 
-NAMES = Registry.discover().names("models")
+NAMES = ("qqp-compact", "qqp-compact-teacher")
 #: What each model may weigh, and both together, in bytes.
 LIMIT, LIMIT_OF_ALL = 25e6, 45e6
 
@@ -27,7 +27,7 @@ def registry() -> Registry:
 def test_a_model_answers_offline(name: str, registry: Registry) -> None:
     model = dlmone.load(name, device="cpu", registry=registry)
     [[answer]] = model.generate(["how can i be a good geologist?"], steps=1)
-    assert len(answer.split()) > 2
+    assert answer.startswith("how can i ")
     assert not re.search(r"\[(PAD|SEP|CLS|UNK)\]", answer)
 
 

@@ -32,9 +32,23 @@ def toy() -> ToyTeacher:
 
 
 @pytest.fixture(scope="session")
-def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a run leaves of its models: ``teacher/`` and ``student/``, of a few words."""
-    path = tmp_path_factory.mktemp("run")
+def run_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[DiffuSeqTeacher], Path]:
+    """Make what a run leaves of its models: ``teacher/`` and ``student/``, here of the same weights."""
+
+    def publish_both(teacher: DiffuSeqTeacher) -> Path:
+        path = tmp_path_factory.mktemp("run")
+        publish(path / "teacher", teacher, "diffuseq", "teacher", "card")
+        facts = {"t_init": 1490, "unit_input": False}
+        publish(path / "student", teacher, "diffuseq", "student", "card", student=facts)
+        (path / "recipe.toml").write_text("")
+        return path
+
+    return publish_both
+
+
+@pytest.fixture(scope="session")
+def tiny_run(run_of: Callable[[DiffuSeqTeacher], Path]) -> Path:
+    """A run of a few words."""
     options = DiffuSeqOptions(
         seq_len=16, hidden_dim=8, hidden_t_dim=8, width=16, layers=1, heads=2, tokenizer="words"
     )
@@ -43,11 +57,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         teacher = DiffuSeqTeacher.build(options, examples)
-    publish(path / "teacher", teacher, "diffuseq", "teacher", "card")
-    facts = {"t_init": 1490, "unit_input": False}
-    publish(path / "student", teacher, "diffuseq", "student", "card", student=facts)
-    (path / "recipe.toml").write_text("")
-    return path
+    return run_of(teacher)
 
 
 @pytest.fixture

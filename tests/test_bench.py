@@ -12,7 +12,6 @@ from dlmone.core import Example, InputError, SampledGenerator
 from dlmone.engine.bench import Plan, Subject, bench, count_runs, ratios
 from dlmone.engine.bench_results import BenchResults
 from dlmone.engine.compute import Compute
-from dlmone.engine.folder import publish
 from dlmone.engine.peak import peak_memory
 from dlmone.engine.stopwatch import PARTS, Stopwatch
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
@@ -44,13 +43,8 @@ def subjects():
 
 
 @pytest.fixture(scope="module")
-def run_dir(tmp_path_factory):
-    path, teacher = tmp_path_factory.mktemp("run"), tiny_teacher()
-    publish(path / "teacher", teacher, "diffuseq", "teacher", "card")
-    facts = {"t_init": 1490, "unit_input": False}
-    publish(path / "student", teacher, "diffuseq", "student", "card", student=facts)
-    (path / "recipe.toml").write_text("")
-    return path
+def run_dir(run_of):
+    return run_of(tiny_teacher())
 
 
 def command(*args):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import dlmone
 from dlmone.core import DiffusionGenerator, Example, Noise, SampledGenerator
-from dlmone.engine.folder import fingerprint, publish
+from dlmone.engine.folder import fingerprint
 from dlmone.engine.model import Model
 from dlmone.engine.texts import well_formed
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
@@ -27,15 +27,9 @@ EXAMPLES = [Example(str(i), source, "tell me about it") for i, source in enumera
 
 
 @pytest.fixture(scope="module")
-def run_dir(tmp_path_factory):
-    path = tmp_path_factory.mktemp("run")
+def run_dir(run_of):
     torch.manual_seed(0)
-    teacher = DiffuSeqTeacher.build(OPTIONS, EXAMPLES)
-    publish(path / "teacher", teacher, "diffuseq", "teacher", "card")
-    facts = {"t_init": 1490, "unit_input": False}
-    publish(path / "student", teacher, "diffuseq", "student", "card", student=facts)
-    (path / "recipe.toml").write_text("")
-    return path
+    return run_of(DiffuSeqTeacher.build(OPTIONS, EXAMPLES))
 
 
 @pytest.fixture(scope="module")

@@ -48,6 +48,7 @@ class StepContext:
         real: the batch of real pairs, for objectives that need one.
         real_noise: keyed draws for it (``epsilon``); the paper draws ε_real independently of ε_fake.
         calls: (k, K): the fake is the k-th output of a student that writes in K calls. One step is (1, 1).
+        start: θ as it was when the stage began, for objectives that need it.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class StepContext:
         real: Batch,
         real_noise: Noise,
         calls: tuple[int, int] = (1, 1),
+        start: DiffusionGenerator | None = None,
     ) -> None:
         self.role = role
         self.space = space
@@ -77,6 +79,7 @@ class StepContext:
         self.real = real
         self.real_noise = real_noise
         self.calls = calls
+        self.start = start
 
     @cached_property
     def t_B(self) -> Tensor:
@@ -108,6 +111,13 @@ class StepContext:
     def e_fake(self) -> Tensor:
         """The generator's output as the losses see it."""
         return self.root.detach().requires_grad_(self.role == "generator")
+
+    @cached_property
+    def e_start(self) -> Tensor:
+        """What the stage's first θ writes for the same z, in one call and without gradient."""
+        assert self.start is not None, "an objective reads e_start without needing it"
+        with torch.no_grad():
+            return self.start.one_step(self.fake, self.noise.normal("z", self.space.state_shape))
 
     @cached_property
     def e_t(self) -> Tensor:

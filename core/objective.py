@@ -35,12 +35,14 @@ class Needs:
         estimator: ê_ψ(e_t). In the estimator's role its parameters always receive gradient.
         fake_logits: D_ψ(e_t) of the generated batch, from the pass that gives ê_ψ(e_t).
         real_logits: D_ψ of the noised real batch.
+        start: the output of θ as it was when its stage began.
     """
 
     teacher: Route = Route.ABSENT
     estimator: Route = Route.ABSENT
     fake_logits: bool = False
     real_logits: bool = False
+    start: bool = False
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(
@@ -48,6 +50,7 @@ class Needs:
             max(self.estimator, other.estimator),
             self.fake_logits or other.fake_logits,
             self.real_logits or other.real_logits,
+            self.start or other.start,
         )
 
 

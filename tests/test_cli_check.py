@@ -93,6 +93,7 @@ def test_diffuseq_is_sketched_as_it_is_built():
         # θ is trained; frozen networks are passed forward, and backward to their inputs.
         ("generator", Needs(teacher=Route.DETACHED), 4, 1),
         ("generator", Needs(teacher=Route.DETACHED, estimator=Route.DETACHED), 5, 1),
+        ("generator", Needs(start=True), 4, 1),
         ("generator", Needs(Route.DIFFERENTIABLE, Route.DIFFERENTIABLE, fake_logits=True), 7, 3),
         ("generator", Needs(fake_logits=True), 5, 2),
     ],

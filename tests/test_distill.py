@@ -297,6 +297,25 @@ def test_few_step_training_moves_theta_and_resumes_with_the_same_draws() -> None
     assert not same(weights(whole.generator.network), weights(first.generator.network))
 
 
+def test_a_student_refined_keeps_its_start_through_a_resume() -> None:
+    terms = {"regression": Regression(RegressionOptions(steps=3, first="student"))}
+    table = stage(objectives={"regression": {"use": "regression"}}, generator={"lr": 1e-3})
+    whole, first, second = (distillation(table, terms) for _ in range(3))
+    assert whole.start is not None
+    start = weights(whole.start.network)
+    for _ in range(4):
+        whole.advance(norms=False)
+    for _ in range(2):
+        first.advance(norms=False)
+    second.load(first.checkpoint({}))
+    for _ in range(2):
+        second.advance(norms=False)
+    assert same(start, weights(whole.start.network))
+    assert not same(start, weights(whole.generator.network))
+    assert same(weights(whole.generator.network), weights(second.generator.network))
+    assert distillation(stage()).start is None
+
+
 def test_a_stage_of_regression_alone_trains_no_psi_and_follows_its_rate() -> None:
     terms = {"regression": Regression(RegressionOptions(steps=2))}
     table = stage(

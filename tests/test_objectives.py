@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from dlmone.core import Objective, SampledGenerator, StepContext, Term
-from dlmone.core.ddim import ddim
+from dlmone.core.ddim import ddim, ddim_step, sampling_times
 from dlmone.core.losses import diff_instruct_loss, dsm_loss, masked_mean, sid_loss
 from dlmone.core.objective import Role
 from dlmone.plugins.diff_instruct.objective import DiffInstruct
@@ -116,6 +117,32 @@ def test_regression_is_the_distance_to_what_the_teacher_writes_from_the_same_noi
     loss_B = objective.generator_loss(step).loss_B
     torch.testing.assert_close(loss_B, expected_B)
     assert not loss_B.equal(masked_mean((step.e_fake - step.f_phi) ** 2, step.mask))
+
+
+def test_regression_onto_what_the_teacher_makes_of_the_students_first_answer(toy: ToyTeacher) -> None:
+    objective = Regression(RegressionOptions(steps=3, first="student"))
+    step = step_of(toy, "generator", objective)
+    assert step.start is not None
+    space, batch, schedule = step.space, step.fake, step.space.schedule
+    z = step.noise.normal("z", space.state_shape)
+    along = sampling_times(schedule, step.start.t_init, 3)
+    t_B, s_B = (schedule.tensor(time, len(batch), z.device) for time in along[1:])
+
+    def answer(x: Tensor, time_B: Tensor) -> Tensor:
+        pinned = space.pin(x, space.embed(batch), batch)
+        return space.round(step.teacher.denoise(pinned, time_B, batch).x0)
+
+    with torch.no_grad():
+        x_t = schedule.diffuse(space.round(step.start.one_step(batch, z)), t_B, z)
+        target = answer(ddim_step(schedule, answer(x_t, t_B), x_t, t_B, s_B), s_B)
+    expected_B = masked_mean((step.e_fake - target) ** 2, step.mask)
+    torch.testing.assert_close(objective.generator_loss(step).loss_B, expected_B)
+    assert not step.e_start.equal(step.e_fake)
+
+
+def test_one_call_is_no_refinement() -> None:
+    with pytest.raises(ValidationError, match="steps must be at least 2: one call is not refined"):
+        RegressionOptions(steps=1, first="student")
 
 
 def test_sds_is_diff_instruct_with_the_output_in_the_place_of_psi(toy: ToyTeacher) -> None:

@@ -50,6 +50,7 @@ OBJECTIVES: dict[str, Objective] = {
     "declares real_logits, which generator_loss never reads": OneRole(
         lambda c: Term(decay(c), {}), real_logits=True
     ),
+    "declares start, which generator_loss never reads": OneRole(lambda c: Term(decay(c), {}), start=True),
     "generator_loss must return a Term": OneRole(decay),  # type: ignore[arg-type]
     "must have one value a sample, (4,), not ()": OneRole(lambda c: Term(decay(c).mean(), {})),
     "logged['size'] must have one value a sample": OneRole(

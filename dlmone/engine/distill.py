@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import (
+    DiffusionGenerator,
     DlmoneError,
     Example,
     InputError,
@@ -118,6 +119,8 @@ class Distillation:
                 for key, objective in objectives.items()
             ),
         )
+        # θ as it begins, whose weights the previous stage keeps: a run that resumes has the same one.
+        self.start = self._frozen_generator() if self.generator_update.needs(stage.steps).start else None
         self._streams = {
             (role, kind): ExampleStream(examples, (seed, name, role, kind), stage.batch)
             for role in ("generator", "estimator")
@@ -217,6 +220,14 @@ class Distillation:
             real=self.space.collate([real[p] for p in rows]).to(device),
             real_noise=Noise(real_keys, device),
             calls=(self._call(draws, draw), self.stage.calls),
+            start=self.start,
+        )
+
+    def _frozen_generator(self) -> DiffusionGenerator:
+        """Return θ as it is now, to be called and not trained."""
+        theta = self.generator
+        return DiffusionGenerator(
+            self.compute.frozen_copy(theta.network), self.space, theta.t_init, theta.unit_input
         )
 
     def _call(self, draws: Role, draw: int) -> int:

@@ -56,7 +56,8 @@ def effort(role: Role, needs: Needs) -> Effort:
         return Effort(passes=1 + needs.teacher + 3 * trained, graphs=trained)
     psi = 2 if through_psi else needs.estimator
     through_phi = needs.teacher is Route.DIFFERENTIABLE
-    return Effort(passes=3 + needs.teacher + psi + needs.real_logits, graphs=1 + through_phi + through_psi)
+    passes = 3 + needs.start + needs.teacher + psi + needs.real_logits
+    return Effort(passes, graphs=1 + through_phi + through_psi)
 
 
 def stage_effort(stage: Stage, objectives: Mapping[str, Objective]) -> Effort:

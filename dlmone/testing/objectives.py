@@ -72,6 +72,7 @@ class _Trial:
             "estimator": self.needs.estimator is not Route.ABSENT,
             "fake_logits": self.needs.fake_logits,
             "real_logits": self.needs.real_logits,
+            "start": self.needs.start,
         }
         for name, is_declared in declared.items():
             if name in read:
@@ -138,6 +139,11 @@ class _NotingStep(StepContext):
     def real_logits(self) -> Tensor:
         self.read.add("real_logits")
         return super().real_logits
+
+    @property
+    def e_start(self) -> Tensor:
+        self.read.add("start")
+        return super().e_start
 
 
 class _NotingEstimate:

@@ -38,25 +38,27 @@ def new_step(
 ) -> StepContext:
     """Return the step of a seed. Equal seeds give equal networks and, example by example, equal draws.
 
-    φ, ψ and θ differ from one another, as they do after some training; what the role freezes is frozen.
+    φ, ψ, θ and the θ before differ from one another, as they do after some training; what the role
+    freezes is frozen.
 
     Args:
         teacher: φ and the space.
         role: whose update it is.
         needs: what the objective(s) need in this role.
         examples: the fake batch; the real one is the same in reverse order.
-        seed: of the draws, and of how θ and ψ differ from φ.
+        seed: of the draws, and of how the others differ from φ.
         shared_noise: real and fake batch share their ε.
-        wrap: put around each of the three networks.
+        wrap: put around each of the networks.
         kind: the class of the step.
         t_init: where the student begins; three quarters up the trained range if None.
         calls: which output of how many calls the losses see.
     """
     schedule, width = teacher.space.schedule, teacher.feature_width
-    phi, psi, theta = (copy.deepcopy(teacher.network) for _ in range(3))
+    phi, psi, theta, before = (copy.deepcopy(teacher.network) for _ in range(4))
     estimator = DiffusionScoreEstimator(wrap(perturbed(psi, seed + 1)), width)
     t_init = schedule.time_of_quantile(0.75) if t_init is None else t_init
     generator = DiffusionGenerator(wrap(perturbed(theta, seed + 2)), teacher.space, t_init)
+    start = DiffusionGenerator(wrap(perturbed(before, seed + 3)), teacher.space, t_init)
     keys = [(seed, example.id) for example in examples]
     real_keys = keys if shared_noise else [(*key, "real") for key in keys]
     return kind(
@@ -72,6 +74,7 @@ def new_step(
         real=teacher.space.collate(examples[::-1]),
         real_noise=Noise(real_keys),
         calls=calls,
+        start=start.requires_grad_(False) if needs.start else None,
     )
 
 

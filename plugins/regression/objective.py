@@ -1,4 +1,4 @@
-"""Regression onto the teacher's deterministic samples (Luhman and Luhman 2021; a term of DMD's loss)."""
+"""Regression onto deterministic samples (Luhman and Luhman 2021; a term of DMD's loss)."""
 
 import torch
 from torch import Tensor
@@ -12,10 +12,15 @@ from .options import RegressionOptions
 
 
 class Regression(Objective):
-    """θ's one call shall give what φ's DDIM gives in several from the same noise z: ‖G_θ(c, z) − e*(c, z)‖².
+    """θ's one call shall give what several calls give from the same noise z: ‖G_θ(c, z) − e*(c, z)‖².
 
-    DDIM is deterministic, so there is one answer for each z and nothing is averaged away, as long as θ can
-    learn the map. It needs no ψ, and stands rates that score distillation, whose ψ must keep up, does not.
+    e* is what φ's DDIM writes from z. It is deterministic, so there is one answer for each z and nothing is
+    averaged away, as long as θ can learn the map. It needs no ψ, and stands rates that score distillation,
+    whose ψ must keep up, does not.
+
+    Or (``first`` = student) φ refines what θ wrote for z when its stage began. That θ has settled which
+    sentence a z stands for, and e* is the same sentence put right: θ no longer learns another network's
+    map of the noise, which errs near its borders, and only sharpens its own.
     """
 
     one_call_only = True
@@ -24,20 +29,25 @@ class Regression(Objective):
         self.options = options
 
     def needs(self, role: Role) -> Needs | None:
-        return Needs() if role == "generator" else None
+        return Needs(start=self.options.first == "student") if role == "generator" else None
 
     def generator_loss(self, context: StepContext) -> Term:
         return Term(masked_mean((context.e_fake - self.target(context)) ** 2, context.mask), {})
 
     @torch.no_grad()
     def target(self, context: StepContext) -> Tensor:
-        """e*(c, z): what φ writes from the z that θ was given, rounded where the space rounds."""
-        space, batch = context.space, context.fake
+        """e*(c, z) for the z that θ was given, rounded at each call where the space rounds."""
+        space, batch, options = context.space, context.fake, self.options
         schedule, given = space.schedule, space.embed(batch)
 
         def predict(x_t: Tensor, t_B: Tensor) -> Tensor:
             return space.round(context.teacher.denoise(space.pin(x_t, given, batch), t_B, batch).x0)
 
-        times = sampling_times(schedule, schedule.last, self.options.steps, self.options.until)
         z = context.noise.normal("z", space.state_shape)
-        return ddim(schedule, predict, Start(times[0]).state(space, z), times)
+        if options.first == "teacher":
+            times = sampling_times(schedule, schedule.last, options.steps, options.until)
+            return ddim(schedule, predict, Start(times[0]).state(space, z), times)
+        # θ's input is z without a signal, so z is also the noise of its answer: no division by σ_t.
+        times = sampling_times(schedule, context.generator.t_init, options.steps, options.until)[1:]
+        t_B = schedule.tensor(times[0], len(batch), z.device)
+        return ddim(schedule, predict, schedule.diffuse(space.round(context.e_start), t_B, z), times)

@@ -1,17 +1,28 @@
 """Options of the regression objective."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class RegressionOptions(BaseModel):
-    """Regression onto the teacher's samples.
+    """Regression onto samples of several calls.
 
     Attributes:
-        steps: the teacher's calls for a target: its samples should be good at that many.
-        until: they are spread evenly from the last time down to here; to the clean state if None.
+        steps: the calls for a target: samples should be good at that many.
+        first: whose the first of them is: the teacher's, at its last time, or that of the student as its
+            stage began, at t_init. The others are the teacher's.
+        until: they are spread evenly from the first call's time down to here; to the clean state if None.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: int = Field(default=8, ge=1)
+    first: Literal["teacher", "student"] = "teacher"
     until: float | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _a_student_is_refined(self) -> Self:
+        if self.first == "student" and self.steps < 2:
+            raise ValueError("with first = student, steps must be at least 2: one call is not refined")
+        return self

@@ -247,7 +247,7 @@ def test_a_run_that_has_just_begun_has_a_page(tmp_path):
     for sentence in (
         "metrics.jsonl has no entry that can be read",
         "has not come to its final evaluation",
-        "The run has not finished: start, stage-1, sharpen, stage-2 has no student yet",
+        "The run has not finished: start, stage-1, sharpen, sharpen-again, stage-2 has no student yet",
         "Nothing was validated yet.",
         "There are no samples that belong to the final table.",
     ):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import (
+    Denoiser,
     DiffusionGenerator,
     DlmoneError,
     Example,
@@ -120,7 +121,8 @@ class Distillation:
             ),
         )
         # θ as it begins, whose weights the previous stage keeps: a run that resumes has the same one.
-        self.start = self._frozen_generator() if self.generator_update.needs(stage.steps).start else None
+        start_needed = self.generator_update.needs(stage.steps).start
+        self.start = self.frozen_generator(self.generator.network) if start_needed else None
         self._streams = {
             (role, kind): ExampleStream(examples, (seed, name, role, kind), stage.batch)
             for role in ("generator", "estimator")
@@ -223,18 +225,18 @@ class Distillation:
             start=self.start,
         )
 
-    def _frozen_generator(self) -> DiffusionGenerator:
-        """Return θ as it is now, to be called and not trained."""
-        theta = self.generator
-        return DiffusionGenerator(
-            self.compute.frozen_copy(theta.network), self.space, theta.t_init, theta.unit_input
-        )
-
     def _call(self, draws: Role, draw: int) -> int:
         """Return k, the call whose output an update sees: one for the whole global batch."""
         if self.stage.matching == "last":
             return self.stage.calls
         return int(stream((self.seed, self.name, draws, draw, "calls")).integers(self.stage.calls)) + 1
+
+    def frozen_generator(self, network: Denoiser) -> DiffusionGenerator:
+        """Return θ with the weights that ``network`` has now, to be called and not trained."""
+        theta = self.generator
+        return DiffusionGenerator(
+            self.compute.frozen_copy(network), self.space, theta.t_init, theta.unit_input
+        )
 
     def weights(self, which: str) -> dict[str, Tensor]:
         """Return θ's weights, ``raw`` or ``ema``."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlmone.core import DiffusionGenerator, Evaluator, Example, InputError, Objective, Teacher
+from dlmone.core import Evaluator, Example, InputError, Objective, Teacher
 from dlmone.registry import Recipe, Registry
 
 from .card import student_card
@@ -67,16 +67,9 @@ def run_stage(
             return {}
         logged: dict[str, float] = {}
         rows = valid_split[: stage.validation.examples]
-        student = distillation.generator
-        for which, network in (("raw", student.network), ("ema", distillation.average)):
-            generator = DiffusionGenerator(
-                compute.frozen_copy(network),
-                student.space,
-                student.t_init,
-                student.unit_input,
-            )
+        for which, network in (("raw", distillation.generator.network), ("ema", distillation.average)):
             written = write_samples(
-                generator,
+                distillation.frozen_generator(network),
                 rows,
                 compute,
                 steps=stage.calls,

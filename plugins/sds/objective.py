@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 
 from dlmone.core import Needs, Objective, Route, StepContext, Term
-from dlmone.core.ddim import ddim_step
 from dlmone.core.losses import masked_mean, score_weight
 from dlmone.core.objective import Role
 
@@ -17,9 +16,6 @@ class ScoreDistillationSampling(Objective):
     Diff-Instruct with e itself in the place of ê_ψ: without the generator's own score there is nothing that
     keeps outputs apart, so it trades coverage for fidelity. What lies between two sentences is pulled to one
     of them, which is where a student trained by regression errs. It costs one pass of φ, shared with SiD.
-
-    One answer of φ can itself lie between two sentences; where its DDIM ends that goes on from there in some
-    more calls (``steps``; rounded, each reads whole words of the one before) does so less.
     """
 
     def __init__(self, options: SDSOptions) -> None:
@@ -30,26 +26,11 @@ class ScoreDistillationSampling(Objective):
 
     def generator_loss(self, context: StepContext) -> Term:
         e, f_phi, mask = context.e_fake, context.f_phi.detach(), context.mask
+        target = context.space.round(f_phi) if self.options.rounding else f_phi
         weight_B = score_weight(
             self.options.weighting, e, f_phi, mask, context.alpha_B, context.sigma_B
         ) * self._within(context).to(e.dtype)
-        return Term(0.5 * weight_B * masked_mean((e - self._target(context)) ** 2, mask), {})
-
-    @torch.no_grad()
-    def _target(self, context: StepContext) -> Tensor:
-        """Return what φ takes e_t for: its answer there, or where its DDIM ends that starts there."""
-        space, batch, t_B = context.space, context.fake, context.t_B
-        schedule, given, steps = space.schedule, space.embed(batch), self.options.steps
-        x_t, x0 = context.e_t, self._rounded(context, context.f_phi)
-        for left in range(steps - 1, 0, -1):
-            s_B = schedule.first + (t_B - schedule.first) * left / (left + 1)
-            s_B = (s_B.floor() if schedule.discrete else s_B).to(t_B.dtype)
-            x_t, t_B = space.pin(ddim_step(schedule, x0, x_t, t_B, s_B), given, batch), s_B
-            x0 = self._rounded(context, context.teacher.denoise(x_t, t_B, batch).x0)
-        return x0
-
-    def _rounded(self, context: StepContext, x0: Tensor) -> Tensor:
-        return context.space.round(x0) if self.options.rounding else x0
+        return Term(0.5 * weight_B * masked_mean((e - target) ** 2, mask), {})
 
     def _within(self, context: StepContext) -> Tensor:
         """Return which samples take part, [B]."""

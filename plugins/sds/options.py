@@ -10,7 +10,6 @@ class SDSOptions(BaseModel):
 
     Attributes:
         weighting: the prefactor of the loss (`dlmone.core.losses.score_weight`).
-        steps: φ's calls from e_t on, down its DDIM; 1 is SDS.
         rounding: pull to the nearest token states of ê_φ instead of to ê_φ itself, where the space rounds.
         t_min: samples noised to an earlier time take no part; all if None. A time of the teacher's schedule.
         t_max: samples noised to this time or a later one take no part; all if None.
@@ -19,7 +18,6 @@ class SDSOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weighting: Literal["sid", "one", "score", "snr"] = "one"
-    steps: int = Field(default=1, ge=1)
     rounding: bool = True
     t_min: float | None = Field(default=None, ge=0)
     t_max: float | None = Field(default=None, ge=0)

@@ -19,14 +19,14 @@ import torch
 from reference import ReferenceDiffuSeq, denoising_step, training_loss
 
 from dlmone.core import Batch, Noise
-from dlmone.engine.compute import Compute
-from dlmone.engine.optimise import Optimiser, update_average
 from dlmone.plugins.diffuseq.options import DDPMOptions, DiffuSeqOptions
 from dlmone.plugins.diffuseq.samplers import DiffuSeqDDPM
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import PretrainOptimiser
+from dlmone.runtime.device import Compute
+from dlmone.training.optimizer import Optimiser, update_average
 
 VOCABULARY, LENGTH = 30522, 128
 

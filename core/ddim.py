@@ -59,7 +59,7 @@ def sampling_times(
     """
     if steps < 1:
         raise InputError(f"a sampler takes at least one step, not {steps}")
-    end = schedule.first if until is None else until
+    end = schedule.min_time if until is None else until
     if end > start:
         raise InputError(f"ddim: calls go down from {start:g} and cannot end at {end:g}")
     if not schedule.discrete:

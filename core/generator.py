@@ -103,7 +103,7 @@ class DiffusionGenerator(Generator):
     def again(self, batch: Batch, e: Tensor, noise: Noise, i: int, steps: int) -> Tensor:
         """Re-noise ``e`` to t_i = int(t_init·(1 − i/n)) with fresh noise, and call the network there."""
         schedule = self.space.schedule
-        time = schedule.first + (self.t_init - schedule.first) * (1 - i / steps)
+        time = schedule.min_time + (self.t_init - schedule.min_time) * (1 - i / steps)
         time = int(time) if schedule.discrete else time
         t_B = schedule.tensor(time, len(batch), e.device)
         return self.call(batch, schedule.diffuse(e, t_B, noise.normal(f"z{i}", self.space.state_shape)), time)

@@ -13,14 +13,14 @@ from .space import Batch, Space
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a network was made to begin: with σ(time)·z at ``time``, or with z itself (``unit``)."""
+    """Where a network was made to begin: with σ(time)·z at ``time``, or with z itself (``unit_input``)."""
 
     time: float
-    unit: bool = False
+    unit_input: bool = False
 
     def state(self, space: Space, z: Tensor) -> Tensor:
         """Return the first noisy state from standard normal ``z`` [B, *state_shape]."""
-        if self.unit:
+        if self.unit_input:
             return z
         t_B = space.schedule.tensor(self.time, len(z), z.device)
         return space.schedule.diffuse(z.new_zeros(z.shape), t_B, z)

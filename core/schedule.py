@@ -37,8 +37,8 @@ class NoiseSchedule(ABC):
     """α and σ as functions of time, over the range of times that a teacher was trained on."""
 
     #: The trained range, both ends included.
-    first: float
-    last: float
+    min_time: float
+    max_time: float
     #: Whether times are whole numbers.
     discrete: bool
 
@@ -64,7 +64,7 @@ class NoiseSchedule(ABC):
 
     def time_of_quantile(self, quantile: float) -> float:
         """Return the time below which the share ``quantile`` of the trained range lies."""
-        time = self.first + quantile * (self.last - self.first)
+        time = self.min_time + quantile * (self.max_time - self.min_time)
         return round(time) if self.discrete else time
 
     def resolve(self, point: TimePoint, name: str = "time") -> float:
@@ -75,22 +75,22 @@ class NoiseSchedule(ABC):
         """
         if point.ratio is not None:
             # A tenth of tolerance: a ratio is met by the nearest index, not exactly.
-            low, high = (float(self.ratio(torch.tensor(end))) for end in (self.first, self.last))
+            low, high = (float(self.ratio(torch.tensor(end))) for end in (self.min_time, self.max_time))
             if not low * 0.9 <= point.ratio <= high * 1.1:
                 raise InputError(
                     f"{name}: σ/α = {point.ratio:g} is outside the trained range of this schedule, "
                     f"which goes from {low:.4g} to {high:.4g}"
                 )
-            return min(max(self.time_of_ratio(point.ratio), self.first), self.last)
+            return min(max(self.time_of_ratio(point.ratio), self.min_time), self.max_time)
         if point.quantile is not None:
             if not 0 <= point.quantile <= 1:
                 raise InputError(f"{name}: a quantile lies between 0 and 1, not at {point.quantile:g}")
             return self.time_of_quantile(point.quantile)
         assert point.time is not None
-        if not self.first <= point.time <= self.last:
+        if not self.min_time <= point.time <= self.max_time:
             raise InputError(
                 f"{name}: time {point.time:g} is outside the trained range of this schedule, "
-                f"which goes from {self.first:g} to {self.last:g}"
+                f"which goes from {self.min_time:g} to {self.max_time:g}"
             )
         if self.discrete and point.time != int(point.time):
             raise InputError(
@@ -138,7 +138,7 @@ class DiscreteSchedule(NoiseSchedule):
         self.betas = betas.double()
         self.alphas_cumprod = torch.cumprod(1 - self.betas, 0)
         self.steps = len(betas)
-        self.first, self.last = 0, self.steps - 1
+        self.min_time, self.max_time = 0, self.steps - 1
         self.network_scale = 1.0 if network_steps is None else network_steps / self.steps
 
     def _at(self, array: Tensor, t: Tensor) -> Tensor:
@@ -159,12 +159,12 @@ class DiscreteSchedule(NoiseSchedule):
 
 
 class FlowSchedule(NoiseSchedule):
-    """Flow matching: α = 1 − σ with σ = t in [first, last], a continuous time in (0, 1]."""
+    """Flow matching: α = 1 − σ with σ = t in [min_time, max_time], a continuous time in (0, 1]."""
 
     discrete = False
 
-    def __init__(self, first: float = 0.001, last: float = 1.0) -> None:
-        self.first, self.last = first, last
+    def __init__(self, min_time: float = 0.001, max_time: float = 1.0) -> None:
+        self.min_time, self.max_time = min_time, max_time
 
     def alpha(self, t: Tensor) -> Tensor:
         return 1 - t.double()

@@ -9,7 +9,7 @@ from . import core
 
 if TYPE_CHECKING:
     from .core import *  # noqa: F403
-    from .engine.load import load
+    from .models.load import load
 
     __version__: str
 
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
 
         return version("dlmone")
     if name == "load":
-        from .engine.load import load
+        from .models.load import load
 
         return load
     if name in core.__all__:

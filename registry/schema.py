@@ -189,7 +189,8 @@ class Stage(Table):
     t_min: Time = TimeSpec(quantile=0.0)
     t_max: Time = TimeSpec(quantile=1.0)
     t_init: Time
-    generator_input: Literal["sigma", "unit"] = "sigma"
+    #: Feed θ z itself, as DiffuSeq starts, and not σ(t_init)·z, as SiD does.
+    unit_input: bool = False
     #: K: θ learns to write in this many re-noised calls (Table 4's times); 1 is the paper's one step.
     calls: PositiveInt = 1
     #: Which of the K outputs the losses see: of an update's k ~ U{1..K}, or of the last one always.
@@ -321,15 +322,15 @@ class Recipe(Table):
     teacher: TeacherSlot
     stages: dict[StageName, Stage] = {}
     #: Stages that run before the others, which follow in the order of their tables.
-    first: tuple[str, ...] = ()
+    stage_order: tuple[str, ...] = ()
     evaluation: Evaluation
     compute: Compute = Compute()
 
     @model_validator(mode="before")
     @classmethod
     def _in_order(cls, table: Any) -> Any:
-        first, stages = table.get("first"), table.get("stages")
-        if not (isinstance(first, (list, tuple)) and isinstance(stages, dict)):
+        order, stages = table.get("stage_order"), table.get("stages")
+        if not (isinstance(order, (list, tuple)) and isinstance(stages, dict)):
             return table
         # A stage that an ablation took out may still be named.
-        return {**table, "stages": {name: stages[name] for name in first if name in stages} | stages}
+        return {**table, "stages": {name: stages[name] for name in order if name in stages} | stages}

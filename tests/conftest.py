@@ -11,7 +11,7 @@ import torch
 from hypothesis import settings
 
 from dlmone.core import Example
-from dlmone.engine.folder import publish
+from dlmone.models.folder import publish
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.testing import ToyTeacher, toy_teacher

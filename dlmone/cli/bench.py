@@ -15,8 +15,8 @@ from .request import Request, plugin_option
 from .sources import examples_of_file
 
 if TYPE_CHECKING:
-    from dlmone.engine.bench import Subject
-    from dlmone.engine.bench_results import BenchResults, RowResult
+    from dlmone.benchmark.results import BenchResults, RowResult
+    from dlmone.benchmark.timing import Subject
     from dlmone.registry import Registry
 
 #: What is written for where no file says otherwise.
@@ -98,13 +98,13 @@ def bench(
     Of a recipe the shape is timed, teacher and student at random weights. Tokenising, the network, rounding
     and detokenising all count. Rows take turns, after a warm-up.
     """
-    from dlmone.engine.bench import Plan, count_runs, ratios
-    from dlmone.engine.bench import bench as run
-    from dlmone.engine.bench_results import BenchResults, Machine
-    from dlmone.engine.compute import Compute
-    from dlmone.engine.progress import Steps
+    from dlmone.benchmark.results import BenchResults, Machine
+    from dlmone.benchmark.timing import Plan, count_runs, ratios
+    from dlmone.benchmark.timing import bench as run
     from dlmone.registry import Registry
     from dlmone.registry.schema import Compute as ComputeTable
+    from dlmone.runtime.device import Compute
+    from dlmone.runtime.progress import Steps
 
     registry = Registry.discover(plugins)
     registry.require_files()
@@ -146,8 +146,8 @@ def _is_recipe(model: str) -> bool:
 def _subjects(
     model: str, request: Request | None, sampler: str | None, device: str, registry: Registry
 ) -> list[Subject]:
-    from dlmone.engine.bench_subjects import of_folder, of_recipe
-    from dlmone.engine.compute import resolve_device
+    from dlmone.benchmark.subjects import of_folder, of_recipe
+    from dlmone.runtime.device import resolve_device
 
     if request is None:
         return [of_folder(Path(model), sampler, device, registry)]
@@ -157,8 +157,8 @@ def _subjects(
 
 
 def _rivals(against: Sequence[str], device: str, registry: Registry) -> list[Subject]:
-    from dlmone.engine.bench_subjects import of_plugin
-    from dlmone.engine.compute import resolve_device
+    from dlmone.benchmark.subjects import of_plugin
+    from dlmone.runtime.device import resolve_device
 
     return [of_plugin(words, resolve_device(device), registry) for words in against]
 
@@ -178,7 +178,7 @@ def _precisions(words: str, bfloat16: bool) -> tuple[str, ...]:
 
 
 def _print(results: BenchResults) -> None:
-    from dlmone.engine.stopwatch import PARTS
+    from dlmone.benchmark.stopwatch import PARTS
 
     machine = results.machine
     libraries = ", ".join(f"{name} {number}" for name, number in machine.libraries.items())
@@ -212,7 +212,7 @@ def _print(results: BenchResults) -> None:
 
 
 def _cells(row: RowResult, clock: str) -> list[str]:
-    from dlmone.engine.stopwatch import PARTS
+    from dlmone.benchmark.stopwatch import PARTS
 
     spread = row.wall if clock == "wall" else row.cpu
     times = (spread.mean, spread.median, spread.min, spread.max)

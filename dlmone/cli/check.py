@@ -83,8 +83,8 @@ class Survey:
 
     def estimate(self) -> list[tuple[str, str]]:
         """Return memory and time, nothing where the networks' size or the device is not known."""
-        from dlmone.engine.compute import Compute
-        from dlmone.engine.estimate import EFFICIENCY, memory, operations, product_rate, stage_effort
+        from dlmone.runtime.device import Compute
+        from dlmone.training.estimate import EFFICIENCY, memory, operations, product_rate, stage_effort
 
         recipe, sketch = self.recipe, self.sketch
         if sketch is None:
@@ -119,9 +119,9 @@ class Survey:
 
     def _sketch(self) -> Sketch | None:
         """Return the size of the teacher: as it is, as its options say, or as its data make it."""
-        from dlmone.engine.estimate import measure
-        from dlmone.engine.folder import load_teacher
-        from dlmone.engine.named import model_folder
+        from dlmone.models.folder import load_teacher
+        from dlmone.models.resolve import model_folder
+        from dlmone.training.estimate import measure
 
         slot = self.recipe.teacher
         if slot.path:
@@ -142,19 +142,19 @@ class Survey:
             return None
 
     def _objectives(self) -> dict[str, dict[str, Objective]]:
-        from dlmone.engine.stage import stage_objectives
+        from dlmone.training.stage import stage_objectives
 
         return {name: stage_objectives(self.registry, self.recipe, name) for name in self.recipe.stages}
 
     def _evaluators(self) -> Mapping[str, Evaluator]:
-        from dlmone.engine.judge import chosen
-        from dlmone.engine.variants import Parts
+        from dlmone.evaluation.validation import validation_evaluators
+        from dlmone.evaluation.variants import EvaluationPlugins
 
-        evaluators = Parts.of(self.registry, self.recipe.evaluation).evaluators
+        evaluators = EvaluationPlugins.of(self.registry, self.recipe.evaluation).evaluators
         if self.recipe.teacher.pretrain:
-            chosen(evaluators, self.recipe.teacher.pretrain.validation, "teacher.pretrain")
+            validation_evaluators(evaluators, self.recipe.teacher.pretrain.validation, "teacher.pretrain")
         for name, stage in self.recipe.stages.items():
-            chosen(evaluators, stage.validation, f"stages.{name}")
+            validation_evaluators(evaluators, stage.validation, f"stages.{name}")
         return evaluators
 
     def _networks(self) -> str:

@@ -28,8 +28,8 @@ def convert(name: str, source: Path, out: Path, tokenizer: str | None, plugins: 
 
     NAME is a converter: for a checkpoint folder of the official DiffuSeq, `diffuseq`. OUT is written.
     """
-    from dlmone.engine.card import converted_card
-    from dlmone.engine.folder import publish
+    from dlmone.models.card import converted_card
+    from dlmone.models.folder import publish
     from dlmone.registry import Registry
 
     if out.exists():

@@ -15,10 +15,10 @@ def env(as_json: bool) -> None:
 
     import torch
 
-    from dlmone.engine.compute import Compute
-    from dlmone.engine.rundir import LIBRARIES
-    from dlmone.engine.teach import cache_folder
     from dlmone.registry.schema import Compute as ComputeTable
+    from dlmone.runtime.device import Compute
+    from dlmone.training.run_directory import LIBRARIES
+    from dlmone.training.teacher import cache_folder
 
     compute = Compute.start(ComputeTable())
     facts = {

@@ -16,9 +16,9 @@ from .request import plugin_option
 
 if TYPE_CHECKING:
     from dlmone.core import Evaluator
-    from dlmone.engine.choosing import Chooser
-    from dlmone.engine.samples import Draws
-    from dlmone.engine.scoring import Row
+    from dlmone.evaluation.samples import Draws
+    from dlmone.evaluation.scoring import Row
+    from dlmone.evaluation.selection import CandidateSelector
 
 #: What is scored unless metrics are named: all that needs no download and fits any task.
 METRICS = "bleu,rouge_l,dist_1,avg_len,diversity,copy_rate,health"
@@ -77,10 +77,10 @@ def evaluate(
         raise click.UsageError("--against tests by resampling, which --bootstrap 0 leaves out")
     if utility and not select:
         raise click.UsageError("--utility is what --select chooses by: give both")
-    from dlmone.engine.comparing import compare
-    from dlmone.engine.results import results
-    from dlmone.engine.scoring import score_baselines
-    from dlmone.engine.statistics import Resampling
+    from dlmone.evaluation.comparison import compare
+    from dlmone.evaluation.confidence import Resampling
+    from dlmone.evaluation.results import results
+    from dlmone.evaluation.scoring import score_baselines
 
     judges = _judges(plugins, metrics or METRICS, select, utility, overrides)
     systems = _read(dict.fromkeys((*samples, *([against] if against else ()))), against, full=as_json)
@@ -109,13 +109,13 @@ class _Judges:
     """The metrics, by the names they were asked for, and who chooses candidates, if anybody."""
 
     evaluators: dict[str, Evaluator]
-    chooser: Chooser | None
+    chooser: CandidateSelector | None
 
 
 def _judges(
     plugins: Sequence[Path], metrics: str, select: str | None, utility: str | None, overrides: Sequence[str]
 ) -> _Judges:
-    from dlmone.engine.choosing import Chooser
+    from dlmone.evaluation.selection import CandidateSelector
     from dlmone.registry import Registry
     from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 
@@ -139,7 +139,7 @@ def _judges(
         registry.entry("selectors", select, "--select")
         chosen_by = {"utility": utility} if utility else {}
         slot = SelectorSlot.model_validate({"use": select, **options.of(select)} | chosen_by)
-        chooser = Chooser.of(registry, slot, evaluator, f"--set {select}")
+        chooser = CandidateSelector.of(registry, slot, evaluator, f"--set {select}")
         names.append(select)
     options.require_used(names)
     return _Judges(evaluators, chooser)
@@ -147,9 +147,9 @@ def _judges(
 
 def _read(paths: Iterable[Path], against: Path | None, full: bool) -> dict[str, Draws]:
     """Return what each path holds, by its name: all in the order of ``against``, the last, if it is given."""
-    from dlmone.engine.comparing import aligned
-    from dlmone.engine.naming import short_names
-    from dlmone.engine.samples import read_draws
+    from dlmone.evaluation.comparison import align_samples
+    from dlmone.evaluation.naming import short_names
+    from dlmone.evaluation.samples import read_draws
 
     # The one that the others are compared with comes last, also if it was named among them.
     ordered = sorted(paths, key=lambda path: path == against)
@@ -161,14 +161,14 @@ def _read(paths: Iterable[Path], against: Path | None, full: bool) -> dict[str, 
         raise InputError(f"{against} cannot be compared with itself: name another system")
     *_, (rival, theirs) = systems.items()
     return {
-        name: draws._replace(samples=aligned(draws.samples, name, theirs.samples, rival))
+        name: draws._replace(samples=align_samples(draws.samples, name, theirs.samples, rival))
         for name, draws in systems.items()
     }
 
 
 def _rows(name: str, draws: Draws, judges: _Judges, sizes: Sequence[int] | None, named: bool) -> list[Row]:
     """Return a system's row and, after it, one for each number of candidates that one is chosen from."""
-    from dlmone.engine.scoring import drawn, score
+    from dlmone.evaluation.scoring import drawn, score
 
     count = drawn(draws.samples)
     for metric, evaluator in judges.evaluators.items():

@@ -32,8 +32,8 @@ def export(model: str, out: Path, precision: str, card: Path | None, plugins: tu
 
     MODEL is a model folder, a run directory, whose student is meant, or the name of an installed model.
     """
-    from dlmone.engine.export import export as export_model
-    from dlmone.engine.named import model_folder
+    from dlmone.models.export import export as export_model
+    from dlmone.models.resolve import model_folder
     from dlmone.registry import Registry
 
     registry = Registry.discover(plugins)

@@ -13,7 +13,7 @@ import click
 
 from dlmone.core.data import Example
 from dlmone.core.errors import InputError
-from dlmone.engine.texts import batches, examples_of
+from dlmone.generation.inputs import batches, examples_of
 
 from .named import NamedOptions
 from .output import console
@@ -22,9 +22,9 @@ from .sources import examples_of_file, lines_as_they_come
 
 if TYPE_CHECKING:
     from dlmone.core import Sample
-    from dlmone.engine.keeping import SampleFile
-    from dlmone.engine.model import Job, Model
-    from dlmone.engine.provenance import Provenance
+    from dlmone.evaluation.provenance import Provenance
+    from dlmone.generation.output_file import OutputFile
+    from dlmone.models.loaded import Job, Model
 
 #: Texts whose numbers are named where many do not fit.
 NAMED = 10
@@ -110,12 +110,12 @@ def generate(
         raise click.UsageError("--resume continues the file that --output names: give both")
     parts, total = _parts(texts, source, batch)
     writer, job = _model(model, plugins, **settings)
-    from dlmone.engine.interrupt import Interrupted
-    from dlmone.engine.keeping import SampleFile
-    from dlmone.engine.progress import Steps
-    from dlmone.engine.write import sample_line
+    from dlmone.generation.inference import sample_line
+    from dlmone.generation.output_file import OutputFile
+    from dlmone.runtime.interrupts import Interrupted
+    from dlmone.runtime.progress import Steps
 
-    file = SampleFile(output, job, resume) if output else None
+    file = OutputFile(output, job, resume) if output else None
     out = sys.stdout  # while the bar is shown, the name stands for another stream
     refused: list[tuple[Example, str]] = []
     # Outputs that appear on a terminal are their own progress.
@@ -169,7 +169,7 @@ def _model(
     **settings: Any,
 ) -> tuple[Model, Job]:
     """Return the model, and how it is to write."""
-    from dlmone.engine.load import load
+    from dlmone.models.load import load
     from dlmone.registry import Registry
     from dlmone.registry.schema import AugmenterSlot, SamplerSlot, SelectorSlot, Slot
     from dlmone.registry.short import table_of
@@ -195,12 +195,12 @@ def _model(
 
 
 def _written(
-    model: Model, job: Job, part: Sequence[Example], file: SampleFile | None
+    model: Model, job: Job, part: Sequence[Example], file: OutputFile | None
 ) -> tuple[list[Sample], Provenance, list[tuple[Example, str]]]:
     """Write for those of a batch that fit and that the file lacks; return the others too, with the reason."""
-    from dlmone.engine.write import sift
+    from dlmone.generation.inference import split_fitting
 
-    fitting, misfits = sift(model.generator.space, part)
+    fitting, misfits = split_fitting(model.generator.space, part)
     if file:
         fitting = file.fresh(fitting, model.generator.space)
     if not fitting:

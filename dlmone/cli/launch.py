@@ -62,9 +62,9 @@ def launch(
         DlmoneError: the run failed or was stopped, or its directory cannot be used.
     """
     announce(resolved)
-    from dlmone.engine.interrupt import Interrupted
-    from dlmone.engine.run import run
-    from dlmone.engine.world import World
+    from dlmone.runtime.distributed import World
+    from dlmone.runtime.interrupts import Interrupted
+    from dlmone.training.run import run
 
     world = World.join()
     path: Path = world.agree(_directory(registry, resolved, resume, run_dir) if world.main else None)
@@ -82,7 +82,7 @@ def launch(
 def _directory(
     registry: Registry, resolved: ResolvedRecipe, resume: str | None, run_dir: Path | None
 ) -> Path:
-    from dlmone.engine.rundir import latest_run_path, new_run_path
+    from dlmone.training.run_directory import latest_run_path, new_run_path
 
     if resume and run_dir and Path(resume) != run_dir:
         raise InputError(f"--resume {resume} and --run-dir {run_dir} name two directories; give one")

@@ -8,7 +8,7 @@ from typing import Any
 
 from dlmone.core.data import Example
 from dlmone.core.errors import InputError
-from dlmone.engine.texts import example
+from dlmone.generation.inputs import example
 
 #: Names of a row's source and of its reference; the first of each are DiffuSeq's.
 SOURCES = ("src", "source")

@@ -7,8 +7,8 @@ from itertools import groupby
 
 import click
 
-from dlmone.engine.provenance import FIRST
-from dlmone.engine.results import ComparisonResult, Results, RowResult, ScoreResult
+from dlmone.evaluation.provenance import FIRST
+from dlmone.evaluation.results import ComparisonResult, Results, RowResult, ScoreResult
 
 from .output import print_columns
 

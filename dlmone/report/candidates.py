@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dlmone.core import DlmoneError
-from dlmone.engine.choosing import Chooser
-from dlmone.engine.results import RowResult, results
-from dlmone.engine.scoring import Row, drawn
-from dlmone.engine.statistics import Resampling
+from dlmone.evaluation.confidence import Resampling
+from dlmone.evaluation.results import RowResult, results
+from dlmone.evaluation.scoring import Row, drawn
+from dlmone.evaluation.selection import CandidateSelector
 from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 
 from .reading import RunData
@@ -78,7 +78,9 @@ class Judges:
         if not evaluators or not wanted:
             return []
         try:
-            chooser = Chooser.of(self.registry, SelectorSlot(use=self.selector), self._utility, "--select")
+            chooser = CandidateSelector.of(
+                self.registry, SelectorSlot(use=self.selector), self._utility, "--select"
+            )
             return [made for one in wanted if (made := _choice(one, run, chooser, evaluators))]
         except DlmoneError as error:
             run.missing.append(_sentence(f"Choices among candidates could not be scored: {error}"))
@@ -90,7 +92,7 @@ class Judges:
 
 
 def _choice(
-    system: System, run: RunData, chooser: Chooser, evaluators: Mapping[str, Evaluator]
+    system: System, run: RunData, chooser: CandidateSelector, evaluators: Mapping[str, Evaluator]
 ) -> Choice | None:
     found = run.written(system.row.provenance)
     if found is None:

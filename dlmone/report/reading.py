@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from dlmone.core.errors import InputError
-from dlmone.engine.naming import short_names
-from dlmone.engine.provenance import Provenance
-from dlmone.engine.results import Results
-from dlmone.engine.samples import Draws, read_draws
+from dlmone.evaluation.naming import short_names
+from dlmone.evaluation.provenance import Provenance
+from dlmone.evaluation.results import Results
+from dlmone.evaluation.samples import Draws, read_draws
 
 from .log import Log, read_log
 

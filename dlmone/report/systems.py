@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dlmone.engine.provenance import FIRST, Provenance
-from dlmone.engine.results import Results, RowResult
+from dlmone.evaluation.provenance import FIRST, Provenance
+from dlmone.evaluation.results import Results, RowResult
 
 from .reading import RunData
 

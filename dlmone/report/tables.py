@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from dlmone.engine.results import RowResult, ScoreResult
+from dlmone.evaluation.results import RowResult, ScoreResult
 
 from . import measures
 from .candidates import Choice

@@ -103,7 +103,7 @@ class _Trial:
 
     def check_call(self, call: Call) -> None:
         schedule = self.space.schedule
-        within = bool(((call.t_B >= schedule.first) & (call.t_B <= schedule.last)).all())
-        trained = f"{schedule.first:g} to {schedule.last:g}"
+        within = bool(((call.t_B >= schedule.min_time) & (call.t_B <= schedule.max_time)).all())
+        trained = f"{schedule.min_time:g} to {schedule.max_time:g}"
         require(within, f"a network call at time {call.t_B[0]:g} leaves the trained range, {trained}")
         require(self.pinned(call.e_t), "a network call must see the given entries pinned")

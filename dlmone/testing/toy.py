@@ -164,7 +164,7 @@ class ToyTeacher(Teacher):
 
     def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
         schedule, e = self.space.schedule, self.space.embed(batch)
-        t_B = schedule.sample(noise.uniform("t"), schedule.first, schedule.last)
+        t_B = schedule.sample(noise.uniform("t"), schedule.min_time, schedule.max_time)
         e_t = schedule.diffuse(e, t_B, noise.normal("epsilon", self.space.state_shape))
         x0 = self.network.denoise(self.space.pin(e_t, e, batch), t_B, batch).x0
         loss_B = dsm_loss(x0, e, self.space.generated(batch), torch.ones_like(t_B))

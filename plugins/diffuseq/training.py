@@ -57,13 +57,13 @@ def training_loss(
             mostly that of copying the condition from input to output.
     """
     schedule = space.schedule
-    sigma_first = float(schedule.sigma(torch.tensor(schedule.first)))
-    alpha_last = float(schedule.alpha(torch.tensor(schedule.last)))
+    sigma_first = float(schedule.sigma(torch.tensor(schedule.min_time)))
+    alpha_last = float(schedule.alpha(torch.tensor(schedule.max_time)))
     e_BLD = space.embed(batch)
     x0_BLD = e_BLD + sigma_first * x0_noise_BLD
     e_t_BLD = space.pin(schedule.diffuse(x0_BLD, t_B, noise_BLD), x0_BLD, batch)
     prediction_BLD = network.denoise(e_t_BLD, t_B, batch).x0
-    clean_B11 = (t_B == schedule.first)[:, None, None] | clean_target
+    clean_B11 = (t_B == schedule.min_time)[:, None, None] | clean_target
     error_BLD = (torch.where(clean_B11, e_BLD, x0_BLD) - prediction_BLD).square()
     where = space.generated(batch) if generated_only else torch.ones_like(error_BLD, dtype=torch.bool)
     learned = space.word_embedding.weight.requires_grad

@@ -29,7 +29,7 @@ class Regression(Objective):
         self.options = options
 
     def needs(self, role: Role) -> Needs | None:
-        return Needs(start=self.options.first == "student") if role == "generator" else None
+        return Needs(start=self.options.initial == "student") if role == "generator" else None
 
     def generator_loss(self, context: StepContext) -> Term:
         return Term(masked_mean((context.e_fake - self.target(context)) ** 2, context.mask), {})
@@ -44,8 +44,8 @@ class Regression(Objective):
             return space.round(context.teacher.denoise(space.pin(x_t, given, batch), t_B, batch).x0)
 
         z = context.noise.normal("z", space.state_shape)
-        if options.first == "teacher":
-            times = sampling_times(schedule, schedule.last, options.steps, options.until)
+        if options.initial == "teacher":
+            times = sampling_times(schedule, schedule.max_time, options.steps, options.until)
             return ddim(schedule, predict, Start(times[0]).state(space, z), times)
         # θ's input is z without a signal, so z is also the noise of its answer: no division by σ_t.
         times = sampling_times(schedule, context.generator.t_init, options.steps, options.until)[1:]

@@ -10,7 +10,7 @@ class RegressionOptions(BaseModel):
 
     Attributes:
         steps: the calls for a target: samples should be good at that many.
-        first: whose the first of them is: the teacher's, at its last time, or that of the student as its
+        initial: whose the first of them is: the teacher's, at its last time, or that of the student as its
             stage began, at t_init. The others are the teacher's.
         until: they are spread evenly from the first call's time down to here; to the clean state if None.
     """
@@ -18,11 +18,11 @@ class RegressionOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     steps: int = Field(default=8, ge=1)
-    first: Literal["teacher", "student"] = "teacher"
+    initial: Literal["teacher", "student"] = "teacher"
     until: float | None = Field(default=None, ge=0)
 
     @model_validator(mode="after")
     def _a_student_is_refined(self) -> Self:
-        if self.first == "student" and self.steps < 2:
+        if self.initial == "student" and self.steps < 2:
             raise ValueError("with first = student, steps must be at least 2: one call is not refined")
         return self

@@ -38,7 +38,7 @@ class DDIM(Sampler):
             return space.round(x0) if self.options.rounding else x0
 
         z = noise.normal("z", shape)
-        x = Start(times[0], start is not None and start.unit).state(space, z)
+        x = Start(times[0], start is not None and start.unit_input).state(space, z)
         x0 = ddim(schedule, predict, x, times, self.options.eta, lambda i: noise.normal(f"z{i}", shape))
         return space.pin(x0, given, batch), steps
 
@@ -46,4 +46,4 @@ class DDIM(Sampler):
         """Return where the options say, or else where the network was made to begin."""
         if self.options.start is not None:
             return schedule.resolve(TimePoint(self.options.start), "ddim's start")
-        return schedule.last if start is None else start.time
+        return schedule.max_time if start is None else start.time

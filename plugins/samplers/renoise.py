@@ -36,5 +36,5 @@ def as_student(network: Denoiser, space: Space, start: Start | None, steps: int)
     """
     if steps < 1:
         raise InputError(f"a sampler takes at least one step, not {steps}")
-    time, unit = (space.schedule.last, False) if start is None else (start.time, start.unit)
+    time, unit = (space.schedule.max_time, False) if start is None else (start.time, start.unit_input)
     return DiffusionGenerator(network, space, time, unit)

@@ -48,7 +48,7 @@ class FlowChars(Teacher):
     def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
         """‖v(e_t, t) − (ε − e)‖² at a random time, and the cross-entropy of reading letters off x0."""
         schedule = self.space.schedule
-        t_B = schedule.sample(noise.uniform("t"), schedule.first, schedule.last)
+        t_B = schedule.sample(noise.uniform("t"), schedule.min_time, schedule.max_time)
         e, epsilon = self.space.embed(batch), noise.normal("epsilon", self.space.state_shape)
         e_t = schedule.diffuse(e, t_B, epsilon)
         velocity = self.network.velocity(self.network.hidden(e_t, t_B))

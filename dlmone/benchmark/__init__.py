@@ -1,0 +1,1 @@
+"""Timing: seconds a sample, where they go, and peak memory."""

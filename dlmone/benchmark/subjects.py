@@ -1,0 +1,92 @@
+"""What can be timed: a model folder, the shape that a recipe describes, and writers from elsewhere."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from dlmone.core import Example, InputError, SampledGenerator
+from dlmone.core.noise import seed_of
+from dlmone.models.load import TEACHER_SAMPLER, load
+from dlmone.registry import Recipe, Registry
+from dlmone.registry.schema import GeneratorSlot, SamplerSlot
+from dlmone.training.distillation import stage_times
+
+from .timing import Subject
+
+RANDOM = "random weights: its speed alone means something"
+
+
+def of_folder(path: Path, sampler: str | None, device: str, registry: Registry) -> Subject:
+    """Return the model of a folder, or the student of a run directory.
+
+    Raises:
+        InputError: there is none, or it is broken.
+        PluginError: its family's plugin or the sampler is not installed.
+    """
+    model = load(path, device=device, registry=registry)
+    if sampler is not None and model.role == "teacher":
+        model = load(path, sampler=sampler, device=device, registry=registry)
+    return Subject(str(path), model.generator, f"loaded from {path}")
+
+
+def of_recipe(
+    recipe: Recipe, name: str, sampler: str | None, device: torch.device, registry: Registry
+) -> list[Subject]:
+    """Return teacher and student of the shape that a recipe describes, at random weights.
+
+    The recipe's data are read only where the shape depends on them (a vocabulary). A checkpoint that the
+    recipe names is not.
+
+    Raises:
+        InputError: the teacher cannot be built: its data or its tokenizer are not here.
+        PluginError: a plugin cannot be used.
+    """
+
+    def examples() -> Iterator[Example]:
+        yield from registry.create("data", recipe.data, "data").split("train")
+
+    slot = recipe.teacher
+    options = registry.options("teachers", slot.use, slot.options, "teacher")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed_of((recipe.seed, "teacher")))
+        teacher = registry.load("teachers", slot.use, "teacher").build(options, examples())
+    teacher = teacher.requires_grad_(False).eval().to(device)
+    writer = registry.create("samplers", SamplerSlot(use=sampler or TEACHER_SAMPLER), "--sampler")
+    found = [
+        Subject(f"{name} teacher", SampledGenerator(teacher.network, teacher.space, writer).eval(), RANDOM)
+    ]
+    if recipe.stages:
+        key, stage = list(recipe.stages.items())[-1]
+        t_init, _ = stage_times(key, stage, teacher.space.schedule)
+        student = teacher.new_generator(t_init, stage.unit_input).eval()
+        found.insert(0, Subject(f"{name} student", student, RANDOM))
+    return found
+
+
+def of_plugin(words: str, device: torch.device, registry: Registry) -> Subject:
+    """Return the generator that a plugin offers under ``NAME`` or ``NAME:key=value,…``.
+
+    Raises:
+        InputError: the options are wrong.
+        PluginError: there is no such generator.
+    """
+    name, _, options = words.partition(":")
+    entry = registry.entry("generators", name, "--against")
+    table = {"use": name, **dict(_option(one) for one in options.split(",") if one)}
+    generator = registry.create("generators", GeneratorSlot.model_validate(table), f"--against {name}")
+    return Subject(words, generator.requires_grad_(False).eval().to(device), entry.help)
+
+
+def _option(word: str) -> tuple[str, object]:
+    """Read ``key=value``; a value is TOML where it can be, and a string where not."""
+    key, equals, value = word.partition("=")
+    if not equals:
+        raise InputError(f"--against: expected key=value, found {word!r}")
+    try:
+        return key, tomllib.loads(f"x = {value}")["x"]
+    except tomllib.TOMLDecodeError:
+        return key, value

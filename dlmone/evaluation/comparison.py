@@ -1,0 +1,46 @@
+"""Two systems on the same examples: whether they are the same, and how the scores differ."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from dlmone.core.errors import InputError
+from dlmone.core.evaluator import Sample
+
+from .confidence import Comparison, Resampling
+from .scoring import Row
+
+
+def compare(one: Row, other: Row, resampling: Resampling) -> dict[str, Comparison]:
+    """Compare the scores that two rows of the same examples have in common, by name."""
+    names = [name for name in one.sums if name in other.sums]
+    sides = ([row.sums[name] for name in names] for row in (one, other))
+    return dict(zip(names, resampling.compare(*sides), strict=True))
+
+
+def align_samples(
+    samples: Sequence[Sample], name: str, like: Sequence[Sample], like_name: str
+) -> list[Sample]:
+    """Return samples in the order of another system's.
+
+    Raises:
+        InputError: the two were not given the same examples: other ids, or other texts under them.
+    """
+    by_id = {sample.id: sample for sample in samples}
+    ids = {sample.id for sample in like}
+    if lacking := by_id.keys() ^ ids:
+        id = min(lacking)
+        owner = name if id in by_id else like_name
+        raise InputError(f"{name} and {like_name} cannot be compared: only {owner} has an example {id!r}")
+    for sample in like:
+        if _letters(by_id[sample.id]) != _letters(sample):
+            what = f"{sample.id!r} has another source or reference in the one than in the other"
+            raise InputError(f"{name} and {like_name} cannot be compared: {what}")
+    return [by_id[sample.id] for sample in like]
+
+
+def _letters(sample: Sample) -> list[str]:
+    """Return what two tokenisers leave of source and reference: letters and digits, in lower case."""
+    texts = (re.sub(r"\[(?:CLS|SEP|PAD)\]", "", text) for text in (sample.source, sample.reference))
+    return [re.sub(r"[\W_]+", "", text).lower() for text in texts]

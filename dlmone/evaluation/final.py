@@ -1,0 +1,169 @@
+"""The final evaluation: the student beside its teacher and beside copying the source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from dlmone.core import (
+    Augmenter,
+    Denoiser,
+    DiffusionGenerator,
+    Example,
+    Generator,
+    SampledGenerator,
+    Sampler,
+    Space,
+    Start,
+    Teacher,
+)
+from dlmone.generation.inference import generate_samples, save_samples
+from dlmone.models.folder import fingerprint, load_student
+from dlmone.registry import Recipe
+from dlmone.registry.schema import Variant
+from dlmone.runtime.progress import Steps
+from dlmone.training.loop import Session
+
+from .provenance import RENOISE, UNVARIED, Provenance, describe_plugin
+from .scoring import Row, Setting, score, score_baselines
+from .table import write_report
+from .variants import EvaluationPlugins, steps_of
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A network that writes: φ (no ``start``, no ``stage``), or the best θ of a stage."""
+
+    name: str
+    network: Denoiser
+    space: Space
+    fingerprint: str
+    start: Start | None = None
+    stage: str | None = None
+
+    @property
+    def role(self) -> Literal["teacher", "student"]:
+        return "student" if self.start else "teacher"
+
+    def under(self, sampler: Sampler | None) -> Generator:
+        """Return it writing by a sampler; a student re-noises if that is None."""
+        if self.start:
+            return DiffusionGenerator(
+                self.network, self.space, self.start.time, self.start.unit_input, sampler
+            )
+        assert sampler is not None
+        return SampledGenerator(self.network, self.space, sampler)
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """A model at a setting."""
+
+    model: _Model
+    setting: Setting
+    generator: Generator
+    augmenter: Augmenter | None
+
+    @property
+    def file(self) -> str:
+        """The name of its file of samples."""
+        words = (self.setting.role, self.setting.stage, str(self.setting.steps), self.setting.variant)
+        return "-".join(word for word in words if word) + ".jsonl"
+
+
+def evaluate_run(
+    session: Session,
+    recipe: Recipe,
+    teacher: Teacher,
+    students: Mapping[str, Path],
+    examples: Sequence[Example],
+    parts: EvaluationPlugins,
+) -> list[Row]:
+    """Write and score test samples of every model at every setting that the recipe names.
+
+    Samples go to ``samples/``, the rows to ``report/results.json`` and ``report/table.md``. The first row
+    copies its source; behind each other one stand those that choose among its candidates.
+    """
+    table, compute = recipe.evaluation, session.compute
+    rows: list[Row] = []
+    writers = list(_writers(session, recipe, teacher, students, parts))
+    total = len(writers) * len(examples) * table.candidates
+    with Steps(session.console, "evaluation", total) as progress:
+        for writer in writers:
+            model, setting = writer.model, writer.setting
+            progress.advance(0, note=f"{model.name}, {setting.variant or f'{setting.steps} steps'}")
+            written = generate_samples(
+                writer.generator,
+                examples,
+                compute,
+                steps=setting.steps,
+                candidates=table.candidates,
+                seed=table.seed,
+                batch=table.batch,
+                augmenter=writer.augmenter,
+                progress=progress.advance,
+            )
+            provenance = Provenance.here(
+                model.fingerprint, setting.sampler, written.calls, table.seed, setting.augment
+            )
+            save_samples(session.run_dir.path / "samples" / writer.file, written.samples, provenance)
+            cost = written.seconds_per_sample * 1000
+            row = score(
+                model.name,
+                written.samples,
+                provenance,
+                parts.evaluators,
+                milliseconds=cost,
+                setting=setting,
+            )
+            rows.append(row)
+            for chooser, sizes in parts.choosers:
+                rows += chooser.rows(row, parts.evaluators, sizes)
+    rows = [*score_baselines(rows[:1], parts.evaluators, ["copy"]), *rows]
+    write_report(session.run_dir.path / "report", rows, len(examples), table.candidates)
+    return rows
+
+
+def _writers(
+    session: Session, recipe: Recipe, teacher: Teacher, students: Mapping[str, Path], parts: EvaluationPlugins
+) -> Iterator[_Writer]:
+    """Yield the plain settings of the teacher and of each stage's student, then the variants."""
+    table, registry = recipe.evaluation, session.registry
+
+    def at(model: _Model, steps: int, variant: Variant, name: str | None = None) -> _Writer:
+        slot, sampler = variant.sampler, parts.samplers.get(name or "")
+        if slot is None and model.role == "teacher":
+            slot, sampler = table.teacher_sampler, parts.teacher_sampler
+        setting = Setting(
+            role=model.role,
+            stage=model.stage,
+            variant=name,
+            steps=steps,
+            sampler=describe_plugin(registry, slot) if slot else RENOISE,
+            augment=describe_plugin(registry, variant.augment) if variant.augment else UNVARIED,
+        )
+        return _Writer(model, setting, model.under(sampler), parts.augmenters.get(name or ""))
+
+    first, *trained = models = list(_models(session, recipe, teacher, students))
+    for model in models:
+        last = table.student_steps if model is models[-1] else (1,)
+        for steps in table.teacher_steps if model is first else last:
+            yield at(model, steps, Variant())
+    for name, variant in table.variants.items():
+        model = first if variant.of == "teacher" else trained[-1]
+        yield at(model, steps_of(variant, table), variant, name)
+
+
+def _models(
+    session: Session, recipe: Recipe, teacher: Teacher, students: Mapping[str, Path]
+) -> Iterator[_Model]:
+    compute, path = session.compute, recipe.teacher.path
+    origin = fingerprint(Path(path).expanduser() if path else session.run_dir.path / "teacher")
+    yield _Model("teacher", compute.frozen_copy(teacher.network), teacher.space, origin)
+    for stage, folder in students.items():
+        student = load_student(folder, session.registry).to(compute.device)
+        network = compute.frozen_copy(student.network)
+        name = f"student, {stage}"
+        yield _Model(name, network, student.space, fingerprint(folder), student.start, stage)

@@ -1,0 +1,159 @@
+"""Rows of a table: systems scored with whole signatures, and what stands beside them.
+
+`dlmone evaluate` and the final evaluation of a run both make their tables of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from dlmone.core.evaluator import CorpusMetric, Evaluator, Sample, Score
+
+from .confidence import Sums
+from .provenance import FIRST, UNVARIED, Provenance, signed
+from .validation import iter_scores
+
+
+class Setting(BaseModel):
+    """How a model of a run was asked to write.
+
+    Attributes:
+        role: which of the two it is.
+        stage: the stage that the student is the best of; None for the teacher.
+        variant: the name under ``evaluation.variants``; None for a plain row.
+        steps: that were asked for. What they cost is the provenance's ``calls``.
+        sampler, augment: the plugins, with the options that are not their defaults.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    role: Literal["teacher", "student"]
+    stage: str | None
+    variant: str | None
+    steps: int
+    sampler: str
+    augment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One system at one setting, scored.
+
+    Attributes:
+        model: its name.
+        scores: with their whole signatures.
+        sums: by score, what its interval comes from; a score that is no function of sums has none.
+        samples: what was scored.
+        candidates: how many were drawn of each.
+        provenance: how they were written.
+        selector: which candidate was scored.
+        chosen_from: among how many it was chosen, None if it was not.
+        setting: how it was asked to write, where a run knows it.
+        kind: a baseline was not written by a model.
+        milliseconds: that writing one candidate took, if it was measured.
+    """
+
+    model: str
+    scores: list[Score]
+    sums: Mapping[str, Sums] = field(repr=False)
+    samples: Sequence[Sample] = field(repr=False)
+    candidates: int
+    provenance: Provenance
+    selector: str = FIRST
+    kind: Literal["system", "baseline"] = "system"
+    milliseconds: float | None = None
+    setting: Setting | None = None
+    chosen_from: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The model and, where there is one, the variant."""
+        variant = self.setting.variant if self.setting else None
+        return f"{self.model}, {variant}" if variant else self.model
+
+    @property
+    def title(self) -> str:
+        """All that tells rows apart besides the number of calls: model, variant, selector."""
+        return self.name if self.selector == FIRST else f"{self.name}, {self.selector}"
+
+    @property
+    def calls(self) -> int | None:
+        """Network calls a candidate took: None where they are not known, and for a baseline."""
+        return None if self.kind == "baseline" else self.provenance.calls
+
+    @property
+    def origin(self) -> str:
+        """The part of the signatures that says what the samples are."""
+        return self.provenance.signature(self.candidates, self.selector)
+
+
+def score(
+    model: str,
+    samples: Sequence[Sample],
+    provenance: Provenance,
+    evaluators: Mapping[str, Evaluator],
+    *,
+    kind: Literal["system", "baseline"] = "system",
+    milliseconds: float | None = None,
+    setting: Setting | None = None,
+) -> Row:
+    """Score samples by the evaluators that find enough candidates in them."""
+    row = Row(model, [], {}, samples, drawn(samples), provenance, FIRST, kind, milliseconds, setting)
+    return score_row(row, evaluators)
+
+
+def score_row(row: Row, evaluators: Mapping[str, Evaluator]) -> Row:
+    """Return a row with the scores of its samples."""
+    found = list(iter_scores(row.samples, evaluators))
+    sums = {score.name: one for score, by in found if (one := _sums(score, by, row.samples))}
+    return replace(row, scores=signed([score for score, _ in found], row.origin), sums=sums)
+
+
+def _sums(score: Score, evaluator: Evaluator, samples: Sequence[Sample]) -> Sums | None:
+    if score.per_sample is not None:
+        return Sums.of_mean(score.per_sample)
+    if isinstance(evaluator, CorpusMetric):
+        return Sums(evaluator.corpus_statistics(samples), evaluator.from_statistics)
+    return None
+
+
+def score_baselines(
+    rows: Sequence[Row], evaluators: Mapping[str, Evaluator], names: Sequence[str] = ("copy", "reference")
+) -> list[Row]:
+    """Score what takes no model, once for each set of examples that rows are of.
+
+    ``copy`` draws the source again and again, ``reference`` is what a perfect system would write. Both went
+    through the round trip of tokenising and decoding that outputs take. Unconditional samples have no copy.
+    """
+    sets: dict[tuple[tuple[str, str], ...], Row] = {}
+    for row in rows:
+        sets.setdefault(tuple((sample.source, sample.reference) for sample in row.samples), row)
+    return [
+        score(
+            name if len(sets) == 1 else f"{name}, {row.model}",
+            samples,
+            Provenance(model=name, sampler="none", augment=UNVARIED, calls=0, seeds=()),
+            evaluators,
+            kind="baseline",
+        )
+        for name in names
+        for row in sets.values()
+        if (samples := _baseline(name, row))
+    ]
+
+
+def _baseline(name: str, row: Row) -> list[Sample]:
+    if name == "reference":
+        return [replace(sample, candidates=(sample.reference,)) for sample in row.samples]
+    if not any(sample.source for sample in row.samples):
+        return []
+    return [replace(sample, candidates=(sample.source,) * row.candidates) for sample in row.samples]
+
+
+def drawn(samples: Sequence[Sample]) -> int:
+    """Return how many candidates every sample has."""
+    return min(len(sample.candidates) for sample in samples)

@@ -1,0 +1,141 @@
+"""The plugins of the final evaluation, made before anything is trained and tried before it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dlmone.core import (
+    Augmenter,
+    DiffusionGenerator,
+    Evaluator,
+    Example,
+    Generator,
+    InputError,
+    SampledGenerator,
+    Sampler,
+    Teacher,
+)
+from dlmone.generation.inference import generate_samples
+from dlmone.registry import Recipe, Registry
+from dlmone.registry.schema import Evaluation, EvaluatorSlot, SelectionSlot, Variant
+from dlmone.runtime.device import Compute
+from dlmone.training.distillation import stage_times
+
+from .selection import CandidateSelector
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationPlugins:
+    """What the table ``evaluation`` names, made.
+
+    Attributes:
+        evaluators: by their names in the recipe.
+        teacher_sampler: how the teacher writes.
+        samplers, augmenters: by the names of the variants that give one.
+        choosers: with the numbers of candidates that each chooses among.
+    """
+
+    evaluators: Mapping[str, Evaluator]
+    teacher_sampler: Sampler
+    samplers: Mapping[str, Sampler]
+    augmenters: Mapping[str, Augmenter]
+    choosers: Sequence[tuple[CandidateSelector, Sequence[int]]]
+
+    @classmethod
+    def of(cls, registry: Registry, table: Evaluation) -> EvaluationPlugins:
+        """Make what a recipe's evaluation names.
+
+        Raises:
+            InputError: options are wrong, or a choice is to be made among more candidates than are drawn.
+            PluginError: a plugin cannot be used.
+        """
+        evaluators = {
+            key: registry.create("evaluators", slot, f"evaluation.metrics.{key}")
+            for key, slot in table.metrics.items()
+        }
+        variants = {f"evaluation.variants.{name}": (name, one) for name, one in table.variants.items()}
+        return cls(
+            evaluators,
+            registry.create("samplers", table.teacher_sampler, "evaluation.teacher_sampler"),
+            {
+                name: registry.create("samplers", one.sampler, f"{where}.sampler")
+                for where, (name, one) in variants.items()
+                if one.sampler
+            },
+            {
+                name: registry.create("augmenters", one.augment, f"{where}.augment")
+                for where, (name, one) in variants.items()
+                if one.augment
+            },
+            [
+                _chooser(registry, table, evaluators, slot, f"evaluation.select.{key}")
+                for key, slot in table.select.items()
+            ],
+        )
+
+
+def _chooser(
+    registry: Registry,
+    table: Evaluation,
+    evaluators: Mapping[str, Evaluator],
+    slot: SelectionSlot,
+    where: str,
+) -> tuple[CandidateSelector, Sequence[int]]:
+    sizes = slot.k or (table.candidates,)
+    if max(sizes) > table.candidates:
+        raise InputError(
+            f"{where}.k: a choice among {max(sizes)} is asked for, "
+            f"and evaluation.candidates is {table.candidates}"
+        )
+
+    def utility(name: str) -> tuple[EvaluatorSlot, Evaluator]:
+        """Return the recipe's metric of a name or else, with its defaults, the evaluator."""
+        if name in evaluators:
+            return table.metrics[name], evaluators[name]
+        other = EvaluatorSlot(use=name)
+        return other, registry.create("evaluators", other, f"{where}.utility")
+
+    return CandidateSelector.of(registry, slot, utility, where), sizes
+
+
+def check_variants(
+    recipe: Recipe, parts: EvaluationPlugins, teacher: Teacher, compute: Compute, examples: Sequence[Example]
+) -> None:
+    """Let each variant write twice, φ in the place of θ: what cannot work fails before any training.
+
+    Raises:
+        InputError: a sampler cannot do what is asked of it, or conditions cannot be varied so.
+    """
+    table = recipe.evaluation
+    for name, variant in table.variants.items():
+        if variant.of == "student":
+            if not recipe.stages:
+                raise InputError(f"evaluation.variants.{name}: this recipe trains no student")
+            last, stage = list(recipe.stages.items())[-1]
+            t_init, _ = stage_times(last, stage, teacher.space.schedule)
+            sampler = parts.samplers.get(name)
+            generator: Generator = DiffusionGenerator(
+                teacher.network, teacher.space, t_init, stage.unit_input, sampler
+            )
+        else:
+            # Its steps may be many: they are left to the evaluation, as those of the plain rows are.
+            if name not in parts.augmenters:
+                continue
+            generator = SampledGenerator(teacher.network, teacher.space, parts.teacher_sampler)
+        try:
+            generate_samples(
+                generator,
+                examples[:1],
+                compute,
+                steps=steps_of(variant, table),
+                candidates=2,
+                augmenter=parts.augmenters.get(name),
+            )
+        except InputError as error:
+            raise InputError(f"evaluation.variants.{name}: {error}") from error
+
+
+def steps_of(variant: Variant, table: Evaluation) -> int:
+    """Return the steps that a variant is asked to take."""
+    return variant.steps or (1 if variant.of == "student" else table.teacher_steps[-1])

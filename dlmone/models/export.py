@@ -1,0 +1,59 @@
+"""A model folder made to be passed on: small weights, and a card that says what its owner knows."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from dlmone.core import InputError
+from dlmone.registry import Registry
+from dlmone.runtime.files import atomic_folder
+
+from .folder import CARD, WEIGHTS, load_teacher
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def export(
+    folder: Path,
+    out: Path,
+    registry: Registry,
+    precision: Literal["float32", "bfloat16"] = "bfloat16",
+    card: str | None = None,
+) -> int:
+    """Copy a model folder, its weights in ``precision``. Loaded, they are float32 again.
+
+    Args:
+        folder: a student or a teacher, which must load.
+        out: a folder that is not there yet.
+        card: the text of its README.md; the model's own if None.
+
+    Returns:
+        The size of the copy in bytes.
+
+    Raises:
+        InputError: the model is broken, or there is something at ``out``.
+        PluginError: the plugin of its family is not installed.
+    """
+    if out.exists():
+        raise InputError(f"{out} is there already; remove it, or name another folder")
+    load_teacher(folder, registry)
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {key: _cast(file.get_tensor(key), PRECISIONS[precision]) for key in file.keys()}  # noqa: SIM118
+    with atomic_folder(out) as copy:
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(WEIGHTS))
+        save_file(tensors, copy / WEIGHTS, metadata=metadata)
+        if card is not None:
+            (copy / CARD).write_text(card, encoding="utf-8")
+    return sum(path.stat().st_size for path in out.iterdir())
+
+
+def _cast(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor

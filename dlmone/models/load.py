@@ -1,0 +1,81 @@
+"""`dlmone.load`: a published model as something that writes."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Literal
+
+from pydantic import ValidationError
+
+from dlmone.core import DiffusionGenerator, InputError, SampledGenerator, Sampler
+from dlmone.evaluation.provenance import RENOISE, describe_plugin
+from dlmone.registry import Registry
+from dlmone.registry.schema import Compute as ComputeTable
+from dlmone.registry.schema import SamplerSlot
+from dlmone.registry.short import slot_of
+from dlmone.runtime.device import Compute
+
+from .folder import fingerprint, load_student, load_teacher, read_config
+from .loaded import Model, PluginSpec
+from .resolve import model_folder
+
+#: By which a teacher writes where nothing is said; a student re-noises its own output.
+TEACHER_SAMPLER = "ddim"
+#: Its steps where none are asked for: enough for a fair text, few enough to wait for.
+TEACHER_STEPS = 20
+
+
+def load(
+    path: str | PathLike[str],
+    *,
+    sampler: PluginSpec | None = None,
+    device: str = "auto",
+    precision: Literal["float32", "bfloat16", "auto"] = "float32",
+    registry: Registry | None = None,
+) -> Model:
+    """Return the model in a model folder, a student or a teacher, ready to write.
+
+    Args:
+        path: a model folder, a run directory, whose student is meant, or the name of an installed model.
+        sampler: how it writes, as ``"ddim"``, ``"ddim:0.5"`` or ``{"use": "ddim", "eta": 0.5}``; if None, a
+            student re-noises its own output, and a teacher writes by DDIM.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
+        precision: ``float32``, in which outputs do not depend on the batch size; ``bfloat16`` autocast; or
+            ``auto``, the faster one here.
+        registry: where the plugins are; all installed ones if None.
+
+    Raises:
+        InputError: there is no model, it is broken, the device is not there, or an option is wrong.
+        PluginError: its family's plugin or the sampler is not installed.
+    """
+    registry = Registry.discover() if registry is None else registry
+    folder = model_folder(path, registry)
+    config = read_config(folder)
+    role = config["role"]
+    try:
+        table = ComputeTable(device=device, precision=precision)
+    except ValidationError:
+        raise InputError(f"precision: expected float32, bfloat16 or auto, got {precision!r}") from None
+    compute = Compute.start(table)
+    generator: DiffusionGenerator | SampledGenerator
+    if role == "student":
+        generator, words = load_student(folder, registry), RENOISE
+        steps = config["student"].get("calls", 1)
+        if sampler is not None:
+            generator.sampler, words = _writer(registry, sampler)
+    else:
+        steps = TEACHER_STEPS
+        teacher, _ = load_teacher(folder, registry)
+        writer, words = _writer(registry, TEACHER_SAMPLER if sampler is None else sampler)
+        generator = SampledGenerator(teacher.network, teacher.space, writer)
+    if compute.bfloat16:
+        generator.network = compute.frozen_copy(generator.network)
+    return Model(
+        generator.eval().to(compute.device), role, fingerprint(folder), words, steps, compute, registry
+    )
+
+
+def _writer(registry: Registry, sampler: PluginSpec) -> tuple[Sampler, str]:
+    """Return a sampler, and its name with its options."""
+    slot = slot_of(SamplerSlot, sampler, registry, "sampler")
+    return registry.create("samplers", slot), describe_plugin(registry, slot)

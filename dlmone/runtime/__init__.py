@@ -1,0 +1,1 @@
+"""Where a run happens: device and precision, processes, interrupts, progress, files."""

@@ -1,0 +1,1 @@
+"""Training: pretraining a teacher, distilling it stage by stage, checkpoints and the run directory."""

@@ -1,0 +1,124 @@
+"""The loop that pretraining and every stage run in: log, validate, checkpoint, stop, resume."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from rich.console import Console
+
+from dlmone.registry import Registry
+from dlmone.runtime.device import Compute
+from dlmone.runtime.interrupts import Interrupted, InterruptGuard
+from dlmone.runtime.progress import Steps, numbers
+
+from .checkpoint import Checkpoint, load_latest, save_checkpoint
+from .run_directory import RunDirectory
+
+
+class Trainable(Protocol):
+    """What the loop drives: pretraining, or a stage of distillation."""
+
+    step: int
+
+    def advance(self, norms: bool) -> dict[str, float]: ...
+
+    def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint: ...
+
+    def load(self, checkpoint: Checkpoint) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What every part of a run shares."""
+
+    run_dir: RunDirectory
+    compute: Compute
+    registry: Registry
+    console: Console
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """How often, in steps, a loop does what."""
+
+    steps: int
+    log_every: int
+    validate_every: int
+    checkpoint_every: int
+    keep: int = 2
+
+
+def train(
+    session: Session,
+    name: str,
+    trainee: Trainable,
+    intervals: Intervals,
+    validate: Callable[[int], Mapping[str, float]],
+    facts: dict[str, Any],
+    shown: tuple[str, ...],
+) -> None:
+    """Advance a trainee to its last step, from its newest whole checkpoint if there is one.
+
+    Step 0 is validated too, so that a run shows where it started from.
+
+    Args:
+        name: the stage's name: its folder, and its entries in ``metrics.jsonl``.
+        validate: called with a step; returns what to log.
+        facts: the caller's facts that belong to the state (the best score so far); saved and restored.
+        shown: logged values to show beside the progress.
+
+    Raises:
+        Interrupted: the user stopped it; a checkpoint has been written.
+        DlmoneError: training failed; the last checkpoint is kept.
+    """
+    folder = session.run_dir.path / name / "checkpoints"
+    latest = load_latest(folder)
+    if latest:
+        trainee.load(latest)
+        facts.update({key: latest.facts[key] for key in facts})
+    session.run_dir.rewind(name, trainee.step if latest else -1)
+    main = session.compute.world.main
+
+    def log(kind: str, values: Mapping[str, Any]) -> None:
+        entry = session.run_dir.log(name, trainee.step, {"kind": kind, **values})
+        if main:
+            session.registry.notify("step_finished", stage=name, step=trainee.step, metrics=entry)
+
+    def save() -> Path | None:
+        path = save_checkpoint(folder, trainee.checkpoint(facts), intervals.keep) if main else None
+        if path:
+            session.registry.notify("checkpoint_saved", stage=name, step=trainee.step, path=path)
+        session.compute.world.wait()
+        return path
+
+    with (
+        Steps(session.console, name, intervals.steps, trainee.step, show=main) as steps,
+        InterruptGuard() as stop,
+    ):
+        if latest:
+            steps.say(f"{name}: resumed at step {trainee.step}")
+        else:
+            log("validation", validate(0))
+        while trainee.step < intervals.steps:
+            started = time.perf_counter()
+            last = trainee.step + 1 == intervals.steps
+            validating = last or (trainee.step + 1) % intervals.validate_every == 0
+            logging = validating or trainee.step % intervals.log_every == 0
+            values = trainee.advance(logging)
+            if logging:
+                log("train", {**values, "seconds_per_step": time.perf_counter() - started})
+            if validating:
+                # With the training's own signs of health beside the scores: they are read together.
+                scores = {**values, **validate(trainee.step)}
+                log("validation", scores)
+                steps.say(f"{name}  step {trainee.step}  {numbers(scores, *shown)}")
+            stopping = session.compute.world.any(stop.wanted)
+            if last or stopping or trainee.step % intervals.checkpoint_every == 0:
+                path = save()
+                if stopping:
+                    raise Interrupted(f"stopped at {name}, step {trainee.step}; the state is in {path}")
+            steps.advance(note=numbers(values, *(key for key in values if key != "lr")) if logging else "")

@@ -1,0 +1,132 @@
+"""Pretraining a teacher: its own loss, AdamW, a learning-rate schedule, an EMA."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dlmone.core import DlmoneError, Example, InputError, Noise, Teacher, TrainingLoss
+from dlmone.core.noise import seed_of
+from dlmone.registry.schema import Pretrain
+from dlmone.runtime.device import Compute
+
+from .checkpoint import Checkpoint, pack, unpack
+from .data_order import DataOrder
+from .optimizer import Optimiser, learning_rate, update_average
+from .update import MetricSums
+
+
+class Pretraining:
+    """The training of a teacher, a step at a time.
+
+    Args:
+        teacher: an untrained teacher, on the compute device.
+        table: steps, batch, optimiser, EMA.
+        examples: the training split.
+        compute: device and precision.
+        seed: the run's seed.
+    """
+
+    def __init__(
+        self, teacher: Teacher, table: Pretrain, examples: Sequence[Example], compute: Compute, seed: int
+    ) -> None:
+        self.teacher, self.table, self.compute, self.seed = teacher, table, compute, seed
+        self.average = copy.deepcopy(teacher).requires_grad_(False).eval()
+        self.optimiser = Optimiser(teacher, table.optimiser)
+        self.stream = DataOrder(examples, (seed, "pretrain"), table.batch)
+        self.step = 0
+        self.non_finite = 0
+
+    def learning_rate(self) -> float:
+        """Linear warm-up, then linear decay to zero at the last step (DiffuSeq) or constant."""
+        table = self.table
+        return learning_rate(table.optimiser.lr, table.warmup, table.schedule, self.step, table.steps)
+
+    def advance(self, norms: bool) -> dict[str, float]:
+        """Do one update and return what to log (there are no per-term norms here).
+
+        Raises:
+            DlmoneError: more losses than the limit were not finite.
+        """
+        world, batch = self.compute.world, self.table.batch
+        examples, share = self.stream[self.step], world.share(batch)
+        size = self.compute.microbatch or max(len(share), 1)
+        torch.manual_seed(seed_of((self.seed, "pretrain", self.step, world.rank)))
+        self.teacher.train()
+        sums = MetricSums()
+        observed: defaultdict[str, list[Tensor]] = defaultdict(list)
+        for i in range(0, len(share), size):
+            answer = self._loss([(position, examples[position]) for position in share[i : i + size]], sums)
+            if answer is None:
+                continue
+            torch.autograd.backward(answer.loss_B.sum() / batch)
+            sums.add("loss", answer.loss_B)
+            for name, values_B in answer.logged.items():
+                sums.add(name, values_B)
+            for name, values_B in answer.observation.items():
+                observed[name].append(values_B.detach())
+        world.sum_gradients(self.teacher)
+        rate = self.learning_rate()
+        self.non_finite += not self.optimiser.step(rate)
+        noted = world.concatenate({name: torch.cat(parts) for name, parts in observed.items()})
+        if noted:
+            self.teacher.observe(noted)
+        update_average(self.average, self.teacher, self.table.ema)
+        self.step += 1
+        logged = dict(sums.means(batch, world))
+        self.non_finite += int(logged.pop("non_finite"))
+        if self.non_finite > self.compute.non_finite_limit:
+            raise DlmoneError(
+                f"pretraining, step {self.step}: {self.non_finite} losses or gradients "
+                f"were not finite, more than compute.non_finite_limit = {self.compute.non_finite_limit}; "
+                "the last checkpoint is kept"
+            )
+        return logged | {"lr": rate, "non_finite": float(self.non_finite)}
+
+    def _loss(self, rows: list[tuple[int, Example]], sums: MetricSums) -> TrainingLoss | None:
+        """Return the loss of the samples that have a finite one, and count the others."""
+        while rows:
+            tokens = self.teacher.space.collate([example for _, example in rows]).to(self.compute.device)
+            keys = [(self.seed, "pretrain", self.step, position) for position, _ in rows]
+            with self.compute.autocast():
+                answer = self.teacher.training_loss(tokens, Noise(keys, self.compute.device))
+            finite_B = answer.loss_B.isfinite()
+            sums.add("non_finite", (~finite_B).float())
+            if finite_B.all():
+                return answer
+            rows = [row for row, finite in zip(rows, finite_B.tolist(), strict=True) if finite]
+        return None
+
+    def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint:
+        """Return all that continuing needs; the rest is a function of the step."""
+        tensors = pack(
+            teacher=self.teacher.state_dict(),
+            average=self.average.state_dict(),
+            optimiser=self.optimiser.state(),
+            learned=self.teacher.training_state(),
+        )
+        return Checkpoint(self.step, tensors, {**facts, "non_finite": self.non_finite})
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint.
+
+        Raises:
+            InputError: it belongs to a network of another shape.
+        """
+        try:
+            self.teacher.load_state_dict(unpack(checkpoint.tensors, "teacher"))
+            self.average.load_state_dict(unpack(checkpoint.tensors, "average"))
+        except RuntimeError as error:
+            raise InputError(
+                f"pretraining: the checkpoint belongs to a network of another shape "
+                f"({str(error).splitlines()[-1].strip()})"
+            ) from None
+        self.optimiser.load(unpack(checkpoint.tensors, "optimiser"))
+        self.teacher.load_training_state(unpack(checkpoint.tensors, "learned"))
+        self.step = checkpoint.step
+        self.non_finite = checkpoint.facts["non_finite"]

@@ -1,0 +1,112 @@
+"""A whole run: data → teacher → stage after stage → final evaluation beside the teacher."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from dlmone.evaluation.final import evaluate_run
+from dlmone.evaluation.table import show
+from dlmone.evaluation.validation import check_metrics
+from dlmone.evaluation.variants import EvaluationPlugins, check_variants
+from dlmone.registry import Registry, ResolvedRecipe
+from dlmone.runtime.device import Compute
+from dlmone.runtime.progress import clock
+
+from .loop import Session
+from .run_directory import RunDirectory
+from .stage import run_stage, stage_objectives
+from .teacher import check_stages, prepare_teacher
+
+
+def run(
+    resolved: ResolvedRecipe,
+    path: Path,
+    registry: Registry,
+    console: Console,
+    *,
+    command: Sequence[str],
+    until: Literal["teacher", "end"] = "end",
+) -> None:
+    """Run a recipe in a run directory, continuing whatever is already there.
+
+    Args:
+        resolved: the recipe with every default filled in.
+        path: the run directory; made if need be.
+        registry: where the plugins are.
+        console: where progress goes (standard error).
+        command: the command line, for the manifest.
+        until: stop when the teacher is there, or go to the end.
+
+    Raises:
+        DlmoneError: one sentence; what has been written stays.
+    """
+    recipe = resolved.recipe
+    compute = Compute.start(recipe.compute)
+    if not compute.world.main:
+        console = Console(quiet=True)
+    run_dir = RunDirectory(path, main=compute.world.main)
+    run_dir.open()
+    try:
+        session = Session(run_dir, compute, registry, console)
+        _run(session, resolved, command, until)
+    finally:
+        run_dir.close()
+
+
+def _run(
+    session: Session, resolved: ResolvedRecipe, command: Sequence[str], until: Literal["teacher", "end"]
+) -> None:
+    recipe, registry, console, path = resolved.recipe, session.registry, session.console, session.run_dir.path
+    started = time.monotonic()
+    if session.compute.world.main:
+        staging = path / ".recipe.toml"
+        staging.write_text(resolved.dump())
+        staging.replace(path / "recipe.toml")
+        session.run_dir.write_manifest(command, recipe.seed, session.compute.describe(), registry.describe())
+        registry.notify("run_started", run_dir=path, recipe=resolved.table)
+    console.print(f"run directory {path}; {session.compute.describe()}", highlight=False)
+
+    source = registry.create("data", recipe.data, "data")
+    train_split, valid_split = source.split("train"), source.split("valid")
+    test_split = source.split("test")[: recipe.evaluation.examples]
+    console.print(
+        f"data: {len(train_split):,} training and {len(valid_split):,} validation examples", highlight=False
+    )
+    parts = EvaluationPlugins.of(registry, recipe.evaluation)
+    evaluators = parts.evaluators
+    check_metrics(recipe, evaluators, valid_split)
+    for name in recipe.stages:  # what is wrong with one is said before any training
+        stage_objectives(registry, recipe, name)
+    by = parts.teacher_sampler
+    teacher = prepare_teacher(session, recipe, train_split, valid_split, by, evaluators)
+    check_stages(recipe, teacher)
+    check_variants(recipe, parts, teacher, session.compute, valid_split)
+    if until == "teacher":
+        console.print(f"teacher: {path / 'teacher'}", highlight=False)
+        return
+    students: dict[str, Path] = {}
+    previous: Path | None = None
+    for name in recipe.stages:
+        previous = run_stage(session, recipe, name, teacher, previous, train_split, valid_split, evaluators)
+        students[name] = previous
+    if not session.compute.world.main:
+        return
+    if previous is not None:
+        student = path / "student"
+        shutil.rmtree(student, ignore_errors=True)
+        shutil.copytree(previous, student)
+    rows = evaluate_run(session, recipe, teacher, students, test_split, parts)
+    show(Console(), rows)
+    final = {f"{row.title}, {row.calls} calls, {s.name}": s.value for row in rows for s in row.scores}
+    registry.notify("evaluation_finished", stage="final", step=0, scores=final)
+    registry.notify("run_finished", run_dir=path)
+    console.print(f"\n{recipe.note}" if recipe.note else "", highlight=False)
+    console.print(
+        f"finished in {clock(time.monotonic() - started)}; the table is in {path / 'report'}", highlight=False
+    )

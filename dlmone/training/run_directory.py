@@ -1,0 +1,133 @@
+"""The run directory: its lock, its manifest, its log of metrics."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+
+from dlmone.core import DlmoneError, InputError
+
+LIBRARIES = ("dlmone", "torch", "numpy", "tokenizers", "safetensors", "pluggy", "pydantic", "nltk")
+
+
+class RunDirectory:
+    """One run's folder.
+
+    ``recipe.toml`` (resolved), ``manifest.json``, ``metrics.jsonl``, a folder for each stage with
+    ``checkpoints/`` and ``best/``, ``teacher/``, ``student/``, ``samples/``, ``report/``.
+    """
+
+    def __init__(self, path: Path, *, main: bool = True) -> None:
+        self.path = path
+        self.main = main
+        self._lock = FileLock(path / ".lock")
+
+    def open(self) -> None:
+        """Create the folder and take it for this process.
+
+        Raises:
+            InputError: another process is running in it, or it cannot be made.
+        """
+        if not self.main:
+            return
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"{self.path}: this run directory is in use by another process") from None
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be used as a run directory ({error.strerror})") from None
+
+    def close(self) -> None:
+        if self.main:
+            self._lock.release()
+
+    def write_manifest(self, command: Sequence[str], seed: int, compute: str, plugins: Any) -> None:
+        """Write what the run was made with: versions, plugins, seed, hardware, command."""
+        if not self.main:
+            return
+        manifest = {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": list(command),
+            "seed": seed,
+            "compute": compute,
+            "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
+            "python": sys.version.split()[0],
+            "libraries": {name: version(name) for name in LIBRARIES},
+            "cuda": torch.version.cuda,
+            "plugins": plugins,
+        }
+        (self.path / "manifest.json").write_text(json.dumps(manifest, indent=1))
+
+    def log(self, stage: str, step: int, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Append one object to ``metrics.jsonl`` and return it."""
+        entry = {"stage": stage, "step": step, **values}
+        path = self.path / "metrics.jsonl"
+        if self.main:
+            with _writing(path), path.open("a") as file:
+                file.write(json.dumps(entry) + "\n")
+        return entry
+
+    def rewind(self, stage: str, step: int) -> None:
+        """Drop what a killed run logged after the checkpoint it is resumed from.
+
+        Entries of ``stage`` beyond ``step`` and a torn last line go; other stages' entries stay.
+        """
+        path = self.path / "metrics.jsonl"
+        if not self.main or not path.exists():
+            return
+        kept = []
+        for line in path.read_text().splitlines():
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            if entry["stage"] != stage or entry["step"] <= step:
+                kept.append(line)
+        staging = path.with_suffix(".staging")
+        with _writing(path):
+            staging.write_text("".join(line + "\n" for line in kept))
+            staging.replace(path)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # of a write it does not say to which file
+        raise DlmoneError(
+            f"{path}: cannot be written ({error.strerror}); --resume continues the run once it can"
+        ) from error
+
+
+def new_run_path(root: Path, name: str, profile: str | None) -> Path:
+    """Return a fresh ``root/NAME-PROFILE-N``."""
+    stem = f"{name}-{profile}" if profile else name
+    number = 1
+    while (root / f"{stem}-{number}").exists():
+        number += 1
+    return root / f"{stem}-{number}"
+
+
+def latest_run_path(root: Path, name: str, profile: str | None) -> Path:
+    """Return the newest run of a recipe and profile.
+
+    Raises:
+        InputError: there is none.
+    """
+    stem = f"{name}-{profile}" if profile else name
+    runs = [path for path in root.glob(f"{stem}-*") if path.name[len(stem) + 1 :].isdigit()]
+    if not runs:
+        raise InputError(f"{root}: holds no run of {stem} to resume")
+    return max(runs, key=lambda path: int(path.name[len(stem) + 1 :]))

@@ -1,0 +1,132 @@
+"""One stage of a run: distil, validate raw and EMA weights, keep the best student."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dlmone.core import Evaluator, Example, InputError, Objective, Teacher
+from dlmone.evaluation.validation import (
+    deciding_score,
+    health,
+    improves,
+    score_samples,
+    validation_evaluators,
+)
+from dlmone.generation.inference import generate_samples
+from dlmone.models.card import student_card
+from dlmone.models.folder import load_student, publish
+from dlmone.registry import Recipe, Registry
+
+from .distillation import Distillation
+from .loop import Intervals, Session, train
+
+
+def stage_objectives(registry: Registry, recipe: Recipe, name: str) -> dict[str, Objective]:
+    """Return a stage's objectives by name.
+
+    Raises:
+        InputError: the options of one are wrong, or it has no place in this stage.
+        PluginError: one is not installed.
+    """
+    stage, objectives = recipe.stages[name], {}
+    for key, slot in stage.objectives.items():
+        where = f"stages.{name}.objectives.{key}"
+        objective: Objective = registry.create("objectives", slot, where)
+        if objective.one_call_only and stage.calls > 1:
+            raise InputError(
+                f"{where}: {slot.use} teaches one call, and stages.{name}.calls is {stage.calls}"
+            )
+        objectives[key] = objective
+    return objectives
+
+
+def run_stage(
+    session: Session,
+    recipe: Recipe,
+    name: str,
+    teacher: Teacher,
+    previous: Path | None,
+    train_split: Sequence[Example],
+    valid_split: Sequence[Example],
+    evaluators: Mapping[str, Evaluator],
+) -> Path:
+    """Run (or continue) a stage and return the folder of its best student.
+
+    ψ starts from φ with fresh optimisers in every stage; θ starts from φ, or from the best student of
+    the previous stage (section 3.3).
+    """
+    stage, compute, registry = recipe.stages[name], session.compute, session.registry
+    objectives = stage_objectives(registry, recipe, name)
+    start = None
+    if previous is not None and stage.start == "previous":
+        start = load_student(previous, registry).network.state_dict()
+    distillation = Distillation(name, stage, teacher, objectives, train_split, compute, recipe.seed, start)
+    best_folder = session.run_dir.path / name / "best"
+    facts: dict[str, Any] = {"best": None, "best_step": None}
+
+    validators = validation_evaluators(evaluators, stage.validation, f"stages.{name}")
+
+    def validate(step: int) -> Mapping[str, float]:
+        if not compute.world.main:
+            return {}
+        logged: dict[str, float] = {}
+        rows = valid_split[: stage.validation.examples]
+        for which, network in (("raw", distillation.generator.network), ("ema", distillation.average)):
+            written = generate_samples(
+                distillation.frozen_generator(network),
+                rows,
+                compute,
+                steps=stage.calls,
+                candidates=stage.validation.candidates,
+                seed=recipe.seed,
+            )
+            scores = score_samples(written.samples, validators)
+            logged |= {f"{which}/{score.name}": score.value for score in scores}
+            logged |= {f"{which}/{key}": value for key, value in health(written.samples).items()}
+            if which == stage.weights:
+                deciding = deciding_score(scores, stage.validation, f"stages.{name}")
+                if improves(deciding, facts["best"]):
+                    facts.update(best=deciding.value, best_step=step)
+                    _publish_best(best_folder, recipe, name, teacher, distillation, facts)
+        registry.notify("evaluation_finished", stage=name, step=step, scores=logged)
+        return logged
+
+    intervals = Intervals(
+        stage.steps, stage.log_every, stage.validation.every, stage.checkpoint_every, stage.keep_checkpoints
+    )
+    shown = (f"{stage.weights}/{stage.validation.metric}", "teacher_estimator_gap", "d_real", "d_fake")
+    train(session, name, distillation, intervals, validate, facts, shown)
+    facts = compute.world.agree(facts)
+    session.console.print(
+        f"{name}: best {stage.validation.metric} {facts['best']:.4f} at step {facts['best_step']}",
+        highlight=False,
+    )
+    return best_folder
+
+
+def _publish_best(
+    folder: Path,
+    recipe: Recipe,
+    name: str,
+    teacher: Teacher,
+    distillation: Distillation,
+    facts: Mapping[str, Any],
+) -> None:
+    stage, student = recipe.stages[name], distillation.generator
+    publish(
+        folder,
+        teacher,
+        recipe.teacher.use,
+        "student",
+        student_card(recipe, name, facts),
+        weights=distillation.weights(stage.weights),
+        student={
+            "t_init": student.t_init,
+            "unit_input": student.unit_input,
+            "calls": stage.calls,
+            "stage": name,
+            **facts,
+        },
+    )

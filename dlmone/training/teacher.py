@@ -1,0 +1,174 @@
+"""Where the teacher comes from: a folder, the cache, or pretraining on the spot."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from dlmone.core import Evaluator, Example, InputError, SampledGenerator, Sampler, Teacher
+from dlmone.core.noise import seed_of
+from dlmone.evaluation.validation import health, score_samples, validation_evaluators
+from dlmone.generation.inference import generate_samples
+from dlmone.models.card import teacher_card
+from dlmone.models.folder import load_teacher, publish
+from dlmone.models.resolve import model_folder
+from dlmone.registry import Recipe
+from dlmone.runtime.files import atomic_folder
+
+from .distillation import stage_times
+from .loop import Intervals, Session, train
+from .pretraining import Pretraining
+
+
+def prepare_teacher(
+    session: Session,
+    recipe: Recipe,
+    train_split: Sequence[Example],
+    valid_split: Sequence[Example],
+    sampler: Sampler,
+    evaluators: Mapping[str, Evaluator],
+) -> Teacher:
+    """Return φ on the compute device, its folder in the run directory.
+
+    Raises:
+        InputError: the recipe gives neither a path nor a pretraining, or the folder cannot be loaded.
+    """
+    slot, run_dir = recipe.teacher, session.run_dir
+    device = session.compute.device
+    if slot.path:
+        teacher, config = load_teacher(model_folder(slot.path, session.registry), session.registry)
+        if (config["role"], config["teacher"]) != ("teacher", slot.use):
+            raise InputError(
+                f"teacher.path: {slot.path} holds a {config['role']} of the family {config['teacher']!r}, "
+                f"where a teacher of the family {slot.use!r} was expected"
+            )
+        session.console.print(f"teacher: loaded from {slot.path}", highlight=False)
+        return teacher.to(device)
+    folder = run_dir.path / "teacher"
+    cached = cache_folder() / cache_key(session, recipe, train_split)
+    if session.compute.world.main and not folder.exists() and cached.exists():
+        session.console.print(f"teacher: taken from the cache, {cached}", highlight=False)
+        _copy(cached, folder)
+    session.compute.world.wait()
+    if not folder.exists():
+        pretrained = pretrain(session, recipe, train_split, valid_split, sampler, evaluators)
+        if session.compute.world.main:
+            publish(folder, pretrained, slot.use, "teacher", teacher_card(recipe))
+            _keep(session, folder, cached)
+        session.compute.world.wait()
+    return load_teacher(folder, session.registry)[0].to(device)
+
+
+def pretrain(
+    session: Session,
+    recipe: Recipe,
+    train_split: Sequence[Example],
+    valid_split: Sequence[Example],
+    sampler: Sampler,
+    evaluators: Mapping[str, Evaluator],
+) -> Teacher:
+    """Train the recipe's teacher (or continue to) and return its EMA."""
+    slot, compute = recipe.teacher, session.compute
+    table = slot.pretrain
+    if table is None:
+        raise InputError("teacher: give the path of a trained teacher, or a table teacher.pretrain")
+    family = session.registry.load("teachers", slot.use)
+    options = session.registry.options("teachers", slot.use, slot.options, "teacher")
+    torch.manual_seed(seed_of((recipe.seed, "teacher")))
+    teacher = family.build(options, train_split).to(compute.device)
+    check_stages(recipe, teacher)
+    trainee = Pretraining(teacher, table, train_split, compute, recipe.seed)
+
+    validators = validation_evaluators(evaluators, table.validation, "teacher.pretrain")
+
+    def validate(step: int) -> Mapping[str, float]:
+        if not compute.world.main:
+            return {}
+        rows = valid_split[: table.validation.examples]
+        network = compute.frozen_copy(trainee.average.network)
+        generator = SampledGenerator(network, trainee.average.space, sampler)
+        written = generate_samples(
+            generator,
+            rows,
+            compute,
+            steps=table.validation_steps,
+            candidates=table.validation.candidates,
+            seed=recipe.seed,
+        )
+        scores = {score.name: score.value for score in score_samples(written.samples, validators)}
+        session.registry.notify("evaluation_finished", stage="pretrain", step=step, scores=scores)
+        return {**scores, **health(written.samples)}
+
+    intervals = Intervals(table.steps, table.log_every, table.validation.every, table.checkpoint_every)
+    train(session, "pretrain", trainee, intervals, validate, {}, shown=(table.validation.metric,))
+    return trainee.average
+
+
+def check_stages(recipe: Recipe, teacher: Teacher) -> None:
+    """Raise InputError if a stage cannot work with this teacher: before the training, not after it."""
+    for name, stage in recipe.stages.items():
+        stage_times(name, stage, teacher.space.schedule)
+
+
+def cache_folder() -> Path:
+    """Where pretrained teachers are kept: ``$DLMONE_CACHE``, else the user's cache folder."""
+    root = os.environ.get("DLMONE_CACHE")
+    return (Path(root) if root else user_cache_path("dlmone")) / "teachers"
+
+
+def cache_key(session: Session, recipe: Recipe, examples: Sequence[Example]) -> str:
+    """Hash what a teacher's weights depend on: data, plugin, options, pretraining, seed, arithmetic.
+
+    Files that an option points at (an encoder to start from) count by their name only.
+    """
+    from dlmone import __version__
+
+    slot, compute = recipe.teacher, session.compute
+    plugin = session.registry.entry("teachers", slot.use)
+    hidden = {"validation", "validation_steps", "log_every", "checkpoint_every"}
+    facts: dict[str, Any] = {
+        "version": __version__,
+        "teacher": [slot.use, plugin.distribution, plugin.version],
+        "options": slot.options,
+        "pretrain": slot.pretrain.model_dump(exclude=hidden) if slot.pretrain else None,
+        "seed": recipe.seed,
+        # Dropout is drawn a microbatch and a process at a time.
+        "arithmetic": [compute.arithmetic, compute.microbatch, compute.world.size],
+    }
+    digest = hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=10)
+    for example in examples:
+        digest.update(repr((example.source, example.target)).encode())
+    return digest.hexdigest()
+
+
+def _keep(session: Session, folder: Path, cached: Path) -> None:
+    """Put a teacher into the cache, unless another run has. It is a convenience: failing only warns."""
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(cached.parent / ".lock"):
+            if not cached.exists():
+                _copy(folder, cached)
+    except OSError as error:
+        session.console.print(f"the teacher could not be cached in {cached.parent} ({error.strerror})")
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder; files are linked where the file system lets them."""
+    with atomic_folder(target) as copy:
+        shutil.copytree(source, copy, copy_function=_link)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

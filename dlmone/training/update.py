@@ -1,0 +1,123 @@
+"""One update of Algorithm 1: terms evaluated on shared passes, gradients accumulated, values logged."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+
+import torch
+from torch import Tensor
+
+from dlmone.core import Needs, Objective, StepContext, Term
+from dlmone.core.objective import Role
+from dlmone.runtime.distributed import World
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedTerm:
+    """An objective with its weight in one role, taking part from step ``start`` on."""
+
+    name: str
+    objective: Objective
+    weight: float
+    start: int = 0
+
+
+class Update:
+    """The loss of one role: what its terms need together, and how they become gradients.
+
+    Args:
+        role: whose update this is.
+        terms: the objectives with a weight in this role.
+    """
+
+    def __init__(self, role: Role, terms: Iterable[WeightedTerm]) -> None:
+        self.role = role
+        self.terms = [term for term in terms if term.weight > 0 and term.objective.needs(role) is not None]
+
+    def active(self, step: int) -> list[WeightedTerm]:
+        return [term for term in self.terms if step >= term.start]
+
+    def needs(self, step: int) -> Needs:
+        """Return the union of what the terms active at ``step`` need."""
+        wanted = [term.objective.needs(self.role) for term in self.active(step)]
+        return reduce(or_, (needs for needs in wanted if needs is not None), Needs())
+
+    def observe(self, step: int, means: Mapping[str, float]) -> dict[str, float]:
+        """Show the active objectives what the update logged; return what they make of it."""
+        noted: dict[str, float] = {}
+        for term in self.active(step):
+            noted |= term.objective.observe(self.role, means)
+        return noted
+
+    def accumulate(
+        self, context: StepContext, step: int, batch: int, sums: MetricSums, norms: bool
+    ) -> Tensor:
+        """Add one (micro)batch's gradients of the weighted sum of terms, each a mean over ``batch``.
+
+        If the loss of any sample is not finite, nothing is added: through the shared passes it would reach
+        every gradient. The caller tries again without those samples.
+
+        Args:
+            context: the microbatch.
+            step: the step, for terms that start late.
+            batch: size of the global batch.
+            sums: where logged values are summed.
+            norms: also take each term's gradient norm at the generator's output (logged steps only).
+
+        Returns:
+            Which samples have finite losses, [B].
+        """
+        terms = [(term, self._term(term, context)) for term in self.active(step)]
+        finite_B = torch.ones(len(context.fake), dtype=torch.bool, device=context.fake.tokens_BL.device)
+        for _, answer in terms:
+            finite_B &= answer.loss_B.isfinite()
+        if not finite_B.all():
+            return finite_B
+        total = torch.zeros((), device=finite_B.device)
+        for term, answer in terms:
+            weighted = term.weight * answer.loss_B.sum() / batch
+            sums.add(f"{self.role}/{term.name}", answer.loss_B)
+            for name, values_B in answer.logged.items():
+                sums.add(name, values_B)
+            if norms and self.role == "generator" and weighted.requires_grad:
+                (slope,) = torch.autograd.grad(weighted, context.e_fake, retain_graph=True, allow_unused=True)
+                sums.add_square(f"gradient/{term.name}", slope)
+            total = total + weighted
+        if total.requires_grad:
+            torch.autograd.backward(total)
+        if self.role == "generator" and context.e_fake.grad is not None:
+            # SiD: what is not finite must not reach θ.
+            slope = context.e_fake.grad.nan_to_num(nan=0.0, posinf=1e5, neginf=-1e5)
+            torch.autograd.backward(context.root, slope)
+        return finite_B
+
+    def _term(self, term: WeightedTerm, context: StepContext) -> Term:
+        objective = term.objective
+        if self.role == "generator":
+            return objective.generator_loss(context)
+        return objective.estimator_loss(context)
+
+
+class MetricSums:
+    """Sums of per-sample values over a step's microbatches and processes."""
+
+    def __init__(self) -> None:
+        self.sums: defaultdict[str, float] = defaultdict(float)
+        self.squares: defaultdict[str, float] = defaultdict(float)
+
+    def add(self, name: str, values_B: Tensor) -> None:
+        self.sums[name] += float(values_B.detach().double().sum())
+
+    def add_square(self, name: str, values: Tensor | None) -> None:
+        if values is not None:
+            self.squares[name] += float(values.detach().double().square().sum())
+
+    def means(self, batch: int, world: World) -> Mapping[str, float]:
+        """Return means over the global batch, and norms; ``non_finite`` stays a count."""
+        sums, squares = world.sum_named(self.sums), world.sum_named(self.squares)
+        means = {name: total / (1 if name == "non_finite" else batch) for name, total in sums.items()}
+        return means | {name: total**0.5 for name, total in squares.items()}

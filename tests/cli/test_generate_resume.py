@@ -1,0 +1,102 @@
+"""dlmone generate --resume: the file of samples is continued, or left as it is."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from dlmone.cli import main
+from dlmone.evaluation.samples import read_samples
+from dlmone.models.loaded import Model
+
+SOURCES = ["how do i learn ?", "what is it ?", "how is it ?"]
+
+
+def generate(*args):
+    return CliRunner().invoke(main, ["generate", *map(str, args)])
+
+
+def lines(result):
+    assert result.exit_code == 0, result.output
+    return result.stdout.splitlines()
+
+
+@pytest.fixture
+def rows(tmp_path):
+    """A file of many rows, and a function that writes for it into ``out.jsonl``."""
+    rows = [{"id": f"x{number}", "src": SOURCES[number % 3], "trg": "what is it"} for number in range(20)]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return tmp_path / "in.jsonl"
+
+
+@pytest.mark.parametrize("torn", ["", '{"id": "x9", "source"', '{"id": "x9"}'])
+def test_a_file_is_continued_where_it_was_cut(tiny_run, rows, tmp_path, torn):
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    settings = (tiny_run, "-i", rows, "--candidates", 2, "--seed", 5)
+    assert lines(generate(*settings, "-o", whole)) == []
+    cut.write_text("".join(whole.read_text().splitlines(keepends=True)[:9]) + torn)
+    assert lines(generate(*settings, "-o", cut, "--resume", "--batch", 4)) == []
+    assert cut.read_text() == whole.read_text()
+    assert lines(generate(*settings, "-o", cut, "--resume")) == []
+    assert cut.read_text() == whole.read_text()
+
+
+def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(tiny_run, rows, tmp_path, monkeypatch):
+    out, whole = tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
+    calls = []
+
+    def interrupted(self, examples, job):
+        calls.append(examples)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return write(self, examples, job)
+
+    write = Model.write
+    settings = (tiny_run, "-i", rows, "--batch", 4, "-o")
+    with monkeypatch.context() as patch:
+        patch.setattr(Model, "write", interrupted)
+        result = generate(*settings, out)
+    assert result.exit_code == 130
+    assert (
+        result.stderr == f"interrupted after 8 texts; {out} keeps what is done, and --resume continues it\n"
+    )
+    assert len(read_samples(out)) == 8
+    assert lines(generate(*settings, out, "--resume")) == lines(generate(*settings, whole)) == []
+    assert out.read_text() == whole.read_text()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "is there already: continue it with --resume, or name another file"),
+        (["--resume", "--seed", 6], "it was not written so (other: seeds); repeat the model and settings"),
+        (["--resume", "--sampler", "ddim", "--steps", 2], "(other: sampler, steps)"),
+        (["--resume", "--select", "mbr"], "(other: selector, drawn)"),
+        (["--resume", "--candidates", 2], "its samples have 1 candidates, not 2"),
+    ],
+)
+def test_another_job_does_not_continue_a_file(tiny_run, rows, tmp_path, args, message):
+    out = tmp_path / "out.jsonl"
+    lines(generate(tiny_run, "-i", rows, "-o", out))
+    before = out.read_text()
+    result = generate(tiny_run, "-i", rows, "-o", out, *args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    [line] = result.stderr.splitlines()
+    assert message in line
+    assert out.read_text() == before
+
+
+def test_other_texts_or_another_model_do_not_continue_a_file(tiny_run, rows, tmp_path):
+    out = tmp_path / "out.jsonl"
+    lines(generate(tiny_run, "-i", rows, "-o", out))
+    changed, fewer = tmp_path / "changed.jsonl", tmp_path / "fewer.jsonl"
+    changed.write_text(rows.read_text().replace("learn", "it"))
+    fewer.write_text("".join(rows.read_text().splitlines(keepends=True)[:7]))
+    for model, texts, message in (
+        (tiny_run, changed, "out.jsonl, line 1: written for another text than this one, of id 'x0'"),
+        (tiny_run, fewer, "out.jsonl holds 20 samples, and there are 7 texts"),
+        (tiny_run / "teacher", rows, "(other: model, sampler, steps)"),
+    ):
+        result = generate(model, "-i", texts, "-o", out, "--resume")
+        assert result.exit_code == 2
+        assert message in result.stderr

@@ -1,0 +1,174 @@
+"""dlmone/models/folder.py: what becomes of broken folders, full disks and kills; always one sentence."""
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import SafetensorError
+
+from dlmone.core import DlmoneError, Example, InputError
+from dlmone.models import folder as module
+from dlmone.models.folder import load_student, load_teacher, publish, read_config
+from dlmone.plugins.diffuseq.options import DiffuSeqOptions
+from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
+from dlmone.registry import Registry
+
+REGISTRY = Registry.discover()
+OPTIONS = DiffuSeqOptions(
+    seq_len=16, hidden_dim=8, hidden_t_dim=8, width=16, layers=1, heads=2, tokenizer="words"
+)
+FACTS = {"t_init": 1490, "unit_input": False}
+Change = Callable[[Path], object]
+
+
+@pytest.fixture(scope="module")
+def teacher() -> DiffuSeqTeacher:
+    return DiffuSeqTeacher.build(OPTIONS, [Example("0", "how is it ?", "what is it")])
+
+
+@pytest.fixture
+def student(teacher: DiffuSeqTeacher, tmp_path: Path) -> Path:
+    return publish(tmp_path / "student", teacher, "diffuseq", "student", "card", student=FACTS)
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        load_student(folder, REGISTRY)
+    sentence = str(caught.value)
+    assert sentence.startswith(str(folder))
+    assert "\n" not in sentence
+    return sentence
+
+
+def config_with(**changes: Any) -> Change:
+    def change(folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text()) | changes
+        config = {key: value for key, value in config.items() if value is not None}
+        (folder / "config.json").write_text(json.dumps(config))
+
+    return change
+
+
+def plugin_config_with(**changes: Any) -> Change:
+    def change(folder: Path) -> None:
+        config = read_config(folder)["config"] | changes
+        config_with(config={key: value for key, value in config.items() if value is not None})(folder)
+
+    return change
+
+
+def written(name: str, content: bytes) -> Change:
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+CANNOT = "the diffuseq plugin cannot rebuild the model"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (written("config.json", b"[]"), "config.json: expected a JSON object, found list"),
+        (written("config.json", b"{"), "config.json: not JSON (Expecting property name"),
+        (written("config.json", b"\xff"), "config.json: not JSON ('utf-8' codec"),
+        (config_with(dlmone=2), 'config.json: expected "dlmone": 1, found 2'),
+        (config_with(role=None), "config.json: missing or malformed: role"),
+        (config_with(role=["student"]), "config.json: missing or malformed: role"),
+        (config_with(teacher=None, config=[]), "config.json: missing or malformed: teacher, config"),
+        (config_with(student=None), "missing or malformed: student.t_init, student.unit_input"),
+        (config_with(student=FACTS | {"t_init": "late"}), "missing or malformed: student.t_init"),
+        (config_with(role="teacher"), "holds a teacher, where a student was expected"),
+        (plugin_config_with(options=None), f"{CANNOT} (KeyError: 'options')"),
+        (plugin_config_with(vocab_size="all"), f"{CANNOT} (TypeError: "),
+        (
+            plugin_config_with(options={"layers": 0, "heds": 1}),
+            f"{CANNOT} (layers: Input should be greater than or equal to 1; heds: Extra inputs",
+        ),
+        (
+            plugin_config_with(vocab_size=3),
+            f"{CANNOT} (tokenizer.json has 9 tokens, and the embedding 3 rows)",
+        ),
+        (lambda folder: (folder / "tokenizer.json").unlink(), f"{CANNOT} (there is no tokenizer.json)"),
+        (written("tokenizer.json", b"{}"), f"{CANNOT} (this is no tokenizer: "),
+        (written("tokenizer.json", b"\xff"), f"{CANNOT} (this is no tokenizer: "),
+        (written("model.safetensors", b"torn"), "model.safetensors: the weights cannot be read"),
+        (lambda folder: (folder / "model.safetensors").unlink(), "the weights cannot be read"),
+    ],
+)
+def test_a_broken_folder_is_one_sentence_with_its_name(student: Path, change: Change, said: str) -> None:
+    change(student)
+    assert said in refusal(student)
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "none").endswith("there is no such model folder")
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("I/O error: No space left on device")],
+)
+def test_a_full_disk_leaves_the_published_folder_as_it_was(
+    teacher: DiffuSeqTeacher, student: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    before = {path.name: path.read_bytes() for path in student.iterdir()}
+
+    def full(tensors: Any, path: Path, metadata: Any) -> None:
+        path.write_bytes(b"the first par")
+        raise failure
+
+    monkeypatch.setattr(module, "save_file", full)
+    for folder in (student, student.with_name("new")):
+        with pytest.raises(
+            DlmoneError, match=f"^{folder}: the model cannot be written .*No space left"
+        ) as said:
+            publish(folder, teacher, "diffuseq", "student", "other card", student=FACTS)
+        assert "\n" not in str(said.value)
+    assert [path.name for path in student.parent.iterdir()] == ["student"]
+    assert {path.name: path.read_bytes() for path in student.iterdir()} == before
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL, after which nothing is cleaned up: the test takes rmtree away as well."""
+
+
+def test_a_kill_between_the_renames_loses_no_model(
+    teacher: DiffuSeqTeacher, student: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if "-staging-" in path.name:
+            raise Killed
+        return rename(path, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        with pytest.raises(Killed):
+            publish(student, teacher, "diffuseq", "student", "second", student=FACTS)
+    assert sorted(path.name.rstrip("0123456789") for path in student.parent.iterdir()) == [
+        ".student-old-",
+        ".student-staging-",
+    ]
+    assert read_config(student)["student"] == FACTS
+    loaded, _ = load_teacher(student, REGISTRY)
+    assert all(map(torch.equal, loaded.network.parameters(), teacher.network.parameters()))
+
+    publish(student, teacher, "diffuseq", "student", "third", student=FACTS)
+    assert [path.name for path in student.parent.iterdir()] == ["student"]
+    assert (student / "README.md").read_text() == "third"
+
+
+def test_publishing_sweeps_what_killed_processes_left_of_this_folder_only(
+    teacher: DiffuSeqTeacher, student: Path
+) -> None:
+    others = {".student-staging-copy", ".student-staging-2-staging-1", ".teacher-old-1"}
+    for name in (".student-staging-1", ".student-old-2", *others):
+        (student.parent / name).mkdir()
+    publish(student, teacher, "diffuseq", "student", "card", student=FACTS)
+    assert {path.name for path in student.parent.iterdir()} == {"student", *others}

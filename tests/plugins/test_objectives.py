@@ -1,0 +1,168 @@
+"""The built-in objectives: which of the paper's equations each term is, on the toy."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from dlmone.core import Objective, SampledGenerator, StepContext, Term
+from dlmone.core.ddim import ddim_step, sampling_times
+from dlmone.core.losses import diff_instruct_loss, dsm_loss, masked_mean, sid_loss
+from dlmone.core.objective import Role
+from dlmone.plugins.diff_instruct.objective import DiffInstruct
+from dlmone.plugins.diff_instruct.options import DiffInstructOptions
+from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
+from dlmone.plugins.diffusion_gan.options import DiffusionGANOptions
+from dlmone.plugins.regression.objective import Regression
+from dlmone.plugins.regression.options import RegressionOptions
+from dlmone.plugins.samplers.ddim import DDIM
+from dlmone.plugins.samplers.options import DDIMOptions
+from dlmone.plugins.sds.objective import ScoreDistillationSampling
+from dlmone.plugins.sds.options import SDSOptions
+from dlmone.plugins.sid.objective import SiD
+from dlmone.plugins.sid.options import SiDOptions
+from dlmone.testing import ToyTeacher, new_step
+
+
+def step_of(toy: ToyTeacher, role: Role, objective: Objective) -> StepContext:
+    needs = objective.needs(role)
+    assert needs is not None
+    return new_step(toy, role, needs)
+
+
+def distance(step: StepContext) -> Tensor:
+    """mean|e − f_φ| of each sample."""
+    return masked_mean((step.e_fake - step.f_phi).abs(), step.mask)
+
+
+def test_the_papers_settings_are_the_defaults() -> None:
+    options = SiDOptions()
+    assert (options.mu, options.weighting, options.dsm_weighting) == (1.2, "sid", "one")
+    assert not DiffusionGANOptions().over_weight
+
+
+def test_sids_term_is_eq_4(toy: ToyTeacher) -> None:
+    sid = SiD(SiDOptions(mu=0.5))
+    step = step_of(toy, "generator", sid)
+    term, f_psi = sid.generator_loss(step), step.estimate.x0
+    expected_B = sid_loss(step.e_fake, step.f_phi, f_psi, step.mask, 0.5, 1 / distance(step))
+    torch.testing.assert_close(term.loss_B, expected_B)
+    gap_B = masked_mean((step.f_phi - f_psi) ** 2, step.mask).sqrt()
+    torch.testing.assert_close(term.logged["teacher_estimator_gap"], gap_B.detach())
+
+
+def test_diff_instructs_term(toy: ToyTeacher) -> None:
+    objective = DiffInstruct(DiffInstructOptions(weighting="one"))
+    step = step_of(toy, "generator", objective)
+    expected_B = masked_mean((step.estimate.x0 - step.f_phi) * step.e_fake, step.mask)
+    torch.testing.assert_close(objective.generator_loss(step).loss_B, expected_B)
+
+
+@pytest.mark.parametrize(
+    "objective", [SiD(SiDOptions(dsm_weighting="snr")), DiffInstruct(DiffInstructOptions())]
+)
+def test_psi_learns_the_clean_output_by_eq_3(toy: ToyTeacher, objective: Objective) -> None:
+    step = step_of(toy, "estimator", objective)
+    gamma_B = (
+        (step.alpha_B / step.sigma_B) ** 2 if isinstance(objective, SiD) else torch.ones_like(step.alpha_B)
+    )
+    expected_B = dsm_loss(step.estimate.x0, step.e_fake, step.mask, gamma_B)
+    torch.testing.assert_close(objective.estimator_loss(step).loss_B, expected_B)
+
+
+def test_psis_adversarial_step_tells_real_from_fake(toy: ToyTeacher) -> None:
+    gan = DiffusionGAN(DiffusionGANOptions())
+    before, after = (step_of(toy, "estimator", gan) for _ in range(2))
+    term = gan.estimator_loss(before)
+    term.loss_B.sum().backward()
+    with torch.no_grad():
+        for moved, parameter in zip(after.estimator.parameters(), before.estimator.parameters(), strict=True):
+            if parameter.grad is not None:  # the way out of ψ's other answer has none
+                moved -= parameter.grad
+    assert gap(gan.estimator_loss(after)) > gap(term) + 1e-3
+
+
+def gap(term: Term) -> float:
+    """How much surer D is of real pairs than of generated ones."""
+    return (term.logged["d_real"] - term.logged["d_fake"]).mean().item()
+
+
+def test_thetas_adversarial_step_deceives(toy: ToyTeacher) -> None:
+    gan = DiffusionGAN(DiffusionGANOptions())
+    first = step_of(toy, "generator", gan)
+    (slope,) = torch.autograd.grad(gan.generator_loss(first).loss_B.sum(), first.e_fake)
+    moved = step_of(toy, "generator", gan)
+    moved.e_fake = first.e_fake.detach() - 0.1 * slope / slope.norm()
+    assert moved.fake_logits.mean() > first.fake_logits.mean()
+
+
+def test_the_adversarial_term_over_the_weight(toy: ToyTeacher) -> None:
+    plain, over = (DiffusionGAN(DiffusionGANOptions(over_weight=flag)) for flag in (False, True))
+    step = step_of(toy, "generator", over)
+    loss_B = over.generator_loss(step).loss_B
+    expected_B = plain.generator_loss(step_of(toy, "generator", plain)).loss_B / distance(step)
+    torch.testing.assert_close(loss_B, expected_B)
+
+
+@pytest.mark.parametrize("until", [None, 1400])
+def test_regression_is_the_distance_to_what_the_teacher_writes_from_the_same_noise(
+    toy: ToyTeacher, until: float | None
+) -> None:
+    objective = Regression(RegressionOptions(steps=4, until=until))
+    step = step_of(toy, "generator", objective)
+    writer = SampledGenerator(step.teacher, step.space, DDIM(DDIMOptions(until=until)))
+    target = writer.generate(step.fake, step.noise, 4).state
+    assert target is not None
+    expected_B = masked_mean((step.e_fake - target) ** 2, step.mask)
+    loss_B = objective.generator_loss(step).loss_B
+    torch.testing.assert_close(loss_B, expected_B)
+    assert not loss_B.equal(masked_mean((step.e_fake - step.f_phi) ** 2, step.mask))
+
+
+def test_regression_onto_what_the_teacher_makes_of_the_students_first_answer(toy: ToyTeacher) -> None:
+    objective = Regression(RegressionOptions(steps=3, initial="student"))
+    step = step_of(toy, "generator", objective)
+    assert step.start is not None
+    space, batch, schedule = step.space, step.fake, step.space.schedule
+    z = step.noise.normal("z", space.state_shape)
+    along = sampling_times(schedule, step.start.t_init, 3)
+    t_B, s_B = (schedule.tensor(time, len(batch), z.device) for time in along[1:])
+
+    def answer(x: Tensor, time_B: Tensor) -> Tensor:
+        pinned = space.pin(x, space.embed(batch), batch)
+        return space.round(step.teacher.denoise(pinned, time_B, batch).x0)
+
+    with torch.no_grad():
+        x_t = schedule.diffuse(space.round(step.start.one_step(batch, z)), t_B, z)
+        target = answer(ddim_step(schedule, answer(x_t, t_B), x_t, t_B, s_B), s_B)
+    expected_B = masked_mean((step.e_fake - target) ** 2, step.mask)
+    torch.testing.assert_close(objective.generator_loss(step).loss_B, expected_B)
+    assert not step.e_start.equal(step.e_fake)
+
+
+def test_one_call_is_no_refinement() -> None:
+    with pytest.raises(ValidationError, match="steps must be at least 2: one call is not refined"):
+        RegressionOptions(steps=1, initial="student")
+
+
+def test_sds_is_diff_instruct_with_the_output_in_the_place_of_psi(toy: ToyTeacher) -> None:
+    objective = ScoreDistillationSampling(SDSOptions(rounding=False, weighting="sid"))
+    step = step_of(toy, "generator", objective)
+    (slope,) = torch.autograd.grad(objective.generator_loss(step).loss_B.sum(), step.e_fake)
+    e = step.e_fake.detach().requires_grad_()
+    weight_B = (1 / distance(step)).detach()
+    direct_B = diff_instruct_loss(e, step.f_phi.detach(), e.detach(), step.mask, weight_B)
+    torch.testing.assert_close(slope, torch.autograd.grad(direct_B.sum(), e)[0])
+
+
+def test_sds_pulls_to_token_states_and_leaves_other_times_out(toy: ToyTeacher) -> None:
+    whole = ScoreDistillationSampling(SDSOptions())
+    step = step_of(toy, "generator", whole)
+    target = step.space.round(step.f_phi)
+    assert not torch.equal(target, step.f_phi)
+    expected_B = 0.5 * masked_mean((step.e_fake - target) ** 2, step.mask)
+    torch.testing.assert_close(whole.generator_loss(step).loss_B, expected_B)
+    low, middle, *_ = sorted(step.t_B.tolist())
+    some = ScoreDistillationSampling(SDSOptions(t_min=low + 1, t_max=middle + 1))
+    within_B = step.t_B == middle
+    torch.testing.assert_close(some.generator_loss(step).loss_B, expected_B * within_B)

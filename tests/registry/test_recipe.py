@@ -1,0 +1,207 @@
+"""Recipes: found, layered and resolved."""
+
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+
+from dlmone.core.errors import InputError
+from dlmone.registry import Registry, ResolvedRecipe, load_recipe, shipped_recipes
+
+REGISTRY = Registry.discover()
+
+SMALL = """
+    name = "small"
+    profile = "quick"
+
+    [data]
+    use = "jsonl"
+    path = "data"
+
+    [teacher]
+    use = "diffuseq"
+    path = "models/teacher"
+
+    [stages.only]
+    steps = 10
+    t_init = { quantile = 0.75 }
+    generator = { lr = 1e-5 }
+    estimator = { lr = 1e-5 }
+    objectives.score = { use = "sid", mu = 1.0, generator_weight = 0.5 }
+
+    [evaluation]
+    teacher_sampler = { use = "ddim" }
+    metrics.bleu = { use = "bleu" }
+
+    [profiles.quick]
+    note = "for a look"
+    stages.only.steps = 2
+    data = { use = "questions" }
+
+    [profiles.plain]
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    return write(tmp_path / "small.toml", SMALL)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(dedent(text), encoding="utf-8")
+    return path
+
+
+def load(path: Path | str, *overrides: str, **options: Any) -> ResolvedRecipe:
+    return load_recipe(path, registry=REGISTRY, overrides=overrides, **options)
+
+
+def mistake(path: Path | str, *overrides: str, **options: Any) -> str:
+    with pytest.raises(InputError) as failure:
+        load(path, *overrides, **options)
+    return str(failure.value)
+
+
+# Finding
+
+
+def test_a_recipe_is_found_by_path_by_name_and_by_the_path_it_was_shipped_under(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert [name for name in shipped_recipes() if "/" not in name] == ["qqp", "quasar_t", "wiki_auto"]
+    assert load("small.toml").source == "small.toml"
+    assert load("qqp").source == load("recipes/qqp.toml").source == "recipes/qqp.toml"
+    assert "did you mean 'quasar_t'?" in mistake("quasar-t")
+    assert "other/qqp.toml: there is no such recipe" in mistake("other/qqp.toml")
+    (tmp_path / "recipes").mkdir()
+    write(tmp_path / "recipes" / "qqp.toml", SMALL)
+    assert load("recipes/qqp.toml").recipe.name == "small"
+
+
+def test_a_file_that_is_not_toml_says_where(tmp_path: Path) -> None:
+    path = write(tmp_path / "bad.toml", 'name = "x"\nseed 3\n')
+    assert mistake(path).startswith(f"{path}: not TOML: ")
+    assert "line 2" in mistake(path)
+    path.write_bytes(b"\xff")
+    assert mistake(path).startswith(f"{path}: cannot be read: ")
+
+
+# Layers
+
+
+def test_base_profile_set_seed_lie_in_this_order(small: Path) -> None:
+    plain, quick = load(small, profile="plain"), load(small)
+    assert (plain.profile, plain.recipe.note, plain.recipe.stages["only"].steps) == ("plain", "", 10)
+    assert (quick.profile, quick.recipe.note, quick.recipe.stages["only"].steps) == ("quick", "for a look", 2)
+    assert quick.recipe.data.use == "questions"
+    assert "path" not in quick.recipe.data.options
+    above = load(small, "stages.*.steps=3", "seed=4", seed=5)
+    assert (above.recipe.stages["only"].steps, above.recipe.seed) == (3, 5)
+
+
+def test_a_profile_that_is_not_there_suggests_one(small: Path) -> None:
+    assert mistake(small, profile="quik") == f"{small}: there is no profile 'quik'; did you mean 'quick'?"
+
+
+def test_extends_lies_below_and_lends_its_profiles(small: Path, tmp_path: Path) -> None:
+    upper = """
+        extends = "small.toml"
+        name = "upper"
+        stages.only.objectives.score.use = "diff_instruct"
+    """
+    path = write(tmp_path / "upper.toml", upper)
+    lent = load(path)
+    assert (lent.profile, lent.recipe.name, lent.recipe.stages["only"].steps) == ("quick", "upper", 2)
+    score = lent.recipe.stages["only"].objectives["score"]
+    assert (score.use, score.generator_weight) == ("diff_instruct", 0.5)
+    assert "mu" not in score.options
+    write(path, upper + "\nprofiles.quick.stages.only.steps = 7\n")
+    own = load(path)
+    assert (own.recipe.stages["only"].steps, own.recipe.data.use, own.recipe.note) == (
+        7,
+        "questions",
+        "for a look",
+    ), "it lies above the extended file's profile of the same name"
+
+
+def test_extends_takes_a_shipped_name_and_no_chain(small: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.toml", 'extends = "qqp"\nname = "mine"\n')
+    assert load(path, profile="paper").recipe.stages["stage-2"].steps == 50_000
+    chain = write(tmp_path / "chain.toml", 'extends = "mine.toml"\n')
+    assert "mine.toml: extends 'qqp' and is extended itself: one level is the limit" in mistake(chain)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("extends = 3", "extends: expected a string, got 3"),
+        ("profile = true", "profile: expected a string, got True"),
+        ("profiles = 3", r"profiles: expected tables, as in [profiles.quick]"),
+        ("profiles.a = 3", r"profiles: expected tables, as in [profiles.quick]"),
+    ],
+)
+def test_keys_of_the_file_itself_are_checked(tmp_path: Path, line: str, sentence: str) -> None:
+    path = write(tmp_path / "x.toml", line)
+    assert mistake(path) == f"{path}: {sentence}"
+
+
+# What is resolved
+
+
+def test_defaults_of_the_plugins_are_written_out(small: Path) -> None:
+    resolved = load(small, "stages.only.objectives.score.mu=0.5")
+    score = resolved.recipe.stages["only"].objectives["score"]
+    assert score.options == {
+        "mu": 0.5,
+        "mu_lag": 0.0,
+        "mu_memory": 20,
+        "weighting": "sid",
+        "dsm_weighting": "one",
+    }
+    assert resolved.recipe.evaluation.teacher_sampler.options == {"eta": 0.0, "rounding": True}
+    sampler = REGISTRY.create("samplers", resolved.recipe.evaluation.teacher_sampler)
+    assert sampler.options.start is None
+
+
+def test_a_loaded_teacher_keeps_the_options_of_its_folder(small: Path) -> None:
+    assert load(small).table["teacher"] == {"use": "diffuseq", "path": "models/teacher"}
+    built = load(small, "teacher.path=false").table["teacher"]
+    assert "path" not in built
+    assert built["width"] == 768
+
+
+def test_false_switches_optional_values_off_and_named_parts_out(small: Path) -> None:
+    resolved = load(small, "stages.only.ema.ramp=false", "stages.only.objectives.gan.use=diffusion_gan")
+    stage = resolved.recipe.stages["only"]
+    assert stage.ema.ramp is None
+    assert resolved.table["stages"]["only"]["ema"] == {"half_life": 50_000, "ramp": False}
+    assert list(stage.objectives) == ["score", "gan"]
+    assert mistake(small, "evaluation.metrics.blue=false").endswith("did you mean 'bleu'?")
+    assert load(small, "evaluation.metrics.bleu=false").recipe.evaluation.metrics == {}
+
+
+def test_part_of_a_table_keeps_the_other_defaults(small: Path) -> None:
+    pretrain = "teacher.pretrain={steps=1, batch=1, optimiser={lr=1}, validation={examples=5}}"
+    table = load(small, pretrain).recipe.teacher.pretrain
+    assert table is not None
+    assert (table.validation.every, table.validation.examples) == (1000, 5)
+    assert table.optimiser.beta1 == 0.9
+
+
+def test_a_profile_can_put_a_stage_first(small: Path) -> None:
+    more = 'stages.first={steps=1, t_init=1490, generator={lr=1}, objectives.r={use="regression"}}'
+    assert list(load(small, more).recipe.stages) == ["only", "first"]
+    ordered = load(small, more, 'stage_order=["gone", "first"]')
+    assert list(ordered.recipe.stages) == list(ordered.table["stages"]) == ["first", "only"]
+
+
+def test_a_star_means_the_stages_that_have_the_objective(small: Path) -> None:
+    more = 'stages.first={steps=1, t_init=1490, generator={lr=1}, objectives.r={use="regression"}}'
+    stages = load(small, more, "stages.*.objectives.score.mu=0.5", "stages.*.steps=7").recipe.stages
+    assert list(stages["first"].objectives) == ["r"]
+    assert stages["only"].objectives["score"].options["mu"] == 0.5
+    assert {stage.steps for stage in stages.values()} == {7}
+    added = load(small, more, 'stages.*.objectives.more={use="sds"}').recipe.stages
+    assert all("more" in stage.objectives for stage in added.values())

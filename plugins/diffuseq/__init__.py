@@ -36,6 +36,6 @@ def register_samplers(register: Register) -> None:
 def register_converters(register: Register) -> None:
     register(
         "diffuseq",
-        f"{_HERE}.convert:convert",
+        f"{_HERE}.pretrained.convert:convert",
         help="an official DiffuSeq checkpoint folder (ema_*.pt, training_args.json)",
     )

@@ -32,7 +32,7 @@ class DiffuSeqOptions(BaseModel):
         vocab_min_count: of a loaded WordPiece tokenizer, keep the pieces that occur so often in the
             training data; 0 keeps all.
         init_from: a BERT-type encoder to start from, in the same three places.
-        init_embedding: take its word embeddings too, projected to hidden_dim (`embedding.py`).
+        init_embedding: take its word embeddings too, projected to hidden_dim (`pretrained/embedding.py`).
         train_embedding: learn the embedding, as the official code does, or leave it as it starts.
     """
 

@@ -10,16 +10,16 @@ from torch import Tensor
 from dlmone.core import Batch, Example, InputError, Noise, NoiseSchedule, Sketch, Teacher, TrainingLoss
 from dlmone.core.schedule import discrete_schedule
 
-from .embedding import load_embedding
-from .groups import by_length
 from .network import DiffuSeqNetwork
-from .official import TABLE, TIED, check_official, to_official
 from .options import DiffuSeqOptions
-from .pretrained import load_encoder
+from .pretrained.embedding import load_embedding
+from .pretrained.encoder import load_encoder
+from .pretrained.official import TABLE, TIED, check_official, to_official
 from .space import DiffuSeqSpace
-from .times import LossAwareTimes, NoisyTimes, UniformTimes
 from .tokenizer import Tokenizer
-from .training import training_loss
+from .training.groups import by_length
+from .training.loss import training_loss
+from .training.times import LossAwareTimes, NoisyTimes, UniformTimes
 
 TOKENIZER = "tokenizer.json"
 #: Options that say where tokenizer and first weights came from.

@@ -11,7 +11,7 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from dlmone.core import InputError
 
-from .folders import model_folder, read_object
+from .pretrained.folders import model_folder, read_object
 
 PAD, UNK, CLS, SEP = MARKERS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 MASK = "[MASK]"

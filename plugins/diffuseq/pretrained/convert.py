@@ -11,10 +11,10 @@ from torch import Tensor
 
 from dlmone.core import Conversion, InputError
 
+from ..teacher import DiffuSeqTeacher
+from ..tokenizer import Tokenizer
 from .folders import read_object
 from .official import TABLE, TIED, from_training_args
-from .teacher import DiffuSeqTeacher
-from .tokenizer import Tokenizer
 
 ARGUMENTS = "training_args.json"
 EMA_FILE = re.compile(r"ema_(?P<rate>\d+(\.\d+)?)_(?P<step>\d+)\.pt")

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from dlmone.core import InputError
 
+from ..network import DiffuSeqNetwork
+from ..options import DiffuSeqOptions
 from .folders import model_folder, read_object
-from .network import DiffuSeqNetwork
-from .options import DiffuSeqOptions
 
 WEIGHTS = "model.safetensors"
 #: What is fetched of a model on the hub: the encoder, and the tokenizer whose pieces its embeddings are of.

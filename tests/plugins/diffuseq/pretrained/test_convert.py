@@ -1,4 +1,4 @@
-"""plugins/diffuseq/convert.py on a checkpoint folder that the official code wrote."""
+"""plugins/diffuseq/pretrained/convert.py on a checkpoint folder that the official code wrote."""
 
 import json
 import shutil
@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dlmone.core import Batch, Conversion, InputError
-from dlmone.plugins.diffuseq.convert import BERT_BASE, choose_weights, convert, sizes
+from dlmone.plugins.diffuseq.pretrained.convert import BERT_BASE, choose_weights, convert, sizes
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 
-DATA = Path(__file__).parents[2] / "data"
+DATA = Path(__file__).parents[3] / "data"
 FORWARD = load_file(DATA / "diffuseq" / "forward.safetensors")
 OUTPUTS = load_file(DATA / "diffuseq_ckpt" / "outputs.safetensors")
 TABLES = {"word_embedding.weight", "lm_head.weight"}

@@ -1,4 +1,4 @@
-"""plugins/diffuseq/embedding.py: a space that starts from a pretrained encoder's words."""
+"""plugins/diffuseq/pretrained/embedding.py: a space that starts from a pretrained encoder's words."""
 
 import math
 from importlib.util import find_spec
@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from dlmone.core import Example, InputError
-from dlmone.plugins.diffuseq.embedding import principal_components
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
+from dlmone.plugins.diffuseq.pretrained.embedding import principal_components
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 

@@ -1,4 +1,4 @@
-"""plugins/diffuseq/times.py against the official LossSecondMomentResampler."""
+"""plugins/diffuseq/training/times.py against the official LossSecondMomentResampler."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlmone.plugins.diffuseq.times import LossAwareTimes, NoisyTimes, UniformTimes
+from dlmone.plugins.diffuseq.training.times import LossAwareTimes, NoisyTimes, UniformTimes
 
-OFFICIAL = json.loads((Path(__file__).parents[2] / "data" / "diffuseq" / "lossaware.json").read_text())
+OFFICIAL = json.loads((Path(__file__).parents[3] / "data" / "diffuseq" / "lossaware.json").read_text())
 
 
 def observed(updates: int) -> LossAwareTimes:

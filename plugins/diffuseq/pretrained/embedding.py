@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from dlmone.core import InputError
 
-from .network import DiffuSeqNetwork
-from .pretrained import read_tensors
-from .space import DiffuSeqSpace
-from .tokenizer import Tokenizer
+from ..network import DiffuSeqNetwork
+from ..space import DiffuSeqSpace
+from ..tokenizer import Tokenizer
+from .encoder import read_tensors
 
 WORDS = "embeddings.word_embeddings.weight"
 TYPES = "embeddings.token_type_embeddings.weight"

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 from dlmone.core import Batch, Denoiser
 from dlmone.core.losses import masked_mean
 
-from .space import DiffuSeqSpace
+from ..space import DiffuSeqSpace
 
 
 @dataclass(frozen=True, slots=True)

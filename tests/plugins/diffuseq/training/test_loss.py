@@ -1,4 +1,4 @@
-"""plugins/diffuseq/training.py: official losses, gradients and optimisation steps."""
+"""plugins/diffuseq/training/loss.py: official losses, gradients and optimisation steps."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ import torch
 from safetensors.torch import load_file
 
 from dlmone.core import Batch, Example, Noise
-from dlmone.plugins.diffuseq.groups import by_length
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.diffuseq.tokenizer import Tokenizer
-from dlmone.plugins.diffuseq.training import LossParts, token_nll, training_loss
+from dlmone.plugins.diffuseq.training.groups import by_length
+from dlmone.plugins.diffuseq.training.loss import LossParts, token_nll, training_loss
 
-DATA = Path(__file__).parents[2] / "data" / "diffuseq"
+DATA = Path(__file__).parents[3] / "data" / "diffuseq"
 LOSSES = load_file(DATA / "train_losses.safetensors")
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 #: Softmax does not see the keys' bias: its gradient is rounding noise, which Adam blows up to full steps.

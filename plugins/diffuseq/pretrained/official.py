@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dlmone.core import InputError
 
-from .options import DiffuSeqOptions
+from ..options import DiffuSeqOptions
 
 #: The tied weight under its second name. Official sampling runs with it: it is loaded last.
 TIED = "lm_head.weight"

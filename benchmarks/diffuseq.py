@@ -24,9 +24,9 @@ from dlmone.plugins.diffuseq.samplers import DiffuSeqDDPM
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 from dlmone.registry.schema import Compute as ComputeTable
-from dlmone.registry.schema import PretrainOptimiser
+from dlmone.registry.schema import PretrainOptimizer
 from dlmone.runtime.device import Compute
-from dlmone.training.optimizer import Optimiser, update_average
+from dlmone.training.optimizer import Optimizer, update_average
 
 VOCABULARY, LENGTH = 30522, 128
 
@@ -74,7 +74,7 @@ def dlmone_side(args: argparse.Namespace) -> dict[str, Callable[[], object]]:
     compute = Compute.start(ComputeTable(precision=args.precision))
     teacher = untrained_teacher(args.width, args.layers)
     average = untrained_teacher(args.width, args.layers)
-    optimiser = Optimiser(teacher, PretrainOptimiser(lr=1e-4))
+    optimizer = Optimizer(teacher, PretrainOptimizer(lr=1e-4))
     frozen = compute.frozen_copy(teacher.network)
     ids, mask = inputs(args.batch)
     batch = Batch(tuple(map(str, range(args.batch))), ids, mask.bool())
@@ -89,7 +89,7 @@ def dlmone_side(args: argparse.Namespace) -> dict[str, Callable[[], object]]:
         with compute.autocast():
             answer = teacher.training_loss(batch, noise)
         answer.loss_B.mean().backward()
-        optimiser.step()
+        optimizer.step()
         update_average(average, teacher, 0.9999)
 
     @torch.no_grad()

@@ -65,7 +65,7 @@ class Term:
 class Objective(ABC):
     """One term of the losses that θ and ψ minimise in turn. Constructed with its options.
 
-    An objective owns no network and no optimiser. It takes part in the roles for which `needs` returns
+    An objective owns no network and no optimizer. It takes part in the roles for which `needs` returns
     something; the engine calls `generator_loss` or `estimator_loss` in just those.
 
     Attributes:

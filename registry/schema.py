@@ -27,22 +27,22 @@ RESERVED = ("pretrain", "teacher", "student", "samples", "report", "final")
 
 
 class Part(BaseModel):
-    """A table of a recipe. ``false`` switches an optional value off (``clip_norm = false``)."""
+    """A section of a recipe. ``false`` switches an optional value off (``clip_norm = false``)."""
 
     @model_validator(mode="before")
     @classmethod
-    def _switch_off(cls, table: Any) -> Any:
-        return switched_off(cls, table)
+    def _switch_off(cls, section: Any) -> Any:
+        return switched_off(cls, section)
 
 
-class Table(Part):
-    """A table whose keys are all known."""
+class Section(Part):
+    """A section whose keys are all known."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Slot(Part):
-    """A table that names a plugin with ``use``; keys the slot does not know are the plugin's options."""
+    """A section that names a plugin with ``use``; keys the slot does not know are the plugin's options."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
@@ -56,7 +56,7 @@ class Slot(Part):
         return dict(self.model_extra or {})
 
 
-class TimeSpec(Table):
+class TimeSpec(Section):
     """A time by σ/α or by quantile of the trained range; a plain number is an index (or the time itself)."""
 
     time: float | None = None
@@ -81,7 +81,7 @@ def _time_spec(value: Any) -> Any:
 Time = Annotated[TimeSpec, BeforeValidator(_time_spec)]
 
 
-class Optimiser(Table):
+class Optimizer(Section):
     """AdamW. The betas are the paper's for distillation (appendix B.1); pretraining has its own."""
 
     lr: PositiveFloat
@@ -96,23 +96,23 @@ class Optimiser(Table):
 RateSchedule = Literal["linear", "constant"]
 
 
-class StageOptimiser(Optimiser):
+class StageOptimizer(Optimizer):
     """AdamW of a stage, whose rate can rise at first, and fall linearly to nothing at the stage's end."""
 
     warmup: NonNegativeInt = 0
     schedule: RateSchedule = "constant"
 
 
-class PretrainOptimiser(Optimiser):
+class PretrainOptimizer(Optimizer):
     beta1: Annotated[float, Field(ge=0, lt=1)] = 0.9
 
 
-class Validation(Table):
+class Validation(Section):
     """How candidates for "best checkpoint" are compared, on the first rows of the validation split.
 
     ``candidates`` outputs are drawn for each row. ``metric`` is the score that decides; ``metrics`` names the
-    tables of ``evaluation.metrics`` that are computed at every validation (if empty, all that can do with so
-    few candidates).
+    entries of ``evaluation.metrics`` that are computed at every validation (if empty, all that can do with
+    so few candidates).
     """
 
     every: PositiveInt = 200
@@ -126,12 +126,12 @@ class PretrainValidation(Validation):
     every: PositiveInt = 1000
 
 
-class Pretrain(Table):
+class Pretrain(Section):
     """Training a teacher on the spot (or resuming to train it)."""
 
     steps: PositiveInt
     batch: PositiveInt
-    optimiser: PretrainOptimiser
+    optimizer: PretrainOptimizer
     warmup: NonNegativeInt = 0
     schedule: RateSchedule = "linear"
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
@@ -170,21 +170,21 @@ class ObjectiveSlot(Slot):
     generator_start: NonNegativeInt = 0
 
 
-class Ema(Table):
+class Ema(Section):
     """EMA of θ: half-life in samples, shortened to ``ramp`` × samples seen early on (SiD)."""
 
     half_life: PositiveFloat = 50_000
     ramp: PositiveFloat | None = 0.05
 
 
-class Stage(Table):
+class Stage(Section):
     """One stage of distillation (Algorithm 1, section 3.3)."""
 
     steps: PositiveInt
     objectives: Annotated[dict[str, ObjectiveSlot], Field(min_length=1)]
-    generator: StageOptimiser
+    generator: StageOptimizer
     #: A stage whose objectives train no ψ needs none; the paper's rate otherwise.
-    estimator: StageOptimiser = StageOptimiser(lr=1e-5)
+    estimator: StageOptimizer = StageOptimizer(lr=1e-5)
     batch: PositiveInt = 256
     t_min: Time = TimeSpec(quantile=0.0)
     t_max: Time = TimeSpec(quantile=1.0)
@@ -249,7 +249,7 @@ class SelectionSlot(SelectorSlot):
     k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
 
 
-class Variant(Table):
+class Variant(Section):
     """The last student, or the teacher, at a setting of its own.
 
     ``steps`` is 1 for a student and the last of ``teacher_steps`` for the teacher, if it is not given;
@@ -271,7 +271,7 @@ def _variant_name(name: str) -> str:
 VariantName = Annotated[str, AfterValidator(_variant_name)]
 
 
-class Evaluation(Table):
+class Evaluation(Section):
     """The final evaluation, of the student beside its teacher on the test split.
 
     Besides the plain rows (the teacher and the last student at numbers of steps, earlier students at one)
@@ -290,7 +290,7 @@ class Evaluation(Table):
     seed: int = 0
 
 
-class Compute(Table):
+class Compute(Section):
     """Where and how the arithmetic is done."""
 
     device: str = "auto"
@@ -311,7 +311,7 @@ def _stage_name(name: str) -> str:
 StageName = Annotated[str, AfterValidator(_stage_name)]
 
 
-class Recipe(Table):
+class Recipe(Section):
     """A whole run: data, teacher, stages, evaluation."""
 
     name: str
@@ -321,16 +321,16 @@ class Recipe(Table):
     data: DataSlot
     teacher: TeacherSlot
     stages: dict[StageName, Stage] = {}
-    #: Stages that run before the others, which follow in the order of their tables.
+    #: Stages that run before the others, which follow in the order of their sections.
     stage_order: tuple[str, ...] = ()
     evaluation: Evaluation
     compute: Compute = Compute()
 
     @model_validator(mode="before")
     @classmethod
-    def _in_order(cls, table: Any) -> Any:
-        order, stages = table.get("stage_order"), table.get("stages")
+    def _in_order(cls, section: Any) -> Any:
+        order, stages = section.get("stage_order"), section.get("stages")
         if not (isinstance(order, (list, tuple)) and isinstance(stages, dict)):
-            return table
+            return section
         # A stage that an ablation took out may still be named.
-        return {**table, "stages": {name: stages[name] for name in order if name in stages} | stages}
+        return {**section, "stages": {name: stages[name] for name in order if name in stages} | stages}

@@ -23,7 +23,7 @@ def validation_evaluators(
     for name in validation.metrics:
         if name not in evaluators:
             raise InputError(
-                f"{where}.validation.metrics: there is no table evaluation.metrics.{name}; "
+                f"{where}.validation.metrics: there is no evaluation.metrics.{name}; "
                 f"there are {', '.join(evaluators)}"
             )
     return {name: evaluators[name] for name in validation.metrics or evaluators}
@@ -39,9 +39,9 @@ def check_metrics(recipe: Recipe, evaluators: Mapping[str, Evaluator], examples:
     samples = [Sample(e.id, e.source, e.target, (e.target,) * draws) for e in examples[:4]]
     score_samples(samples, evaluators)
     for name, stage in recipe.stages.items():
-        table, where = stage.validation, f"stages.{name}"
-        drawn = [replace(sample, candidates=(sample.reference,) * table.candidates) for sample in samples]
-        deciding_score(score_samples(drawn, validation_evaluators(evaluators, table, where)), table, where)
+        config, where = stage.validation, f"stages.{name}"
+        drawn = [replace(sample, candidates=(sample.reference,) * config.candidates) for sample in samples]
+        deciding_score(score_samples(drawn, validation_evaluators(evaluators, config, where)), config, where)
 
 
 def score_samples(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[Score]:

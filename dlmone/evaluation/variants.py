@@ -27,7 +27,7 @@ from .selection import CandidateSelector
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlugins:
-    """What the table ``evaluation`` names, made.
+    """What the section ``evaluation`` names, made.
 
     Attributes:
         evaluators: by their names in the recipe.
@@ -43,7 +43,7 @@ class EvaluationPlugins:
     choosers: Sequence[tuple[CandidateSelector, Sequence[int]]]
 
     @classmethod
-    def of(cls, registry: Registry, table: Evaluation) -> EvaluationPlugins:
+    def of(cls, registry: Registry, config: Evaluation) -> EvaluationPlugins:
         """Make what a recipe's evaluation names.
 
         Raises:
@@ -52,12 +52,12 @@ class EvaluationPlugins:
         """
         evaluators = {
             key: registry.create("evaluators", slot, f"evaluation.metrics.{key}")
-            for key, slot in table.metrics.items()
+            for key, slot in config.metrics.items()
         }
-        variants = {f"evaluation.variants.{name}": (name, one) for name, one in table.variants.items()}
+        variants = {f"evaluation.variants.{name}": (name, one) for name, one in config.variants.items()}
         return cls(
             evaluators,
-            registry.create("samplers", table.teacher_sampler, "evaluation.teacher_sampler"),
+            registry.create("samplers", config.teacher_sampler, "evaluation.teacher_sampler"),
             {
                 name: registry.create("samplers", one.sampler, f"{where}.sampler")
                 for where, (name, one) in variants.items()
@@ -69,30 +69,30 @@ class EvaluationPlugins:
                 if one.augment
             },
             [
-                _chooser(registry, table, evaluators, slot, f"evaluation.select.{key}")
-                for key, slot in table.select.items()
+                _chooser(registry, config, evaluators, slot, f"evaluation.select.{key}")
+                for key, slot in config.select.items()
             ],
         )
 
 
 def _chooser(
     registry: Registry,
-    table: Evaluation,
+    config: Evaluation,
     evaluators: Mapping[str, Evaluator],
     slot: SelectionSlot,
     where: str,
 ) -> tuple[CandidateSelector, Sequence[int]]:
-    sizes = slot.k or (table.candidates,)
-    if max(sizes) > table.candidates:
+    sizes = slot.k or (config.candidates,)
+    if max(sizes) > config.candidates:
         raise InputError(
             f"{where}.k: a choice among {max(sizes)} is asked for, "
-            f"and evaluation.candidates is {table.candidates}"
+            f"and evaluation.candidates is {config.candidates}"
         )
 
     def utility(name: str) -> tuple[EvaluatorSlot, Evaluator]:
         """Return the recipe's metric of a name or else, with its defaults, the evaluator."""
         if name in evaluators:
-            return table.metrics[name], evaluators[name]
+            return config.metrics[name], evaluators[name]
         other = EvaluatorSlot(use=name)
         return other, registry.create("evaluators", other, f"{where}.utility")
 
@@ -107,8 +107,8 @@ def check_variants(
     Raises:
         InputError: a sampler cannot do what is asked of it, or conditions cannot be varied so.
     """
-    table = recipe.evaluation
-    for name, variant in table.variants.items():
+    config = recipe.evaluation
+    for name, variant in config.variants.items():
         if variant.of == "student":
             if not recipe.stages:
                 raise InputError(f"evaluation.variants.{name}: this recipe trains no student")
@@ -128,7 +128,7 @@ def check_variants(
                 generator,
                 examples[:1],
                 compute,
-                steps=steps_of(variant, table),
+                steps=steps_of(variant, config),
                 candidates=2,
                 augmenter=parts.augmenters.get(name),
             )
@@ -136,6 +136,6 @@ def check_variants(
             raise InputError(f"evaluation.variants.{name}: {error}") from error
 
 
-def steps_of(variant: Variant, table: Evaluation) -> int:
+def steps_of(variant: Variant, config: Evaluation) -> int:
     """Return the steps that a variant is asked to take."""
-    return variant.steps or (1 if variant.of == "student" else table.teacher_steps[-1])
+    return variant.steps or (1 if variant.of == "student" else config.teacher_steps[-1])

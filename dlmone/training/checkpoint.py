@@ -16,10 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dlmone.core import DlmoneError
+from dlmone.core import DlmoneError, InputError
 
 _TENSORS = "state.safetensors"
 _MANIFEST = "manifest.json"
+#: Counted up when the names of tensors or facts change, as those of an older state would seem to be missing.
+_FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         save_file(tensors, staging / _TENSORS)
         _sync(staging / _TENSORS)
         manifest = {
+            "format": _FORMAT,
             "step": checkpoint.step,
             "facts": checkpoint.facts,
             "blake2b": {_TENSORS: _digest(staging / _TENSORS)},
@@ -71,10 +74,19 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 
 def load_latest(folder: Path) -> Checkpoint | None:
-    """Return the newest whole checkpoint of a folder, warning of each torn or altered one stepped over."""
+    """Return the newest whole checkpoint of a folder, warning of each torn or altered one stepped over.
+
+    Raises:
+        InputError: it is in the format of another version of dlmone.
+    """
     for path in reversed(step_folders(folder)):
         try:
             manifest = json.loads((path / _MANIFEST).read_text())
+            if manifest.get("format") != _FORMAT:
+                raise InputError(
+                    f"{path}: this checkpoint was written by another version of dlmone, which alone can "
+                    "continue it; without --resume a new run starts"
+                )
             if _digest(path / _TENSORS) != manifest["blake2b"][_TENSORS]:
                 raise ValueError("its hash does not match its manifest")
             tensors = load_file(path / _TENSORS)

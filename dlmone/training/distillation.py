@@ -26,12 +26,12 @@ from dlmone.core.context import frozen
 from dlmone.core.estimator import HEADS
 from dlmone.core.noise import seed_of, stream
 from dlmone.core.objective import Role
-from dlmone.registry.schema import Stage, StageOptimiser, TimeSpec
+from dlmone.registry.schema import Stage, StageOptimizer, TimeSpec
 from dlmone.runtime.device import Compute
 
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
-from .optimizer import Optimiser, ema_rate, learning_rate, update_average
+from .optimizer import Optimizer, ema_rate, learning_rate, update_average
 from .update import MetricSums, Update, WeightedTerm
 
 
@@ -63,7 +63,7 @@ class Distillation:
 
     Args:
         name: the stage's name, part of every random key.
-        stage: its table of the recipe.
+        stage: its section of the recipe.
         teacher: φ with its space, on the compute device.
         objectives: the stage's objectives by name.
         examples: the training split.
@@ -100,8 +100,8 @@ class Distillation:
         self.teacher = compute.frozen_copy(teacher.network)
         # What θ's update takes for ψ: ψ itself, or its average.
         self.reference = copy.deepcopy(self.estimator) if stage.estimator_average else self.estimator
-        self.generator_optimiser = Optimiser(self.generator.network, stage.generator)
-        self.estimator_optimiser = Optimiser(self.estimator, stage.estimator)
+        self.generator_optimizer = Optimizer(self.generator.network, stage.generator)
+        self.estimator_optimizer = Optimizer(self.estimator, stage.estimator)
         self.step = 0
         self.non_finite = 0
 
@@ -156,7 +156,7 @@ class Distillation:
         self.estimator.train()
         logged = self._accumulate(self.estimator_update, "estimator", draw, norms)
         self.compute.world.sum_gradients(self.estimator)
-        self.non_finite += not self.estimator_optimiser.step(self._rate(self.stage.estimator))
+        self.non_finite += not self.estimator_optimizer.step(self._rate(self.stage.estimator))
         if self.stage.estimator_average:
             # The plain mean until there are enough updates to average over.
             rate = min(self.stage.estimator_average, 1 - 1 / (draw + 2))
@@ -173,13 +173,13 @@ class Distillation:
         with frozen(self.reference):
             logged = self._accumulate(self.generator_update, *draws, norms)
         self.compute.world.sum_gradients(self.generator.network)
-        self.non_finite += not self.generator_optimiser.step(self._rate(self.stage.generator))
+        self.non_finite += not self.generator_optimizer.step(self._rate(self.stage.generator))
         rate = ema_rate(self.stage.ema, self.stage.batch, self.step + 1)
         update_average(self.average, self.generator.network, rate)
         return logged | self.generator_update.observe(self.step, logged)
 
-    def _rate(self, table: StageOptimiser) -> float:
-        return learning_rate(table.lr, table.warmup, table.schedule, self.step, self.stage.steps)
+    def _rate(self, config: StageOptimizer) -> float:
+        return learning_rate(config.lr, config.warmup, config.schedule, self.step, self.stage.steps)
 
     def _accumulate(self, update: Update, draws: Role, draw: int, norms: bool) -> dict[str, float]:
         # Dropout is the one draw that torch's global generator makes: seeded anew for every update.
@@ -249,8 +249,8 @@ class Distillation:
             average=self.average.state_dict(),
             estimator=self.estimator.state_dict(),
             reference=self.reference.state_dict() if self.stage.estimator_average else {},
-            generator_optimiser=self.generator_optimiser.state(),
-            estimator_optimiser=self.estimator_optimiser.state(),
+            generator_optimizer=self.generator_optimizer.state(),
+            estimator_optimizer=self.estimator_optimizer.state(),
         )
         learned = {name: dict(objective.state()) for name, objective in self.objectives.items()}
         return Checkpoint(self.step, tensors, {**facts, "non_finite": self.non_finite, "objectives": learned})
@@ -276,8 +276,8 @@ class Distillation:
                     f"stage {self.name}: the checkpoint belongs to a network of another shape "
                     f"({str(error).splitlines()[-1].strip()})"
                 ) from None
-        self.generator_optimiser.load(unpack(checkpoint.tensors, "generator_optimiser"))
-        self.estimator_optimiser.load(unpack(checkpoint.tensors, "estimator_optimiser"))
+        self.generator_optimizer.load(unpack(checkpoint.tensors, "generator_optimizer"))
+        self.estimator_optimizer.load(unpack(checkpoint.tensors, "estimator_optimizer"))
         self.step = checkpoint.step
         self.non_finite = checkpoint.facts["non_finite"]
         for name, objective in self.objectives.items():

@@ -1,4 +1,4 @@
-"""Optimisers, moving averages, and their state as flat named tensors."""
+"""Optimizers, moving averages, and their state as flat named tensors."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from dlmone.registry.schema import Ema as EmaTable
-from dlmone.registry.schema import Optimiser as OptimiserTable
+from dlmone.registry.schema import Ema as EmaConfig
+from dlmone.registry.schema import Optimizer as OptimizerConfig
 from dlmone.registry.schema import RateSchedule
 
 
-class Optimiser:
+class Optimizer:
     """AdamW over one module, with SiD's care for gradients that are not finite.
 
     Args:
         module: its parameters that require grad are updated.
-        table: learning rate, betas, clipping.
+        config: learning rate, betas, clipping.
     """
 
-    def __init__(self, module: nn.Module, table: OptimiserTable) -> None:
-        self.table = table
+    def __init__(self, module: nn.Module, config: OptimizerConfig) -> None:
+        self.config = config
         self.named = {name: p for name, p in module.named_parameters() if p.requires_grad}
         self.adam = torch.optim.AdamW(
             self.named.values(),
-            lr=table.lr,
-            betas=(float(table.beta1), float(table.beta2)),
-            eps=table.eps,
-            weight_decay=table.weight_decay,
+            lr=config.lr,
+            betas=(float(config.beta1), float(config.beta2)),
+            eps=config.eps,
+            weight_decay=config.weight_decay,
             fused=True,
         )
 
@@ -47,10 +47,10 @@ class Optimiser:
         if not finite:
             for gradient in gradients:
                 gradient.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
-        if self.table.clip_value:
-            nn.utils.clip_grad_value_(parameters, self.table.clip_value)
-        if self.table.clip_norm:
-            nn.utils.clip_grad_norm_(parameters, self.table.clip_norm)
+        if self.config.clip_value:
+            nn.utils.clip_grad_value_(parameters, self.config.clip_value)
+        if self.config.clip_norm:
+            nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
         if lr is not None:
             self.adam.param_groups[0]["lr"] = lr
         self.adam.step()
@@ -85,11 +85,11 @@ def learning_rate(lr: float, warmup: int, schedule: RateSchedule, step: int, ste
     return lr * warm * left
 
 
-def ema_rate(table: EmaTable, batch: int, step: int) -> float:
+def ema_rate(config: EmaConfig, batch: int, step: int) -> float:
     """SiD's EMA rate: 0.5^(batch/half-life), the half-life ramped up with the samples seen so far."""
-    half_life = table.half_life
-    if table.ramp is not None:
-        half_life = min(half_life, table.ramp * batch * step)
+    half_life = config.half_life
+    if config.ramp is not None:
+        half_life = min(half_life, config.ramp * batch * step)
     rate: float = 0.5 ** (batch / max(half_life, 1e-8))
     return rate
 

@@ -17,7 +17,7 @@ from dlmone.runtime.device import Compute
 
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
-from .optimizer import Optimiser, learning_rate, update_average
+from .optimizer import Optimizer, learning_rate, update_average
 from .update import MetricSums
 
 
@@ -26,26 +26,26 @@ class Pretraining:
 
     Args:
         teacher: an untrained teacher, on the compute device.
-        table: steps, batch, optimiser, EMA.
+        config: steps, batch, optimizer, EMA.
         examples: the training split.
         compute: device and precision.
         seed: the run's seed.
     """
 
     def __init__(
-        self, teacher: Teacher, table: Pretrain, examples: Sequence[Example], compute: Compute, seed: int
+        self, teacher: Teacher, config: Pretrain, examples: Sequence[Example], compute: Compute, seed: int
     ) -> None:
-        self.teacher, self.table, self.compute, self.seed = teacher, table, compute, seed
+        self.teacher, self.config, self.compute, self.seed = teacher, config, compute, seed
         self.average = copy.deepcopy(teacher).requires_grad_(False).eval()
-        self.optimiser = Optimiser(teacher, table.optimiser)
-        self.stream = DataOrder(examples, (seed, "pretrain"), table.batch)
+        self.optimizer = Optimizer(teacher, config.optimizer)
+        self.stream = DataOrder(examples, (seed, "pretrain"), config.batch)
         self.step = 0
         self.non_finite = 0
 
     def learning_rate(self) -> float:
         """Linear warm-up, then linear decay to zero at the last step (DiffuSeq) or constant."""
-        table = self.table
-        return learning_rate(table.optimiser.lr, table.warmup, table.schedule, self.step, table.steps)
+        config = self.config
+        return learning_rate(config.optimizer.lr, config.warmup, config.schedule, self.step, config.steps)
 
     def advance(self, norms: bool) -> dict[str, float]:
         """Do one update and return what to log (there are no per-term norms here).
@@ -53,7 +53,7 @@ class Pretraining:
         Raises:
             DlmoneError: more losses than the limit were not finite.
         """
-        world, batch = self.compute.world, self.table.batch
+        world, batch = self.compute.world, self.config.batch
         examples, share = self.stream[self.step], world.share(batch)
         size = self.compute.microbatch or max(len(share), 1)
         torch.manual_seed(seed_of((self.seed, "pretrain", self.step, world.rank)))
@@ -72,11 +72,11 @@ class Pretraining:
                 observed[name].append(values_B.detach())
         world.sum_gradients(self.teacher)
         rate = self.learning_rate()
-        self.non_finite += not self.optimiser.step(rate)
+        self.non_finite += not self.optimizer.step(rate)
         noted = world.concatenate({name: torch.cat(parts) for name, parts in observed.items()})
         if noted:
             self.teacher.observe(noted)
-        update_average(self.average, self.teacher, self.table.ema)
+        update_average(self.average, self.teacher, self.config.ema)
         self.step += 1
         logged = dict(sums.means(batch, world))
         self.non_finite += int(logged.pop("non_finite"))
@@ -107,7 +107,7 @@ class Pretraining:
         tensors = pack(
             teacher=self.teacher.state_dict(),
             average=self.average.state_dict(),
-            optimiser=self.optimiser.state(),
+            optimizer=self.optimizer.state(),
             learned=self.teacher.training_state(),
         )
         return Checkpoint(self.step, tensors, {**facts, "non_finite": self.non_finite})
@@ -126,7 +126,7 @@ class Pretraining:
                 f"pretraining: the checkpoint belongs to a network of another shape "
                 f"({str(error).splitlines()[-1].strip()})"
             ) from None
-        self.optimiser.load(unpack(checkpoint.tensors, "optimiser"))
+        self.optimizer.load(unpack(checkpoint.tensors, "optimizer"))
         self.teacher.load_training_state(unpack(checkpoint.tensors, "learned"))
         self.step = checkpoint.step
         self.non_finite = checkpoint.facts["non_finite"]

@@ -54,7 +54,7 @@ def run_stage(
 ) -> Path:
     """Run (or continue) a stage and return the folder of its best student.
 
-    ψ starts from φ with fresh optimisers in every stage; θ starts from φ, or from the best student of
+    ψ starts from φ with fresh optimizers in every stage; θ starts from φ, or from the best student of
     the previous stage (section 3.3).
     """
     stage, compute, registry = recipe.stages[name], session.compute, session.registry

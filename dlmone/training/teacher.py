@@ -78,38 +78,38 @@ def pretrain(
 ) -> Teacher:
     """Train the recipe's teacher (or continue to) and return its EMA."""
     slot, compute = recipe.teacher, session.compute
-    table = slot.pretrain
-    if table is None:
-        raise InputError("teacher: give the path of a trained teacher, or a table teacher.pretrain")
+    config = slot.pretrain
+    if config is None:
+        raise InputError("teacher: give the path of a trained teacher, or a section teacher.pretrain")
     family = session.registry.load("teachers", slot.use)
     options = session.registry.options("teachers", slot.use, slot.options, "teacher")
     torch.manual_seed(seed_of((recipe.seed, "teacher")))
     teacher = family.build(options, train_split).to(compute.device)
     check_stages(recipe, teacher)
-    trainee = Pretraining(teacher, table, train_split, compute, recipe.seed)
+    trainee = Pretraining(teacher, config, train_split, compute, recipe.seed)
 
-    validators = validation_evaluators(evaluators, table.validation, "teacher.pretrain")
+    validators = validation_evaluators(evaluators, config.validation, "teacher.pretrain")
 
     def validate(step: int) -> Mapping[str, float]:
         if not compute.world.main:
             return {}
-        rows = valid_split[: table.validation.examples]
+        rows = valid_split[: config.validation.examples]
         network = compute.frozen_copy(trainee.average.network)
         generator = SampledGenerator(network, trainee.average.space, sampler)
         written = generate_samples(
             generator,
             rows,
             compute,
-            steps=table.validation_steps,
-            candidates=table.validation.candidates,
+            steps=config.validation_steps,
+            candidates=config.validation.candidates,
             seed=recipe.seed,
         )
         scores = {score.name: score.value for score in score_samples(written.samples, validators)}
         session.registry.notify("evaluation_finished", stage="pretrain", step=step, scores=scores)
         return {**scores, **health(written.samples)}
 
-    intervals = Intervals(table.steps, table.log_every, table.validation.every, table.checkpoint_every)
-    train(session, "pretrain", trainee, intervals, validate, {}, shown=(table.validation.metric,))
+    intervals = Intervals(config.steps, config.log_every, config.validation.every, config.checkpoint_every)
+    train(session, "pretrain", trainee, intervals, validate, {}, shown=(config.validation.metric,))
     return trainee.average
 
 

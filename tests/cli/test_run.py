@@ -36,7 +36,7 @@ heads = 2
 [teacher.pretrain]
 steps = 4
 batch = 4
-optimiser = { lr = 1e-3 }
+optimizer = { lr = 1e-3 }
 validation = { every = 4, examples = 2 }
 validation_steps = 1
 

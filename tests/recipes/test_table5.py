@@ -48,8 +48,8 @@ def test_the_protocol_of_appendix_b(name: str) -> None:
     recipe = PAPER[name]
     for stage in recipe.stages.values():
         assert stage.steps == 50_000
-        for optimiser in (stage.generator, stage.estimator):
-            assert (optimiser.beta1, optimiser.beta2, optimiser.weight_decay) == (0.0, 0.999, 0.0)
+        for optimizer in (stage.generator, stage.estimator):
+            assert (optimizer.beta1, optimizer.beta2, optimizer.weight_decay) == (0.0, 0.999, 0.0)
         assert (stage.validation.every, stage.validation.metric) == (200, "bleu")
     starts = [stage.start for stage in recipe.stages.values()]
     assert starts == ["teacher", "previous"][: len(starts)]

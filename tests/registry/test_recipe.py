@@ -183,11 +183,11 @@ def test_false_switches_optional_values_off_and_named_parts_out(small: Path) -> 
 
 
 def test_part_of_a_table_keeps_the_other_defaults(small: Path) -> None:
-    pretrain = "teacher.pretrain={steps=1, batch=1, optimiser={lr=1}, validation={examples=5}}"
+    pretrain = "teacher.pretrain={steps=1, batch=1, optimizer={lr=1}, validation={examples=5}}"
     table = load(small, pretrain).recipe.teacher.pretrain
     assert table is not None
     assert (table.validation.every, table.validation.examples) == (1000, 5)
-    assert table.optimiser.beta1 == 0.9
+    assert table.optimizer.beta1 == 0.9
 
 
 def test_a_profile_can_put_a_stage_first(small: Path) -> None:

@@ -100,7 +100,7 @@ def test_stage_2_starts_from_the_student_with_a_fresh_estimator() -> None:
     assert same(weights(second.generator.network), first.weights("ema"))
     assert same(second.weights("ema"), first.weights("ema"))
     assert same(weights(second.estimator.network), weights(teacher.network))
-    assert second.generator_optimiser.state() == {}
+    assert second.generator_optimizer.state() == {}
 
 
 def test_a_weight_of_zero_leaves_a_term_out_and_a_late_one_waits() -> None:
@@ -325,7 +325,7 @@ def test_a_stage_of_regression_alone_trains_no_psi_and_follows_its_rate() -> Non
     psi, losses, rates = weights(trained.estimator), [], []
     for _ in range(4):
         losses.append(trained.advance(norms=False)["generator/regression"])
-        rates.append(trained.generator_optimiser.adam.param_groups[0]["lr"])
+        rates.append(trained.generator_optimizer.adam.param_groups[0]["lr"])
     assert rates == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
     assert same(psi, weights(trained.estimator))
     assert losses[-1] < losses[0]

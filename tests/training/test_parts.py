@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 from dlmone.core import DlmoneError, Example, InputError
-from dlmone.registry.schema import Ema, PretrainOptimiser
-from dlmone.registry.schema import Optimiser as OptimiserTable
+from dlmone.registry.schema import Ema, PretrainOptimizer
+from dlmone.registry.schema import Optimizer as OptimizerConfig
 from dlmone.runtime.device import resolve_device
 from dlmone.runtime.distributed import World
 from dlmone.training.checkpoint import Checkpoint, load_latest, pack, save_checkpoint, step_folders, unpack
 from dlmone.training.data_order import DataOrder
-from dlmone.training.optimizer import Optimiser, ema_rate, learning_rate, update_average
+from dlmone.training.optimizer import Optimizer, ema_rate, learning_rate, update_average
 from dlmone.training.run_directory import RunDirectory, latest_run_path, new_run_path
 
 
@@ -68,30 +68,30 @@ def test_the_average_is_the_convex_combination() -> None:
 
 def test_integer_betas_and_infinite_gradients_are_survived() -> None:
     module = nn.Linear(2, 1)
-    optimiser = Optimiser(module, OptimiserTable.model_validate({"lr": 0.1, "beta1": 0}))
+    optimizer = Optimizer(module, OptimizerConfig.model_validate({"lr": 0.1, "beta1": 0}))
     before = module.bias.detach().clone()
     module.weight.grad = torch.tensor([[float("nan"), float("inf")]])
     module.bias.grad = torch.ones(1)
-    optimiser.step()
+    optimizer.step()
     assert module.weight.isfinite().all()
     assert (module.bias < before).all()
 
 
-def test_optimiser_state_survives_a_round_trip() -> None:
-    def stepped(module: nn.Module, optimiser: Optimiser, times: int) -> None:
+def test_optimizer_state_survives_a_round_trip() -> None:
+    def stepped(module: nn.Module, optimizer: Optimizer, times: int) -> None:
         for i in range(times):
-            torch.manual_seed(i + 10 * len(optimiser.state()))
+            torch.manual_seed(i + 10 * len(optimizer.state()))
             (module(torch.randn(4, 3)) ** 2).mean().backward()
-            optimiser.step()
+            optimizer.step()
 
-    table = PretrainOptimiser(lr=0.01)
+    config = PretrainOptimizer(lr=0.01)
     torch.manual_seed(0)
     one = nn.Linear(3, 2)
     two = nn.Linear(3, 2)
-    first = Optimiser(one, table)
+    first = Optimizer(one, config)
     stepped(one, first, 3)
     two.load_state_dict(one.state_dict())
-    second = Optimiser(two, table)
+    second = Optimizer(two, config)
     second.load(first.state())
     stepped(one, first, 2)
     stepped(two, second, 2)
@@ -127,6 +127,15 @@ def test_damaged_checkpoints_are_stepped_over(tmp_path: Path, damage) -> None:
         latest = load_latest(tmp_path)
     assert latest is not None
     assert latest.step == 1
+
+
+def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = save_checkpoint(tmp_path, checkpoint(1), keep=2) / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["format"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"step-000001: .* another version of dlmone"):
+        load_latest(tmp_path)
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:

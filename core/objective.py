@@ -56,7 +56,10 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A loss term: one value a sample [B], and detached values [B] to log by name."""
+    """A loss term: one value a sample [B], and detached values [B] to log by name.
+
+    A recipe names its terms, and the log has ``TERM/NAME`` for a value: two terms never share a column.
+    """
 
     loss_B: Tensor
     logged: Mapping[str, Tensor]
@@ -69,10 +72,12 @@ class Objective(ABC):
     something; the engine calls `generator_loss` or `estimator_loss` in just those.
 
     Attributes:
-        one_call_only: the term says nothing of a student that writes in several calls.
+        one_call_only: the term is defined for a student of one network call only.
+        shown: names of logged values that are shown beside the scores of a validation.
     """
 
     one_call_only: bool = False
+    shown: tuple[str, ...] = ()
 
     @abstractmethod
     def needs(self, role: Role) -> Needs | None:
@@ -87,9 +92,16 @@ class Objective(ABC):
         raise TypeError(f"{type(self).__name__} has no estimator loss")
 
     def observe(self, role: Role, means: Mapping[str, float]) -> Mapping[str, float]:
-        """Take note of what an update logged, as means over the global batch; return more to log.
+        """Read the values that this term logged in an update, as means over the global batch.
 
         For objectives that adapt to the training. What they learn is their `state`.
+
+        Args:
+            role: whose update it was.
+            means: by the names in `Term.logged`.
+
+        Returns:
+            More values to log.
         """
         return {}
 

@@ -29,6 +29,7 @@ class ScoreDistillation(Objective):
 
     #: How the predictions of φ and ψ enter θ's gradient.
     route: Route
+    shown = ("teacher_estimator_gap",)
 
     def __init__(self, weighting: Weighting, dsm_weighting: DsmWeighting) -> None:
         self.weighting = weighting

@@ -24,6 +24,8 @@ from .shape import switched_off
 
 #: Folders of a run, and stages in its log, that are no stage of a recipe's.
 RESERVED = ("pretrain", "teacher", "student", "samples", "report", "final")
+#: What a logged value's name begins with where no term does: a loss, a gradient norm, a validation score.
+LOGGED = ("generator", "estimator", "gradient", "raw", "ema")
 
 
 class Part(BaseModel):
@@ -177,11 +179,22 @@ class Ema(Section):
     ramp: PositiveFloat | None = 0.05
 
 
+def _term_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", name):
+        raise ValueError("expected a name of letters, digits and _.-, which becomes a part of logged names")
+    if name in LOGGED:
+        raise ValueError(f"expected a name that the log does not use itself ({', '.join(LOGGED)})")
+    return name
+
+
+TermName = Annotated[str, AfterValidator(_term_name)]
+
+
 class Stage(Section):
     """One stage of distillation (Algorithm 1, section 3.3)."""
 
     steps: PositiveInt
-    objectives: Annotated[dict[str, ObjectiveSlot], Field(min_length=1)]
+    objectives: Annotated[dict[TermName, ObjectiveSlot], Field(min_length=1)]
     generator: StageOptimizer
     #: A stage whose objectives train no ψ needs none; the paper's rate otherwise.
     estimator: StageOptimizer = StageOptimizer(lr=1e-5)

@@ -90,10 +90,10 @@ def health(runs: Sequence[RunData]) -> Picture | None:
     """Draw the signs of a healthy or failing run (docs/health.md reads them)."""
     traced = _distilled(runs)
     wanted = [
-        Panel("distance of φ and ψ: rms of f_φ − f_ψ", ("teacher_estimator_gap",)),
-        Panel("ψ's lag, and μ", ("estimator_lag", "mu")),
+        Panel("distance of φ and ψ: rms of f_φ − f_ψ", _named(traced, "teacher_estimator_gap")),
+        Panel("ψ's lag, and μ", _named(traced, "estimator_lag", "mu")),
         Panel("gradient norms at θ's output", _keys(traced, "train", ("gradient/",)), log_scale=True),
-        Panel("D(real) and D(generated)", ("d_real", "d_fake"), spanned=(0.4, 0.6)),
+        Panel("D(real) and D(generated)", _named(traced, "d_real", "d_fake"), spanned=(0.4, 0.6)),
         Panel(
             "shares of outputs that are …",
             ("ema/empty", "ema/repetitive", "ema/copied"),
@@ -132,6 +132,8 @@ def _figure(
             _mark_stages(axis, log, COLOURS[place % len(COLOURS)] if len(traced) > 1 else None)
         if len(panel.keys) > 1 and not labels:
             names = [key.rpartition("/")[2] for key in panel.keys]
+            if len(set(names)) < len(names):  # one value of several terms
+                names = list(panel.keys)
             axis.legend(handles=handles(series_entries(names, len(traced))), frameon=False)
     legend(figure, [*runs_entries([name for name, _ in traced]), *series_entries(labels, len(traced))])
     return figure
@@ -200,6 +202,12 @@ def _keys(traced: Sequence[Traced], kind: str, prefixes: tuple[str, ...]) -> lis
     """Return the logged keys with one of the prefixes, the first few of them."""
     found = dict.fromkeys(key for _, log in traced for key in log.keys(kind, prefixes))
     return list(found)
+
+
+def _named(traced: Sequence[Traced], *names: str) -> list[str]:
+    """Return the keys ``TERM/NAME`` of training with one of the names, of all terms that log it."""
+    logged = _keys(traced, "train", ("",))
+    return [key for name in names for key in logged if key.rpartition("/")[2] == name]
 
 
 def _alt(traced: Sequence[Traced], shown: Sequence[Panel]) -> str:

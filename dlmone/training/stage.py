@@ -96,7 +96,10 @@ def run_stage(
     intervals = Intervals(
         stage.steps, stage.log_every, stage.validation.every, stage.checkpoint_every, stage.keep_checkpoints
     )
-    shown = (f"{stage.weights}/{stage.validation.metric}", "teacher_estimator_gap", "d_real", "d_fake")
+    shown = (
+        f"{stage.weights}/{stage.validation.metric}",
+        *(f"{key}/{value}" for key, objective in objectives.items() for value in objective.shown),
+    )
     train(session, name, distillation, intervals, validate, facts, shown)
     facts = compute.world.agree(facts)
     session.console.print(

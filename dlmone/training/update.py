@@ -47,10 +47,15 @@ class Update:
         return reduce(or_, (needs for needs in wanted if needs is not None), Needs())
 
     def observe(self, step: int, means: Mapping[str, float]) -> dict[str, float]:
-        """Show the active objectives what the update logged; return what they make of it."""
+        """Show each active objective the values it logged in the update; return what they add to the log.
+
+        An objective sees and returns its own names; in the log each is ``TERM/NAME``.
+        """
         noted: dict[str, float] = {}
         for term in self.active(step):
-            noted |= term.objective.observe(self.role, means)
+            prefix = f"{term.name}/"
+            own = {name.removeprefix(prefix): mean for name, mean in means.items() if name.startswith(prefix)}
+            noted |= {prefix + name: mean for name, mean in term.objective.observe(self.role, own).items()}
         return noted
 
     def accumulate(
@@ -82,7 +87,7 @@ class Update:
             weighted = term.weight * answer.loss_B.sum() / batch
             sums.add(f"{self.role}/{term.name}", answer.loss_B)
             for name, values_B in answer.logged.items():
-                sums.add(name, values_B)
+                sums.add(f"{term.name}/{name}", values_B)
             if norms and self.role == "generator" and weighted.requires_grad:
                 (slope,) = torch.autograd.grad(weighted, context.e_fake, retain_graph=True, allow_unused=True)
                 sums.add_square(f"gradient/{term.name}", slope)

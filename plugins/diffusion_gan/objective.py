@@ -12,6 +12,8 @@ from .options import DiffusionGANOptions
 class DiffusionGAN(Objective):
     """The adversarial regularisation of section 3.2; real pairs enter ψ's update only."""
 
+    shown = ("d_real", "d_fake")
+
     def __init__(self, options: DiffusionGANOptions) -> None:
         self.options = options
 

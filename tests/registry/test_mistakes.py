@@ -73,6 +73,16 @@ def write(path: Path, text: str) -> Path:
             '(pretrain, teacher, student, samples, report, final), got "teacher"',
         ),
         (
+            "stages.stage-1.objectives.ema.use=sid",
+            "stages.stage-1.objectives.ema: expected a name that the log does not use itself "
+            '(generator, estimator, gradient, raw, ema), got "ema"',
+        ),
+        (
+            'stages.stage-1.objectives."a/b".use=sid',
+            'stages.stage-1.objectives."a/b": expected a name of letters, digits and _.-, which becomes a '
+            'part of logged names, got "a/b"',
+        ),
+        (
             "compute.precision=fp16",
             "compute.precision: expected 'auto', 'float32' or 'bfloat16', got \"fp16\"",
         ),

@@ -102,7 +102,8 @@ def make_run(path: Path, stages: int = 3, **recipe: str) -> Path:
             entries.append({"stage": stage, "step": step, "kind": "validation", **scores})
         for step in range(1, 21):
             logged = {"generator/score": -0.1, "estimator/score": 1 / step, "gradient/score": 0.1}
-            logged |= {"d_real": 0.6, "d_fake": 0.5, "teacher_estimator_gap": 0.2, "seconds_per_step": 0.5}
+            logged |= {"adversarial/d_real": 0.6, "adversarial/d_fake": 0.5, "seconds_per_step": 0.5}
+            logged |= {"score/teacher_estimator_gap": 0.2, "kl/teacher_estimator_gap": 0.3}
             entries.append({"stage": stage, "step": step, "kind": "train", **logged})
     (path / "metrics.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     rows = []
@@ -175,6 +176,8 @@ def test_every_section_is_there_with_its_figures(page):
     assert {f"figure-{name}" for name in figures} <= set(found.ids)
     assert len(found.ids) == len(set(found.ids))
     assert all(len(alt) > 20 for alt in found.alts)
+    # Values of terms are found whatever the recipe calls them.
+    assert any("distance of φ and ψ" in alt and "D(real)" in alt for alt in found.alts)
     assert all(link[1:] in found.ids for link in found.loads if link.startswith("#"))
 
 

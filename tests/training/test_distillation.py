@@ -86,9 +86,8 @@ def test_an_iteration_moves_both_students_and_never_the_teacher() -> None:
     assert {"generator/score", "generator/adversarial", "estimator/score", "estimator/adversarial"} <= set(
         logged
     )
-    assert {"gradient/score", "gradient/adversarial", "teacher_estimator_gap", "d_real", "d_fake"} <= set(
-        logged
-    )
+    assert {"gradient/score", "gradient/adversarial"} <= set(logged)
+    assert {"score/teacher_estimator_gap", "adversarial/d_real", "adversarial/d_fake"} <= set(logged)
     assert logged["gradient/score"] > 0
 
 
@@ -109,7 +108,7 @@ def test_a_weight_of_zero_leaves_a_term_out_and_a_late_one_waits() -> None:
     without = slots | {"adversarial": slots["adversarial"] | {"generator_weight": 0, "estimator_weight": 0}}
     logged = distillation(stage(objectives=without)).advance(norms=True)
     assert "generator/adversarial" not in logged
-    assert "d_real" not in logged
+    assert "adversarial/d_real" not in logged
     late = slots | {"adversarial": slots["adversarial"] | {"generator_start": 1}}
     trained = distillation(stage(objectives=late))
     assert "generator/adversarial" not in trained.advance(norms=False)
@@ -201,13 +200,31 @@ def test_mu_falls_with_the_measured_lag_and_its_memory_is_checkpointed() -> None
 
     first = trained()
     logged = [first.advance(norms=False) for _ in range(3)]
-    lags = [one["estimator_lag"] for one in logged]
+    lags = [one["score/estimator_lag"] for one in logged]
     for seen, one in enumerate(logged, start=1):
-        assert one["mu"] == pytest.approx(1 - 0.5 * sum(lags[:seen]) / seen)
+        assert one["score/mu"] == pytest.approx(1 - 0.5 * sum(lags[:seen]) / seen)
     second = trained()
     second.load(first.checkpoint({}))
     assert second.advance(norms=False) == first.advance(norms=False)
     assert second.objectives["score"].state() == first.objectives["score"].state()
+
+
+def test_two_terms_that_log_the_same_names_keep_their_values_apart() -> None:
+    """Side by side each logs what it logs alone (from the same ψ: the halves of its loss are one whole)."""
+
+    def logged(*terms: str) -> dict[str, float]:
+        built: dict[str, Objective] = {
+            "score": SiD(SiDOptions(mu=1.0, mu_lag=0.5)),
+            "kl": DiffInstruct(DiffInstructOptions(weighting="one")),
+        }
+        slots = {"score": {"use": "sid"}, "kl": {"use": "diff_instruct"}}
+        table = {key: slots[key] | {"estimator_weight": 1 / len(terms)} for key in terms}
+        return distillation(stage(objectives=table), {key: built[key] for key in terms}).advance(norms=False)
+
+    score, kl = logged("score"), logged("kl")
+    assert {"score/teacher_estimator_gap", "score/estimator_lag", "score/mu"} <= set(score)
+    assert score["score/gap_weighted"] != pytest.approx(kl["kl/gap_weighted"], rel=0.1)
+    assert logged("score", "kl") == pytest.approx(score | kl)
 
 
 def test_an_objective_that_needs_no_estimator_never_trains_one() -> None:

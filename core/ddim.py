@@ -8,8 +8,10 @@ from itertools import pairwise
 
 from torch import Tensor
 
+from .denoiser import Denoiser
 from .errors import InputError
 from .schedule import NoiseSchedule, expand
+from .space import Batch, Space
 
 
 def ddim(
@@ -35,6 +37,25 @@ def ddim(
         noise = fresh(i) if fresh and eta else None
         x = ddim_step(schedule, predict(x, t_B), x, t_B, s_B, eta, noise)
     return predict(x, along[-1])
+
+
+def predictor(
+    network: Denoiser, space: Space, batch: Batch, rounding: bool = True
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Return ``predict(x_t, t_B)`` for one trajectory of `ddim`: pinned calls, x0 rounded if asked to.
+
+    A network with self-conditioning is handed the x0 of the call before, at the first call nothing.
+    """
+    given = space.embed(batch)
+    carried: dict[str, Tensor] = {}
+
+    def predict(x_t: Tensor, t_B: Tensor) -> Tensor:
+        x0 = network.denoise(space.pin(x_t, given, batch), t_B, batch, **carried).x0
+        if network.self_conditioning:
+            carried["previous"] = x0
+        return space.round(x0) if rounding else x0
+
+    return predict
 
 
 def sampling_times(

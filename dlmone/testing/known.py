@@ -63,7 +63,15 @@ class Gaussian(Denoiser):
         super().__init__()
         self.schedule, self.mean, self.std = schedule, mean, std
 
-    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+    def denoise(
+        self,
+        e_t: Tensor,
+        t_B: Tensor,
+        batch: Batch,
+        *,
+        features: bool = False,
+        previous: Tensor | None = None,
+    ) -> Denoised:
         return Denoised(gaussian_x0(self.schedule, self.mean, self.std, e_t, t_B))
 
 
@@ -74,6 +82,14 @@ class Coin(Denoiser):
         super().__init__()
         self.schedule = schedule
 
-    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+    def denoise(
+        self,
+        e_t: Tensor,
+        t_B: Tensor,
+        batch: Batch,
+        *,
+        features: bool = False,
+        previous: Tensor | None = None,
+    ) -> Denoised:
         alpha, sigma = expand(self.schedule.alpha(t_B), e_t), expand(self.schedule.sigma(t_B), e_t)
         return Denoised(torch.tanh(alpha * e_t / sigma**2))

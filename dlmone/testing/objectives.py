@@ -168,7 +168,15 @@ class _Meddler(Denoiser):
         super().__init__()
         self.network = network
 
-    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+    def denoise(
+        self,
+        e_t: Tensor,
+        t_B: Tensor,
+        batch: Batch,
+        *,
+        features: bool = False,
+        previous: Tensor | None = None,
+    ) -> Denoised:
         answer = self.network.denoise(e_t, t_B, batch, features=features)
         meddled = torch.where(batch.target_BL[..., None], answer.x0, answer.x0 + 1)
         return Denoised(meddled, answer.features_BNH, answer.feature_mask_BN)

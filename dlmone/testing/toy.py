@@ -127,7 +127,15 @@ class ToyNetwork(Denoiser):
         self.time_H = nn.Parameter(torch.randn(options.hidden))
         self.out = nn.Linear(options.hidden, options.width)
 
-    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+    def denoise(
+        self,
+        e_t: Tensor,
+        t_B: Tensor,
+        batch: Batch,
+        *,
+        features: bool = False,
+        previous: Tensor | None = None,
+    ) -> Denoised:
         sigma_B11 = expand(self.schedule.sigma(t_B), e_t)
         shared_B1H = self.shared(e_t.mean(1, keepdim=True))
         hidden_BLH = torch.tanh(self.own(e_t) + shared_B1H + self.position_LH + sigma_B11 * self.time_H)

@@ -13,7 +13,7 @@ class Call:
     """One network call.
 
     Attributes:
-        e_t, t_B, batch, features: the arguments.
+        e_t, t_B, batch, features, previous: the arguments.
         graph: whether the answer could pass gradient on to ``e_t``.
     """
 
@@ -22,6 +22,7 @@ class Call:
     batch: Batch
     features: bool
     graph: bool
+    previous: Tensor | None = None
 
 
 class Watched(Denoiser):
@@ -30,9 +31,19 @@ class Watched(Denoiser):
     def __init__(self, network: Denoiser) -> None:
         super().__init__()
         self.network = network
+        self.self_conditioning = network.self_conditioning
         self.calls: list[Call] = []
 
-    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+    def denoise(
+        self,
+        e_t: Tensor,
+        t_B: Tensor,
+        batch: Batch,
+        *,
+        features: bool = False,
+        previous: Tensor | None = None,
+    ) -> Denoised:
         graph = torch.is_grad_enabled() and e_t.requires_grad
-        self.calls.append(Call(e_t.detach().clone(), t_B, batch, features, graph))
-        return self.network.denoise(e_t, t_B, batch, features=features)
+        self.calls.append(Call(e_t.detach().clone(), t_B, batch, features, graph, previous))
+        carried = {} if previous is None else {"previous": previous}
+        return self.network.denoise(e_t, t_B, batch, features=features, **carried)

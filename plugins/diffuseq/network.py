@@ -64,7 +64,15 @@ class DiffuSeqNetwork(Denoiser):
         last = () if self.output_down_proj is None else ("output_down_proj.2",)
         self.float32_modules = ("time_embed", *last)
 
-    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+    def denoise(
+        self,
+        e_t: Tensor,
+        t_B: Tensor,
+        batch: Batch,
+        *,
+        features: bool = False,
+        previous: Tensor | None = None,
+    ) -> Denoised:
         hidden_BLH = self.input_transformers(self.encoder_input(e_t, t_B))
         x0_BLD = self.read_out(hidden_BLH)
         return Denoised(x0_BLD, hidden_BLH, batch.target_BL) if features else Denoised(x0_BLD)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import Needs, Objective, Start, StepContext, Term
-from dlmone.core.ddim import ddim, sampling_times
+from dlmone.core.ddim import ddim, predictor, sampling_times
 from dlmone.core.losses import masked_mean
 from dlmone.core.objective import Role
 
@@ -38,11 +38,7 @@ class Regression(Objective):
     def target(self, context: StepContext) -> Tensor:
         """e*(c, z) for the z that θ was given, rounded at each call where the space rounds."""
         space, batch, options = context.space, context.fake, self.options
-        schedule, given = space.schedule, space.embed(batch)
-
-        def predict(x_t: Tensor, t_B: Tensor) -> Tensor:
-            return space.round(context.teacher.denoise(space.pin(x_t, given, batch), t_B, batch).x0)
-
+        schedule, predict = space.schedule, predictor(context.teacher, space, batch)
         z = context.noise.normal("z", space.state_shape)
         if options.initial == "teacher":
             times = sampling_times(schedule, schedule.max_time, options.steps, options.until)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from dlmone.core import Batch, Denoiser, Noise, NoiseSchedule, Sampler, Space, Start, TimePoint
-from dlmone.core.ddim import ddim, sampling_times
+from dlmone.core.ddim import ddim, predictor, sampling_times
 
 from .options import DDIMOptions
 
@@ -31,16 +31,11 @@ class DDIM(Sampler):
         if self.options.until is not None:
             until = schedule.resolve(TimePoint(self.options.until), "ddim's until")
         times = sampling_times(schedule, first, steps, until)
-        given = space.embed(batch)
-
-        def predict(x_t: Tensor, t_B: Tensor) -> Tensor:
-            x0 = network.denoise(space.pin(x_t, given, batch), t_B, batch).x0
-            return space.round(x0) if self.options.rounding else x0
-
+        predict = predictor(network, space, batch, self.options.rounding)
         z = noise.normal("z", shape)
         x = Start(times[0], start is not None and start.unit_input).state(space, z)
         x0 = ddim(schedule, predict, x, times, self.options.eta, lambda i: noise.normal(f"z{i}", shape))
-        return space.pin(x0, given, batch), steps
+        return space.pin(x0, space.embed(batch), batch), steps
 
     def _first_time(self, schedule: NoiseSchedule, start: Start | None) -> float:
         """Return where the options say, or else where the network was made to begin."""

@@ -74,7 +74,15 @@ def test_logits_come_with_the_denoised_state_from_one_pass(toy: ToyTeacher) -> N
 @pytest.mark.parametrize("head", HEADS)
 def test_logits_leave_half_precision_even_under_autocast(toy: ToyTeacher, head: str) -> None:
     class Half(Denoiser):
-        def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+        def denoise(
+            self,
+            e_t: Tensor,
+            t_B: Tensor,
+            batch: Batch,
+            *,
+            features: bool = False,
+            previous: Tensor | None = None,
+        ) -> Denoised:
             hidden_BNH = torch.ones(len(batch), 3, H, dtype=torch.bfloat16)
             return Denoised(e_t, hidden_BNH, torch.ones(len(batch), 3, dtype=torch.bool))
 

@@ -45,7 +45,15 @@ class Affine(Denoiser):
         super().__init__()
         self.a, self.b = nn.Parameter(torch.tensor(0.2)), nn.Parameter(torch.tensor(-0.5))
 
-    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+    def denoise(
+        self,
+        e_t: Tensor,
+        t_B: Tensor,
+        batch: Batch,
+        *,
+        features: bool = False,
+        previous: Tensor | None = None,
+    ) -> Denoised:
         return Denoised(self.a * e_t + self.b)
 
 

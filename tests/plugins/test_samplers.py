@@ -15,7 +15,7 @@ from dlmone.core.schedule import discrete_schedule
 from dlmone.plugins.samplers.ddim import DDIM
 from dlmone.plugins.samplers.options import DDIMOptions
 from dlmone.testing import Watched, check_sampler
-from dlmone.testing.known import Gaussian, NumberSpace, numbers
+from dlmone.testing.known import Gaussian, NumberSpace, gaussian_x0, numbers
 
 MEAN, STD = 1.5, 0.7
 SQRT = discrete_schedule("sqrt", 2000)
@@ -198,3 +198,18 @@ def test_a_stochastic_step_is_the_ddpm_posterior() -> None:
     variance = beta * (1 - bar_s) / (1 - bar_t)
     x_s = ddim_step(SQRT, x0, x_t, torch.tensor([t]), torch.tensor([t - 1]), 1.0, fresh)
     torch.testing.assert_close(x_s, mean + variance.sqrt() * fresh)
+
+
+@pytest.mark.parametrize("conditioned", [True, False])
+def test_each_call_is_handed_the_estimate_of_the_one_before(conditioned: bool) -> None:
+    schedule, batch = SCHEDULES["vp"], numbers(2, 3)
+    network = Watched(Gaussian(schedule, MEAN, STD))
+    network.self_conditioning = conditioned
+    sampler = DDIM(DDIMOptions(rounding=False))
+    sampler.sample(network, NumberSpace(schedule, 3), batch, noise_for(batch), 3)
+    estimates = [gaussian_x0(schedule, MEAN, STD, call.e_t, call.t_B) for call in network.calls]
+    handed = [call.previous for call in network.calls]
+    assert handed[0] is None
+    for previous, estimate in zip(handed[1:], estimates[:-1], strict=True):
+        assert (previous is not None) == conditioned
+        assert previous is None or torch.equal(previous, estimate)

@@ -30,7 +30,15 @@ class Mixer(Denoiser):
         self.norm = nn.LayerNorm(width)
         self.read_out = nn.Linear(width, entries)
 
-    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+    def denoise(
+        self,
+        e_t: Tensor,
+        t_B: Tensor,
+        batch: Batch,
+        *,
+        features: bool = False,
+        previous: Tensor | None = None,
+    ) -> Denoised:
         hidden_BWH = self.hidden(e_t, t_B)
         alpha_B, sigma_B = self.schedule.alpha(t_B), self.schedule.sigma(t_B)
         x0 = to_x0("flow", self.velocity(hidden_BWH), e_t, alpha_B, sigma_B)

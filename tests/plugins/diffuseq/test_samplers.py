@@ -63,7 +63,15 @@ class Recording(DiffuSeqNetwork):
         self.eval()
         self.states: list[Tensor] = []
 
-    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, features: bool = False) -> Denoised:
+    def denoise(
+        self,
+        e_t: Tensor,
+        t_B: Tensor,
+        batch: Batch,
+        *,
+        features: bool = False,
+        previous: Tensor | None = None,
+    ) -> Denoised:
         self.states.append(e_t)
         return super().denoise(e_t, t_B, batch, features=features)
 

@@ -61,8 +61,10 @@ def estimator_lag(e: Tensor, f_phi: Tensor, f_psi: Tensor, mask: Tensor) -> tupl
 
     The best possible ψ is f* = E[e | e_t]. Because d is a function of e_t, E[dᵀ(e − f_ψ)] = E[dᵀ(f* − f_ψ)]:
     the part of the gap d = f_φ − f_ψ that is ψ's error and not the generator's. The lag is 0 for a ψ that
-    has caught up with θ, and 1 where the whole gap is ψ's. (Weighted by a w that depends on e, as ``sid``'s
-    does, this holds nearly.) SiD's loss is w·(1 − μ − lag)·‖d‖² in the mean.
+    has caught up with θ, and 1 where the whole gap is ψ's. It is negative where ψ stands between φ and f*:
+    at f* − f_ψ = −k·d the lag is −k, and d is 1/(1 + k) of the true gap f_φ − f*. So it is after ψ ← φ.
+    (Weighted by a w that depends on e, as ``sid``'s does, this holds nearly.) SiD's loss is
+    w·(1 − μ − lag)·‖d‖² in the mean.
     """
     d = f_phi - f_psi
     return masked_mean(d**2, mask), masked_mean(d * (e - f_psi), mask)

@@ -14,9 +14,12 @@ from .options import SiDOptions
 class SiD(ScoreDistillation):
     """Score identity distillation. The generator's gradient runs through the inputs of both φ and ψ.
 
-    With ``mu_lag`` μ adapts. Eq. 4 takes ψ for the generator's score, and leans on it the more the larger μ
-    is: its value is w·(1 − μ − lag)·‖d‖², and where μ + lag > 1 a wider gap makes it smaller. So μ is lowered
-    by the measured lag, and comes back as ψ catches up.
+    With ``mu_lag`` μ adapts to ψ's lag (`dlmone.core.losses.estimator_lag`). Eq. 4 takes ψ for the
+    generator's score. Its value is w·(1 − μ − lag)·‖d‖², so where μ + lag > 1 a wider gap makes the loss
+    smaller. The measured lag lowers μ, which comes back as ψ catches up.
+
+    A negative lag lowers nothing and raises nothing: it is measured while ψ has hardly left φ, as after
+    ψ ← φ. Then d is a small part of the true gap, and μ would rise by tens.
     """
 
     route = Route.DIFFERENTIABLE
@@ -29,20 +32,22 @@ class SiD(ScoreDistillation):
 
     @property
     def mu(self) -> float:
-        """μ as the lag has it now."""
+        """μ of the next update, never above the option's."""
         return self.options.mu - self.options.mu_lag * self.lag
 
     def match(self, e: Tensor, f_phi: Tensor, f_psi: Tensor, mask: Tensor, weight_B: Tensor) -> Tensor:
         return sid_loss(e, f_phi, f_psi, mask, self.mu, weight_B)
 
     def observe(self, role: Role, means: Mapping[str, float]) -> Mapping[str, float]:
-        noted = super().observe(role, means)
-        if "estimator_lag" not in noted:
-            return noted
+        logged = super().observe(role, means)
+        if "estimator_lag" not in logged:
+            return logged
         self.observed += 1
+        # Clamped before it is averaged: otherwise the first values would mask later ones for a long time.
+        lag = max(logged["estimator_lag"], 0.0)
         # The plain mean of the first values, an exponential average from then on.
-        self.lag += (noted["estimator_lag"] - self.lag) / min(self.observed, self.options.mu_memory)
-        return {**noted, "mu": self.mu}
+        self.lag += (lag - self.lag) / min(self.observed, self.options.mu_memory)
+        return {**logged, "mu": self.mu}
 
     def state(self) -> Mapping[str, float]:
         return {"lag": self.lag, "observed": self.observed}

@@ -10,7 +10,8 @@ class SiDOptions(BaseModel):
 
     Attributes:
         mu: μ of Eq. 4.
-        mu_lag: adaptive μ: how far μ falls for each unit of ψ's lag, μ_now = μ − mu_lag·lag. 0 keeps μ fixed.
+        mu_lag: adaptive μ: how far μ falls for each unit of ψ's lag, μ_now = μ − mu_lag·max(lag, 0). 0 keeps
+            μ fixed.
         mu_memory: the lag is an exponential average over about this many updates of θ.
         weighting: ω_t·α_t²/σ_t⁴ of Eq. 4.
         dsm_weighting: γ_t of Eq. 3.

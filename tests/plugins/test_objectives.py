@@ -1,5 +1,9 @@
 """The built-in objectives: which of the paper's equations each term is, on the toy."""
 
+import math
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -94,6 +98,45 @@ def test_thetas_adversarial_step_deceives(toy: ToyTeacher) -> None:
     moved = step_of(toy, "generator", gan)
     moved.e_fake = first.e_fake.detach() - 0.1 * slope / slope.norm()
     assert moved.fake_logits.mean() > first.fake_logits.mean()
+
+
+def test_mu_never_rises_above_the_recipes() -> None:
+    """The lags that were measured after ψ ← φ at the paper's rates, and then one of a ψ that lags."""
+    sid = SiD(SiDOptions(mu=1.0, mu_lag=0.5))
+
+    def after(lag: float) -> float:
+        logged = sid.observe("generator", {"gap_weighted": 2.0, "lag_weighted": 2 * lag})
+        assert logged["estimator_lag"] == lag, "logged as it was measured"
+        assert logged["mu"] == sid.mu
+        return sid.mu
+
+    assert [after(lag) for lag in (-19.0, -10.0, -10.0)] == [1.0, 1.0, 1.0]
+    assert after(0.8) == pytest.approx(1 - 0.5 * 0.8 / 4), "at once, as if the negative ones had been 0"
+
+
+def test_over_weight_by_hand() -> None:
+    """BCE of one sample over its own mean|e − f_φ|; SiDA has the batch's mean BCE over it."""
+
+    def losses(e: list[list[float]]) -> list[float]:
+        step = SimpleNamespace(
+            e_fake=torch.tensor(e),
+            f_phi=torch.tensor([[0.0, 0.0], [2.0, 2.0]]),
+            mask=torch.tensor([[True, True]]),
+            alpha_B=torch.ones(2),
+            sigma_B=torch.ones(2),
+            fake_logits=torch.tensor([[0.0], [math.log(3)]]),
+        )
+        gan = DiffusionGAN(DiffusionGANOptions(over_weight=True))
+        return gan.generator_loss(cast(StepContext, step)).loss_B.tolist()
+
+    bce = [math.log(2), math.log(4 / 3)]
+    assert losses([[1.0, 2.0], [0.0, 0.0]]) == pytest.approx([bce[0] / 1.5, bce[1] / 2])
+
+    def sida(weights: list[float]) -> float:
+        return sum(bce) / 2 * sum(1 / weight for weight in weights) / 2
+
+    assert sum(losses([[1.0, 2.0], [0.0, 0.0]])) / 2 != pytest.approx(sida([1.5, 2.0]), rel=0.01)
+    assert sum(losses([[1.0, 3.0], [0.0, 0.0]])) / 2 == pytest.approx(sida([2.0, 2.0]))
 
 
 def test_the_adversarial_term_over_the_weight(toy: ToyTeacher) -> None:

@@ -99,7 +99,7 @@ RateSchedule = Literal["linear", "constant"]
 
 
 class StageOptimizer(Optimizer):
-    """AdamW of a stage, whose rate can rise at first, and fall linearly to nothing at the stage's end."""
+    """AdamW of a stage, with a linear warm-up and decay; both count the updates of the network it trains."""
 
     warmup: NonNegativeInt = 0
     schedule: RateSchedule = "constant"
@@ -173,7 +173,7 @@ class ObjectiveSlot(Slot):
 
 
 class Ema(Section):
-    """EMA of θ: half-life in samples, shortened to ``ramp`` × samples seen early on (SiD)."""
+    """EMA of θ: half-life in samples, early on ``ramp`` × the samples of θ's updates so far (SiD)."""
 
     half_life: PositiveFloat = 50_000
     ramp: PositiveFloat | None = 0.05

@@ -31,7 +31,7 @@ from dlmone.runtime.device import Compute
 
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
-from .optimizer import Optimizer, ema_rate, learning_rate, update_average
+from .optimizer import Optimizer, ema_decay, learning_rate, update_average
 from .update import MetricSums, Update, WeightedTerm
 
 
@@ -156,11 +156,12 @@ class Distillation:
         self.estimator.train()
         logged = self._accumulate(self.estimator_update, "estimator", draw, norms)
         self.compute.world.sum_gradients(self.estimator)
-        self.non_finite += not self.estimator_optimizer.step(self._rate(self.stage.estimator))
+        rate = _learning_rate(self.stage.estimator, draw, self.stage.steps * self.stage.estimator_steps)
+        self.non_finite += not self.estimator_optimizer.step(rate)
         if self.stage.estimator_average:
             # The plain mean until there are enough updates to average over.
-            rate = min(self.stage.estimator_average, 1 - 1 / (draw + 2))
-            update_average(self.reference, self.estimator, rate)
+            decay = min(self.stage.estimator_average, 1 - 1 / (draw + 2))
+            update_average(self.reference, self.estimator, decay)
         return logged | self.estimator_update.observe(self.step, logged)
 
     def _generator_step(self, norms: bool) -> dict[str, float]:
@@ -173,13 +174,13 @@ class Distillation:
         with frozen(self.reference):
             logged = self._accumulate(self.generator_update, *draws, norms)
         self.compute.world.sum_gradients(self.generator.network)
-        self.non_finite += not self.generator_optimizer.step(self._rate(self.stage.generator))
-        rate = ema_rate(self.stage.ema, self.stage.batch, self.step + 1)
-        update_average(self.average, self.generator.network, rate)
+        # θ's schedules count its own updates, which begin when ψ's warm-up is over.
+        update, updates = (step - self.stage.estimator_warmup for step in (self.step, self.stage.steps))
+        rate = _learning_rate(self.stage.generator, update, updates)
+        self.non_finite += not self.generator_optimizer.step(rate)
+        decay = ema_decay(self.stage.ema, self.stage.batch, update + 1)
+        update_average(self.average, self.generator.network, decay)
         return logged | self.generator_update.observe(self.step, logged)
-
-    def _rate(self, config: StageOptimizer) -> float:
-        return learning_rate(config.lr, config.warmup, config.schedule, self.step, self.stage.steps)
 
     def _accumulate(self, update: Update, draws: Role, draw: int, norms: bool) -> dict[str, float]:
         # Dropout is the one draw that torch's global generator makes: seeded anew for every update.
@@ -282,3 +283,7 @@ class Distillation:
         self.non_finite = checkpoint.facts["non_finite"]
         for name, objective in self.objectives.items():
             objective.load_state(checkpoint.facts["objectives"][name])
+
+
+def _learning_rate(config: StageOptimizer, update: int, updates: int) -> float:
+    return learning_rate(config.lr, config.warmup, config.schedule, update, updates)

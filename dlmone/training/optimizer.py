@@ -78,23 +78,37 @@ class Optimizer:
             }
 
 
-def learning_rate(lr: float, warmup: int, schedule: RateSchedule, step: int, steps: int) -> float:
-    """Return the rate of a step: a linear warm-up, then ``lr``, or its linear decay to zero at ``steps``."""
-    warm = min(1.0, (step + 1) / warmup) if warmup else 1.0
-    left = 1 - step / steps if schedule == "linear" else 1.0
+def learning_rate(lr: float, warmup: int, schedule: RateSchedule, update: int, updates: int) -> float:
+    """Return the learning rate of an update: ``lr`` times a linear warm-up times a linear decay to zero.
+
+    Args:
+        lr: the highest rate.
+        warmup: in how many updates the rate rises to it.
+        schedule: ``linear`` decays from the first update on, ``constant`` never.
+        update: the update's number among those of its network, from 0.
+        updates: how many the network gets; the decay reaches zero there.
+    """
+    warm = min(1.0, (update + 1) / warmup) if warmup else 1.0
+    left = 1 - update / updates if schedule == "linear" else 1.0
     return lr * warm * left
 
 
-def ema_rate(config: EmaConfig, batch: int, step: int) -> float:
-    """SiD's EMA rate: 0.5^(batch/half-life), the half-life ramped up with the samples seen so far."""
+def ema_decay(config: EmaConfig, batch: int, updates: int) -> float:
+    """Return SiD's EMA decay, 0.5^(batch/half-life); early on the half-life is a share of the samples seen.
+
+    Args:
+        config: the half-life in samples, and that share.
+        batch: samples of an update.
+        updates: how many θ has had, this one included.
+    """
     half_life = config.half_life
     if config.ramp is not None:
-        half_life = min(half_life, config.ramp * batch * step)
-    rate: float = 0.5 ** (batch / max(half_life, 1e-8))
-    return rate
+        half_life = min(half_life, config.ramp * batch * updates)
+    decay: float = 0.5 ** (batch / max(half_life, 1e-8))
+    return decay
 
 
 @torch.no_grad()
-def update_average(average: nn.Module, module: nn.Module, rate: float) -> None:
-    """average ← rate·average + (1 − rate)·module, over all parameters."""
-    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - rate)
+def update_average(average: nn.Module, module: nn.Module, decay: float) -> None:
+    """average ← decay·average + (1 − decay)·module, over all parameters."""
+    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)

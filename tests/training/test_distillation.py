@@ -24,6 +24,7 @@ from dlmone.runtime.distributed import World
 from dlmone.testing import toy_teacher
 from dlmone.testing.toy import EXAMPLES
 from dlmone.training.distillation import Distillation
+from dlmone.training.optimizer import Optimizer
 
 COMPUTE = Compute(torch.device("cpu"), bfloat16=False, world=World(), non_finite_limit=3)
 
@@ -135,6 +136,41 @@ def test_the_same_steps_give_the_same_weights_and_microbatches_nearly() -> None:
     assert same(weights(whole.generator.network), weights(again.generator.network))
     for name, value in weights(whole.generator.network).items():
         torch.testing.assert_close(value, parts.generator.network.state_dict()[name], rtol=0, atol=1e-4)
+
+
+def test_the_schedules_of_theta_and_psi_count_their_own_updates() -> None:
+    """Two iterations of ψ alone, two updates of ψ each: θ still rises from nought and falls to it."""
+    ramp = {"lr": 1.0e-3, "warmup": 2, "schedule": "linear"}
+    config = stage(steps=6, estimator_warmup=2, estimator_steps=2, generator=ramp, estimator=ramp)
+    trained = distillation(config)
+    rates: dict[str, list[float]] = {"theta": [], "psi": []}
+
+    def watch(name: str, optimizer: Optimizer) -> None:
+        step = optimizer.step
+        optimizer.step = lambda lr: rates[name].append(lr) or step(lr)  # type: ignore[method-assign, func-returns-value]
+
+    watch("theta", trained.generator_optimizer)
+    watch("psi", trained.estimator_optimizer)
+    for _ in range(6):
+        trained.advance(norms=False)
+    assert rates["theta"] == pytest.approx([0.5e-3, 0.75e-3, 0.5e-3, 0.25e-3])
+    assert rates["psi"] == pytest.approx([0.5e-3, *(1e-3 * (1 - update / 12) for update in range(1, 12))])
+
+
+def test_the_ramp_of_the_ema_counts_updates_of_theta() -> None:
+    """The first updates are averaged alike, however long ψ was warmed up before."""
+    ema = {"half_life": 1e9, "ramp": 0.05}
+    for warmup in (0, 3):
+        trained = distillation(stage(steps=8, estimator_warmup=warmup, ema=ema))
+        for _ in range(warmup):
+            trained.advance(norms=False)
+        for update in (1, 2):
+            before = weights(trained.average)
+            trained.advance(norms=False)
+            decay = 0.5 ** (1 / (0.05 * update))  # a half-life of 5 % of the samples θ has seen
+            for name, value in weights(trained.average).items():
+                now = trained.generator.network.state_dict()[name]
+                torch.testing.assert_close(value, decay * before[name] + (1 - decay) * now)
 
 
 class Spoilt(SiD):

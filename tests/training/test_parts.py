@@ -19,7 +19,7 @@ from dlmone.runtime.device import resolve_device
 from dlmone.runtime.distributed import World
 from dlmone.training.checkpoint import Checkpoint, load_latest, pack, save_checkpoint, step_folders, unpack
 from dlmone.training.data_order import DataOrder
-from dlmone.training.optimizer import Optimizer, ema_rate, learning_rate, update_average
+from dlmone.training.optimizer import Optimizer, ema_decay, learning_rate, update_average
 from dlmone.training.run_directory import RunDirectory, latest_run_path, new_run_path
 
 
@@ -51,12 +51,12 @@ def test_shares_cover_the_batch_in_rank_order(size: int, items: int) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_ema_rate_halves_in_a_half_life_and_ramps_up() -> None:
+def test_ema_decay_halves_in_a_half_life_and_ramps_up() -> None:
     plain = Ema(half_life=1000, ramp=None)
-    assert ema_rate(plain, 100, 5) ** 10 == pytest.approx(0.5)
+    assert ema_decay(plain, 100, 5) ** 10 == pytest.approx(0.5)
     ramped = Ema(half_life=1000, ramp=0.05)
-    assert ema_rate(ramped, 100, 1) == pytest.approx(0.5**20)
-    assert ema_rate(ramped, 100, 10**6) == ema_rate(plain, 100, 1)
+    assert ema_decay(ramped, 100, 1) == pytest.approx(0.5**20)
+    assert ema_decay(ramped, 100, 10**6) == ema_decay(plain, 100, 1)
 
 
 def test_the_average_is_the_convex_combination() -> None:

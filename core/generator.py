@@ -1,8 +1,10 @@
 """Generators: anything that writes token sequences; the one-step student is one of them."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +54,33 @@ class Generator(nn.Module, ABC):
         """
 
 
-class DiffusionGenerator(Generator):
+class DenoiserGenerator(Generator):
+    """A generator around a denoiser, which can be copied with another network or another sampler.
+
+    A student is what its teacher's plugin makes it: it may be a subclass with a behaviour of its own. So
+    copy it by these methods; building one anew from its parts would lose that.
+    """
+
+    space: Space
+    network: Denoiser
+    sampler: Sampler | None
+
+    def with_network(self, network: Denoiser) -> Self:
+        """Return a copy around ``network``; it shares the space."""
+        return copy.deepcopy(self, {id(self.space): self.space, id(self.network): network})
+
+    def with_sampler(self, sampler: Sampler | None) -> Self:
+        """Return a copy that samples by ``sampler``; it shares the network and the space."""
+        other = self.with_network(self.network)
+        other.sampler = sampler
+        return other
+
+    def prepare(self, dtype: torch.dtype) -> None:
+        self.network.to_precision(dtype)
+        self.network.pack()
+
+
+class DiffusionGenerator(DenoiserGenerator):
     """The student θ: one call of a denoiser at t_init, G_θ(c, z) of section 3.1.
 
     Args:
@@ -62,9 +90,6 @@ class DiffusionGenerator(Generator):
         unit_input: feed z itself instead of σ(t_init)·z (DiffuSeq's own start; SiD feeds σ·z).
         sampler: how it writes; by re-noising (`roll_out`) if None.
     """
-
-    space: Space
-    network: Denoiser
 
     def __init__(
         self,
@@ -122,10 +147,6 @@ class DiffusionGenerator(Generator):
                 e = self.again(batch, e, noise, i, steps)
         return self.again(batch, e, noise, calls - 1, steps)
 
-    def prepare(self, dtype: torch.dtype) -> None:
-        self.network.to_precision(dtype)
-        self.network.pack()
-
     @torch.no_grad()
     def generate(
         self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
@@ -139,21 +160,16 @@ class DiffusionGenerator(Generator):
         return Generated(self.space.decode(state, batch), calls=calls, state=state)
 
 
-class SampledGenerator(Generator):
+class SampledGenerator(DenoiserGenerator):
     """A many-step generator: a denoiser (a teacher's φ) under a sampler."""
 
-    space: Space
-    network: Denoiser
+    sampler: Sampler
 
     def __init__(self, network: Denoiser, space: Space, sampler: Sampler) -> None:
         super().__init__()
         self.network = network
         self.space = space
         self.sampler = sampler
-
-    def prepare(self, dtype: torch.dtype) -> None:
-        self.network.to_precision(dtype)
-        self.network.pack()
 
     @torch.no_grad()
     def generate(

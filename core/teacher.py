@@ -54,8 +54,8 @@ class Teacher(nn.Module, ABC):
     """A diffusion language model: a space and a denoiser.
 
     A teacher is rebuilt from three things a folder can hold: `config` (JSON), `assets` (named files, a
-    tokeniser) and the state dict. A published student is rebuilt from the same three, with its own
-    weights in the place of φ's, so loading a student never needs its teacher.
+    tokeniser) and the state dict. A published student is rebuilt from the same three by `new_generator`,
+    with its own weights in the place of φ's, so loading a student never needs its teacher.
     """
 
     space: Space
@@ -87,7 +87,12 @@ class Teacher(nn.Module, ABC):
         return {}
 
     def new_generator(self, t_init: float, unit_input: bool = False) -> DiffusionGenerator:
-        """Return θ, started as a copy of φ (Algorithm 1), sharing this teacher's space."""
+        """Return θ, started as a copy of φ (Algorithm 1), sharing this teacher's space.
+
+        Override it for another kind of student: a subclass of `DiffusionGenerator`, or a smaller network.
+        Training, loading and evaluation all make students here. θ's weights are those of its network; a
+        published student is a restored teacher's new generator with these weights loaded.
+        """
         return DiffusionGenerator(copy.deepcopy(self.network), self.space, t_init, unit_input)
 
     def new_score_estimator(self, head: str = "token_mean") -> ScoreEstimator:

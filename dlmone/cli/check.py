@@ -126,7 +126,7 @@ class Survey:
         slot = self.recipe.teacher
         if slot.path:
             if Path(slot.path).expanduser().exists() or slot.path in self.registry.names("models"):
-                return measure(load_teacher(model_folder(slot.path, self.registry), self.registry)[0])
+                return measure(load_teacher(model_folder(slot.path, self.registry), self.registry))
             self.lacking.append(
                 f"The teacher {slot.path} does not exist; its size is that of default options."
             )

@@ -9,16 +9,13 @@ from typing import Literal
 
 from dlmone.core import (
     Augmenter,
-    Denoiser,
-    DiffusionGenerator,
     Example,
     Generator,
     SampledGenerator,
     Sampler,
-    Space,
-    Start,
     Teacher,
 )
+from dlmone.core.generator import DenoiserGenerator
 from dlmone.generation.inference import generate_samples, save_samples
 from dlmone.models.folder import fingerprint, load_student
 from dlmone.registry import Recipe
@@ -34,27 +31,16 @@ from .variants import EvaluationPlugins, steps_of
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """A network that writes: φ (no ``start``, no ``stage``), or the best θ of a stage."""
+    """The teacher (no ``stage``), or the best student of a stage."""
 
     name: str
-    network: Denoiser
-    space: Space
+    generator: DenoiserGenerator
     fingerprint: str
-    start: Start | None = None
     stage: str | None = None
 
     @property
     def role(self) -> Literal["teacher", "student"]:
-        return "student" if self.start else "teacher"
-
-    def under(self, sampler: Sampler | None) -> Generator:
-        """Return it writing by a sampler; a student re-noises if that is None."""
-        if self.start:
-            return DiffusionGenerator(
-                self.network, self.space, self.start.time, self.start.unit_input, sampler
-            )
-        assert sampler is not None
-        return SampledGenerator(self.network, self.space, sampler)
+        return "student" if self.stage else "teacher"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +130,11 @@ def _writers(
             sampler=describe_plugin(registry, slot) if slot else RENOISE,
             augment=describe_plugin(registry, variant.augment) if variant.augment else UNVARIED,
         )
-        return _Writer(model, setting, model.under(sampler), parts.augmenters.get(name or ""))
+        return _Writer(
+            model, setting, model.generator.with_sampler(sampler), parts.augmenters.get(name or "")
+        )
 
-    first, *trained = models = list(_models(session, recipe, teacher, students))
+    first, *trained = models = list(_models(session, recipe, teacher, students, parts.teacher_sampler))
     for model in models:
         last = table.student_steps if model is models[-1] else (1,)
         for steps in table.teacher_steps if model is first else last:
@@ -157,13 +145,17 @@ def _writers(
 
 
 def _models(
-    session: Session, recipe: Recipe, teacher: Teacher, students: Mapping[str, Path]
+    session: Session,
+    recipe: Recipe,
+    teacher: Teacher,
+    students: Mapping[str, Path],
+    teacher_sampler: Sampler,
 ) -> Iterator[_Model]:
     compute, path = session.compute, recipe.teacher.path
     origin = fingerprint(Path(path).expanduser() if path else session.run_dir.path / "teacher")
-    yield _Model("teacher", compute.frozen_copy(teacher.network), teacher.space, origin)
+    sampled = SampledGenerator(compute.frozen_copy(teacher.network), teacher.space, teacher_sampler)
+    yield _Model("teacher", sampled, origin)
     for stage, folder in students.items():
         student = load_student(folder, session.registry).to(compute.device)
-        network = compute.frozen_copy(student.network)
-        name = f"student, {stage}"
-        yield _Model(name, network, student.space, fingerprint(folder), student.start, stage)
+        student = student.with_network(compute.frozen_copy(student.network))
+        yield _Model(f"student, {stage}", student, fingerprint(folder), stage)

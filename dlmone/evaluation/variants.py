@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from dlmone.core import (
     Augmenter,
-    DiffusionGenerator,
     Evaluator,
     Example,
     Generator,
@@ -114,10 +113,8 @@ def check_variants(
                 raise InputError(f"evaluation.variants.{name}: this recipe trains no student")
             last, stage = list(recipe.stages.items())[-1]
             t_init, _ = stage_times(last, stage, teacher.space.schedule)
-            sampler = parts.samplers.get(name)
-            generator: Generator = DiffusionGenerator(
-                teacher.network, teacher.space, t_init, stage.unit_input, sampler
-            )
+            student = teacher.new_generator(t_init, stage.unit_input).eval()
+            generator: Generator = student.with_sampler(parts.samplers.get(name))
         else:
             # Its steps may be many: they are left to the evaluation, as those of the plain rows are.
             if name not in parts.augmenters:

@@ -15,7 +15,7 @@ from dlmone.core import InputError
 from dlmone.registry import Registry
 from dlmone.runtime.files import atomic_folder
 
-from .folder import CARD, WEIGHTS, load_teacher
+from .folder import CARD, WEIGHTS, load_student, load_teacher, read_config
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -43,7 +43,8 @@ def export(
     """
     if out.exists():
         raise InputError(f"{out} is there already; remove it, or name another folder")
-    load_teacher(folder, registry)
+    load = load_student if read_config(folder)["role"] == "student" else load_teacher
+    load(folder, registry)
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         metadata = file.metadata()
         tensors = {key: _cast(file.get_tensor(key), PRECISIONS[precision]) for key in file.keys()}  # noqa: SIM118

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlmone.core import DiffusionGenerator, DlmoneError, InputError, Teacher
 from dlmone.registry import Registry
@@ -175,57 +175,68 @@ def fingerprint(folder: Path) -> str:
         raise InputError(f"{weights}: the weights cannot be read ({error.strerror})") from None
 
 
-def load_teacher(folder: Path, registry: Registry) -> tuple[Teacher, dict[str, Any]]:
-    """Rebuild what a model folder holds: the space, and the network with the folder's weights.
-
-    Returns the teacher object (for a student's folder its network is θ) and the folder's configuration.
+def load_teacher(folder: Path, registry: Registry) -> Teacher:
+    """Load a published teacher, frozen and in evaluation mode.
 
     Raises:
-        InputError: the folder is incomplete, or its weights do not fit its configuration.
+        InputError: the folder holds a student, is incomplete, or its weights do not fit its configuration.
         PluginError: the plugin of its family is not installed.
     """
-    folder = _whole(folder)
+    teacher = _restore(folder, registry, "teacher")
+    _load_weights(teacher, folder)
+    return teacher.requires_grad_(False).eval()
+
+
+def load_student(folder: Path, registry: Registry) -> DiffusionGenerator:
+    """Load a published student, in evaluation mode: its teacher's `new_generator`, with its own weights.
+
+    Raises:
+        InputError: the folder holds a teacher, is incomplete, or its weights do not fit its configuration.
+        PluginError: the plugin of its family is not installed.
+    """
+    teacher = _restore(folder, registry, "student")
+    facts = read_config(folder)["student"]
+    generator = teacher.new_generator(facts["t_init"], facts["unit_input"])
+    _load_weights(generator, folder)
+    return generator.requires_grad_(False).eval()
+
+
+def _restore(folder: Path, registry: Registry, role: Literal["teacher", "student"]) -> Teacher:
+    """Rebuild the teacher object of a folder, its weights not loaded yet."""
     config = read_config(folder)
+    if config["role"] != role:
+        raise InputError(f"{folder}: holds a {config['role']}, where a {role} was expected")
     name = config["teacher"]
     family = registry.load("teachers", name)
     try:
         assets = {
             path.name: path.read_bytes()
-            for path in folder.iterdir()
+            for path in _whole(folder).iterdir()
             if path.is_file() and path.name not in (CONFIG, WEIGHTS, CARD)
         }
         teacher: Teacher = family.restore(config["config"], assets)
     except Exception as error:
         reason = _reason(error)
         raise InputError(f"{folder}: the {name} plugin cannot rebuild the model ({reason})") from error
-    weights = folder / WEIGHTS
+    return teacher
+
+
+def _load_weights(model: nn.Module, folder: Path) -> None:
+    """Load the weights of a folder into a teacher or a student: ``space.*`` and ``network.*``."""
+    weights = _whole(folder) / WEIGHTS
     try:
         with safe_open(weights, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"{weights}: the weights cannot be read ({error})") from None
     try:
-        teacher.load_state_dict(tensors)
+        model.load_state_dict(tensors)
     except RuntimeError as error:
         details = "; ".join(line.strip() for line in str(error).splitlines()[1:])
         raise InputError(f"{weights}: the weights do not fit {CONFIG} ({details})") from None
-    return teacher.requires_grad_(False).eval(), config
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return "; ".join(f"{dotted(detail['loc'])}: {detail['msg']}" for detail in error.errors())
     return one_line(error)
-
-
-def load_student(folder: Path, registry: Registry) -> DiffusionGenerator:
-    """Load a published student.
-
-    Raises:
-        InputError: the folder holds a teacher, or is broken.
-    """
-    teacher, config = load_teacher(folder, registry)
-    if config["role"] != "student":
-        raise InputError(f"{folder}: holds a teacher, where a student was expected")
-    facts = config["student"]
-    return DiffusionGenerator(teacher.network, teacher.space, facts["t_init"], facts["unit_input"]).eval()

@@ -65,7 +65,7 @@ def load(
             generator.sampler, words = _writer(registry, sampler)
     else:
         steps = TEACHER_STEPS
-        teacher, _ = load_teacher(folder, registry)
+        teacher = load_teacher(folder, registry)
         writer, words = _writer(registry, TEACHER_SAMPLER if sampler is None else sampler)
         generator = SampledGenerator(teacher.network, teacher.space, writer)
     if compute.bfloat16:

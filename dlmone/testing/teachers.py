@@ -1,5 +1,6 @@
 """The Teacher contract: rebuilt from what a folder holds, and the start of θ and ψ."""
 
+import copy
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
@@ -12,6 +13,7 @@ from dlmone.core import Batch, DiffusionGenerator, Example, InputError, Noise, T
 from .claims import alike, require, require_rows
 from .denoisers import check_denoiser
 from .spaces import check_space
+from .steps import perturbed
 
 #: File names of a published model that are not the teacher's to give.
 RESERVED = {"config.json", "model.safetensors", "README.md"}
@@ -82,18 +84,39 @@ def _check_restore(teacher: Teacher, examples: Sequence[Example]) -> None:
 
 
 def _check_generator(teacher: Teacher, batch: Batch) -> None:
-    generator = teacher.new_generator(_t_init(teacher)).eval()
+    generator = teacher.new_generator(_t_init(teacher), False).eval()
     require(generator.space is teacher.space, "new_generator() must share the teacher's space")
     _require_own(generator.network, teacher, "new_generator()")
-    try:
-        _restored(teacher).network.load_state_dict(generator.network.state_dict())
-    except RuntimeError as error:
-        raise AssertionError("a restored teacher's network must take a student's weights") from error
     _check_one_step(generator, batch)
     together = _states(generator, batch)
     for row in range(len(batch)):
         alone = _states(generator, batch[row : row + 1])
         require(alike(alone[0], together[row]), "what is generated for a sample depends on its batch mates")
+    _check_student_kept(generator, teacher, batch)
+
+
+def _check_student_kept(generator: DiffusionGenerator, teacher: Teacher, batch: Batch) -> None:
+    """Require that a student is the same after it was copied, and after it was published and loaded."""
+    states = _states(generator, batch)
+    copied = generator.with_network(copy.deepcopy(generator.network))
+    same = torch.equal(_states(copied, batch), states)
+    require(same, "a copy of new_generator()'s student, with_network(), generates something else")
+    other = generator.with_network(perturbed(copy.deepcopy(generator.network), seed=0))
+    used = not torch.equal(_states(other, batch), states)
+    require(used, "with_network() of new_generator()'s student must generate with the network it is given")
+    outside = [key for key in generator.state_dict() if not key.startswith(("space.", "network."))]
+    require(not outside, f"a published student holds space and network only; {outside} would be lost")
+    loaded = _restored(teacher).new_generator(_t_init(teacher), False).eval()
+    try:
+        loaded.load_state_dict(generator.state_dict())
+    except RuntimeError as error:
+        raise AssertionError("new_generator() of a restored teacher must take a student's weights") from error
+    same = type(loaded) is type(generator) and torch.equal(_states(loaded, batch), states)
+    require(
+        same,
+        "loading loses what new_generator() makes: that of a restored teacher generates something else, "
+        "although it has the same weights; config() must hold all that new_generator() depends on",
+    )
 
 
 def _check_one_step(generator: DiffusionGenerator, batch: Batch) -> None:

@@ -234,10 +234,7 @@ class Distillation:
 
     def frozen_generator(self, network: Denoiser) -> DiffusionGenerator:
         """Return θ with the weights that ``network`` has now, to be called and not trained."""
-        theta = self.generator
-        return DiffusionGenerator(
-            self.compute.frozen_copy(network), self.space, theta.t_init, theta.unit_input
-        )
+        return self.generator.with_network(self.compute.frozen_copy(network)).eval()
 
     def weights(self, which: str) -> dict[str, Tensor]:
         """Return θ's weights, ``raw`` or ``ema``."""

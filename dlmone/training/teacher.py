@@ -19,7 +19,7 @@ from dlmone.core.noise import seed_of
 from dlmone.evaluation.validation import health, score_samples, validation_evaluators
 from dlmone.generation.inference import generate_samples
 from dlmone.models.card import teacher_card
-from dlmone.models.folder import load_teacher, publish
+from dlmone.models.folder import load_teacher, publish, read_config
 from dlmone.models.resolve import model_folder
 from dlmone.registry import Recipe
 from dlmone.runtime.files import atomic_folder
@@ -45,14 +45,15 @@ def prepare_teacher(
     slot, run_dir = recipe.teacher, session.run_dir
     device = session.compute.device
     if slot.path:
-        teacher, config = load_teacher(model_folder(slot.path, session.registry), session.registry)
+        source = model_folder(slot.path, session.registry)
+        config = read_config(source)
         if (config["role"], config["teacher"]) != ("teacher", slot.use):
             raise InputError(
                 f"teacher.path: {slot.path} holds a {config['role']} of the family {config['teacher']!r}, "
                 f"where a teacher of the family {slot.use!r} was expected"
             )
         session.console.print(f"teacher: loaded from {slot.path}", highlight=False)
-        return teacher.to(device)
+        return load_teacher(source, session.registry).to(device)
     folder = run_dir.path / "teacher"
     cached = cache_folder() / cache_key(session, recipe, train_split)
     if session.compute.world.main and not folder.exists() and cached.exists():
@@ -65,7 +66,7 @@ def prepare_teacher(
             publish(folder, pretrained, slot.use, "teacher", teacher_card(recipe))
             _keep(session, folder, cached)
         session.compute.world.wait()
-    return load_teacher(folder, session.registry)[0].to(device)
+    return load_teacher(folder, session.registry).to(device)
 
 
 def pretrain(

@@ -1,9 +1,10 @@
 """dlmone.testing.check_teacher finds each fault of a teacher, its space and its network, and says so."""
 
+import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from dlmone.core import Batch, Denoised, DiffusionGenerator, Noise, TrainingLoss
 from dlmone.testing import ToyTeacher, check_teacher, toy_teacher
-from dlmone.testing.toy import EXAMPLES
+from dlmone.testing.toy import EXAMPLES, ToyNetwork
 
 Finds = Callable[[str], AbstractContextManager[object]]
 
@@ -89,6 +90,48 @@ class Crowded(DiffusionGenerator):
         return super().one_step(batch, z + z.mean(0))
 
 
+class Scaled(DiffusionGenerator):
+    """Has a weight beside those of its network."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.scale = nn.Parameter(torch.ones(1))
+
+
+class Doubled(DiffusionGenerator):
+    def call(self, batch: Batch, start: Tensor, time: float) -> Tensor:
+        return super().call(batch, 2 * start, time)
+
+
+class Moody(ToyTeacher):
+    """Makes another kind of student when it has been built than when it has been restored."""
+
+    student: type[DiffusionGenerator] = DiffusionGenerator
+
+    @classmethod
+    def build(cls, *args: Any) -> Self:
+        teacher = super().build(*args)
+        teacher.student = Doubled
+        return teacher
+
+    def new_generator(self, t_init: float, unit_input: bool = False) -> DiffusionGenerator:
+        return self.student(copy.deepcopy(self.network), self.space, t_init, unit_input)
+
+
+class Wider(Moody):
+    """Makes students of another size when it has been built than when it has been restored."""
+
+    def new_generator(self, t_init: float, unit_input: bool = False) -> DiffusionGenerator:
+        options = replace(self.options, hidden=16 if self.student is Doubled else 8)
+        return DiffusionGenerator(ToyNetwork(options), self.space, t_init, unit_input)
+
+
+def bound(student: DiffusionGenerator) -> DiffusionGenerator:
+    """Bind a student to its network in a closure, which copying it does not reach."""
+    vars(student)["call"] = lambda *args: DiffusionGenerator.call(student, *args)
+    return student
+
+
 def of(family: type[ToyTeacher]) -> Callable[[], ToyTeacher]:
     return lambda: family.build(toy_teacher().options, EXAMPLES)
 
@@ -126,20 +169,28 @@ TEACHERS: dict[str, Callable[[], ToyTeacher]] = {
         "assets", lambda _, right: right | {"config.json": b""}
     ),
     "a restored teacher tokenises otherwise": of(Unordered),
-    "['scale'] would be lost": of(Extra),
+    "space and network only; ['scale'] would be lost": of(Extra),
     "must share the teacher's space": patched(
         "new_generator",
-        lambda _, right, t_init: DiffusionGenerator(right.network, toy_teacher().space, t_init),
+        lambda _, right, t_init, *__: DiffusionGenerator(right.network, toy_teacher().space, t_init),
     ),
     "new_generator() must copy φ": patched(
-        "new_generator", lambda toy, _, t_init: DiffusionGenerator(toy.network, toy.space, t_init)
+        "new_generator", lambda toy, _, t_init, *__: DiffusionGenerator(toy.network, toy.space, t_init)
     ),
     "one_step() must return the condition pinned": patched(
-        "new_generator", lambda toy, right, t_init: Unpinned(right.network, toy.space, t_init)
+        "new_generator", lambda toy, right, t_init, *__: Unpinned(right.network, toy.space, t_init)
     ),
     "what is generated for a sample depends on its batch mates": patched(
-        "new_generator", lambda toy, right, t_init: Crowded(right.network, toy.space, t_init)
+        "new_generator", lambda toy, right, t_init, *__: Crowded(right.network, toy.space, t_init)
     ),
+    "student holds space and network only; ['scale'] would be lost": patched(
+        "new_generator", lambda toy, right, t_init, *__: Scaled(right.network, toy.space, t_init)
+    ),
+    "must generate with the network it is given": patched(
+        "new_generator", lambda _, right, *__: bound(right)
+    ),
+    "loading loses what new_generator() makes": of(Moody),
+    "must take a student's weights": of(Wider),
     "training_loss(): TrainingLoss['loss_B'] must have one value": training(lambda loss_B: loss_B.mean()),
     "training_loss() must be finite": training(lambda loss_B: loss_B / 0),
     "training_loss() must draw from its noise only": training(lambda loss_B: loss_B + torch.rand(())),

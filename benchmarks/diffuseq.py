@@ -19,10 +19,10 @@ import torch
 from reference import ReferenceDiffuSeq, denoising_step, training_loss
 
 from dlmone.core import Batch, Noise
+from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.options import DDPMOptions, DiffuSeqOptions
 from dlmone.plugins.diffuseq.samplers import DiffuSeqDDPM
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
-from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import PretrainOptimizer
 from dlmone.runtime.device import Compute

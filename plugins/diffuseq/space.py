@@ -1,6 +1,5 @@
 """DiffuSeq's space: texts merged to one sequence of tokens, tokens embedded by a learned table."""
 
-import re
 from collections.abc import Sequence
 
 import torch
@@ -8,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dlmone.core import Batch, Example, InputError, NoiseSchedule, Space
+from dlmone.plugins.bert.tokenizer import Tokenizer, without_markers
 
 from .rounding import best_logit, nearest_row
-from .tokenizer import CLS, PAD, SEP, Tokenizer
 
 #: Scores of states against the vocabulary that are kept at a time, 32 MB in float32.
 SCORES_AT_ONCE = 1 << 23
@@ -146,8 +145,3 @@ def merge(source: list[int], target: list[int], seq_len: int) -> tuple[list[int]
         if excess <= 0:
             kept_of_target -= 1
     return [*source[:kept], end, end], [*target[:kept_of_target], end]
-
-
-def without_markers(text: str) -> str:
-    """Return ``text`` without [CLS], [SEP], [PAD] and superfluous white space."""
-    return " ".join(re.sub("|".join(map(re.escape, (CLS, SEP, PAD))), " ", text).split())

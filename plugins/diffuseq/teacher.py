@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dlmone.core import Batch, Example, InputError, Noise, NoiseSchedule, Sketch, Teacher, TrainingLoss
 from dlmone.core.schedule import discrete_schedule
+from dlmone.plugins.bert.tokenizer import Tokenizer
 
 from .network import DiffuSeqNetwork
 from .options import DiffuSeqOptions
@@ -16,7 +17,6 @@ from .pretrained.embedding import load_embedding
 from .pretrained.encoder import load_encoder
 from .pretrained.official import TABLE, TIED, check_official, to_official
 from .space import DiffuSeqSpace
-from .tokenizer import Tokenizer
 from .training.groups import by_length
 from .training.loss import training_loss
 from .training.times import LossAwareTimes, NoisyTimes, UniformTimes

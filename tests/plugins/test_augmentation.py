@@ -12,8 +12,8 @@ from dlmone.core import Batch, Example, InputError, Noise, Space
 from dlmone.core.schedule import discrete_schedule
 from dlmone.plugins.augmentation.options import PadOptions
 from dlmone.plugins.augmentation.pad import PadAugmenter
+from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.space import DiffuSeqSpace
-from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 from dlmone.testing import check_augmenter, toy_teacher
 
 TEXTS = ["how do i learn the guitar well", "what is rain", "", "a b c d e f g h i j k l m n"]

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from dlmone.core import Conversion, InputError
+from dlmone.plugins.bert.folders import read_object
+from dlmone.plugins.bert.tokenizer import Tokenizer
 
 from ..teacher import DiffuSeqTeacher
-from ..tokenizer import Tokenizer
-from .folders import read_object
 from .official import TABLE, TIED, from_training_args
 
 ARGUMENTS = "training_args.json"

@@ -8,16 +8,14 @@ encoder starts as the way back, so that the encoder reads the condition as it wa
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dlmone.core import InputError
+from dlmone.plugins.bert.weights import principal_components, read_tensors, word_vectors
 
 from ..network import DiffuSeqNetwork
 from ..space import DiffuSeqSpace
-from ..tokenizer import Tokenizer
-from .encoder import read_tensors
 
-WORDS = "embeddings.word_embeddings.weight"
 TYPES = "embeddings.token_type_embeddings.weight"
 #: Small inputs leave tanh nearly linear.
 SMALL = 0.1
@@ -34,17 +32,9 @@ def load_embedding(space: DiffuSeqSpace, network: DiffuSeqNetwork, name: str) ->
         InputError: it lacks tokens or embeddings, or they are no wider than the space's.
     """
     tensors = read_tensors(name)
-    numbers = Tokenizer.load(name).backend.get_vocab()
-    tokens = sorted(space.tokenizer.backend.get_vocab().items(), key=lambda item: item[1])
-    strange = [token for token, _ in tokens if token not in numbers]
-    if strange:
-        raise InputError(
-            f"init_embedding: the tokenizer of {name!r} does not know {len(strange)} of the tokens, "
-            f"such as {strange[0]!r}; expected tokenizer = {name!r}"
-        )
-    if absent := [key for key in (WORDS, TYPES) if key not in tensors]:
-        raise InputError(f"init_embedding: {name!r} has no tensor for {', '.join(absent)}")
-    words_VH = tensors[WORDS].float()[[numbers[token] for token, _ in tokens]]
+    words_VH = word_vectors(name, space.tokenizer, tensors)
+    if TYPES not in tensors:
+        raise InputError(f"init_embedding: {name!r} has no tensor for {TYPES}")
     width = space.state_shape[1]
     if network.input_up_proj is None or width >= words_VH.shape[1]:
         raise InputError(f"init_embedding: hidden_dim {width} is not below the encoder's {words_VH.shape[1]}")
@@ -52,7 +42,7 @@ def load_embedding(space: DiffuSeqSpace, network: DiffuSeqNetwork, name: str) ->
     states_VD = (words_VH - mean_H) @ basis_HD
     norm_V1 = states_VD.norm(dim=1, keepdim=True).clamp(min=1e-6)
     table_VD = math.sqrt(width) * states_VD / norm_V1
-    space.word_embedding.weight[: len(tokens)] = table_VD
+    space.word_embedding.weight[: len(words_VH)] = table_VD
     space.lm_head["bias"].zero_()
 
     first, last = linear(network.input_up_proj[0]), linear(network.input_up_proj[2])
@@ -71,16 +61,3 @@ def load_embedding(space: DiffuSeqSpace, network: DiffuSeqNetwork, name: str) ->
 def linear(module: nn.Module) -> nn.Linear:
     assert isinstance(module, nn.Linear)
     return module
-
-
-def principal_components(rows_NH: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the mean of the rows [H] and the directions along which they differ most, [H, count].
-
-    A direction's sign is fixed by its largest entry: another machine's result differs by rounding only.
-    """
-    mean_H = rows_NH.mean(0)
-    centred_NH = (rows_NH - mean_H).double()
-    _, basis_HH = torch.linalg.eigh(centred_NH.T @ centred_NH)
-    basis_HD = basis_HH.flip(1)[:, :count]
-    largest_D = basis_HD.gather(0, basis_HD.abs().argmax(0, keepdim=True))
-    return mean_H, (basis_HD * largest_D.sign()).float()

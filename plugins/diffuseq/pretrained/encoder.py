@@ -4,22 +4,15 @@ The official ``use_plm_init`` takes BERT's word embeddings as well; here hidden_
 free, and `embedding.py` takes what fits of them.
 """
 
-from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor
-
 from dlmone.core import InputError
+from dlmone.plugins.bert.folders import read_object
+from dlmone.plugins.bert.weights import WEIGHTS, encoder_folder, read_tensors
 
 from ..network import DiffuSeqNetwork
 from ..options import DiffuSeqOptions
-from .folders import model_folder, read_object
 
-WEIGHTS = "model.safetensors"
-#: What is fetched of a model on the hub: the encoder, and the tokenizer whose pieces its embeddings are of.
-FILES = ("config.json", WEIGHTS, "tokenizer.json", "vocab.txt", "tokenizer_config.json")
 POSITIONS = "position_embeddings.weight"
 #: Where BERT's tensors go.
 NAMES = {
@@ -54,28 +47,6 @@ def load_encoder(network: DiffuSeqNetwork, name: str, options: DiffuSeqOptions) 
     except (IndexError, RuntimeError) as error:
         details = " ".join(str(error).split())
         raise InputError(f"init_from {name!r}: {WEIGHTS} belies its config.json ({details})") from None
-
-
-def encoder_folder(name: str) -> Path:
-    folder = model_folder(name, FILES)
-    missing = [file for file in ("config.json", WEIGHTS) if not (folder / file).is_file()]
-    if missing:
-        raise InputError(f"init_from {name!r}: {folder} has no {' and no '.join(missing)}")
-    return folder
-
-
-def read_tensors(name: str) -> dict[str, Tensor]:
-    """Return an encoder's tensors, without the prefix of BERT models with a head.
-
-    Raises:
-        InputError: there is no such model, or it cannot be read.
-    """
-    weights = encoder_folder(name) / WEIGHTS
-    try:
-        tensors = load_file(weights)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"init_from {name!r}: {weights} cannot be read ({error})") from None
-    return {key.removeprefix("bert."): tensor for key, tensor in tensors.items()}
 
 
 def check_sizes(name: str, config: dict[str, Any], options: DiffuSeqOptions) -> None:

@@ -20,6 +20,7 @@ from dlmone.core import (
 )
 from dlmone.core.prediction import from_x0, to_x0
 from dlmone.core.schedule import DiscreteSchedule, discrete_schedule
+from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.network import DiffuSeqNetwork
 from dlmone.plugins.diffuseq.options import DDPMOptions, DiffuSeqOptions, SamplerOptions
 from dlmone.plugins.diffuseq.samplers import (
@@ -32,7 +33,6 @@ from dlmone.plugins.diffuseq.samplers import (
 )
 from dlmone.plugins.diffuseq.space import DiffuSeqSpace
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
-from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 from dlmone.testing import check_sampler
 from dlmone.testing.toy import EXAMPLES
 

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from dlmone.core import Batch, Example, InputError
 from dlmone.core.schedule import discrete_schedule
+from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.space import DiffuSeqSpace, merge
-from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 
 DATA = Path(__file__).parents[2] / "data" / "diffuseq"
 SQRT = discrete_schedule("sqrt", 2000)

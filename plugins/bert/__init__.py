@@ -1,0 +1,1 @@
+"""What several teachers share of BERT-type models: tokenizers, folders, weights. No plugin itself."""

@@ -1,0 +1,78 @@
+"""Weights of a BERT-type encoder: where they lie, and what its word embeddings say of tokens."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from dlmone.core import InputError
+
+from .folders import model_folder
+from .tokenizer import Tokenizer
+
+WEIGHTS = "model.safetensors"
+#: What is fetched of a model on the hub: the encoder, and the tokenizer whose pieces its embeddings are of.
+FILES = ("config.json", WEIGHTS, "tokenizer.json", "vocab.txt", "tokenizer_config.json")
+WORDS = "embeddings.word_embeddings.weight"
+
+
+def encoder_folder(name: str) -> Path:
+    folder = model_folder(name, FILES)
+    missing = [file for file in ("config.json", WEIGHTS) if not (folder / file).is_file()]
+    if missing:
+        raise InputError(f"init_from {name!r}: {folder} has no {' and no '.join(missing)}")
+    return folder
+
+
+def read_tensors(name: str) -> dict[str, Tensor]:
+    """Return an encoder's tensors, without the prefix of BERT models with a head.
+
+    Raises:
+        InputError: there is no such model, or it cannot be read.
+    """
+    weights = encoder_folder(name) / WEIGHTS
+    try:
+        tensors = load_file(weights)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"init_from {name!r}: {weights} cannot be read ({error})") from None
+    return {key.removeprefix("bert."): tensor for key, tensor in tensors.items()}
+
+
+def word_vectors(name: str, tokenizer: Tokenizer, tensors: Mapping[str, Tensor]) -> Tensor:
+    """Return an encoder's embeddings of a tokenizer's tokens, by number, [V, H] float32.
+
+    Args:
+        name: where the encoder lies; its tokenizer must have every token.
+        tokenizer: whose tokens.
+        tensors: the encoder's, from `read_tensors`.
+
+    Raises:
+        InputError: the encoder lacks tokens, or has no word embeddings.
+    """
+    numbers = Tokenizer.load(name).backend.get_vocab()
+    tokens = sorted(tokenizer.backend.get_vocab().items(), key=lambda item: item[1])
+    strange = [token for token, _ in tokens if token not in numbers]
+    if strange:
+        raise InputError(
+            f"init_embedding: the tokenizer of {name!r} does not know {len(strange)} of the tokens, "
+            f"such as {strange[0]!r}; expected tokenizer = {name!r}"
+        )
+    if WORDS not in tensors:
+        raise InputError(f"init_embedding: {name!r} has no tensor for {WORDS}")
+    return tensors[WORDS].float()[[numbers[token] for token, _ in tokens]]
+
+
+def principal_components(rows_NH: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return the mean of the rows [H] and the directions along which they differ most, [H, count].
+
+    A direction's sign is fixed by its largest entry: another machine's result differs by rounding only.
+    """
+    mean_H = rows_NH.mean(0)
+    centred_NH = (rows_NH - mean_H).double()
+    _, basis_HH = torch.linalg.eigh(centred_NH.T @ centred_NH)
+    basis_HD = basis_HH.flip(1)[:, :count]
+    largest_D = basis_HD.gather(0, basis_HD.abs().argmax(0, keepdim=True))
+    return mean_H, (basis_HD * largest_D.sign()).float()

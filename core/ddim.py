@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .denoiser import Denoiser
 from .errors import InputError
+from .sampler import require_steps
 from .schedule import NoiseSchedule, expand
 from .space import Batch, Space
 
@@ -78,8 +79,7 @@ def sampling_times(
         InputError: ``steps`` is less than one, or more than the whole times there are; ``until`` is above
             ``start``.
     """
-    if steps < 1:
-        raise InputError(f"a sampler takes at least one step, not {steps}")
+    require_steps(steps)
     end = schedule.min_time if until is None else until
     if end > start:
         raise InputError(f"ddim: calls go down from {start:g} and cannot end at {end:g}")

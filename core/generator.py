@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .denoiser import Denoiser
 from .noise import Noise
+from .renoise import renoise, renoising_times
 from .sampler import Sampler, Start
 from .space import Batch, Codec, Space
 
@@ -116,36 +117,17 @@ class DiffusionGenerator(DenoiserGenerator):
         The input is σ(t_init)·z at generated entries and the clean condition at given ones; the output's
         given entries are overwritten by the condition (appendix B.1.2).
         """
-        return self.call(batch, self.start.state(self.space, z), self.t_init)
-
-    def call(self, batch: Batch, start: Tensor, time: float) -> Tensor:
-        """One pinned network call at ``time`` from the noisy state ``start``."""
-        given = self.space.embed(batch)
-        t_B = self.space.schedule.tensor(time, len(batch), start.device)
-        answer = self.network.denoise(self.space.pin(start, given, batch), t_B, batch)
-        return self.space.pin(answer.x0, given, batch)
-
-    def again(self, batch: Batch, e: Tensor, noise: Noise, i: int, steps: int) -> Tensor:
-        """Re-noise ``e`` to t_i = int(t_init·(1 − i/n)) with fresh noise, and call the network there."""
-        schedule = self.space.schedule
-        time = schedule.min_time + (self.t_init - schedule.min_time) * (1 - i / steps)
-        time = int(time) if schedule.discrete else time
-        t_B = schedule.tensor(time, len(batch), e.device)
-        return self.call(batch, schedule.diffuse(e, t_B, noise.normal(f"z{i}", self.space.state_shape)), time)
+        x = self.start.state(self.space, z)
+        return renoise(self.network, self.space, batch, x, [self.t_init])
 
     def roll_out(self, batch: Batch, noise: Noise, calls: int, steps: int) -> Tensor:
         """The output of the first ``calls`` of ``steps`` re-noised calls (Table 4).
 
         Only the last of them is differentiable: earlier ones are made without gradient.
         """
-        z = noise.normal("z", self.space.state_shape)
-        if calls == 1:
-            return self.one_step(batch, z)
-        with torch.no_grad():
-            e = self.one_step(batch, z)
-            for i in range(1, calls - 1):
-                e = self.again(batch, e, noise, i, steps)
-        return self.again(batch, e, noise, calls - 1, steps)
+        x = self.start.state(self.space, noise.normal("z", self.space.state_shape))
+        times = renoising_times(self.space.schedule, self.t_init, steps)[:calls]
+        return renoise(self.network, self.space, batch, x, times, noise)
 
     @torch.no_grad()
     def generate(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from .denoiser import Denoiser
+from .errors import InputError
 from .noise import Noise
 from .space import Batch, Space
 
@@ -57,3 +58,13 @@ class Sampler(ABC):
             InputError: the sampler cannot take this number of steps with this schedule, or cannot begin
                 at ``start``.
         """
+
+
+def require_steps(steps: int) -> None:
+    """Check a number of steps.
+
+    Raises:
+        InputError: it is less than one.
+    """
+    if steps < 1:
+        raise InputError(f"a sampler takes at least one step, not {steps}")

@@ -1,19 +1,20 @@
-"""Re-noising (Table 4): predict the clean state, blur it with fresh noise, predict again."""
+"""Re-noising (Table 4): predict the clean state, noise it again with fresh noise, predict again."""
 
 from collections.abc import Sequence
 
 from torch import Tensor
 
-from dlmone.core import Batch, Denoiser, DiffusionGenerator, InputError, Noise, Sampler, Space, Start
+from dlmone.core import Batch, Denoiser, Noise, Sampler, Space, Start
+from dlmone.core.renoise import renoise, renoising_times
 
 from .options import NoOptions
 
 
 class Renoise(Sampler):
-    """Calls at t_i = int(t_init·(1 − i/n)); where no t_init is given, from the schedule's last time down."""
+    """Calls at t_i = t_init·(1 − i/n), as students make them, or at the last time·(1 − i/n)."""
 
     def __init__(self, options: NoOptions) -> None:
-        """There is nothing to set."""
+        """There are no options."""
 
     def sample(
         self,
@@ -25,16 +26,7 @@ class Renoise(Sampler):
         start: Start | None = None,
         earlier: Sequence[Tensor] = (),
     ) -> tuple[Tensor, int]:
-        return as_student(network, space, start, steps).roll_out(batch, noise, steps, steps), steps
-
-
-def as_student(network: Denoiser, space: Space, start: Start | None, steps: int) -> DiffusionGenerator:
-    """Return the network as a student that begins at ``start``, or at the schedule's last time.
-
-    Raises:
-        InputError: ``steps`` is less than one.
-    """
-    if steps < 1:
-        raise InputError(f"a sampler takes at least one step, not {steps}")
-    time, unit = (space.schedule.max_time, False) if start is None else (start.time, start.unit_input)
-    return DiffusionGenerator(network, space, time, unit)
+        start = start or Start(space.schedule.max_time)
+        times = renoising_times(space.schedule, start.time, steps)
+        x = start.state(space, noise.normal("z", space.state_shape))
+        return renoise(network, space, batch, x, times, noise), steps

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dlmone.core import Batch, Denoiser, DiffusionGenerator, Noise, Sampler, Space, Start
+from dlmone.core import Batch, Denoiser, Noise, Sampler, Space, Start
+from dlmone.core.renoise import renoise, renoising_times
 from dlmone.core.schedule import expand
 
 from .options import RepelOptions
-from .renoise import as_student
 
 
 class Repel(Sampler):
@@ -35,19 +35,19 @@ class Repel(Sampler):
         start: Start | None = None,
         earlier: Sequence[Tensor] = (),
     ) -> tuple[Tensor, int]:
-        student = as_student(network, space, start, steps)
-        x = student.start.state(space, noise.normal("z", space.state_shape))
+        start = start or Start(space.schedule.max_time)
+        times = renoising_times(space.schedule, start.time, steps)
+        x = start.state(space, noise.normal("z", space.state_shape))
         if earlier:
-            x = x - self.strength * self._signal(student, batch, earlier)
-        e = student.call(batch, x, student.t_init)
-        for i in range(1, steps):
-            e = student.again(batch, e, noise, i, steps)
-        return e, steps
+            x = x - self.strength * _signal(space, batch, start.time, earlier)
+        return renoise(network, space, batch, x, times, noise), steps
 
-    def _signal(self, student: DiffusionGenerator, batch: Batch, earlier: Sequence[Tensor]) -> Tensor:
-        """Return α·ē at the student's first time, without what stands for nothing: how long a text is to be,
-        and where it ends, is not for the earlier ones to say."""
-        space = student.space
-        said = [e.masked_fill(space.blank(e, batch), 0) for e in earlier]
-        t_B = space.schedule.tensor(student.t_init, len(batch), said[0].device)
-        return expand(space.schedule.alpha(t_B), said[0]) * torch.stack(said).mean(0)
+
+def _signal(space: Space, batch: Batch, time: float, earlier: Sequence[Tensor]) -> Tensor:
+    """Return α·ē at ``time``, zero where an earlier candidate has [PAD].
+
+    The length of a text, and where it ends, is not to be pushed away from.
+    """
+    states = [e.masked_fill(space.blank(e, batch), 0) for e in earlier]
+    t_B = space.schedule.tensor(time, len(batch), states[0].device)
+    return expand(space.schedule.alpha(t_B), states[0]) * torch.stack(states).mean(0)

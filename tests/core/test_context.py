@@ -272,8 +272,11 @@ def test_a_roll_out_reaches_theta_through_its_last_call_alone(
     theta.zero_grad()
     with torch.no_grad():
         before = theta.roll_out(batch, noise, k - 1, 4) if k > 1 else None
-    z = noise.normal("z", step.space.state_shape)
-    last = theta.one_step(batch, z) if before is None else theta.again(batch, before, noise, k - 1, 4)
+    space, fresh = step.space, noise.normal("z" if before is None else f"z{k - 1}", step.space.state_shape)
+    t_B = space.schedule.tensor(times[-1], len(batch))
+    x = space.schedule.diffuse(torch.zeros_like(fresh) if before is None else before, t_B, fresh)
+    given = space.embed(batch)
+    last = space.pin(theta.network.denoise(space.pin(x, given, batch), t_B, batch).x0, given, batch)
     last.sum().backward()
     assert all(torch.equal(a, b) for a, b in zip(found, gradients(theta), strict=True))
     assert torch.equal(last, step.root)

@@ -1,7 +1,9 @@
 """core/generator: the one step, its re-noised repetition (Table 4), and generation without gradient."""
 
 import copy
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import pytest
 import torch
@@ -18,6 +20,8 @@ from dlmone.core import (
     Start,
 )
 from dlmone.core.denoiser import Denoiser
+from dlmone.core.renoise import renoising_times
+from dlmone.core.schedule import discrete_schedule
 from dlmone.core.space import Space
 from dlmone.testing import ToyOptions, ToyTeacher, Watched, toy_teacher
 from dlmone.testing.toy import EXAMPLES
@@ -58,6 +62,19 @@ def test_steps_call_the_network_at_the_papers_times(toy: ToyTeacher, steps: int,
     assert generated.calls == steps
     ratios = [toy.space.schedule.ratio(torch.tensor(time)).item() for time in times]
     assert ratios == pytest.approx([2.50, 1.71, 1.24, 0.86][:: 4 // steps][: len(ratios)], abs=0.01)
+
+
+@pytest.mark.parametrize("steps", range(1, 41))
+def test_whole_times_are_the_exact_ones_rounded_down(toy: ToyTeacher, steps: int) -> None:
+    """1490·(1 − 1/5) is 1192; floats that are multiplied one after the other say 1191."""
+    exact = [math.floor(T_INIT * Fraction(steps - i, steps)) for i in range(steps)]
+    assert renoising_times(toy.space.schedule, T_INIT, steps) == exact
+
+
+def test_a_schedule_that_begins_later_counts_from_its_first_time() -> None:
+    schedule = discrete_schedule("sqrt", 2000)
+    schedule.min_time = 20
+    assert renoising_times(schedule, 625, 5) == [625, 504, 383, 262, 141]
 
 
 def test_continuous_times_count_from_the_first_one() -> None:

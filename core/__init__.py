@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .noise import Noise
     from .objective import Needs, Objective, Route, Term
     from .sampler import Sampler, Start
+    from .samples import ForeignSamples, SampleReader
     from .schedule import DiscreteSchedule, FlowSchedule, NoiseSchedule, TimePoint
     from .score_distillation import ScoreDistillation
     from .selection import Selector
@@ -55,6 +56,8 @@ _HOME = {
     "Term": "objective",
     "Sampler": "sampler",
     "Start": "sampler",
+    "ForeignSamples": "samples",
+    "SampleReader": "samples",
     "DiscreteSchedule": "schedule",
     "FlowSchedule": "schedule",
     "NoiseSchedule": "schedule",
@@ -87,6 +90,7 @@ __all__ = [
     "Evaluator",
     "Example",
     "FlowSchedule",
+    "ForeignSamples",
     "Generated",
     "Generator",
     "InputError",
@@ -98,6 +102,7 @@ __all__ = [
     "PluginError",
     "Route",
     "Sample",
+    "SampleReader",
     "SampledGenerator",
     "Sampler",
     "Score",

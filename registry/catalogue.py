@@ -133,7 +133,7 @@ class Catalogue:
 
 def noun(kind: str) -> str:
     """Return the singular of a kind."""
-    return "data source" if kind == "data" else kind.removesuffix("s")
+    return "data source" if kind == "data" else kind.removesuffix("s").replace("_", " ")
 
 
 def _resolve(entry: Entry, place: str, where: str) -> Any:

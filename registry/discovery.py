@@ -104,11 +104,6 @@ class Registry(Catalogue):
                     _log.warning("the plugin %s failed in %s: %s", name, hook, one_line(error))
                 _log.debug("the plugin %s failed in %s", name, hook, exc_info=True)
 
-    @property
-    def hook(self) -> pluggy.HookRelay:
-        """pluggy's own relay, for plugins that call hooks."""
-        return self._manager.hook
-
 
 def _offer(
     entries: list[Entry],

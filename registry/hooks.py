@@ -74,6 +74,11 @@ def register_converters(register: Register) -> None:
 
 
 @hookspec
+def register_sample_readers(register: Register) -> None:
+    """Offer subclasses of ``dlmone.core.SampleReader``, for ``dlmone evaluate`` of another tool's files."""
+
+
+@hookspec
 def register_models(register: Register) -> None:
     """Offer functions ``folder() -> Path`` that name a model folder, for ``dlmone generate NAME``."""
 

@@ -15,10 +15,11 @@ from .named import NamedOptions
 from .request import plugin_option
 
 if TYPE_CHECKING:
-    from dlmone.core import Evaluator
-    from dlmone.evaluation.samples import Draws
+    from dlmone.core import Evaluator, SampleReader
+    from dlmone.evaluation.samples import SampleSet
     from dlmone.evaluation.scoring import Row
     from dlmone.evaluation.selection import CandidateSelector
+    from dlmone.registry import Registry
 
 #: What is scored unless metrics are named: all that needs no download and fits any task.
 METRICS = "bleu,rouge_l,dist_1,avg_len,diversity,copy_rate,health"
@@ -70,8 +71,8 @@ def evaluate(
 ) -> None:
     """Score SAMPLES side by side, each with its definition.
 
-    Each is one system: a file that dlmone wrote, a file that DiffuSeq wrote, or a folder of either, in which
-    each file holds more draws for the same examples.
+    Each is one system: a file of samples (dlmone's, or another tool's for which there is a reader, as
+    DiffuSeq's), or a folder of them, in which each file holds more candidates for the same examples.
     """
     if against and not bootstrap:
         raise click.UsageError("--against tests by resampling, which --bootstrap 0 leaves out")
@@ -80,11 +81,16 @@ def evaluate(
     from dlmone.evaluation.comparison import compare
     from dlmone.evaluation.confidence import Resampling
     from dlmone.evaluation.results import results
+    from dlmone.evaluation.samples import sample_readers
     from dlmone.evaluation.scoring import score_baselines
+    from dlmone.registry import Registry
 
-    judges = _judges(plugins, metrics or METRICS, select, utility, overrides)
-    systems = _read(dict.fromkeys((*samples, *([against] if against else ()))), against, full=as_json)
-    rows = {name: _rows(name, draws, judges, _sizes(k), bool(metrics)) for name, draws in systems.items()}
+    registry = Registry.discover(plugins)
+    registry.require_files()
+    judges = _judges(registry, metrics or METRICS, select, utility, overrides)
+    paths = dict.fromkeys((*samples, *([against] if against else ())))
+    systems = _read(paths, against, sample_readers(registry), full=as_json)
+    rows = {name: _rows(name, found, judges, _sizes(k), bool(metrics)) for name, found in systems.items()}
     resampling = Resampling(bootstrap) if bootstrap else None
     compared = []
     if against and resampling:
@@ -113,14 +119,11 @@ class _Judges:
 
 
 def _judges(
-    plugins: Sequence[Path], metrics: str, select: str | None, utility: str | None, overrides: Sequence[str]
+    registry: Registry, metrics: str, select: str | None, utility: str | None, overrides: Sequence[str]
 ) -> _Judges:
     from dlmone.evaluation.selection import CandidateSelector
-    from dlmone.registry import Registry
     from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 
-    registry = Registry.discover(plugins)
-    registry.require_files()
     names = list(dict.fromkeys(name.strip() for name in metrics.split(",") if name.strip()))
     options = NamedOptions(overrides, names)
 
@@ -145,37 +148,41 @@ def _judges(
     return _Judges(evaluators, chooser)
 
 
-def _read(paths: Iterable[Path], against: Path | None, full: bool) -> dict[str, Draws]:
+def _read(
+    paths: Iterable[Path], against: Path | None, readers: Sequence[SampleReader], full: bool
+) -> dict[str, SampleSet]:
     """Return what each path holds, by its name: all in the order of ``against``, the last, if it is given."""
     from dlmone.evaluation.comparison import align_samples
     from dlmone.evaluation.naming import short_names
-    from dlmone.evaluation.samples import read_draws
+    from dlmone.evaluation.samples import read_samples
 
     # The one that the others are compared with comes last, also if it was named among them.
     ordered = sorted(paths, key=lambda path: path == against)
     names = [str(path) for path in ordered] if full else short_names(ordered)
-    systems = {name: read_draws(path) for name, path in zip(names, ordered, strict=True)}
+    systems = {name: read_samples(path, readers) for name, path in zip(names, ordered, strict=True)}
     if against is None:
         return systems
     if len(systems) == 1:
         raise InputError(f"{against} cannot be compared with itself: name another system")
     *_, (rival, theirs) = systems.items()
     return {
-        name: draws._replace(samples=align_samples(draws.samples, name, theirs.samples, rival))
-        for name, draws in systems.items()
+        name: ours._replace(samples=align_samples(ours.samples, name, theirs.samples, rival))
+        for name, ours in systems.items()
     }
 
 
-def _rows(name: str, draws: Draws, judges: _Judges, sizes: Sequence[int] | None, named: bool) -> list[Row]:
+def _rows(
+    name: str, found: SampleSet, judges: _Judges, sizes: Sequence[int] | None, named: bool
+) -> list[Row]:
     """Return a system's row and, after it, one for each number of candidates that one is chosen from."""
     from dlmone.evaluation.scoring import drawn, score
 
-    count = drawn(draws.samples)
+    count = drawn(found.samples)
     for metric, evaluator in judges.evaluators.items():
         if named and evaluator.candidates > count:
             need = f"{metric} needs {evaluator.candidates} candidates a sample"
             raise InputError(f"{name}: {need}, and there {'is' if count == 1 else 'are'} {count}")
-    row = score(name, *draws, judges.evaluators)
+    row = score(name, *found, judges.evaluators)
     if judges.chooser is None:
         return [row]
     return [row, *judges.chooser.rows(row, judges.evaluators, sizes)]

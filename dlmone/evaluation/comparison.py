@@ -41,6 +41,9 @@ def align_samples(
 
 
 def _letters(sample: Sample) -> list[str]:
-    """Return what two tokenisers leave of source and reference: letters and digits, in lower case."""
-    texts = (re.sub(r"\[(?:CLS|SEP|PAD)\]", "", text) for text in (sample.source, sample.reference))
+    """Return what two tokenisers leave of source and reference: letters and digits, in lower case.
+
+    Special tokens, which are capitals in brackets, are no text.
+    """
+    texts = (re.sub(r"\[[A-Z]+\]", "", text) for text in (sample.source, sample.reference))
     return [re.sub(r"[\W_]+", "", text).lower() for text in texts]

@@ -120,7 +120,7 @@ def split_fitting(
 
 
 def sample_line(sample: Sample, provenance: Provenance) -> str:
-    """Return a sample as the JSON line that `read_draws` reads."""
+    """Return a sample as the JSON line that `read_samples` reads."""
     row = asdict(sample)
     if known := provenance.model_dump(exclude_none=True):
         row["provenance"] = known

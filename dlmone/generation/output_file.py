@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dlmone.core import Codec, Example, InputError, Sample
 from dlmone.evaluation.provenance import Provenance
-from dlmone.evaluation.samples import read_begun
+from dlmone.evaluation.samples import read_partial
 from dlmone.models.loaded import Job
 
 from .inference import sample_line
@@ -39,11 +39,11 @@ class OutputFile:
             return
         if not resume:
             raise InputError(f"{path} is there already: continue it with --resume, or name another file")
-        draws, self._whole = read_begun(path)
+        found, self._whole = read_partial(path)
         self._is_torn = self._whole < path.stat().st_size
-        self._done = draws.samples
+        self._done = found.samples
         if self._done:
-            self._check(job, draws.provenance)
+            self._check(job, found.provenance)
 
     def fresh(self, examples: Sequence[Example], space: Codec) -> list[Example]:
         """Return those of the next examples that the file lacks.

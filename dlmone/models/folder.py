@@ -126,8 +126,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         config: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
-            f"{folder}: not a dlmone model folder, it has no {CONFIG} "
-            f"(an official DiffuSeq checkpoint is turned into one with: dlmone convert diffuseq DIR OUT)"
+            f"{folder}: not a dlmone model folder, it has no {CONFIG}; if it is another tool's checkpoint, "
+            "turn it into one with dlmone convert (dlmone plugins lists the converters)"
         ) from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None

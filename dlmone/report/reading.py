@@ -16,7 +16,7 @@ from dlmone.core.errors import InputError
 from dlmone.evaluation.naming import short_names
 from dlmone.evaluation.provenance import Provenance
 from dlmone.evaluation.results import Results
-from dlmone.evaluation.samples import Draws, read_draws
+from dlmone.evaluation.samples import SampleSet, read_samples
 
 from .log import Log, read_log
 
@@ -44,7 +44,7 @@ class RunData:
     manifest: Mapping[str, Any]
     log: Log
     results: Results | None
-    draws: Mapping[str, Draws]
+    draws: Mapping[str, SampleSet]
     missing: list[str] = field(default_factory=list)
 
     @property
@@ -53,7 +53,7 @@ class RunData:
         stages: Mapping[str, Any] = self.recipe.get("stages", {})
         return stages
 
-    def written(self, provenance: Provenance) -> Draws | None:
+    def written(self, provenance: Provenance) -> SampleSet | None:
         """Return the samples that were written in this way, if their file is there."""
         found = (draws for draws in self.draws.values() if draws.provenance == provenance)
         return next(found, None)
@@ -140,11 +140,11 @@ def _results(path: Path, missing: list[str]) -> Results | None:
     return found if found.rows else None
 
 
-def _draws(folder: Path, missing: list[str]) -> dict[str, Draws]:
+def _draws(folder: Path, missing: list[str]) -> dict[str, SampleSet]:
     found = {}
     for file in sorted(folder.glob("*.jsonl")):
         try:
-            found[file.stem] = read_draws(file)
+            found[file.stem] = read_samples(file)
         except (InputError, OSError) as error:
             missing.append(f"samples/{file.name} cannot be read ({error}).")
     if not found:

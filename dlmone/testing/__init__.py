@@ -5,7 +5,7 @@ breaks; the built-in plugins pass the same ones. `ToyTeacher` is a teacher small
 """
 
 from .augmenters import check_augmenter
-from .data import check_data_source
+from .data import check_data_source, check_sample_reader
 from .evaluators import check_evaluator
 from .generators import check_generator
 from .objectives import check_objective
@@ -26,6 +26,7 @@ __all__ = [
     "check_evaluator",
     "check_generator",
     "check_objective",
+    "check_sample_reader",
     "check_sampler",
     "check_selector",
     "check_space",

@@ -1,8 +1,9 @@
-"""The DataSource contract: three splits in an order that never changes, and an id for each example."""
+"""The DataSource and SampleReader contracts: examples with ids that never change, samples that are whole."""
 
+from pathlib import Path
 from typing import get_args
 
-from dlmone.core import DataSource, Example, Split
+from dlmone.core import DataSource, Example, Sample, SampleReader, Split
 
 from .claims import require
 
@@ -28,3 +29,26 @@ def check_data_source(source: DataSource) -> None:
         require(examples[0] == next(iter(examples)), f"split {name!r} must be a sequence")
         again = source.split(name)
         require(list(again) == list(examples), f"split {name!r} must not change from one call to the next")
+
+
+def check_sample_reader(reader: SampleReader, path: Path) -> None:
+    """Hold a reader of sample files to its contract.
+
+    Args:
+        reader: the one to check.
+        path: a file or folder of its kind.
+
+    Raises:
+        AssertionError: it breaks the contract; the sentence says how.
+    """
+    require(bool(reader.label), "label must say what the files are")
+    files = reader.find(path)
+    require(len(files) > 0, f"find() returned no file for {path}, which is of its kind")
+    require(reader.find(Path(__file__)) == [], "find() takes a Python file for its own kind")
+    found = reader.read(files)
+    require(len(found.samples) > 0, "read() returned no sample; malformed files must raise InputError")
+    require(all(isinstance(one, Sample) for one in found.samples), "read() must return samples")
+    ids = {sample.id for sample in found.samples}
+    require(len(ids) == len(found.samples), "two samples share an id")
+    counts = {len(sample.candidates) for sample in found.samples}
+    require(len(counts) == 1 and 0 not in counts, f"samples must have equally many candidates, not {counts}")

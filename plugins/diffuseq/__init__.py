@@ -39,3 +39,12 @@ def register_converters(register: Register) -> None:
         f"{_HERE}.pretrained.convert:convert",
         help="an official DiffuSeq checkpoint folder (ema_*.pt, training_args.json)",
     )
+
+
+@hookimpl
+def register_sample_readers(register: Register) -> None:
+    register(
+        "diffuseq",
+        f"{_HERE}.outputs:DiffuSeqReader",
+        help="outputs of DiffuSeq's sampling script (seed*_step*.json)",
+    )

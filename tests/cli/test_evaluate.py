@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from dlmone.cli import main
 from dlmone.core.evaluator import Sample
 from dlmone.evaluation.provenance import Provenance
-from dlmone.evaluation.samples import read_samples
+from dlmone.evaluation.samples import read_samples, sample_readers
 from dlmone.generation.inference import save_samples
+from dlmone.registry import Registry
 
 DATA = Path(__file__).parents[1] / "data" / "eval"
 OFFICIAL = json.loads((DATA / "official_metrics.json").read_text())
@@ -126,7 +127,7 @@ def test_a_system_against_another():
 
 
 def test_chosen_candidates_are_compared_with_chosen_candidates(tmp_path):
-    samples = read_samples(DATA / "samples")
+    samples = read_samples(DATA / "samples", sample_readers(Registry.discover())).samples
     save_samples(tmp_path / "turned.jsonl", [replace(s, candidates=s.candidates[::-1]) for s in samples])
     result = evaluate(
         *(DATA / "samples", "--against", tmp_path / "turned.jsonl", "--metrics", "bleu"),
@@ -214,3 +215,41 @@ def test_scoring_needs_no_torch():
     code = f"import sys\nfrom dlmone.cli import main\ntry: main({args})\nfinally: print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "torch" not in done.stdout.split()
+
+
+PLUGIN = """
+from dlmone.core import ForeignSamples, Sample, SampleReader
+from dlmone.registry import hookimpl
+
+
+class Tabs(SampleReader):
+    label = "tables (*.tsv)"
+
+    def find(self, path):
+        return sorted(path.glob("*.tsv")) if path.is_dir() else [path] if path.suffix == ".tsv" else []
+
+    def read(self, files):
+        rows = [line.split("\\t") for line in files[0].read_text().splitlines()]
+        return ForeignSamples([Sample(str(i), s, r, (c,)) for i, (s, r, c) in enumerate(rows)], seeds=(3,))
+
+
+@hookimpl
+def register_sample_readers(register):
+    register("tabs", f"{__name__}:Tabs")
+"""
+
+
+def test_files_of_another_tool_are_read_by_a_plugin(tmp_path):
+    plugin, table = tmp_path / "tabs.py", tmp_path / "some" / "a.tsv"
+    plugin.write_text(PLUGIN)
+    table.parent.mkdir()
+    table.write_text("s\tone two three four\tone two three four\n")
+    for path in (table, table.parent):
+        result = evaluate(path, "--plugin", plugin, "--metrics", "bleu", "--no-baselines", "--json")
+        assert scores_of(result) == [{"bleu": 1.0}]
+        assert "|seed:3|" in json.loads(result.stdout)["rows"][0]["scores"]["bleu"]["signature"]
+    refused = evaluate(table, "--metrics", "bleu")
+    assert "a.tsv, line 1: expected id, source, reference and candidates" in refused.stderr
+    (tmp_path / "empty").mkdir()
+    lacking = evaluate(tmp_path / "empty", "--plugin", plugin)
+    assert "has no DiffuSeq outputs (seed*_step*.json), nor tables (*.tsv), nor samples" in lacking.stderr

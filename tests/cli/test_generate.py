@@ -15,7 +15,7 @@ import dlmone
 from dlmone.cli import main
 from dlmone.cli.sources import lines_as_they_come
 from dlmone.evaluation.provenance import Provenance
-from dlmone.evaluation.samples import read_draws, read_samples
+from dlmone.evaluation.samples import read_samples
 
 SOURCES = ["how do i learn ?", "what is it ?", "how is it ?"]
 
@@ -96,7 +96,7 @@ def test_a_text_that_does_not_fit_costs_no_other_its_output(tiny_run, tmp_path):
     [line] = result.stderr.splitlines()
     assert "2 of 4 texts do not fit and were left out (1, 3); the first: example 1: its source leaves" in line
     assert generate(*args, "-o", tmp_path / "out.jsonl").exit_code == 2
-    assert [sample.id for sample in read_samples(tmp_path / "out.jsonl")] == ["0", "2"]
+    assert [sample.id for sample in read_samples(tmp_path / "out.jsonl").samples] == ["0", "2"]
     assert generate(*args, "-o", tmp_path / "out.jsonl", "--resume").exit_code == 2
 
 
@@ -106,7 +106,7 @@ def test_a_selector_keeps_one_candidate(tiny_run, tmp_path):
     [chosen] = lines(generate(tiny_run, SOURCES[0], "--select", "mbr"))
     assert chosen in drawn
     assert lines(generate(tiny_run, *SOURCES, "--select", "mbr:rouge_l", "--candidates", 4, "-o", out)) == []
-    samples, provenance = read_draws(out)
+    samples, provenance = read_samples(out)
     assert [len(sample.candidates) for sample in samples] == [1, 1, 1]
     assert (provenance.selector, provenance.drawn) == ("mbr-4/rouge_l", 4)
     assert "|drawn:4|selector:mbr-4/rouge_l|" in provenance.signature(1)
@@ -153,7 +153,7 @@ def test_an_augmenter_of_ones_own_varies_conditions(tiny_run, tmp_path):
     out = tmp_path / "out.jsonl"
     long = ("--augment", "drop", "--set", "drop.share=0.5", "--set", "drop.note=x")
     lines(generate(tiny_run, SOURCES[0], *more, *long, "-o", out))
-    samples, provenance = read_draws(out)
+    samples, provenance = read_samples(out)
     assert provenance.augment == "drop(share=0.5,note=x)"
     assert samples[0].source == SOURCES[0].replace(" ?", "?")
 
@@ -174,7 +174,7 @@ def test_rows_in_and_rows_out_can_be_evaluated(tiny_run, tmp_path):
     (tmp_path / "in.jsonl").write_text(text)
     out = tmp_path / "out.jsonl"
     assert lines(generate(tiny_run, "-i", tmp_path / "in.jsonl", "-o", out, "--candidates", 3)) == []
-    samples = read_samples(out)
+    samples = read_samples(out).samples
     assert [sample.id for sample in samples] == ["0", "x", "9"]
     assert [sample.source for sample in samples] == ["how do i learn?", "what is it?", "how is it?"]
     assert [sample.reference for sample in samples] == ["what is it", "", ""]
@@ -202,7 +202,7 @@ def test_what_is_written_says_by_whom_and_how(tiny_run, tmp_path, folder, args, 
     )
     weights = tiny_run / ("teacher" if folder == "teacher" else "student") / "model.safetensors"
     model = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
-    assert read_draws(out).provenance == Provenance(
+    assert read_samples(out).provenance == Provenance(
         model=model,
         sampler=sampler,
         calls=calls,

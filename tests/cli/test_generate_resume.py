@@ -60,7 +60,7 @@ def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(tiny_run, rows
     assert (
         result.stderr == f"interrupted after 8 texts; {out} keeps what is done, and --resume continues it\n"
     )
-    assert len(read_samples(out)) == 8
+    assert len(read_samples(out).samples) == 8
     assert lines(generate(*settings, out, "--resume")) == lines(generate(*settings, whole)) == []
     assert out.read_text() == whole.read_text()
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlmone.core import InputError, Sample, Selector
-from dlmone.evaluation.samples import read_official
 from dlmone.evaluation.selection import CandidateSelector
+from dlmone.plugins.diffuseq.outputs import DiffuSeqReader
 from dlmone.plugins.selection.mbr import MbrSelector, utilities
 from dlmone.plugins.selection.mbr import choices as mbr_choices
 from dlmone.plugins.selection.options import MbrOptions
@@ -20,6 +20,7 @@ from dlmone.testing import check_selector
 from dlmone.testing.selectors import SharedWords
 
 DATA = Path(__file__).parents[1] / "data" / "eval"
+OUTPUTS = DiffuSeqReader().read(sorted((DATA / "samples").iterdir())).samples
 OFFICIAL = json.loads((DATA / "official_metrics.json").read_text())["mbr"]
 TEXTS = st.lists(st.text(st.sampled_from("abc "), max_size=6), min_size=4, max_size=4)
 MBR = MbrSelector(MbrOptions())
@@ -38,7 +39,7 @@ def test_it_is_offered_and_keeps_its_contract():
 
 
 def test_bleu_mbr_is_the_official_one():
-    samples = read_official(DATA / "samples")
+    samples = OUTPUTS
     bleu = Registry.discover().create("evaluators", EvaluatorSlot(use="bleu"))
     matrices = utilities([sample.candidates for sample in samples], bleu)
     np.testing.assert_allclose(matrices, OFFICIAL["pair_bleu_matrix"], rtol=0, atol=1e-9)

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dlmone.cli import main
-from dlmone.evaluation.samples import read_draws
+from dlmone.evaluation.samples import read_samples
 from dlmone.registry import Registry, load_recipe
 
 TINY = Path(__file__).parents[1] / "tiny.toml"
@@ -91,14 +91,14 @@ def test_every_row_says_what_it_is(run: Path, swept: tuple[str, Result]) -> None
 
 
 def test_each_variant_leaves_its_samples(run: Path, swept: tuple[str, Result]) -> None:
-    samples = {path.stem: read_draws(path).samples for path in (run / "samples").glob("*.jsonl")}
+    samples = {path.stem: read_samples(path).samples for path in (run / "samples").glob("*.jsonl")}
     plain = samples["student-stage-1-1"]
     assert samples["student-stage-1-1-repel-0"] == plain
     pushed = samples["student-stage-1-2-repel-9"]
     assert pushed != plain
     padded = samples["teacher-4-padded-teacher"]
     assert [one.source for one in padded] == [one.source for one in plain], "the example's own condition"
-    assert read_draws(run / "samples" / "student-stage-1-1-pad-1.jsonl").provenance.augment == (
+    assert read_samples(run / "samples" / "student-stage-1-1-pad-1.jsonl").provenance.augment == (
         "pad(probability=1.0)"
     )
 

@@ -53,6 +53,7 @@ def test_kinds_are_those_of_the_hooks() -> None:
         "augmenters",
         "selectors",
         "converters",
+        "sample_readers",
         "models",
     )
 

@@ -19,16 +19,24 @@ from dlmone.core import (
     Denoiser,
     Evaluator,
     Example,
+    ForeignSamples,
     InputError,
     Noise,
     Sample,
     Sampler,
+    SampleReader,
     Score,
     Space,
     Split,
     Start,
 )
-from dlmone.testing import check_augmenter, check_data_source, check_evaluator, check_sampler
+from dlmone.testing import (
+    check_augmenter,
+    check_data_source,
+    check_evaluator,
+    check_sample_reader,
+    check_sampler,
+)
 
 Finds = Callable[[str], AbstractContextManager[object]]
 TURNS = count()
@@ -300,3 +308,35 @@ SOURCES: dict[str, Source] = {
 def test_data_sources(finds: Finds, sentence: str) -> None:
     with finds(sentence):
         check_data_source(SOURCES[sentence])
+
+
+class Reader(SampleReader):
+    """Reads files of one line, which is a candidate."""
+
+    label = "lines (*.txt)"
+
+    def __init__(self, *, any_file=False, ids="ab", texts=(("x",), ("y",))):
+        self.any_file, self.ids, self.texts = any_file, ids, texts
+
+    def find(self, path):
+        return [path] if self.any_file or path.suffix == ".txt" else []
+
+    def read(self, files):
+        return ForeignSamples([Sample(i, "s", "r", c) for i, c in zip(self.ids, self.texts, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("reader", "sentence"),
+    [
+        (Reader(any_file=True), "takes a Python file"),
+        (Reader(ids="aa"), "share an id"),
+        (Reader(texts=(("x",), ("y", "z"))), "equally many"),
+        (Reader(ids="", texts=()), "no sample"),
+    ],
+)
+def test_sample_readers(tmp_path, reader, sentence):
+    check_sample_reader(Reader(), tmp_path / "a.txt")
+    with pytest.raises(AssertionError, match="returned no file"):
+        check_sample_reader(Reader(), tmp_path / "a.csv")
+    with pytest.raises(AssertionError, match=sentence):
+        check_sample_reader(reader, tmp_path / "a.txt")

@@ -101,7 +101,7 @@ def test_the_published_student_writes_what_the_run_wrote(finished: tuple[Path, P
     """Loaded alone, without its teacher, in another batch size: keyed draws, the same texts."""
     run, _, _ = finished
     student = dlmone.load(run / "student", device="cpu").generator
-    written = read_samples(run / "samples" / "student-stage-2-1.jsonl")
+    written = read_samples(run / "samples" / "student-stage-2-1.jsonl").samples
     examples = [Example(sample.id, sample.source, sample.reference) for sample in written[:5]]
     compute = Compute.start(ComputeTable(device="cpu", precision="float32"))
     texts = [

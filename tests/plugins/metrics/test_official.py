@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dlmone.evaluation.samples import read_official
+from dlmone.plugins.diffuseq.outputs import DiffuSeqReader
 from dlmone.plugins.metrics.bleu import BleuEvaluator, pairwise_bleu_matrices
 from dlmone.plugins.metrics.diversity import DiversityEvaluator
 from dlmone.plugins.metrics.options import DiversityOptions, NoOptions
@@ -17,7 +17,7 @@ from dlmone.plugins.metrics.words import AvgLenEvaluator, Dist1Evaluator
 
 DATA = Path(__file__).parents[2] / "data" / "eval"
 OFFICIAL = json.loads((DATA / "official_metrics.json").read_text())
-SAMPLES = read_official(DATA / "samples")
+SAMPLES = DiffuSeqReader().read(sorted((DATA / "samples").iterdir())).samples
 FILES = range(3)
 
 SENTENCE_METRICS = [

@@ -1,7 +1,7 @@
 """What one update sees: batches, networks, keyed noise, and evaluations that all objectives share."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 
 import torch
@@ -130,14 +130,14 @@ class StepContext:
     @cached_property
     def f_phi(self) -> Tensor:
         """ê_φ(e_t, t, c_fake)."""
-        with torch.set_grad_enabled(self.needs.teacher is Route.DIFFERENTIABLE):
+        with torch.set_grad_enabled(self.needs.teacher is Route.DIFFERENTIABLE), self._precision():
             return self.teacher.denoise(self.e_t, self.t_B, self.fake).x0
 
     @cached_property
     def estimate(self) -> Estimate:
         """ê_ψ(e_t, t, c_fake) and, where someone needs them, D_ψ's logits, from one pass."""
         wanted = self.role == "estimator" or self.needs.estimator is Route.DIFFERENTIABLE
-        with torch.set_grad_enabled(wanted or self.needs.fake_logits):
+        with torch.set_grad_enabled(wanted or self.needs.fake_logits), self._precision():
             return self.estimator.estimate(self.e_t, self.t_B, self.fake, logits=self.needs.fake_logits)
 
     @cached_property
@@ -161,6 +161,16 @@ class StepContext:
         logits = self.estimator.estimate(e_t, self.t_B, self.real, logits=True).logits_BK
         assert logits is not None
         return logits
+
+    def _precision(self) -> AbstractContextManager[object]:
+        """Return the precision of φ's and ψ's passes at e_t: float32 in θ's update, else the caller's.
+
+        θ learns from f_φ − f_ψ, which begins at 0 and stays small. Half precision rounds each of the two by
+        more than that.
+        """
+        if self.role == "estimator":
+            return nullcontext()
+        return torch.autocast(self.fake.tokens_BL.device.type, enabled=False)
 
     def _diffuse(self, e: Tensor, batch: Batch, epsilon: Tensor) -> Tensor:
         noisy = self.space.schedule.diffuse(e, self.t_B, epsilon)

@@ -307,6 +307,8 @@ class Compute(Section):
     """Where and how the arithmetic is done."""
 
     device: str = "auto"
+    #: ``bfloat16`` is autocast, but for the difference of φ and ψ in θ's update, which is float32 always.
+    #: ``auto`` is bfloat16 where the device multiplies it faster.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: PositiveInt | None = None
     microbatch: PositiveInt | None = None

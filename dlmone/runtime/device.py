@@ -38,7 +38,10 @@ MALLOC_OPTIONS = {-1: 2**31 - 1, -2: 2**28, -3: 2**25}
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """A device and a precision. ``bfloat16`` is autocast: parameters and losses stay float32."""
+    """A device and a precision.
+
+    ``bfloat16`` is autocast: parameters, losses and, in θ's update, the passes of φ and ψ stay float32.
+    """
 
     device: torch.device
     bfloat16: bool
@@ -64,9 +67,10 @@ class Compute:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
     def frozen_copy(self, network: Denoiser) -> Denoiser:
-        """Return an evaluation copy without gradients; under bfloat16 its linear weights are cast once.
+        """Return a copy for inference alone; under bfloat16 its linear weights are cast once.
 
-        Autocast would cast the float32 weights of a frozen network anew at every call.
+        Autocast would cast the float32 weights of a frozen network anew at every call. Do not subtract the
+        answers of such a copy from another network's.
         """
         frozen = copy.deepcopy(network).requires_grad_(False).eval()
         if self.bfloat16:

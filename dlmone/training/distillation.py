@@ -28,6 +28,7 @@ from dlmone.core.noise import seed_of, stream
 from dlmone.core.objective import Role
 from dlmone.registry.schema import Stage, StageOptimizer, TimeSpec
 from dlmone.runtime.device import Compute
+from dlmone.runtime.precision import ieee_float32
 
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
@@ -97,7 +98,8 @@ class Distillation:
         self.generator.network.requires_grad_(True)
         self.estimator.requires_grad_(True)
         self.average = copy.deepcopy(self.generator.network).requires_grad_(False).eval()
-        self.teacher = compute.frozen_copy(teacher.network)
+        # Not cast to half precision: beside a ψ that has moved little, rounded weights are most of f_φ − f_ψ.
+        self.teacher = copy.deepcopy(teacher.network).requires_grad_(False).eval()
         # What θ's update takes for ψ: ψ itself, or its average.
         self.reference = copy.deepcopy(self.estimator) if stage.estimator_average else self.estimator
         self.generator_optimizer = Optimizer(self.generator.network, stage.generator)
@@ -129,6 +131,7 @@ class Distillation:
             for kind in ("fake", "real")
         }
 
+    @ieee_float32()
     def advance(self, norms: bool) -> dict[str, float]:
         """Do one iteration: the estimator's update(s), then the generator's. Return what to log.
 
@@ -193,9 +196,10 @@ class Distillation:
         for i in range(0, len(share), size):
             rows = list(share[i : i + size])
             while rows:
+                context = self._context(update, draws, draw, rows)
                 with self.compute.autocast():
-                    context = self._context(update, draws, draw, rows)
-                    finite_B = update.accumulate(context, self.step, self.stage.batch, sums, norms)
+                    terms = update.evaluate(context, self.step)
+                finite_B = update.accumulate(context, terms, self.stage.batch, sums, norms)
                 sums.add("non_finite", (~finite_B).float())
                 # Samples without a finite loss are left out, and the others tried again.
                 kept = [row for row, finite in zip(rows, finite_B.tolist(), strict=True) if finite]

@@ -26,6 +26,10 @@ class WeightedTerm:
     start: int = 0
 
 
+#: Terms of an update with their losses.
+Terms = list[tuple[WeightedTerm, Term]]
+
+
 class Update:
     """The loss of one role: what its terms need together, and how they become gradients.
 
@@ -58,17 +62,24 @@ class Update:
             noted |= {prefix + name: mean for name, mean in term.objective.observe(self.role, own).items()}
         return noted
 
+    def evaluate(self, context: StepContext, step: int) -> Terms:
+        """Return the terms active at ``step`` with their losses on one (micro)batch."""
+        return [(term, self._term(term, context)) for term in self.active(step)]
+
     def accumulate(
-        self, context: StepContext, step: int, batch: int, sums: MetricSums, norms: bool
+        self, context: StepContext, terms: Terms, batch: int, sums: MetricSums, norms: bool
     ) -> Tensor:
         """Add one (micro)batch's gradients of the weighted sum of terms, each a mean over ``batch``.
+
+        Call it outside autocast: within, PyTorch would compute the backward pass of a float32 product in half
+        precision. (A product that autocast made in half precision stays so.)
 
         If the loss of any sample is not finite, nothing is added: through the shared passes it would reach
         every gradient. The caller tries again without those samples.
 
         Args:
             context: the microbatch.
-            step: the step, for terms that start late.
+            terms: what `evaluate` returned for it.
             batch: size of the global batch.
             sums: where logged values are summed.
             norms: also take each term's gradient norm at the generator's output (logged steps only).
@@ -76,7 +87,6 @@ class Update:
         Returns:
             Which samples have finite losses, [B].
         """
-        terms = [(term, self._term(term, context)) for term in self.active(step)]
         finite_B = torch.ones(len(context.fake), dtype=torch.bool, device=context.fake.tokens_BL.device)
         for _, answer in terms:
             finite_B &= answer.loss_B.isfinite()

@@ -103,8 +103,8 @@ class DiffuSeqNetwork(Denoiser):
     def read_out(self, hidden_BLH: Tensor) -> Tensor:
         """Project the last hidden state to x0 in float32.
 
-        The last map leaves autocast: distillation lives on small differences between two networks'
-        answers, which rounding them to half precision would bury.
+        The last map leaves autocast: it is cheap, and states that are rounded to half precision would carry
+        that error into every sampler and loss.
         """
         if self.output_down_proj is None:
             return hidden_BLH.float()

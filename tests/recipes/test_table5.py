@@ -59,3 +59,8 @@ def test_the_protocol_of_appendix_b(name: str) -> None:
     assert recipe.evaluation.teacher_steps == (2000,)
     assert recipe.evaluation.teacher_sampler.use == "diffuseq_ddpm"
     assert {"bleu", "rouge_l", "bertscore", "dist_1", "diversity"} <= recipe.evaluation.metrics.keys()
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_the_precision_is_sids(name: str) -> None:
+    assert PAPER[name].compute.precision == "float32"

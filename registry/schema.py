@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeInt,
+    PlainSerializer,
     PositiveFloat,
     PositiveInt,
     model_serializer,
@@ -24,8 +25,8 @@ from .shape import switched_off
 
 #: Folders of a run, and stages in its log, that are no stage of a recipe's.
 RESERVED = ("pretrain", "teacher", "student", "samples", "report", "final")
-#: What a logged value's name begins with where no term does: a loss, a gradient norm, a validation score.
-LOGGED = ("generator", "estimator", "gradient", "raw", "ema")
+#: What a logged value's name begins with where no term does: losses, gradient norms, scores, their interval.
+LOGGED = ("generator", "estimator", "gradient", "raw", "ema", "interval")
 
 
 class Part(BaseModel):
@@ -83,6 +84,22 @@ def _time_spec(value: Any) -> Any:
 Time = Annotated[TimeSpec, BeforeValidator(_time_spec)]
 
 
+def _examples(value: Any) -> Any:
+    if value == "all":
+        return None
+    if isinstance(value, str):
+        raise ValueError('expected a number of examples, or "all"')
+    return value
+
+
+#: The first so many examples of a split; None, written "all", is the whole split.
+Examples = Annotated[
+    PositiveInt | None,
+    BeforeValidator(_examples),
+    PlainSerializer(lambda examples: "all" if examples is None else examples, when_used="json"),
+]
+
+
 class Optimizer(Section):
     """AdamW. The betas are the paper's for distillation (appendix B.1); pretraining has its own."""
 
@@ -110,15 +127,15 @@ class PretrainOptimizer(Optimizer):
 
 
 class Validation(Section):
-    """How candidates for "best checkpoint" are compared, on the first rows of the validation split.
+    """How checkpoints are compared to select the best one, on the first ``examples`` of the validation split.
 
-    ``candidates`` outputs are drawn for each row. ``metric`` is the score that decides; ``metrics`` names the
+    ``candidates`` are sampled for each. ``metric`` is the score that decides; ``metrics`` names the
     entries of ``evaluation.metrics`` that are computed at every validation (if empty, all that can do with
     so few candidates).
     """
 
     every: PositiveInt = 200
-    examples: PositiveInt = 200
+    examples: Examples = 200
     candidates: PositiveInt = 1
     metric: str = "bleu"
     metrics: tuple[str, ...] = ()
@@ -291,7 +308,7 @@ class Evaluation(Section):
     there is one for each of ``variants``, and of every row one for each choice of ``select``.
     """
 
-    examples: PositiveInt | None = None
+    examples: Examples = None
     candidates: PositiveInt = 3
     teacher_steps: tuple[PositiveInt, ...] = (1, 2, 4, 20, 100)
     student_steps: tuple[PositiveInt, ...] = (1, 2, 4)

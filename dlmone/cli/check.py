@@ -95,12 +95,10 @@ class Survey:
             self.lacking.append(str(error))
             return []
         efforts = {name: stage_effort(stage, self.objectives[name]) for name, stage in recipe.stages.items()}
-        tested = recipe.evaluation.examples
-        if self.splits:
-            tested = min(tested or len(self.splits["test"]), len(self.splits["test"]))
+        sizes = {split: len(examples) for split, examples in self.splits.items()}
         needed = memory(recipe, sketch, efforts, compute.bfloat16)
         rate = EFFICIENCY * product_rate(compute, sketch.width)
-        spans = {name: work / rate for name, work in operations(recipe, sketch, efforts, tested).items()}
+        spans = {name: work / rate for name, work in operations(recipe, sketch, efforts, sizes).items()}
         where = f"{compute.describe()} at {rate / 1e9:,.0f} billion operations a second"
         return [
             ("estimate", f"a rough one, for {where}"),
@@ -147,14 +145,12 @@ class Survey:
         return {name: stage_objectives(self.registry, self.recipe, name) for name in self.recipe.stages}
 
     def _evaluators(self) -> Mapping[str, Evaluator]:
-        from dlmone.evaluation.validation import validation_evaluators
+        from dlmone.evaluation.validation import validation_evaluators, validations
         from dlmone.evaluation.variants import EvaluationPlugins
 
         evaluators = EvaluationPlugins.of(self.registry, self.recipe.evaluation).evaluators
-        if self.recipe.teacher.pretrain:
-            validation_evaluators(evaluators, self.recipe.teacher.pretrain.validation, "teacher.pretrain")
-        for name, stage in self.recipe.stages.items():
-            validation_evaluators(evaluators, stage.validation, f"stages.{name}")
+        for where, validation in validations(self.recipe).items():
+            validation_evaluators(evaluators, validation, where)
         return evaluators
 
     def _networks(self) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dlmone.core.evaluator import CorpusMetric, Evaluator, Sample, Score
+
 Array = NDArray[np.float64]
 
 #: Counts drawn at a time, at most: 32 MB of them.
@@ -35,6 +37,15 @@ class Sums:
         """Return the mean of one value an example."""
         size = len(values)
         return cls(np.asarray(values, dtype=np.float64)[:, None], lambda totals: float(totals[0] / size))
+
+    @classmethod
+    def of(cls, score: Score, evaluator: Evaluator, samples: Sequence[Sample]) -> Sums | None:
+        """Return the sums behind a score that an evaluator gave; None where it is no function of sums."""
+        if score.per_sample is not None:
+            return cls.of_mean(score.per_sample)
+        if isinstance(evaluator, CorpusMetric):
+            return cls(evaluator.corpus_statistics(samples), evaluator.from_statistics)
+        return None
 
     def values(self, totals_RS: Array) -> Array:
         """Return the scores [R] of R totals."""

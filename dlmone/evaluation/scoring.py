@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from dlmone.core.evaluator import CorpusMetric, Evaluator, Sample, Score
+from dlmone.core.evaluator import Evaluator, Sample, Score
 
 from .confidence import Sums
 from .provenance import FIRST, UNVARIED, Provenance, signed
@@ -109,16 +109,8 @@ def score(
 def score_row(row: Row, evaluators: Mapping[str, Evaluator]) -> Row:
     """Return a row with the scores of its samples."""
     found = list(iter_scores(row.samples, evaluators))
-    sums = {score.name: one for score, by in found if (one := _sums(score, by, row.samples))}
+    sums = {score.name: one for score, by in found if (one := Sums.of(score, by, row.samples))}
     return replace(row, scores=signed([score for score, _ in found], row.origin), sums=sums)
-
-
-def _sums(score: Score, evaluator: Evaluator, samples: Sequence[Sample]) -> Sums | None:
-    if score.per_sample is not None:
-        return Sums.of_mean(score.per_sample)
-    if isinstance(evaluator, CorpusMetric):
-        return Sums(evaluator.corpus_statistics(samples), evaluator.from_statistics)
-    return None
 
 
 def score_baselines(

@@ -1,15 +1,26 @@
-"""Judging samples: the recipe's evaluators, and the signs of degeneration that every validation logs."""
+"""Validation: which evaluators a recipe asks for, what they say of a model, and what decides."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from statistics import fmean
 
-from dlmone.core import Evaluator, Example, InputError, Sample, Score
+from dlmone.core import Evaluator, Example, Generator, InputError, Sample, Score
 from dlmone.core.degeneration import is_copy, is_empty, repeats
+from dlmone.generation.inference import generate_samples
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Validation
+from dlmone.runtime.device import Compute
+
+from .confidence import Resampling, Sums
+
+
+def validations(recipe: Recipe) -> dict[str, Validation]:
+    """Return the validations of a run by the section they are in: the pretraining's, and each stage's."""
+    pretrain = None if recipe.teacher.path else recipe.teacher.pretrain
+    found = {"teacher.pretrain": pretrain.validation} if pretrain else {}
+    return found | {f"stages.{name}": stage.validation for name, stage in recipe.stages.items()}
 
 
 def validation_evaluators(
@@ -38,10 +49,83 @@ def check_metrics(recipe: Recipe, evaluators: Mapping[str, Evaluator], examples:
     draws = recipe.evaluation.candidates
     samples = [Sample(e.id, e.source, e.target, (e.target,) * draws) for e in examples[:4]]
     score_samples(samples, evaluators)
-    for name, stage in recipe.stages.items():
-        config, where = stage.validation, f"stages.{name}"
+    for where, config in validations(recipe).items():
         drawn = [replace(sample, candidates=(sample.reference,) * config.candidates) for sample in samples]
         deciding_score(score_samples(drawn, validation_evaluators(evaluators, config, where)), config, where)
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationResult:
+    """What a validation says of a model.
+
+    Attributes:
+        deciding: the score that ``validation.metric`` names.
+        interval: the bootstrap interval of the deciding score; None where it is no function of sums.
+        named: all scores and signs of degeneration by name.
+    """
+
+    deciding: Score
+    interval: tuple[float, float] | None
+    named: dict[str, float]
+
+    @property
+    def logged_interval(self) -> dict[str, float]:
+        """The interval as it is logged."""
+        return dict(zip(INTERVAL, self.interval, strict=True)) if self.interval else {}
+
+
+#: The ends of the deciding score's interval in the log.
+INTERVAL = ("interval/low", "interval/high")
+
+
+class Validator:
+    """Scores what a model samples for the first rows of the validation split.
+
+    Args:
+        validation: how many rows and candidates, which evaluators, which score decides.
+        where: its section of the recipe, for errors.
+        evaluators: those of the recipe.
+        examples: the validation split.
+        compute: device and precision.
+        seed: the run's seed, of which the samples are drawn: every validation draws the same noise.
+
+    Raises:
+        InputError: the section names an evaluator that the recipe does not have.
+    """
+
+    def __init__(
+        self,
+        validation: Validation,
+        where: str,
+        evaluators: Mapping[str, Evaluator],
+        examples: Sequence[Example],
+        compute: Compute,
+        seed: int,
+    ) -> None:
+        self.validation, self.where, self.compute, self.seed = validation, where, compute, seed
+        self.evaluators = validation_evaluators(evaluators, validation, where)
+        self.examples = examples[: validation.examples]
+
+    def __call__(self, generator: Generator, steps: int) -> ValidationResult:
+        """Return the scores of a model that samples in so many steps.
+
+        Raises:
+            InputError: no evaluator gives the deciding score.
+        """
+        samples = generate_samples(
+            generator,
+            self.examples,
+            self.compute,
+            steps=steps,
+            candidates=self.validation.candidates,
+            seed=self.seed,
+        ).samples
+        found = list(iter_scores(samples, self.evaluators))
+        deciding = deciding_score([score for score, _ in found], self.validation, self.where)
+        sums = next(Sums.of(score, by, samples) for score, by in found if score is deciding)
+        interval = Resampling().intervals([sums])[0] if sums else None
+        named = {score.name: score.value for score, _ in found}
+        return ValidationResult(deciding, interval, named | health(samples))
 
 
 def score_samples(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[Score]:
@@ -56,7 +140,7 @@ def score_samples(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]
 def iter_scores(
     samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]
 ) -> Iterator[tuple[Score, Evaluator]]:
-    """Yield what `judge` returns, each score with the evaluator that gave it."""
+    """Yield what `score_samples` returns, each score with the evaluator that gave it."""
     drawn = min(len(sample.candidates) for sample in samples)
     owners: dict[str, str] = {}
     for name, evaluator in evaluators.items():

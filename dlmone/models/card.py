@@ -66,7 +66,7 @@ def student_card(recipe: Recipe, stage: str, facts: Mapping[str, Any]) -> str:
         steps=table.steps,
         metric=table.validation.metric,
         best=facts["best"],
-        examples=table.validation.examples,
+        examples=table.validation.examples or "all",
         weights=table.weights,
     )
 

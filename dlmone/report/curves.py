@@ -77,7 +77,8 @@ def pretraining(runs: Sequence[RunData]) -> Picture | None:
     """Draw the teacher's own training where it was part of the run."""
     traced = [(run.name, log) for run in runs if (log := run.log.taught()).stages]
     logged = _keys(traced, "train", ("",))
-    scores = [key for key in ordered(_keys(traced, "validation", ("",))) if key not in (*logged, *HEALTH)]
+    found = [key for key in _keys(traced, "validation", ("",)) if "/" not in key]
+    scores = [key for key in ordered(found) if key not in (*logged, *HEALTH)]
     shown = [Panel("training loss", ("loss",), log_scale=True)] if "loss" in logged else []
     shown += [Panel(f"validation: {name}", (name,), "validation") for name in scores[:2]]
     if not shown:

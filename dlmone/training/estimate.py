@@ -78,7 +78,7 @@ def stage_effort(stage: Stage, objectives: Mapping[str, Objective]) -> Effort:
 
 
 def operations(
-    recipe: Recipe, sketch: Sketch, efforts: Mapping[str, Effort], tested: int | None
+    recipe: Recipe, sketch: Sketch, efforts: Mapping[str, Effort], sizes: Mapping[str, int]
 ) -> dict[str, float]:
     """Return the operations of each part of a run.
 
@@ -86,8 +86,12 @@ def operations(
         recipe: the recipe.
         sketch: the size of its networks.
         efforts: the stages' efforts by name.
-        tested: examples of the final evaluation; it is left out where their number is not known.
+        sizes: examples of each split. Where they are not known, what takes a whole split is left out.
     """
+
+    def examples(split: str, wanted: int | None) -> int:
+        return min(sizes.get(split, wanted or 0), wanted or sizes.get(split, 0))
+
     one_pass = 2.0 * sketch.network * sketch.positions
     # Rounding to tokens, and logits, take a product with the whole table of the space.
     one_call = one_pass + 2.0 * sketch.space * sketch.positions
@@ -95,13 +99,16 @@ def operations(
     pretrain = recipe.teacher.pretrain
     if pretrain and not recipe.teacher.path:
         rounds = 1 + pretrain.steps // pretrain.validation.every
-        calls = rounds * pretrain.validation.examples * pretrain.validation_steps
+        samples = rounds * examples("valid", pretrain.validation.examples) * pretrain.validation.candidates
+        calls = samples * pretrain.validation_steps
         parts["teacher"] = (3 * pretrain.steps * pretrain.batch + calls) * one_call
     for name, stage in recipe.stages.items():
         # The raw weights and their EMA are both validated.
-        calls = 2 * (1 + stage.steps // stage.validation.every) * stage.validation.examples
+        rounds = 1 + stage.steps // stage.validation.every
+        samples = 2 * rounds * examples("valid", stage.validation.examples) * stage.validation.candidates
+        calls = samples * stage.calls
         parts[name] = stage.steps * stage.batch * efforts[name].passes * one_pass + calls * one_call
-    if tested is not None:
+    if tested := examples("test", recipe.evaluation.examples):
         table = recipe.evaluation
         early = max(len(recipe.stages) - 1, 0)
         students = sum(table.student_steps) + early if recipe.stages else 0

@@ -67,7 +67,7 @@ def train(
 
     Args:
         name: the stage's name: its folder, and its entries in ``metrics.jsonl``.
-        validate: called with a step; returns what to log.
+        validate: called with a step, on the main process alone; returns what to log.
         facts: the caller's facts that belong to the state (the best score so far); saved and restored.
         shown: logged values to show beside the progress.
 
@@ -88,6 +88,12 @@ def train(
         if main:
             session.registry.notify("step_finished", stage=name, step=trainee.step, metrics=entry)
 
+    def validated() -> Mapping[str, float]:
+        scores = validate(trainee.step) if main else {}
+        if main:
+            session.registry.notify("evaluation_finished", stage=name, step=trainee.step, scores=scores)
+        return scores
+
     def save() -> Path | None:
         path = save_checkpoint(folder, trainee.checkpoint(facts), intervals.keep) if main else None
         if path:
@@ -102,7 +108,7 @@ def train(
         if latest:
             steps.say(f"{name}: resumed at step {trainee.step}")
         else:
-            log("validation", validate(0))
+            log("validation", validated())
         while trainee.step < intervals.steps:
             started = time.perf_counter()
             last = trainee.step + 1 == intervals.steps
@@ -113,7 +119,7 @@ def train(
                 log("train", {**values, "seconds_per_step": time.perf_counter() - started})
             if validating:
                 # With the training's own signs of health beside the scores: they are read together.
-                scores = {**values, **validate(trainee.step)}
+                scores = {**values, **validated()}
                 log("validation", scores)
                 steps.say(f"{name}  step {trainee.step}  {numbers(scores, *shown)}")
             stopping = session.compute.world.any(stop.wanted)

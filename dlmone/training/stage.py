@@ -7,14 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dlmone.core import Evaluator, Example, InputError, Objective, Teacher
-from dlmone.evaluation.validation import (
-    deciding_score,
-    health,
-    improves,
-    score_samples,
-    validation_evaluators,
-)
-from dlmone.generation.inference import generate_samples
+from dlmone.evaluation.validation import INTERVAL, Validator, improves
 from dlmone.models.card import student_card
 from dlmone.models.folder import load_student, publish
 from dlmone.registry import Recipe, Registry
@@ -65,32 +58,18 @@ def run_stage(
     distillation = Distillation(name, stage, teacher, objectives, train_split, compute, recipe.seed, start)
     best_folder = session.run_dir.path / name / "best"
     facts: dict[str, Any] = {"best": None, "best_step": None}
-
-    validators = validation_evaluators(evaluators, stage.validation, f"stages.{name}")
+    validator = Validator(stage.validation, f"stages.{name}", evaluators, valid_split, compute, recipe.seed)
 
     def validate(step: int) -> Mapping[str, float]:
-        if not compute.world.main:
-            return {}
         logged: dict[str, float] = {}
-        rows = valid_split[: stage.validation.examples]
         for which, network in (("raw", distillation.generator.network), ("ema", distillation.average)):
-            written = generate_samples(
-                distillation.frozen_generator(network),
-                rows,
-                compute,
-                steps=stage.calls,
-                candidates=stage.validation.candidates,
-                seed=recipe.seed,
-            )
-            scores = score_samples(written.samples, validators)
-            logged |= {f"{which}/{score.name}": score.value for score in scores}
-            logged |= {f"{which}/{key}": value for key, value in health(written.samples).items()}
+            result = validator(distillation.frozen_generator(network), stage.calls)
+            logged |= {f"{which}/{key}": value for key, value in result.named.items()}
             if which == stage.weights:
-                deciding = deciding_score(scores, stage.validation, f"stages.{name}")
-                if improves(deciding, facts["best"]):
-                    facts.update(best=deciding.value, best_step=step)
+                logged |= result.logged_interval
+                if improves(result.deciding, facts["best"]):
+                    facts.update(best=result.deciding.value, best_step=step)
                     _publish_best(best_folder, recipe, name, teacher, distillation, facts)
-        registry.notify("evaluation_finished", stage=name, step=step, scores=logged)
         return logged
 
     intervals = Intervals(
@@ -98,6 +77,7 @@ def run_stage(
     )
     shown = (
         f"{stage.weights}/{stage.validation.metric}",
+        *INTERVAL,
         *(f"{key}/{value}" for key, objective in objectives.items() for value in objective.shown),
     )
     train(session, name, distillation, intervals, validate, facts, shown)

@@ -16,8 +16,7 @@ from platformdirs import user_cache_path
 
 from dlmone.core import Evaluator, Example, InputError, SampledGenerator, Sampler, Teacher
 from dlmone.core.noise import seed_of
-from dlmone.evaluation.validation import health, score_samples, validation_evaluators
-from dlmone.generation.inference import generate_samples
+from dlmone.evaluation.validation import INTERVAL, Validator
 from dlmone.models.card import teacher_card
 from dlmone.models.folder import load_teacher, publish, read_config
 from dlmone.models.resolve import model_folder
@@ -89,28 +88,18 @@ def pretrain(
     check_stages(recipe, teacher)
     trainee = Pretraining(teacher, config, train_split, compute, recipe.seed)
 
-    validators = validation_evaluators(evaluators, config.validation, "teacher.pretrain")
+    validator = Validator(
+        config.validation, "teacher.pretrain", evaluators, valid_split, compute, recipe.seed
+    )
 
     def validate(step: int) -> Mapping[str, float]:
-        if not compute.world.main:
-            return {}
-        rows = valid_split[: config.validation.examples]
         network = compute.frozen_copy(trainee.average.network)
         generator = SampledGenerator(network, trainee.average.space, sampler)
-        written = generate_samples(
-            generator,
-            rows,
-            compute,
-            steps=config.validation_steps,
-            candidates=config.validation.candidates,
-            seed=recipe.seed,
-        )
-        scores = {score.name: score.value for score in score_samples(written.samples, validators)}
-        session.registry.notify("evaluation_finished", stage="pretrain", step=step, scores=scores)
-        return {**scores, **health(written.samples)}
+        result = validator(generator, config.validation_steps)
+        return result.named | result.logged_interval
 
     intervals = Intervals(config.steps, config.log_every, config.validation.every, config.checkpoint_every)
-    train(session, "pretrain", trainee, intervals, validate, {}, shown=(config.validation.metric,))
+    train(session, "pretrain", trainee, intervals, validate, {}, shown=(config.validation.metric, *INTERVAL))
     return trainee.average
 
 

@@ -112,14 +112,16 @@ def test_operations_and_memory_of_the_papers_setting():
         for name, stage in recipe.stages.items()
     }
     assert [one.passes for one in efforts.values()] == [14, 14]
-    parts = operations(recipe, BERT, efforts, tested=2500)
+    parts = operations(recipe, BERT, efforts, {"valid": 2048, "test": 2500})
     assert list(parts) == ["stage-1", "stage-2", "evaluation"]
     one_pass = 2 * BERT.network * BERT.positions
-    assert parts["stage-1"] == pytest.approx(50_000 * 256 * 14 * one_pass, rel=0.01)
-    # 2,000 calls of the teacher and 1 + 2 + 4 of the student, for 3 candidates each, and stage 1's one.
     one_call = one_pass + 2 * BERT.space * BERT.positions
+    # 251 validations of raw and EMA weights on the whole split.
+    validation = 251 * 2 * 2048 * one_call
+    assert parts["stage-1"] == pytest.approx(50_000 * 256 * 14 * one_pass + validation)
+    # 2,000 calls of the teacher and 1 + 2 + 4 of the student, for 3 candidates each, and stage 1's one.
     assert parts["evaluation"] == 2500 * 3 * 2008 * one_call
-    assert "evaluation" not in operations(recipe, BERT, efforts, tested=None)
+    assert "evaluation" not in operations(recipe, BERT, efforts, {})
     halved = recipe.model_copy(update={"compute": recipe.compute.model_copy(update={"microbatch": 32})})
     assert memory(halved, BERT, efforts, True) < memory(recipe, BERT, efforts, True)
     assert memory(halved, BERT, efforts, True) > 40 * BERT.network

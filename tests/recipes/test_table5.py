@@ -51,6 +51,7 @@ def test_the_protocol_of_appendix_b(name: str) -> None:
         for optimizer in (stage.generator, stage.estimator):
             assert (optimizer.beta1, optimizer.beta2, optimizer.weight_decay) == (0.0, 0.999, 0.0)
         assert (stage.validation.every, stage.validation.metric) == (200, "bleu")
+        assert stage.validation.examples is None  # the whole split: the best of 251 scores is taken
     starts = [stage.start for stage in recipe.stages.values()]
     assert starts == ["teacher", "previous"][: len(starts)]
     assert recipe.teacher.use == "diffuseq"

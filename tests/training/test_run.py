@@ -72,6 +72,11 @@ def test_what_is_logged_shows_health(finished: tuple[Path, Path, str]) -> None:
         signs = {"score/teacher_estimator_gap", "adversarial/d_real", "adversarial/d_fake", "gradient/score"}
         assert signs <= set(checks[-1])
         for which in ("raw", "ema"):
+            scores = [e["ema/bleu"] for e in checks]
+            assert all(
+                e["interval/low"] <= score <= e["interval/high"]
+                for e, score in zip(checks, scores, strict=True)
+            )
             assert {f"{which}/{key}" for key in ("bleu", "empty", "repetitive", "mean_length")} <= set(
                 checks[0]
             )

@@ -1,4 +1,4 @@
-"""Where a published model lies: in a folder, in an installed Python package, or on the Hugging Face hub."""
+"""Find a published model: a folder, an installed Python package, or a repository of the Hugging Face hub."""
 
 import json
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def model_folder(name: str, files: Sequence[str]) -> Path:
     Args:
         name: a folder, ``package:NAME`` for the one model folder inside an installed Python package, or
             a repository of the hub.
-        files: the files wanted, which are all that is fetched from the hub.
+        files: the files to fetch from the hub.
 
     Raises:
         InputError: there is no such folder, package or repository.
@@ -62,7 +62,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """Read an object from a JSON file.
 
     Raises:
-        InputError: there is something else in it.
+        InputError: the file holds something else.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

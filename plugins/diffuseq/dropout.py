@@ -1,19 +1,19 @@
-"""Dropout whose random bits cost little on a CPU."""
+"""Dropout with cheap random bits on a CPU."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-#: Random words hold four 16-bit draws each.
+#: 16-bit random numbers in a 64-bit word.
 DRAWS = 4
 LEVELS = 1 << 16
 
 
 class Dropout(nn.Module):
-    """Dropout, to the nearest 1/65536 of its rate on the CPU.
+    """Dropout; on the CPU its rate is rounded to 1/65536.
 
-    PyTorch draws one Bernoulli variable at a time there, which took an eighth of DiffuSeq's training step;
-    cutting 64-bit words in four takes a quarter of that. It reads torch's global generator as well.
+    On the CPU PyTorch draws one Bernoulli variable at a time, which took an eighth of DiffuSeq's training
+    step. Cutting 64-bit words in four takes a quarter of that. Both read torch's global generator.
     """
 
     def __init__(self, rate: float) -> None:
@@ -31,6 +31,6 @@ class Dropout(nn.Module):
 
 
 def draws(count: int) -> Tensor:
-    """Return ``count`` independent uniform draws from all 16-bit integers, [count] int16."""
+    """Return ``count`` independent uniform 16-bit integers, [count] int16."""
     words = torch.empty(-(-count // DRAWS), dtype=torch.int64).random_(-(2**63), None)
     return words.view(torch.int16)[:count]

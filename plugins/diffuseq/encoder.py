@@ -1,4 +1,4 @@
-"""BERT's encoder with the names and the arithmetic of the original: post-LayerNorm, exact GELU, no mask."""
+"""BERT's encoder with the original names and arithmetic: post-LayerNorm, exact GELU, no mask."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from torch.nn import functional
 from .dropout import Dropout
 
 LAYER_NORM_EPS = 1e-12
-#: Up to this length plain matrix products beat the CPU's fused attention even without a backward pass.
+#: Up to this length plain matrix products are faster than the CPU's fused attention, even in inference.
 SHORT = 128
 
 

@@ -1,7 +1,7 @@
-"""Triton kernels that find each state's best row; ``rounding.py`` has the algorithm and the CPU's path.
+"""Triton kernels that find the best row for each state; ``rounding.py`` has the algorithm and the CPU path.
 
-Scores are screened in bfloat16 on tensor cores and summed in float32. They never leave the chip: what is
-written is one number for each state and group of rows.
+Scores are screened in bfloat16 on tensor cores and summed in float32. They stay on the chip; only one number
+for each state and group of rows is written to memory.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,untyped-decorator"
@@ -13,15 +13,15 @@ from torch import Tensor
 
 from .rounding import float32_slack
 
-#: Rows of the table that share one number, and how many groups a tile of the product holds.
+#: Rows of a group, which share one number, and groups of a tile of the product.
 _GROUP, _GROUPS = 32, 4
 #: States of a tile.
 _STATES = 128
-#: States up to this width are held whole; of wider ones so many entries are multiplied at a time.
+#: States up to this width are held whole; wider ones are multiplied this many entries at a time.
 _WHOLE, _ENTRIES = 128, 64
 #: States of one pass: bounds what the screen writes to 32 MB for a vocabulary of 30,522.
 _PASS = 8192
-#: Programs a multiprocessor: enough to hide one's loads behind another's products.
+#: Programs per multiprocessor: enough to overlap one's loads with another's products.
 _PROGRAMS = 8
 
 
@@ -37,7 +37,7 @@ def _prepare_kernel(
     """
     group, groups = tl.program_id(0), tl.num_programs(0)
     slots_R = group * GROUP + tl.arange(0, GROUP)
-    # Past the last row stands the last again, which cannot beat itself.
+    # Rows past the end repeat the last one, which cannot beat itself.
     rows_R = tl.minimum(slots_R, rows - 1).to(tl.int64)
     square_R = tl.zeros((GROUP,), tl.float32)
     lost_R = tl.zeros((GROUP,), tl.float32)
@@ -74,10 +74,10 @@ def _screen_kernel(
     STATES: tl.constexpr, GROUP: tl.constexpr, GROUPS: tl.constexpr, ENTRIES: tl.constexpr,
     WHOLE: tl.constexpr, FORMAT: tl.constexpr,
 ):  # fmt: skip
-    """Write the greatest score of each group for some states; ``tiles`` tiles of groups a program.
+    """Write the greatest score of each group for some states; each program has ``tiles`` tiles of groups.
 
-    ``WHOLE`` says that a state fits into one product, and so stays on the chip for all of them. ``FORMAT`` is
-    what bfloat16 numbers are multiplied as.
+    ``WHOLE``: a state fits into one product and stays on the chip for all of them. ``FORMAT``: the format in
+    which bfloat16 numbers are multiplied.
     """
     states_N = tl.program_id(0) * STATES + tl.arange(0, STATES)
     x_N1 = x_ptr + states_N.to(tl.int64)[:, None] * width
@@ -172,7 +172,7 @@ def _rescore_kernel(
     tl.store(best_ptr + state, best_row)
 
 
-#: Triton's interpreter takes bfloat16 for integers when it multiplies matrices.
+#: Triton's interpreter treats bfloat16 as integers in matrix products.
 _FORMAT = tl.bfloat16 if isinstance(_screen_kernel, triton.JITFunction) else tl.float32
 
 
@@ -212,7 +212,7 @@ def best_row(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> Tensor:
 
 
 def _programs(device: torch.device) -> int:
-    """Return how many programs keep the device busy."""
+    """Return the number of programs that keep the device busy."""
     if device.type != "cuda":
         return 1
     return _PROGRAMS * torch.cuda.get_device_properties(device).multi_processor_count

@@ -1,7 +1,7 @@
-"""DiffuSeq's denoiser: a BERT encoder between two small projections, told the time by a sinusoid.
+"""DiffuSeq's denoiser: a BERT encoder between two small projections, with a sinusoidal time embedding.
 
 No attention mask, no segment embedding, no self-conditioning: condition and padding positions attend and
-are attended to. Submodules bear the official names, so that the state dicts of this network and of
+are attended to. Submodules have the official names, so that the state dicts of this network and of
 `DiffuSeqSpace` together have the keys of an official checkpoint.
 """
 
@@ -17,7 +17,7 @@ from .dropout import Dropout
 from .encoder import LAYER_NORM_EPS, Encoder
 from .packed import pack
 
-#: Positions of one sample of the released models: what packed weights are arranged for.
+#: Positions of one sample of the released models, for which packed weights are arranged.
 TYPICAL_LENGTH = 128
 
 
@@ -25,12 +25,12 @@ class DiffuSeqNetwork(Denoiser):
     """f(e_t, t, c): predicts x0 from e_t, in which the condition is pinned (Gong et al. 2023, section 3).
 
     Args:
-        schedule: turns a time into what the network is told.
+        schedule: maps a time to the network's time input.
         hidden_dim: width of the embeddings that are diffused.
-        hidden_t_dim: width of the sinusoid.
+        hidden_t_dim: width of the sinusoidal time embedding.
         width, layers, heads, feedforward: the encoder's sizes.
-        dropout: after the input and both halves of each layer.
-        attention_dropout: on the attention weights.
+        dropout: rate after the input and after both halves of each layer.
+        attention_dropout: rate on the attention weights.
         max_positions: the longest sequence.
     """
 
@@ -92,8 +92,9 @@ class DiffuSeqNetwork(Denoiser):
     def embed_time(self, t_B: Tensor) -> Tensor:
         """Return the embedding [B, H] of times, [1, H] of one for the whole batch (`NoiseSchedule.tensor`).
 
-        A row a sample, so full precision costs nothing. Embedded alone, the time of a batch is the same for
-        every size of it: a product with few rows is summed in another order than one with many.
+        It is computed once per sample, so float32 costs nothing. A time that the batch shares is embedded
+        once, so that the result does not depend on the batch size: a product with few rows is summed in
+        another order than one with many.
         """
         t_B = t_B if t_B.stride(0) else t_B[:1]
         with torch.autocast(t_B.device.type, enabled=False):
@@ -103,8 +104,8 @@ class DiffuSeqNetwork(Denoiser):
     def read_out(self, hidden_BLH: Tensor) -> Tensor:
         """Project the last hidden state to x0 in float32.
 
-        The last map leaves autocast: it is cheap, and states that are rounded to half precision would carry
-        that error into every sampler and loss.
+        The last map runs without autocast: it is cheap, and rounding states to half precision would bring that
+        error into every sampler and loss.
         """
         if self.output_down_proj is None:
             return hidden_BLH.float()

@@ -1,4 +1,4 @@
-"""What a recipe can say about DiffuSeq; the defaults are the released configuration."""
+"""Options of the DiffuSeq teacher and of its samplers; the defaults are the released configuration."""
 
 from typing import Literal, Self
 
@@ -14,26 +14,26 @@ class DiffuSeqOptions(BaseModel):
     Attributes:
         seq_len: tokens of condition and target together.
         hidden_dim: width of the embeddings that are diffused.
-        hidden_t_dim: width of the sinusoid of the time.
-        width, layers, heads, feedforward: the encoder's sizes; feedforward is 4·width where not given.
-        dropout, attention_dropout: while training.
+        hidden_t_dim: width of the sinusoidal time embedding.
+        width, layers, heads, feedforward: the encoder's sizes; feedforward is 4·width by default.
+        dropout, attention_dropout: dropout rates in training.
         max_positions: rows of the position table, at least seq_len.
         diffusion_steps, noise_schedule: the forward diffusion.
-        time_sampler: how training times are drawn: by their past losses, uniformly, or nine of ten from
-            ``noisy_from`` on ("noisy"; not weighted back, so these times count for more).
-        noisy_from: for "noisy".
-        clean_target: train towards the clean embedding, as the released QQP model was, and not towards x0.
-        loss_positions: where the error counts: "all", as the official code has it, or "generated".
-        length_groups: in how many groups of like length a batch is trained, each without its common
-            padding; one group keeps the full length. 1 is the official way.
+        time_sampler: distribution of training times: by their past losses, uniform, or nine of ten from
+            ``noisy_from`` on ("noisy"; without importance weights, so these times count for more).
+        noisy_from: first of the frequent times with "noisy".
+        clean_target: predict the clean embedding, as the released QQP model does, instead of x0.
+        loss_positions: positions that the loss counts: "all", as in the official code, or "generated".
+        length_groups: number of groups of like length that a batch is trained in, each without its common
+            padding. 1, as in the official code, keeps the full length.
         tokenizer: "words" (all words of the training data), "wordpiece" (trained on it), or where a
             BERT-type tokenizer lies: a folder, "package:NAME", or a name of the Hugging Face hub.
-        vocab_size: for "wordpiece".
-        vocab_min_count: of a loaded WordPiece tokenizer, keep the pieces that occur so often in the
-            training data; 0 keeps all.
+        vocab_size: size of a vocabulary trained with "wordpiece".
+        vocab_min_count: of a loaded WordPiece tokenizer, keep the pieces that occur at least this often in
+            the training data; 0 keeps all.
         init_from: a BERT-type encoder to start from, in the same three places.
         init_embedding: take its word embeddings too, projected to hidden_dim (`pretrained/embedding.py`).
-        train_embedding: learn the embedding, as the official code does, or leave it as it starts.
+        train_embedding: train the embedding, as the official code does; otherwise it stays fixed.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -99,7 +99,7 @@ class DDPMOptions(SamplerOptions):
     """The ancestral sampler.
 
     Attributes:
-        clamp_step: round at times from this one up only.
+        clamp_step: the earliest time at which predictions are rounded.
     """
 
     clamp_step: int = Field(default=0, ge=0)

@@ -1,7 +1,7 @@
-"""Linear maps whose weights lie in memory as the processor's bfloat16 kernels read them.
+"""Linear maps with weights in the memory layout of the processor's bfloat16 kernels.
 
-oneDNN rearranges a plain weight at every call, which is a tenth of a single sample's forward pass. The sums
-are the same to the last bit. `torch.compile` does this too when it freezes weights, for minutes of compiling.
+oneDNN rearranges a plain weight at every call, which takes a tenth of a single sample's forward pass. Results
+are the same to the last bit. `torch.compile` does the same when it freezes weights, but compiles for minutes.
 """
 
 from typing import cast
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 
 class PackedLinear(nn.Module):
-    """A frozen bfloat16 `nn.Linear` on the CPU, rearranged once; it knows no gradient and cannot be moved.
+    """A frozen bfloat16 `nn.Linear` on the CPU, rearranged once; it has no gradient and cannot be moved.
 
     Args:
-        linear: what to compute.
-        rows: how many rows most calls bring, for which the arrangement is chosen.
+        linear: the linear map.
+        rows: the usual number of input rows, for which the layout is optimised.
     """
 
     def __init__(self, linear: nn.Linear, rows: int) -> None:
@@ -41,7 +41,7 @@ def pack(network: nn.Module, rows: int) -> None:
 
 
 def _has_kernels() -> bool:
-    """Tell whether PyTorch brings oneDNN with the calls that its own compiler makes."""
+    """Tell whether this PyTorch has oneDNN and the calls that its own compiler makes."""
     calls = ("_reorder_linear_weight", "_linear_pointwise")
     here = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     built = here and all(hasattr(torch.ops.mkldnn, call) for call in calls)

@@ -1,14 +1,14 @@
-"""Which row of a table suits each state best, without the [states × rows] matrix of scores.
+"""Find the best row of a table for each state without the [states × rows] matrix of scores.
 
 The best row is argmax_v x·E_v + o_v: with the bias as offset it is the arg max of the logits, and with
 o_v = −|E_v|²/2 the row nearest in Euclidean distance. It is found in two passes:
 
-1. Screen: all scores are computed in a fast format, a tile at a time. Of each group of rows only the greatest
-   is kept, and by how much it can be wrong.
-2. Rescore: the groups that could hold the best row, given those errors, are scored again in float64.
+1. Screen: all scores are computed in a fast format, a tile at a time. For each group of rows only the
+   greatest score and a bound on its error are kept.
+2. Rescore: the groups that could hold the best row, given the bounds, are scored again in float64.
 
-So the answer is float64's, whichever format screens; it does not depend on what else is in the batch; and
-the first of equal rows wins. The Triton kernels in ``kernels.py`` follow the same algorithm.
+So the result is that of float64, in whichever format the screen runs. It does not depend on the rest of the
+batch, and the first of equal rows wins. The Triton kernels in ``kernels.py`` use the same algorithm.
 """
 
 from collections.abc import MutableMapping
@@ -21,33 +21,33 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 #: Rows of the table that share one score in the screen.
 GROUP = 16
-#: States that are screened at a time, and how many scores of them: a tile stays in a core's cache.
+#: States and scores that are screened at a time: a tile fits in a core's cache.
 STATES, TILE = 1024, 1 << 20
 #: Groups that are rescored at a time.
 RESCORED = 128
 
 
 def nearest_row(x_ND: Tensor, table_VD: Tensor) -> Tensor:
-    """Return the row nearest to each state in Euclidean distance, [N] int64; row 0 for one with a NaN."""
+    """Return the row nearest to each state in Euclidean distance, [N] int64; row 0 for a state with a NaN."""
     return _best_row(x_ND, table_VD, None)
 
 
 def best_logit(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor) -> Tensor:
-    """Return argmax_v x·E_v + b_v of each state, [N] int64; row 0 for one with a NaN."""
+    """Return argmax_v x·E_v + b_v of each state, [N] int64; row 0 for a state with a NaN."""
     return _best_row(x_ND, table_VD, bias_V)
 
 
 def float32_slack(width: int) -> float:
-    """Return how wrong a float32 sum of ``width`` products can be, relative to ‖x‖·‖E_v‖ and to |o_v|.
+    """Return the error bound of a float32 sum of ``width`` products, relative to ‖x‖·‖E_v‖ and to |o_v|.
 
-    It allows for sums that are truncated rather than rounded, as tensor cores do it, and for norms that are
-    float32 sums themselves.
+    It covers sums that are truncated instead of rounded, as on tensor cores, and norms that are float32 sums
+    themselves.
     """
     return (width + 8) * 2.0**-22
 
 
 def fast_format(device: torch.device) -> torch.dtype:
-    """Return bfloat16 where the device multiplies matrices of it faster than float32 ones."""
+    """Return bfloat16 if the device multiplies bfloat16 matrices faster than float32 ones."""
     if device.type == "cpu":
         pays = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         return torch.bfloat16 if pays else torch.float32
@@ -72,21 +72,21 @@ def _best_row(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """What the screen reads of a table: its rows in the fast format, and their norms in float32."""
+    """A table as the screen reads it: rows in the fast format, and their norms in float32."""
 
     state: tuple[int, int, torch.dtype]
     rows_VD: Tensor
     norm_V: Tensor
 
 
-#: Tables seen before, each until it is freed: a frozen model's is cast and measured once, not at every call.
+#: Tables seen before, each until it is freed, so that a frozen model's is cast and measured once.
 _TABLES: MutableMapping[Tensor, _Table] = WeakIdKeyDictionary()
 
 
 def _prepared(table_VD: Tensor) -> _Table:
-    """Return what the screen reads of a table, kept for as long as neither it nor its memory is touched."""
+    """Return a table as the screen reads it, cached until the table or its memory changes."""
     fast = fast_format(table_VD.device)
-    if table_VD.is_inference():  # whether it has been changed cannot be told
+    if table_VD.is_inference():  # inference tensors have no version, so changes cannot be seen
         return _Table((0, 0, fast), table_VD.to(fast), table_VD.float().norm(dim=1))
     state = (table_VD.data_ptr(), table_VD._version, fast)
     known = _TABLES.get(table_VD)
@@ -97,7 +97,7 @@ def _prepared(table_VD: Tensor) -> _Table:
 
 
 def _screen(x_ND: Tensor, table: _Table, bias_V: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return the greatest score of each group, and by how much it can be wrong, twice [G, N] float32.
+    """Return the greatest score of each group and its error bound, both [G, N] float32.
 
     |x·E − x̂·Ê| ≤ ‖x − x̂‖·‖E‖ + ‖x̂‖·‖E − Ê‖, hats marking what the fast format holds.
     """
@@ -114,10 +114,10 @@ def _screen(x_ND: Tensor, table: _Table, bias_V: Tensor | None) -> tuple[Tensor,
         part = slice(start, min(start + tile, groups))
         rows_RD, norm_R = _rows(table.rows_VD, part), _rows(table.norm_V, part)
         offset_R = norm_R.square() / -2 if bias_V is None else _rows(bias_V, part).float()
-        # What all offsets share decides nothing, and would use up the format's few digits.
+        # The common part of the offsets decides nothing, and would use up the format's few digits.
         shift = shift if start else offset_R.mean()
         shifted_R = offset_R - shift
-        # An offset is rounded, its sum with the product too, and maybe the product before (see below).
+        # Rounded are the offset, its sum with the product, and possibly the product before (see below).
         lost_R = slack * offset_R.abs() + (slack + 2 * unit) * shifted_R.abs()
         norm_G[part], lost_G[part] = (value_R.view(-1, GROUP).amax(1) for value_R in (norm_R, lost_R))
         scores_RN = scores_RN[: len(rows_RD)]
@@ -137,8 +137,8 @@ def _rescore(
 
     Args:
         x_ND: states in float64.
-        groups_P: of each pair the group, in ascending order.
-        states_P: of each pair the state.
+        groups_P: the group of each pair, in ascending order.
+        states_P: the state of each pair.
     """
     within = torch.arange(GROUP, device=x_ND.device)
     scores, rows = [], []
@@ -165,7 +165,7 @@ def _rescore(
 
 
 def _rows(values_V: Tensor, part: slice) -> Tensor:
-    """Return the rows of some groups; past the last row, the last again, which cannot beat itself."""
+    """Return the rows of some groups, padded with the last row, which cannot beat itself."""
     rows = values_V[part.start * GROUP : part.stop * GROUP]
     missing = (part.stop - part.start) * GROUP - len(rows)
     return torch.cat([rows, rows[-1:].expand(missing, *rows.shape[1:])]) if missing else rows

@@ -1,8 +1,7 @@
-"""DiffuSeq's own samplers, as its `sample_seq2seq.py` decodes: what a teacher's published numbers rest on.
+"""DiffuSeq's own samplers, as in its `sample_seq2seq.py`: published numbers of teachers come from them.
 
-Both start from unit noise at the last time with the clean condition pinned, and round every prediction
-to the nearest embeddings by default. The condition seen here is clean, although training showed it with
-the noise of time 0.
+Both start from unit noise at the last time with the clean condition pinned, and by default round each
+prediction to the nearest embeddings. The condition is clean here; in training it has the noise of time 0.
 """
 
 from abc import abstractmethod
@@ -19,7 +18,7 @@ from .options import DDPMOptions, SamplerOptions
 
 
 class OfficialSampler(Sampler):
-    """The loop that the two samplers share: predict, round, step, pin."""
+    """The loop of both samplers: predict, round, step, pin."""
 
     def __init__(self, options: SamplerOptions) -> None:
         self.rounding = options.rounding
@@ -36,7 +35,7 @@ class OfficialSampler(Sampler):
     def step(
         self, schedule: DiscreteSchedule, x0: Tensor, x_t: Tensor, t_B: Tensor, fresh: Callable[[], Tensor]
     ) -> Tensor:
-        """Return x_{t−1}; ``fresh`` draws this step's noise."""
+        """Return x_{t−1}; ``fresh`` returns this step's noise."""
 
     def rounds_at(self, t: int) -> bool:
         """Tell whether the prediction at time ``t`` is rounded."""
@@ -97,7 +96,7 @@ class DiffuSeqDDPM(OfficialSampler):
 
 
 class DiffuSeqDDIM(OfficialSampler):
-    """Deterministic strided sampling, T−1, T−1−gap, …: the way to DLM-One's 65, 286, 667 and 1000 calls."""
+    """Deterministic strided sampling, T−1, T−1−gap, …: DLM-One's NFE of 65, 286, 667 and 1000."""
 
     def times(self, schedule: DiscreteSchedule, steps: int) -> range:
         return range(schedule.steps - 1, -1, -ddim_gap(schedule.steps, steps))
@@ -109,7 +108,7 @@ class DiffuSeqDDIM(OfficialSampler):
 
 
 def ddim_gap(diffusion_steps: int, steps: int) -> int:
-    """Return the stride T // steps. It makes ⌈T / gap⌉ calls, often more than ``steps``: 64 gives 65.
+    """Return the stride T // steps, with an NFE of ⌈T / gap⌉, often more than ``steps`` (64 gives 65).
 
     Raises:
         InputError: ``steps`` is less than 1 or more than T.
@@ -122,7 +121,7 @@ def ddim_gap(diffusion_steps: int, steps: int) -> int:
 def ddpm_step(schedule: DiscreteSchedule, x0: Tensor, x_t: Tensor, t_B: Tensor, noise: Tensor) -> Tensor:
     """x_{t−1} = μ(x_t, x0) + √β_t·ε for t > 0, and μ = x0 at t = 0. States [B, …], times [B].
 
-    The variance is β_t ("fixed large"), whatever the training arguments' ``sigma_small`` says.
+    The variance is β_t ("fixed large"); the training argument ``sigma_small`` is ignored, as officially.
     """
     deviation_B = schedule.betas.to(t_B.device)[t_B].sqrt() * (t_B > 0)
     return posterior_mean(schedule, x0, x_t, t_B) + expand(deviation_B, x_t) * noise
@@ -140,8 +139,8 @@ def posterior_mean(schedule: DiscreteSchedule, x0: Tensor, x_t: Tensor, t_B: Ten
 def ddim_step(schedule: DiscreteSchedule, x0: Tensor, x_t: Tensor, t_B: Tensor) -> Tensor:
     """√ᾱ_{t−1}·x0 + √(1−ᾱ_{t−1})·ε, with ε = (x_t − α_t·x0)/σ_t. States [B, …], times [B].
 
-    It goes to the noise level of t − 1 even where the next call is at t − gap: the official sampler's slip,
-    kept because the published step counts were measured with it. `ddim` steps to the right level.
+    It steps to the noise level of t − 1 even if the next network call is at t − gap. This error of the
+    official sampler is kept, because the published numbers were measured with it. `ddim` steps correctly.
     """
     epsilon = (x_t - expand(schedule.alpha(t_B), x_t) * x0) / expand(schedule.sigma(t_B), x_t)
     before_B = previous(schedule, t_B)

@@ -11,24 +11,24 @@ from dlmone.plugins.bert.tokenizer import Tokenizer, without_markers
 
 from .rounding import best_logit, nearest_row
 
-#: Scores of states against the vocabulary that are kept at a time, 32 MB in float32.
+#: Scores of states against the vocabulary in memory at a time, 32 MB in float32.
 SCORES_AT_ONCE = 1 << 23
-#: The shortest target that says something: [CLS], one token, [SEP].
+#: The shortest target with content: [CLS], one token, [SEP].
 MIN_TARGET = 3
 
 
 class DiffuSeqSpace(Space):
     """States are embeddings [B, L, D] of the sequence ``[CLS] x [SEP] [SEP] [CLS] y [SEP] [PAD]…``.
 
-    The embedding table and `lm_head` share one tensor, ``word_embedding.weight``; the latter adds
-    ``lm_head.bias``. Padding is generated like any token.
+    The embedding table and `lm_head` share one tensor, ``word_embedding.weight``; `lm_head` adds
+    ``lm_head.bias``. Padding is generated like any other token.
 
     Args:
         tokenizer: a BERT-type tokenizer.
         schedule: the diffusion's noise schedule.
         seq_len: L.
         hidden_dim: D.
-        vocab_size: rows of the table, at least the tokenizer's size, which is the default.
+        vocab_size: rows of the table, at least the tokenizer's size (the default).
     """
 
     conditional = True
@@ -68,7 +68,7 @@ class DiffuSeqSpace(Space):
     def _row(self, example: Example) -> tuple[list[int], list[int]]:
         encode = self.tokenizer.encode
         source, target = merge(encode(example.source.strip()), encode(example.target.strip()), self.seq_len)
-        # The cut leaves a target its share, but where there is none yet the condition can take all.
+        # Truncation leaves a target its share, but without a target the condition could take all.
         if self.seq_len - len(source) < MIN_TARGET:
             raise InputError(
                 f"example {example.id}: its source leaves no room for a target "
@@ -82,11 +82,11 @@ class DiffuSeqSpace(Space):
     # -- states to tokens ------------------------------------------------------------------------------
 
     def logits(self, state_BLD: Tensor) -> Tensor:
-        """Return x·Eᵀ + b, [B, L, V]: which token a state stands for."""
+        """Return the logits of tokens, x·Eᵀ + b, [B, L, V]."""
         return functional.linear(state_BLD, self.word_embedding.weight, self.lm_head["bias"])
 
     def decode(self, state: Tensor, batch: Batch) -> Tensor:
-        """Return the arg max of the logits: a dot product, not the distance that `round` goes by."""
+        """Return the arg max of the logits: a dot product, unlike the distance in `round`."""
         best_N = best_logit(state.flatten(0, 1), self.word_embedding.weight, self.lm_head["bias"])
         return torch.where(batch.target_BL, best_N.view_as(batch.tokens_BL), batch.tokens_BL)
 
@@ -110,7 +110,7 @@ class DiffuSeqSpace(Space):
         return own_BL
 
     def insert_blanks(self, batch: Batch, before_BL: Tensor) -> Batch:
-        """Put a [PAD] before tokens of the condition; of the target, `MIN_TARGET` places stay in any case."""
+        """Put a [PAD] before tokens of the condition; the target keeps at least `MIN_TARGET` positions."""
         return batch.insert(self.tokenizer.pad_id, before_BL & self.source_tokens(batch), keep=MIN_TARGET)
 
     # -- tokens to text --------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class DiffuSeqSpace(Space):
         return [without_markers(text) for text in self._strings(batch.tokens_BL, ~batch.target_BL)]
 
     def raw_text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
-        """Return the generated part as the official sampler writes it: markers kept, trailing [PAD] cut."""
+        """Return the generated part as in official output files: markers kept, trailing [PAD] cut."""
         return self._strings(tokens_BL, batch.target_BL)
 
     def _strings(self, tokens_BL: Tensor, where_BL: Tensor) -> list[str]:
@@ -131,10 +131,10 @@ class DiffuSeqSpace(Space):
 
 
 def merge(source: list[int], target: list[int], seq_len: int) -> tuple[list[int], list[int]]:
-    """Cut two token sequences, each [CLS] … [SEP], so that together they fit (the official truncation).
+    """Truncate two token sequences, each [CLS] … [SEP], so that together they fit, as the official code does.
 
-    The longer loses its last token first, and both lose one where they are equally long (so a row can end
-    one short of ``seq_len``). The given part ends in a double [SEP].
+    The longer one loses its last token; if they are equally long, both do (so a row can be one short of
+    ``seq_len``). The condition ends in a double [SEP].
     """
     end = source[-1]
     kept, kept_of_target = len(source) - 1, len(target) - 1

@@ -1,4 +1,4 @@
-"""The DiffuSeq teacher: space, network, and how the two are trained together."""
+"""The DiffuSeq teacher: space, network, and their joint training."""
 
 from collections.abc import Iterable, Mapping
 from itertools import chain
@@ -22,9 +22,9 @@ from .training.loss import training_loss
 from .training.times import LossAwareTimes, NoisyTimes, UniformTimes
 
 TOKENIZER = "tokenizer.json"
-#: Options that say where tokenizer and first weights came from.
+#: Options for the origin of tokenizer and initial weights.
 ORIGINS = ("tokenizer", "vocab_size", "vocab_min_count", "init_from", "init_embedding")
-#: Sizes of tokenizers that need not be at hand for a sketch.
+#: Sizes of tokenizers that a sketch need not load.
 VOCAB_SIZES = {"bert-base-uncased": 30522}
 
 
@@ -32,9 +32,9 @@ class DiffuSeqTeacher(Teacher):
     """DiffuSeq with the given sizes, untrained.
 
     Args:
-        options: sizes and training choices.
-        tokenizer: the tokenizer itself, wherever the options would have it from.
-        vocab_size: rows of the embedding table, where the tokenizer has fewer tokens.
+        options: sizes and training options.
+        tokenizer: the tokenizer; the options' ``tokenizer`` is not read here.
+        vocab_size: rows of the embedding table, if the tokenizer has fewer tokens.
     """
 
     space: DiffuSeqSpace
@@ -95,7 +95,7 @@ class DiffuSeqTeacher(Teacher):
         )
 
     def config(self) -> dict[str, Any]:
-        # Where a tokenizer and first weights came from is no part of what the teacher is now.
+        # The origin of tokenizer and initial weights is not part of the trained teacher.
         options = self.options.model_dump(mode="json", exclude=set(ORIGINS))
         return {"options": options, "vocab_size": self.space.word_embedding.num_embeddings}
 
@@ -105,7 +105,7 @@ class DiffuSeqTeacher(Teacher):
     # -- training --------------------------------------------------------------------------------------
 
     def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
-        """Draw a time for each sample and weight its loss by the draw's importance."""
+        """Draw a time for each sample, and weight its loss by the time's importance weight."""
         t_B, weight_B = self.times.draw(noise.uniform("t"))
         shape, groups = self.space.state_shape, self.options.length_groups
         x0_noise, later_noise = noise.normal("x0", shape), noise.normal("noise", shape)
@@ -148,7 +148,7 @@ class DiffuSeqTeacher(Teacher):
     # -- official checkpoints --------------------------------------------------------------------------
 
     def official_state_dict(self) -> dict[str, Tensor]:
-        """Return the weights under the names of an official checkpoint, the tied one under both."""
+        """Return the weights under the names of an official checkpoint, the tied one under both its names."""
         return to_official(self.space.state_dict(), self.network.state_dict())
 
     def load_official(self, official: Mapping[str, Tensor]) -> float:
@@ -193,7 +193,7 @@ def times_for(options: DiffuSeqOptions) -> UniformTimes:
 
 
 def tokenizer_for(options: DiffuSeqOptions, examples: Iterable[Example]) -> Tokenizer:
-    """Return the tokenizer that the options name, built from the examples where it says so."""
+    """Return the tokenizer of the options, built from the examples if they say so."""
     texts = chain.from_iterable((example.source, example.target) for example in examples)
     if options.tokenizer == "words":
         return Tokenizer.words(texts)

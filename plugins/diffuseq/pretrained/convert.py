@@ -1,4 +1,4 @@
-"""Official DiffuSeq checkpoints, read once and strictly: arguments, weights, tokenizer."""
+"""Conversion of official DiffuSeq checkpoints: arguments, weights, tokenizer."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ ARGUMENTS = "training_args.json"
 EMA_FILE = re.compile(r"ema_(?P<rate>\d+(\.\d+)?)_(?P<step>\d+)\.pt")
 #: Saved tokenizers, in the order of preference.
 TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
-#: bert-base-uncased, the released models' encoder: its sizes stand in for tensors that are missing.
+#: bert-base-uncased, the released models' encoder: sizes for tensors that are missing.
 BERT_BASE = {
     "hidden_size": 768,
     "num_hidden_layers": 12,
@@ -36,10 +36,10 @@ def convert(source: Path, tokenizer: str | None = None) -> Conversion:
     """Read an official checkpoint.
 
     Args:
-        source: the checkpoint's folder, of whose ``ema_RATE_STEP.pt`` the one with the highest rate, then
-            the highest step is taken; or one such file in it.
-        tokenizer: where the tokenizer lies (a folder, ``package:NAME``, a name of the hub) if not in the
-            folder.
+        source: the checkpoint's folder, or one ``ema_RATE_STEP.pt`` in it. Of a folder, the file with the
+            highest rate, then the highest step, is read.
+        tokenizer: the tokenizer (a folder, ``package:NAME``, a repository of the hub), if it is not in the
+            checkpoint's folder.
 
     Raises:
         InputError: a file is missing or malformed, the model is not one that DiffuSeq's main branch trains,
@@ -71,7 +71,7 @@ def convert(source: Path, tokenizer: str | None = None) -> Conversion:
 
 
 def choose_weights(source: Path) -> Path:
-    """Return the file of weights to read.
+    """Return the path of the weights to read.
 
     Raises:
         InputError: there is none.
@@ -90,7 +90,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read an object from a JSON file.
 
     Raises:
-        InputError: there is no such file, or something else in it.
+        InputError: there is no such file, or it holds no object.
     """
     try:
         return read_object(path)
@@ -99,7 +99,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Read a state dict without running anything that the pickle in it asks for.
+    """Read a state dict without executing code from its pickle.
 
     Raises:
         InputError: the file is damaged, or holds anything but named tensors.
@@ -118,10 +118,11 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
 def bert_config(
     folder: Path, arguments: Mapping[str, Any], official: Mapping[str, Tensor]
 ) -> tuple[Mapping[str, Any], str]:
-    """Return the encoder's configuration and where it is from.
+    """Return the encoder's configuration, and where it comes from.
 
-    That is a ``config.json`` beside the weights or in a folder there of the name that the training's
-    ``config_name`` ends in. The official code saves none: then the tensors tell the sizes.
+    It is read from ``config.json`` beside the weights, or in a folder there with the last part of the
+    training's ``config_name`` as its name. The official code saves neither; then the sizes come from the
+    shapes of the tensors.
     """
     named = Path(str(arguments.get("config_name", ""))).name
     for path in (folder / "config.json", folder / named / "config.json"):
@@ -131,10 +132,10 @@ def bert_config(
 
 
 def sizes(official: Mapping[str, Tensor]) -> dict[str, int]:
-    """Return what the shapes of the tensors say of the encoder, under the names of BERT's configuration.
+    """Return the encoder's sizes from the shapes of its tensors, under the names of BERT's configuration.
 
     Raises:
-        InputError: the width is no BERT's, so that it does not tell the number of heads.
+        InputError: no released BERT has this width, so the number of heads is not known.
     """
     found = {}
     positions = official.get("position_embeddings.weight")
@@ -156,7 +157,7 @@ def sizes(official: Mapping[str, Tensor]) -> dict[str, int]:
 
 
 def read_tokenizer(folder: Path, name: str | None) -> Tokenizer:
-    """Load the tokenizer that was named, or else the one saved with the checkpoint.
+    """Load the given tokenizer, or the one saved with the checkpoint.
 
     Raises:
         InputError: there is neither.

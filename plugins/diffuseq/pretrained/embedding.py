@@ -1,8 +1,8 @@
-"""Starting from a pretrained encoder's word embeddings, projected to the width that is diffused.
+"""Initialise the embedding from a pretrained encoder's word embeddings, projected to the diffused width.
 
-The table becomes the encoder's own on its first principal components, each row scaled to the norm √D that
-standard normal rows have: no token is easier to tell from noise than another. The projection into the
-encoder starts as the way back, so that the encoder reads the condition as it was trained to.
+The word embeddings are projected on their first principal components. Each row is scaled to the norm √D of
+standard normal rows, so that noise hides all tokens alike. The network's projection into the encoder starts
+as the inverse map, so that the encoder sees the embeddings that it was trained on.
 """
 
 import math
@@ -17,16 +17,16 @@ from ..network import DiffuSeqNetwork
 from ..space import DiffuSeqSpace
 
 TYPES = "embeddings.token_type_embeddings.weight"
-#: Small inputs leave tanh nearly linear.
+#: Scale at which tanh is nearly linear.
 SMALL = 0.1
 
 
 @torch.no_grad()
 def load_embedding(space: DiffuSeqSpace, network: DiffuSeqNetwork, name: str) -> None:
-    """Set the table of the space, and the network's projection of it into the encoder.
+    """Set the space's embedding table and the network's projection into the encoder.
 
     Args:
-        name: where the encoder lies, as for `load_encoder`; its tokenizer must have every token of the space.
+        name: the encoder, as for `load_encoder`; its tokenizer must have every token of the space.
 
     Raises:
         InputError: it lacks tokens or embeddings, or they are no wider than the space's.
@@ -48,11 +48,11 @@ def load_embedding(space: DiffuSeqSpace, network: DiffuSeqNetwork, name: str) ->
     first, last = linear(network.input_up_proj[0]), linear(network.input_up_proj[2])
     first.weight[:width] = SMALL * torch.eye(width)
     first.bias[:width] = 0
-    # The further inner units start silent, and have random inputs to learn from.
+    # The other inner units start with output 0, but with random inputs, so that they can learn.
     last.weight.zero_()
     last.weight[:, :width] = basis_HD * (float(norm_V1.mean()) / math.sqrt(width) / SMALL)
     last.bias.copy_(mean_H + tensors[TYPES][0].float())
-    # Words speak before the time does: at its usual start the time's embedding drowns them.
+    # At its usual scale the time embedding would dominate the words.
     time = linear(network.time_embed[2])
     time.weight.mul_(SMALL)
     time.bias.mul_(SMALL)

@@ -1,7 +1,7 @@
-"""Starting from a pretrained BERT-type encoder.
+"""Initialise the network from a pretrained BERT-type encoder.
 
-The official ``use_plm_init`` takes BERT's word embeddings as well; here hidden_dim and the vocabulary stay
-free, and `embedding.py` takes what fits of them.
+The official ``use_plm_init`` also copies BERT's word embeddings, which fixes hidden_dim and the vocabulary.
+Here both stay free; `embedding.py` projects the word embeddings.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from ..network import DiffuSeqNetwork
 from ..options import DiffuSeqOptions
 
 POSITIONS = "position_embeddings.weight"
-#: Where BERT's tensors go.
+#: Prefixes of BERT's tensors, and of the same tensors here.
 NAMES = {
     "encoder.": "input_transformers.",
     "embeddings.position_embeddings.": "position_embeddings.",
@@ -23,7 +23,7 @@ NAMES = {
 
 
 def load_encoder(network: DiffuSeqNetwork, name: str, options: DiffuSeqOptions) -> None:
-    """Copy encoder, position embeddings and their LayerNorm; of layers and positions the first ones.
+    """Copy encoder, position embeddings and their LayerNorm: the first layers and positions.
 
     Args:
         name: a folder, ``package:NAME`` or a repository of the hub with ``config.json`` and
@@ -46,11 +46,15 @@ def load_encoder(network: DiffuSeqNetwork, name: str, options: DiffuSeqOptions) 
         network.load_state_dict(taken, strict=False)
     except (IndexError, RuntimeError) as error:
         details = " ".join(str(error).split())
-        raise InputError(f"init_from {name!r}: {WEIGHTS} belies its config.json ({details})") from None
+        raise InputError(f"init_from {name!r}: {WEIGHTS} contradicts its config.json ({details})") from None
 
 
 def check_sizes(name: str, config: dict[str, Any], options: DiffuSeqOptions) -> None:
-    """Compare BERT's ``config.json`` with the recipe; one sentence names all that differ."""
+    """Compare BERT's ``config.json`` with the recipe.
+
+    Raises:
+        InputError: sizes differ; one sentence names all of them.
+    """
     wrong = [
         f"its {theirs} is {config.get(theirs)} and not {ours}"
         for theirs, ours in (
@@ -74,7 +78,7 @@ def check_sizes(name: str, config: dict[str, Any], options: DiffuSeqOptions) -> 
 
 
 def renamed(key: str) -> str:
-    """Turn BERT's name of a tensor into DiffuSeq's; LayerNorm's oldest names were gamma and beta."""
+    """Return DiffuSeq's name for a tensor of BERT, whose oldest LayerNorms say gamma and beta."""
     key = key.replace("LayerNorm.gamma", "LayerNorm.weight")
     key = key.replace("LayerNorm.beta", "LayerNorm.bias")
     for theirs, ours in NAMES.items():

@@ -1,4 +1,4 @@
-"""What official checkpoints hold, in terms of this plugin: their arguments and their state dict."""
+"""Official checkpoints in terms of this plugin: training arguments and state dict."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from dlmone.core import InputError
 
 from ..options import DiffuSeqOptions
 
-#: The tied weight under its second name. Official sampling runs with it: it is loaded last.
+#: The tied weight under its second name, which official sampling uses because it is loaded last.
 TIED = "lm_head.weight"
 TABLE = "word_embedding.weight"
-#: A buffer, 0 … max_positions − 1, that says nothing.
+#: A buffer, 0 … max_positions − 1, without information.
 POSITIONS = "position_ids"
-#: Arguments that would make another model, and the value that this plugin implements.
+#: Arguments that define the model, with the value that this plugin implements.
 IMPLEMENTED = {
     "vocab": "bert",
     "timestep_respacing": "",
@@ -24,15 +24,15 @@ IMPLEMENTED = {
     "use_kl": False,
     "rescale_timesteps": True,
 }
-#: Names listed of each kind of misfit; a wrong configuration misfits everywhere.
+#: Names listed of each kind of mismatch; with a wrong configuration nothing matches.
 LISTED = 6
 
 
 def from_training_args(args: Mapping[str, Any], bert_config: Mapping[str, Any]) -> DiffuSeqOptions:
-    """Return the options that an official ``training_args.json`` and its BERT configuration stand for.
+    """Return the options for an official ``training_args.json`` and its BERT configuration.
 
-    ``tokenizer`` is what the official code loads it by, ``config_name``. Whether a model was trained
-    towards the clean embedding is not recorded: ``clean_target`` is left off.
+    ``tokenizer`` is ``config_name``, by which the official code loads it. The arguments do not record
+    whether the training target was the clean embedding, so ``clean_target`` is off.
 
     Raises:
         InputError: the arguments describe a model that this plugin does not implement, or lack one.
@@ -70,14 +70,14 @@ def from_training_args(args: Mapping[str, Any], bert_config: Mapping[str, Any]) 
 
 
 def to_official(space: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Join the state dicts of space and network to an official one, keys in the official order."""
+    """Return the official state dict of a space and a network, keys in the official order."""
     positions_1P = torch.arange(len(network["position_embeddings.weight"]))[None]
     table_VD = space[TABLE]
     return {POSITIONS: positions_1P, TABLE: table_VD, TIED: table_VD, **space, **network}
 
 
 def check_official(official: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Compare names and shapes.
+    """Compare names and shapes of tensors with those of this configuration.
 
     Raises:
         InputError: tensors are missing, unexpected or of another shape; one sentence names them.
@@ -100,6 +100,6 @@ def check_official(official: Mapping[str, Tensor], expected: Mapping[str, Tensor
 
 
 def listed(names: list[str]) -> str:
-    """Join names, but not all of very many."""
+    """Join the first names, and say how many more there are."""
     more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more

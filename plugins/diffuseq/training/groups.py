@@ -1,4 +1,4 @@
-"""Training a batch in groups of like length, so that little of the work is padding."""
+"""Train a batch in groups of like length, so that little of the work is padding."""
 
 from collections.abc import Iterator
 
@@ -9,14 +9,14 @@ from dlmone.core import Batch
 
 
 def by_length(batch: Batch, pad_id: int, groups: int, padded_B: Tensor) -> Iterator[tuple[Tensor, Batch]]:
-    """Yield row numbers and those rows without the padding that all of them have, the shortest rows first.
+    """Yield row numbers and these rows without their common padding, the shortest rows first.
 
-    A teacher generates padding to the full length, so it must keep meeting it.
+    Inference runs at the full length, so some rows must keep their padding.
 
     Args:
         batch: padded to one length.
         pad_id: the token of padding.
-        groups: how many, of as equal a size as can be.
+        groups: number of groups, of equal size where possible.
         padded_B: rows that keep the full length.
     """
     seq_len = batch.tokens_BL.shape[1]

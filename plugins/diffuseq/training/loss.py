@@ -1,4 +1,4 @@
-"""DiffuSeq's training loss, end to end: the embedding is learned together with the network."""
+"""DiffuSeq's training loss, which trains embedding and network together."""
 
 from dataclasses import dataclass
 
@@ -18,9 +18,9 @@ class LossParts:
     """The terms of the loss, [B] each; means over all positions, padding and condition included.
 
     Attributes:
-        mse_B: the network's error.
-        decoder_nll_B: how badly x0 says which token it is; trains the embedding alone, 0 where that is fixed.
-        tT_B: what is left of x0 at the last time (about 2·10⁻⁷ with the sqrt schedule).
+        mse_B: squared error of the network.
+        decoder_nll_B: cross-entropy of the tokens given x0; trains the embedding alone, 0 where it is fixed.
+        tT_B: remaining signal of x0 at the last time (about 2·10⁻⁷ with the sqrt schedule).
     """
 
     mse_B: Tensor
@@ -45,16 +45,16 @@ def training_loss(
 ) -> LossParts:
     """Noise the embeddings to x0, diffuse x0 to time t, predict x0 (Gong et al. 2023, section 3).
 
-    The condition is pinned at x0, not at the clean embedding: in training it carries the noise of x0.
-    Nothing is detached; gradients reach the embedding through target, input and logits.
+    The condition is pinned at x0, not at the clean embedding, so in training it has the noise of x0. Nothing
+    is detached; gradients reach the embedding through target, input and logits.
 
     Args:
         t_B: times.
-        x0_noise_BLD, noise_BLD: standard normal draws.
+        x0_noise_BLD, noise_BLD: standard normal noise.
         clean_target: predict the clean embedding at every t, as the official code did until
             December 2022, and not only at t = 0.
-        generated_only: the network's error is the mean over generated positions; over all it is
-            mostly that of copying the condition from input to output.
+        generated_only: average the network's error over generated positions only; on the others the network
+            mostly copies its input.
     """
     schedule = space.schedule
     sigma_first = float(schedule.sigma(torch.tensor(schedule.min_time)))
@@ -79,8 +79,8 @@ def training_loss(
 def token_nll(space: DiffuSeqSpace, state_BLD: Tensor, tokens_BL: Tensor) -> Tensor:
     """Return −log p(token | state) under the softmax of the space's logits, [B, L].
 
-    At a vocabulary of 30,000 the logits of a whole batch outweigh the network's activations: where they
-    are many, they are made for a few rows at a time, and made again on the way back.
+    With a vocabulary of 30,000 the logits of a whole batch need more memory than the network's activations.
+    So they are computed for a few rows at a time, and again in the backward pass.
     """
     rows_ND, tokens_N = state_BLD.flatten(0, 1), tokens_BL.flatten()
 

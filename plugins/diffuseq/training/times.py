@@ -1,4 +1,4 @@
-"""How training times are drawn: uniformly, where the loss has been large, or mostly where noise is."""
+"""Distributions of training times: uniform, by past losses, or mostly noisy times."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ Probabilities = npt.NDArray[np.float64]
 
 
 class UniformTimes:
-    """Times 0 … steps − 1, every one alike."""
+    """Uniform times 0 … steps − 1."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
@@ -33,14 +33,14 @@ class UniformTimes:
         return torch.from_numpy(t_B).to(uniform_B.device), weight_B.to(uniform_B.device)
 
     def observe(self, t_B: Tensor, loss_B: Tensor) -> None:
-        """Take note of unweighted losses, in the given order."""
+        """Record unweighted losses, in the given order."""
 
     def state(self) -> dict[str, Tensor]:
-        """Return what has been observed, to be checkpointed."""
+        """Return what has been recorded, for the checkpoint."""
         return {}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned."""
+        """Restore what `state` returned."""
 
 
 class LossAwareTimes(UniformTimes):
@@ -49,8 +49,8 @@ class LossAwareTimes(UniformTimes):
     Uniform until every time has a full history of losses.
 
     Args:
-        history: losses remembered for each time.
-        uniform_prob: share of the draws that stays uniform.
+        history: losses kept for each time.
+        uniform_prob: share of times that are drawn uniformly.
     """
 
     def __init__(self, steps: int, history: int = 10, uniform_prob: float = 0.001) -> None:
@@ -88,15 +88,15 @@ class LossAwareTimes(UniformTimes):
 
 
 class NoisyTimes(UniformTimes):
-    """Nine draws of ten are uniform over the times from ``start`` on, the tenth over those before it.
+    """Draw nine times of ten uniformly from ``start`` on, and the tenth from those before it.
 
-    Below, an embedding of some width tells its token through the noise, and the loss teaches nothing more.
-    The draws are not weighted back: the loss is that of a training which cares most about noisy times, from
-    the first step on (`LossAwareTimes` has to see every time ten times first).
+    At earlier times a wide embedding still shows its token through the noise, and the loss teaches little.
+    There are no importance weights: noisy times count for more from the first step on, whereas
+    `LossAwareTimes` first needs ten losses of every time.
 
     Args:
-        start: the first time that is drawn often.
-        share: of the draws that go to it and later ones.
+        start: the first of the frequent times.
+        share: probability of these times together.
     """
 
     def __init__(self, steps: int, start: int, share: float = 0.9) -> None:

@@ -123,9 +123,9 @@ def test_an_encoder_with_old_names_can_be_read(tmp_path: Path) -> None:
         (
             "model.safetensors",
             {"position_embeddings.weight": ()},
-            "model.safetensors belies its config.json ",
+            "model.safetensors contradicts its config.json ",
         ),
-        ("model.safetensors", {"LayerNorm.weight": (3,)}, "model.safetensors belies its config.json "),
+        ("model.safetensors", {"LayerNorm.weight": (3,)}, "model.safetensors contradicts its config.json "),
     ],
 )
 def test_a_broken_folder_is_refused(tmp_path: Path, file: str, content: Any, said: str) -> None:

@@ -1,4 +1,4 @@
-"""Weights of a BERT-type encoder: where they lie, and what its word embeddings say of tokens."""
+"""Weights of a BERT-type encoder: find them, read them, and look up its word embeddings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from .folders import model_folder
 from .tokenizer import Tokenizer
 
 WEIGHTS = "model.safetensors"
-#: What is fetched of a model on the hub: the encoder, and the tokenizer whose pieces its embeddings are of.
+#: Files to fetch from the hub: the encoder, and the tokenizer of its embeddings.
 FILES = ("config.json", WEIGHTS, "tokenizer.json", "vocab.txt", "tokenizer_config.json")
 WORDS = "embeddings.word_embeddings.weight"
 
@@ -28,7 +28,7 @@ def encoder_folder(name: str) -> Path:
 
 
 def read_tensors(name: str) -> dict[str, Tensor]:
-    """Return an encoder's tensors, without the prefix of BERT models with a head.
+    """Return an encoder's tensors, without the prefix ``bert.`` of models with a head.
 
     Raises:
         InputError: there is no such model, or it cannot be read.
@@ -45,9 +45,9 @@ def word_vectors(name: str, tokenizer: Tokenizer, tensors: Mapping[str, Tensor])
     """Return an encoder's embeddings of a tokenizer's tokens, by number, [V, H] float32.
 
     Args:
-        name: where the encoder lies; its tokenizer must have every token.
-        tokenizer: whose tokens.
-        tensors: the encoder's, from `read_tensors`.
+        name: the encoder, as for `model_folder`; its tokenizer must have every token.
+        tokenizer: the tokenizer whose tokens are looked up.
+        tensors: the encoder's tensors, from `read_tensors`.
 
     Raises:
         InputError: the encoder lacks tokens, or has no word embeddings.
@@ -66,9 +66,9 @@ def word_vectors(name: str, tokenizer: Tokenizer, tensors: Mapping[str, Tensor])
 
 
 def principal_components(rows_NH: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Return the mean of the rows [H] and the directions along which they differ most, [H, count].
+    """Return the mean of the rows [H] and their first principal directions, [H, count].
 
-    A direction's sign is fixed by its largest entry: another machine's result differs by rounding only.
+    The largest entry fixes the sign of a direction, so that machines differ by rounding only.
     """
     mean_H = rows_NH.mean(0)
     centred_NH = (rows_NH - mean_H).double()

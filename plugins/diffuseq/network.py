@@ -104,8 +104,8 @@ class DiffuSeqNetwork(Denoiser):
     def read_out(self, hidden_BLH: Tensor) -> Tensor:
         """Project the last hidden state to x0 in float32.
 
-        The last map runs without autocast: it is cheap, and rounding states to half precision would bring that
-        error into every sampler and loss.
+        The last map runs without autocast: it is cheap, and rounding states to half precision would bring
+        that error into every sampler and loss.
         """
         if self.output_down_proj is None:
             return hidden_BLH.float()

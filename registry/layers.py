@@ -1,8 +1,9 @@
 """The layers of a recipe, and how an upper one changes what lies below it.
 
 extended file < file < profile < ``--set`` < ``--seed``. Tables merge key by key, and other values are
-replaced, with two rules of the recipe's own: a plugin's options go when its slot is given another plugin,
-and ``false`` takes a named part (a stage, an objective, a metric) out.
+replaced, with three rules of the recipe's own: a plugin's options go when its slot is given another plugin;
+``false`` takes a named part (a stage, an objective, a metric) out; and what describes a teacher to be trained
+(its options, ``pretrain``) goes when an upper layer gives the ``path`` of a trained one.
 """
 
 import tomllib
@@ -14,7 +15,7 @@ from typing import Any
 from dlmone.core.errors import InputError
 
 from .explain import Loc, dotted, nearest
-from .schema import Recipe, Slot, TimeSpec
+from .schema import Recipe, Slot, TeacherSlot, TimeSpec
 from .shape import is_mapping, is_model, part
 
 
@@ -58,6 +59,8 @@ def merge(
     merged = dict(lower)
     if _is_slot(shape) and "use" in lower and upper.get("use", lower["use"]) != lower["use"]:
         merged = {key: value for key, value in lower.items() if key in shape.model_fields}
+    if shape is TeacherSlot and upper.get("path"):
+        merged = {key: value for key, value in merged.items() if key == "use"}
     for key, value in upper.items():
         if value is False and is_mapping(shape):
             if key not in merged:

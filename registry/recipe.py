@@ -20,6 +20,11 @@ from .plain import plain
 from .schema import Recipe, Slot, TeacherSlot
 from .shape import switched_off
 
+_LOADED = (
+    "the teacher is loaded from {} as it was trained, so this changes nothing; "
+    "remove it, or set teacher.path = false to train one"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedRecipe:
@@ -94,8 +99,10 @@ def _with_options(recipe: Recipe, layers: Sequence[Layer], registry: Registry) -
         for key in own.keys() & model.model_fields.keys():
             what = f"the {noun(slot.kind)} {slot.use!r} has an option {key!r}"
             raise PluginError(f"{what}, which no recipe can give it: that key is the recipe's own")
-        # A teacher that is loaded has its options in its own folder; no defaults may belie them.
-        if isinstance(slot, TeacherSlot) and slot.path and not slot.options:
+        # A loaded teacher has its options in its own folder; don't fill in defaults here.
+        if isinstance(slot, TeacherSlot) and slot.path:
+            ignored = [*slot.options, *(("pretrain",) if slot.pretrain else ())]
+            mistakes += [f"{_place(layers, loc, (key,))}: {_LOADED.format(slot.path)}" for key in ignored]
             continue
         try:
             options = model.model_validate(switched_off(model, slot.options))

@@ -101,6 +101,41 @@ def test_base_profile_set_seed_lie_in_this_order(small: Path) -> None:
     assert (above.recipe.stages["only"].steps, above.recipe.seed) == (3, 5)
 
 
+PRETRAIN = "teacher.pretrain={steps=5,batch=2,optimizer={lr=1e-3}}"
+
+
+@pytest.mark.parametrize("override", ["teacher.dropout=0.2", "teacher.drpout=0.2", PRETRAIN])
+def test_what_a_loaded_teacher_would_ignore_is_refused(small: Path, override: str) -> None:
+    key, _, _ = override.partition("=")
+    assert mistake(small, override) == (
+        f"--set: {key}: the teacher is loaded from models/teacher as it was trained, so this changes "
+        "nothing; remove it, or set teacher.path = false to train one"
+    )
+
+
+def test_a_profile_that_trains_its_teacher_switches_the_path_off(small: Path) -> None:
+    trained = load(small, "teacher.path=false", "teacher.dropout=0.2", PRETRAIN).recipe.teacher
+    assert (trained.path, trained.options["dropout"]) == (None, 0.2)
+    assert trained.pretrain is not None
+    assert mistake(small, "teacher.path=other", "teacher.dropout=0.2").startswith("--set: teacher.dropout: ")
+
+
+def test_the_path_of_a_trained_teacher_above_takes_out_what_trains_one(small: Path, tmp_path: Path) -> None:
+    upper = """
+        extends = "small.toml"
+        name = "upper"
+        [teacher]
+        path = false
+        dropout = 0.2
+        pretrain = { steps = 5, batch = 2, optimizer = { lr = 1e-3 } }
+    """
+    path = write(tmp_path / "upper.toml", upper)
+    assert load(path).recipe.teacher.options["dropout"] == 0.2
+    teacher = load(path, "teacher.path=trained").table["teacher"]
+    assert teacher == load(small, "teacher.path=trained").table["teacher"]
+    assert teacher == {"use": "diffuseq", "path": "trained"}
+
+
 def test_a_profile_that_is_not_there_suggests_one(small: Path) -> None:
     assert mistake(small, profile="quik") == f"{small}: there is no profile 'quik'; did you mean 'quick'?"
 
@@ -184,7 +219,7 @@ def test_false_switches_optional_values_off_and_named_parts_out(small: Path) -> 
 
 def test_part_of_a_table_keeps_the_other_defaults(small: Path) -> None:
     pretrain = "teacher.pretrain={steps=1, batch=1, optimizer={lr=1}, validation={examples=5}}"
-    table = load(small, pretrain).recipe.teacher.pretrain
+    table = load(small, "teacher.path=false", pretrain).recipe.teacher.pretrain
     assert table is not None
     assert (table.validation.every, table.validation.examples) == (1000, 5)
     assert table.optimizer.beta1 == 0.9

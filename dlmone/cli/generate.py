@@ -173,7 +173,9 @@ def _model(
     from dlmone.registry import Registry
     from dlmone.registry.schema import AugmenterSlot, SamplerSlot, SelectorSlot, Slot
     from dlmone.registry.short import table_of
+    from dlmone.runtime.device import keep_freed_memory
 
+    keep_freed_memory()
     registry = Registry.discover(plugins)
     registry.require_files()
     options = NamedOptions(overrides)

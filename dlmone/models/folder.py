@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -182,7 +183,9 @@ def load_teacher(folder: Path, registry: Registry) -> Teacher:
         InputError: the folder holds a student, is incomplete, or its weights do not fit its configuration.
         PluginError: the plugin of its family is not installed.
     """
-    teacher = _restore(folder, registry, "teacher")
+    # Networks are built with random weights first; the caller's random state stays as it is.
+    with torch.random.fork_rng(devices=[]):
+        teacher = _restore(folder, registry, "teacher")
     _load_weights(teacher, folder)
     return teacher.requires_grad_(False).eval()
 
@@ -194,9 +197,10 @@ def load_student(folder: Path, registry: Registry) -> DiffusionGenerator:
         InputError: the folder holds a teacher, is incomplete, or its weights do not fit its configuration.
         PluginError: the plugin of its family is not installed.
     """
-    teacher = _restore(folder, registry, "student")
-    facts = read_config(folder)["student"]
-    generator = teacher.new_generator(facts["t_init"], facts["unit_input"])
+    with torch.random.fork_rng(devices=[]):
+        teacher = _restore(folder, registry, "student")
+        facts = read_config(folder)["student"]
+        generator = teacher.new_generator(facts["t_init"], facts["unit_input"])
     _load_weights(generator, folder)
     return generator.requires_grad_(False).eval()
 

@@ -56,7 +56,7 @@ def load(
         table = ComputeTable(device=device, precision=precision)
     except ValidationError:
         raise InputError(f"precision: expected float32, bfloat16 or auto, got {precision!r}") from None
-    compute = Compute.start(table)
+    compute = Compute.of(table)
     generator: DiffusionGenerator | SampledGenerator
     if role == "student":
         generator, words = load_student(folder, registry), RENOISE

@@ -7,7 +7,7 @@ import ctypes
 import re
 import sys
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -17,7 +17,7 @@ from dlmone.registry.schema import Compute as ComputeTable
 from .distributed import World
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Tell glibc to keep what is freed: giving it back and getting it zeroed anew costs a step a tenth."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
@@ -50,18 +50,28 @@ class Compute:
     non_finite_limit: int = 100
 
     @classmethod
-    def start(cls, table: ComputeTable) -> Compute:
-        """Set up threads, device, memory and the process group.
+    def of(cls, table: ComputeTable) -> Compute:
+        """Return the device and precision that a table names, for one process; nothing is set up.
 
         Raises:
             InputError: the device is unknown or not there.
         """
+        device = resolve_device(table.device)
+        bfloat16 = table.precision == "bfloat16" or (table.precision == "auto" and _bfloat16_pays(device))
+        return cls(device, bfloat16, World(), table.microbatch, table.non_finite_limit)
+
+    @classmethod
+    def start(cls, table: ComputeTable) -> Compute:
+        """Set up this process for a run or a command: threads, memory and the process group.
+
+        Raises:
+            InputError: the device is unknown or not there.
+        """
+        compute = cls.of(table)
         if table.threads:
             torch.set_num_threads(table.threads)
-        device = resolve_device(table.device)
-        _keep_freed_memory()
-        bfloat16 = table.precision == "bfloat16" or (table.precision == "auto" and _bfloat16_pays(device))
-        return cls(device, bfloat16, World.join(), table.microbatch, table.non_finite_limit)
+        keep_freed_memory()
+        return replace(compute, world=World.join())
 
     def autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)

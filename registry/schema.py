@@ -234,7 +234,9 @@ class Stage(Section):
     estimator_average: Annotated[float, Field(gt=0, lt=1)] | None = None
     shared_noise: bool = False
     shared_draw: bool = False
+    #: Whether each network has its dropout in its own update; in the other's it never does.
     generator_dropout: bool = True
+    estimator_dropout: bool = True
     ema: Ema = Ema()
     validation: Validation = Validation()
     log_every: PositiveInt = 20

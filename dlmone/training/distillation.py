@@ -156,7 +156,7 @@ class Distillation:
 
     def _estimator_step(self, draw: int, norms: bool) -> dict[str, float]:
         self.generator.eval()
-        self.estimator.train()
+        self.estimator.train(self.stage.estimator_dropout)
         logged = self._accumulate(self.estimator_update, "estimator", draw, norms)
         self.compute.world.sum_gradients(self.estimator)
         rate = _learning_rate(self.stage.estimator, draw, self.stage.steps * self.stage.estimator_steps)

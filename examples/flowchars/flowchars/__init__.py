@@ -1,4 +1,4 @@
-"""A plugin for dlmone: a flow-matching teacher of spelled words, a corpus of weather lines, their scores."""
+"""A plugin for dlmone: a flow-matching teacher of spelled words, a corpus of weather lines, and scores."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
@@ -24,5 +24,5 @@ def register_evaluators(register: Register) -> None:
     register(
         "weather",
         "flowchars.evaluator:WeatherScores",
-        help="valid words, valid lines and how many of them differ",
+        help="valid words, valid lines, and the share of distinct ones",
     )

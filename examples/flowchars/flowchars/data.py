@@ -10,7 +10,7 @@ ROWS: dict[Split, slice] = {"test": slice(256), "valid": slice(256, 512), "train
 
 
 class WeatherLines(DataSource):
-    """The lines of the corpus; training sees 3,584 of the 4,096, and each word about 220 times."""
+    """The lines of the corpus; 3,584 of the 4,096 are for training, each word occurring about 220 times."""
 
     def __init__(self, options: object) -> None:
         self.lines = lines()

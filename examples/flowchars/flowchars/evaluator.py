@@ -1,4 +1,4 @@
-"""What is right about lines written without a condition, and whether they are one line many times over."""
+"""Scores of unconditional lines: are they valid, and are they different?"""
 
 from collections.abc import Sequence
 
@@ -8,16 +8,16 @@ from .corpus import WORDS, is_line
 
 
 class WeatherScores(Evaluator):
-    """Scores the first candidate of each sample.
+    """Score the first candidate of each sample.
 
-    - ``valid_words``: the share of its words that the corpus knows; 0 where there are none.
-    - ``valid_lines``: whether it is a line that the corpus could hold.
-    - ``distinct``: distinct texts among all, low where modes collapse.
-    - ``distinct_valid``: distinct valid lines among all texts. Noise (always distinct) and one good line
-      over and over (always valid) both fail here, so this is the score to select checkpoints by.
+    - ``valid_words``: share of its words that are in the corpus; 0 for a text without words.
+    - ``valid_lines``: share of texts that are lines of the corpus's form.
+    - ``distinct``: share of distinct texts, low when modes collapse.
+    - ``distinct_valid``: number of distinct valid lines by number of texts. Noise (always distinct) and one
+      valid line repeated (always valid) both score low, so checkpoints are selected by this score.
 
-    Even a perfect model draws a line twice now and then, more often the more it draws, so the last two say
-    in their signature how many samples there were: of 256 perfect ones, 0.97 differ on average.
+    A perfect model repeats a line now and then, the more often the more it samples. So the signature of the
+    last two has the number of samples: of 256 perfect samples, 0.97 are distinct on average.
     """
 
     def __init__(self, options: object) -> None:

@@ -6,19 +6,19 @@ from torch import Tensor, nn
 from dlmone.core import Batch, Denoised, Denoiser, NoiseSchedule
 from dlmone.core.prediction import to_x0
 
-#: The time enters as this many cosines and as many sines.
+#: Number of cosines, and of sines, in the time embedding.
 WAVES = 16
 
 
 class Mixer(Denoiser):
-    """Mixes words, then channels, layer after layer; no attention.
+    """Mix words, then channels, layer after layer, without attention.
 
     Args:
-        schedule: says how a velocity and a state make x0, and which number the network is told as its time.
+        schedule: converts velocities to x0, and times to the network's time input.
         words: positions W of a state.
         entries: numbers E at a position.
         width: width H of the hidden states.
-        layers: how many times words and channels are mixed.
+        layers: number of mixer layers.
     """
 
     def __init__(self, schedule: NoiseSchedule, words: int, entries: int, width: int, layers: int) -> None:

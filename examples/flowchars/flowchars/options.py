@@ -1,4 +1,4 @@
-"""What a recipe can say about flowchars, checked before torch is imported."""
+"""Options of the flowchars teacher, validated without importing torch."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,7 +10,7 @@ class FlowCharsOptions(BaseModel):
 
     words: int = Field(3, ge=1, description="the most words of a line")
     letters: int = Field(8, ge=1, description="the most letters of a word")
-    code: int = Field(8, ge=1, description="numbers that code a letter")
-    norm: float = Field(4.0, gt=0, description="length of a code: how much noise it takes to hide a letter")
+    code: int = Field(8, ge=1, description="width of a letter's code")
+    norm: float = Field(4.0, gt=0, description="norm of a code: the larger, the more noise hides a letter")
     width: int = Field(128, ge=1, description="width of the network")
     layers: int = Field(4, ge=1, description="mixer layers")

@@ -1,4 +1,4 @@
-"""The space: a line is a few words, and a word a patch of letters, spelled in fixed codes."""
+"""The space: a line is a few words, and a word a patch of letters with fixed codes."""
 
 from collections.abc import Sequence
 
@@ -9,22 +9,23 @@ from torch.nn import functional
 
 from dlmone.core import Batch, Example, FlowSchedule, InputError, Space
 
-#: Ends a word, and fills what is left of its patch.
+#: Ends a word, and fills the rest of its patch.
 END = "\0"
 
 
 class LetterSpace(Space):
-    """States are [B, W, S·C]: W words, each spelled in S letters, each letter a code of C numbers.
+    """States are [B, W, S·C]: W words of S letters, each letter a code of C numbers.
 
-    Codes are random directions of one length, drawn once and never trained. Reading them back is a linear
-    layer that is trained with the teacher, on what the network predicts: it learns to read blurred letters.
+    Codes are random directions of one norm, drawn once and never trained. A linear layer, the readout,
+    decodes them. It is trained with the teacher, on the network's predictions, so it learns to read blurred
+    letters.
 
     Args:
-        alphabet: the letters that words are made of.
-        words: W, the most words of a line.
-        letters: S, the most letters of a word.
-        code: C.
-        norm: the length of a code; the longer, the more noise it takes to hide a letter.
+        alphabet: the letters of all words.
+        words: W, the maximum number of words in a line.
+        letters: S, the maximum number of letters in a word.
+        code: C, the width of a code.
+        norm: norm of a code; the larger, the more noise hides a letter.
     """
 
     conditional = False
@@ -63,14 +64,14 @@ class LetterSpace(Space):
         return rearrange(codes_BLC, "b (w s) c -> b w (s c)", s=self.letters)
 
     def logits(self, state: Tensor) -> Tensor:
-        """Return how well each letter fits each place of a state, [B, L, V]."""
+        """Return the logits of letters at each position of a state, [B, L, V]."""
         return self.readout(rearrange(state, "b w (s c) -> b (w s) c", s=self.letters)).float()
 
     def decode(self, state: Tensor, batch: Batch) -> Tensor:
         return self.logits(state).argmax(-1)
 
     def generated(self, batch: Batch) -> Tensor:
-        return batch.target_BL[:, :1, None]  # all of it: nothing is ever given
+        return batch.target_BL[:, :1, None]  # everything: there is no condition
 
     def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
         patches_BWS = rearrange(tokens_BL, "b (w s) -> b w s", s=self.letters)

@@ -1,4 +1,4 @@
-"""The teacher: a space, a network, and the loss that both are trained with."""
+"""The teacher: a space, a network, and their training loss."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
@@ -46,7 +46,7 @@ class FlowChars(Teacher):
         return {"alphabet": self.alphabet, "options": self.options.model_dump()}
 
     def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
-        """‖v(e_t, t) − (ε − e)‖² at a random time, and the cross-entropy of reading letters off x0."""
+        """Return ‖v(e_t, t) − (ε − e)‖² at a random time, plus the cross-entropy of letters given x0."""
         schedule = self.space.schedule
         t_B = schedule.sample(noise.uniform("t"), schedule.min_time, schedule.max_time)
         e, epsilon = self.space.embed(batch), noise.normal("epsilon", self.space.state_shape)
@@ -54,7 +54,7 @@ class FlowChars(Teacher):
         velocity = self.network.velocity(self.network.hidden(e_t, t_B))
         flow_B = reduce((velocity - (epsilon - e)) ** 2, "b ... -> b", "mean")
 
-        # The space learns to read what the network writes; the network is not bent to be read.
+        # The readout learns from the network's predictions; its loss does not train the network.
         x0 = to_x0("flow", velocity.detach(), e_t, schedule.alpha(t_B), schedule.sigma(t_B))
         logits_BVL = rearrange(self.space.logits(x0), "b l v -> b v l")
         reading_B = functional.cross_entropy(logits_BVL, batch.tokens_BL, reduction="none").mean(1)

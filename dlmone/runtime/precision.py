@@ -11,7 +11,7 @@ import torch
 
 def _backends() -> list[Any]:
     """Return what says, from PyTorch 2.9 on, how each kind of float32 product is computed."""
-    backends = torch.backends
+    backends: Any = torch.backends
     if not hasattr(backends.cuda.matmul, "fp32_precision"):
         return []
     return [backends.cuda.matmul, backends.mkldnn.matmul, backends.cudnn.conv, backends.cudnn.rnn]

@@ -1,4 +1,4 @@
-"""``dlmone generate``: writing with a student or a teacher."""
+"""``dlmone generate``: inference with a student or a teacher."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ import click
 
 from dlmone.core.data import Example
 from dlmone.core.errors import InputError
-from dlmone.generation.inputs import batches, examples_of
+from dlmone.generation.inputs import batches, examples_of, examples_of_file, lines_as_they_come
 
 from .named import NamedOptions
 from .output import console
 from .request import plugin_option
-from .sources import examples_of_file, lines_as_they_come
 
 if TYPE_CHECKING:
     from dlmone.core import Sample
     from dlmone.evaluation.provenance import Provenance
     from dlmone.generation.output_file import OutputFile
-    from dlmone.models.loaded import Job, Model
+    from dlmone.models.model import GenerationConfig, Model
 
 #: Texts whose numbers are named where many do not fit.
 NAMED = 10
@@ -56,9 +55,9 @@ NAMED = 10
     "--candidates",
     type=click.IntRange(min=1),
     metavar="K",
-    help="Draws a text.  [default: 1; 10 with --select]",
+    help="Samples a text.  [default: 1; 10 with --select]",
 )
-@click.option("--select", metavar="NAME", help="Keep the candidate that a selector chooses, as mbr.")
+@click.option("--select", metavar="NAME", help="Keep the candidate that a selector picks, as mbr.")
 @click.option("--augment", metavar="NAME", help="Vary the condition of each candidate, as pad:0.5.")
 @click.option(
     "--sampler",
@@ -95,12 +94,12 @@ def generate(
     plugins: tuple[Path, ...],
     **settings: Any,
 ) -> None:
-    """Write with MODEL: a model folder, or a run directory.
+    """Generate with MODEL: a model folder, a run directory, or the name of an installed model.
 
-    The texts to write for are TEXT..., or the rows of a file, or the lines of standard input, for which
-    outputs appear as soon as they are done. Each gives one line on standard output (with --candidates, as
-    many lines). A draw depends on the seed, the text, its id (its number, if it has none) and the
-    candidate's number, and on nothing else.
+    The conditions are TEXT..., or the rows of a file, or the lines of standard input, for which outputs
+    appear as soon as they are done. Each gives one line on standard output (with --candidates, as many
+    lines). A sample depends on the seed, the text, its id (its number, if it has none) and the candidate's
+    number, and on nothing else.
 
     NAME:VALUE sets a plugin's first option, which `dlmone plugins show NAME` says.
     """
@@ -109,26 +108,26 @@ def generate(
     if resume and not output:
         raise click.UsageError("--resume continues the file that --output names: give both")
     parts, total = _parts(texts, source, batch)
-    writer, job = _model(model, plugins, **settings)
+    loaded, config = _model(model, plugins, **settings)
     from dlmone.generation.inference import sample_line
     from dlmone.generation.output_file import OutputFile
     from dlmone.runtime.interrupts import Interrupted
     from dlmone.runtime.progress import Steps
 
-    file = OutputFile(output, job, resume) if output else None
+    file = OutputFile(output, config.provenance, config.kept, resume) if output else None
     out = sys.stdout  # while the bar is shown, the name stands for another stream
     refused: list[tuple[Example, str]] = []
     # Outputs that appear on a terminal are their own progress.
-    with Steps(console(), "writing", total, show=file is not None or not out.isatty()) as progress:
+    with Steps(console(), "generating", total, show=file is not None or not out.isatty()) as progress:
         try:
             for part in parts:
-                samples, provenance, misfits = _written(writer, job, part, file)
+                samples, provenance, misfits = _generated(loaded, config, part, file)
                 if file:
                     file.add(samples, provenance)
                 elif as_json:
                     out.writelines(sample_line(sample, provenance) + "\n" for sample in samples)
                 else:
-                    out.writelines(_lines(part, samples, job.kept))
+                    out.writelines(_lines(part, samples, config.kept))
                 out.flush()
                 refused += misfits
                 progress.advance(len(part))
@@ -150,7 +149,7 @@ def _parts(
         parts = iter(() if sys.stdin.isatty() else lines_as_they_come(stdin, batch))
         if (first := next(parts, None)) is None:
             raise InputError(
-                "there is nothing to write for: give TEXT, --input FILE, or lines on standard input"
+                "there is nothing to generate for: give TEXT, --input FILE, or lines on standard input"
             )
         return chain([first], parts), None
     examples = examples_of_file(source) if source else examples_of(texts)
@@ -167,8 +166,8 @@ def _model(
     device: str,
     precision: Literal["float32", "bfloat16", "auto"],
     **settings: Any,
-) -> tuple[Model, Job]:
-    """Return the model, and how it is to write."""
+) -> tuple[Model, GenerationConfig]:
+    """Return the model, and the checked settings of its inference."""
     from dlmone.models.load import load
     from dlmone.registry import Registry
     from dlmone.registry.schema import AugmenterSlot, SamplerSlot, SelectorSlot, Slot
@@ -193,21 +192,22 @@ def _model(
     settings["select"] = table(SelectorSlot, select, "--select")
     options.require_used(used)
     model = load(path, sampler=by, device=device, precision=precision, registry=registry)
-    return model, model.job(**settings)
+    return model, model.configure(**settings)
 
 
-def _written(
-    model: Model, job: Job, part: Sequence[Example], file: OutputFile | None
+def _generated(
+    model: Model, config: GenerationConfig, part: Sequence[Example], file: OutputFile | None
 ) -> tuple[list[Sample], Provenance, list[tuple[Example, str]]]:
-    """Write for those of a batch that fit and that the file lacks; return the others too, with the reason."""
-    from dlmone.generation.inference import split_fitting
+    """Generate for those examples that fit and that the file lacks; also return the misfits, with reasons."""
+    from dlmone.generation.inference import collate_fitting
 
-    fitting, misfits = split_fitting(model.generator.space, part)
-    if file:
-        fitting = file.fresh(fitting, model.generator.space)
-    if not fitting:
-        return [], job.provenance, misfits
-    samples, provenance = model.write(fitting, job)
+    space = model.generator.space
+    batch, misfits = collate_fitting(space, part)
+    if batch and file:
+        batch = file.missing(batch, space)
+    if not batch:
+        return [], config.provenance, misfits
+    samples, provenance = model.generate_batch(batch, config)
     return samples, provenance, misfits
 
 

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from dlmone.core.errors import InputError
-from dlmone.registry.explain import nearest
-from dlmone.registry.layers import layer_of_overrides
 
 
 class NamedOptions:
@@ -20,6 +18,8 @@ class NamedOptions:
     """
 
     def __init__(self, overrides: Sequence[str], names: Iterable[str] = ()) -> None:
+        from dlmone.registry.layers import layer_of_overrides
+
         self._tables = layer_of_overrides({name: {} for name in names}, overrides).table
         for name, table in self._tables.items():
             if not isinstance(table, dict):
@@ -31,6 +31,8 @@ class NamedOptions:
 
     def require_used(self, names: Iterable[str]) -> None:
         """Raise InputError if an option belongs to none of the plugins in use."""
+        from dlmone.registry.explain import nearest
+
         used = set(names)
         if unused := sorted(self._tables.keys() - used):
             raise InputError(

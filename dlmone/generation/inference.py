@@ -1,4 +1,4 @@
-"""Running a generator over examples: candidates keyed by example, whatever the batch size."""
+"""Inference: candidates for batches of examples, keyed by example, whatever the batch size."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dlmone.core import Augmenter, Codec, Example, Generator, InputError, Noise, Sample
+from dlmone.core import Augmenter, Batch, Codec, Example, Generator, InputError, Noise, Sample
 from dlmone.evaluation.provenance import UNKNOWN, Provenance
 from dlmone.runtime.device import Compute
 
@@ -21,9 +20,9 @@ from .inputs import batches
 
 @dataclass(frozen=True, slots=True)
 class SamplingOptions:
-    """How samples are drawn: all that a draw depends on but the model and its example.
+    """All that a sample depends on besides the model and its example.
 
-    With an ``augmenter`` each candidate is written for a variation of its example.
+    With an ``augmenter`` each candidate is generated for a variation of its example's condition.
     """
 
     steps: int = 1
@@ -34,7 +33,7 @@ class SamplingOptions:
 
 @dataclass(frozen=True, slots=True)
 class GeneratedSamples:
-    """Samples, the network calls one candidate took, and the seconds it took (all stages counted)."""
+    """Samples, the network calls (NFE) of one candidate, and its seconds from text to text."""
 
     samples: list[Sample]
     calls: int
@@ -53,17 +52,17 @@ def generate_samples(
     augmenter: Augmenter | None = None,
     progress: Callable[[int], None] = lambda count: None,
 ) -> GeneratedSamples:
-    """Draw ``candidates`` outputs for each example: `generate_batch`, batch by batch.
+    """Generate ``candidates`` outputs for each example: `generate_batch`, batch by batch.
 
     Tokenising, the network, rounding and detokenising all count as time.
     """
-    manner = SamplingOptions(steps, candidates, seed, augmenter)
+    options = SamplingOptions(steps, candidates, seed, augmenter)
     samples: list[Sample] = []
     calls = 0
     started = time.perf_counter()
     for part in batches(examples, batch):
-        written, calls = generate_batch(generator, part, compute, manner)
-        samples += written
+        generated, calls = generate_batch(generator, generator.space.collate(part), compute, options)
+        samples += generated
         progress(len(part) * candidates)
     seconds = time.perf_counter() - started
     return GeneratedSamples(samples, calls, seconds / max(len(examples) * candidates, 1))
@@ -71,52 +70,55 @@ def generate_samples(
 
 @torch.no_grad()
 def generate_batch(
-    generator: Generator, examples: Sequence[Example], compute: Compute, manner: SamplingOptions
+    generator: Generator, batch: Batch, compute: Compute, options: SamplingOptions
 ) -> tuple[list[Sample], int]:
-    """Draw outputs for one batch of examples; return the samples, and the calls that one candidate took.
+    """Generate for one batch; return the samples, and the network calls that one candidate took.
 
-    Noise is keyed by (seed, example id, candidate): the draws depend neither on the size of the batch nor
+    Noise is keyed by (seed, example id, candidate): a sample depends neither on the size of the batch nor
     on which other examples are in it.
 
     Raises:
-        InputError: an example does not fit the model, or the sampler cannot take so many steps.
+        InputError: the sampler cannot take so many steps.
     """
     space = generator.space
-    tokens = space.collate(examples).to(compute.device)
+    batch = batch.to(compute.device)
     outputs: list[list[str]] = []
     earlier: list[Tensor] = []
     calls = 0
-    for candidate in range(manner.candidates):
-        noise = Noise([(manner.seed, example.id, candidate) for example in examples], compute.device)
-        given = tokens if manner.augmenter is None else manner.augmenter.augment(tokens, space, noise)
+    for candidate in range(options.candidates):
+        noise = Noise([(options.seed, id, candidate) for id in batch.ids], compute.device)
+        given = batch if options.augmenter is None else options.augmenter.augment(batch, space, noise)
         with compute.autocast():
-            written = generator.generate(given, noise, manner.steps, earlier)
-        calls = written.calls
-        if written.state is not None:
-            earlier.append(written.state)
-        outputs.append(space.text(written.tokens_BL, given))
-    sources, references = space.source_text(tokens), space.text(tokens.tokens_BL, tokens)
-    samples = [
-        Sample(example.id, source, reference, candidates)
-        for example, source, reference, candidates in zip(
-            examples, sources, references, zip(*outputs, strict=True), strict=True
-        )
-    ]
-    return samples, calls
+            generated = generator.generate(given, noise, options.steps, earlier)
+        calls = generated.calls
+        if generated.state is not None:
+            earlier.append(generated.state)
+        outputs.append(space.text(generated.tokens_BL, given))
+    sources, references = space.source_text(batch), space.text(batch.tokens_BL, batch)
+    candidates = zip(*outputs, strict=True)
+    rows = zip(batch.ids, sources, references, candidates, strict=True)
+    return [Sample(*row) for row in rows], calls
 
 
-def split_fitting(
+def collate_fitting(
     space: Codec, examples: Sequence[Example]
-) -> tuple[list[Example], list[tuple[Example, str]]]:
-    """Part examples into those that fit a space, and the others, each with what is wrong with it."""
+) -> tuple[Batch | None, list[tuple[Example, str]]]:
+    """Return the batch of the examples that fit a space, if any do, and the others, each with the reason."""
     try:
-        space.collate(examples)
+        return space.collate(examples), []
+    except InputError:
+        reasons = {example.id: _misfit(space, example) for example in examples}
+    fitting = [example for example in examples if reasons[example.id] is None]
+    misfits = [(example, reason) for example in examples if (reason := reasons[example.id]) is not None]
+    return space.collate(fitting) if fitting else None, misfits
+
+
+def _misfit(space: Codec, example: Example) -> str | None:
+    try:
+        space.collate([example])
     except InputError as error:
-        if len(examples) == 1:
-            return [], [(examples[0], str(error))]
-        fitting, others = zip(*(split_fitting(space, [example]) for example in examples), strict=True)
-        return [*chain(*fitting)], [*chain(*others)]
-    return list(examples), []
+        return str(error)
+    return None
 
 
 def sample_line(sample: Sample, provenance: Provenance) -> str:
@@ -128,7 +130,7 @@ def sample_line(sample: Sample, provenance: Provenance) -> str:
 
 
 def save_samples(path: Path, samples: Iterable[Sample], provenance: Provenance = UNKNOWN) -> None:
-    """Write samples as JSON lines, each with how it was written: lines can be cut, shuffled and joined."""
+    """Write samples as JSON lines, each with its provenance: lines can be cut, shuffled and joined."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
         for sample in samples:

@@ -1,35 +1,35 @@
-"""A file of samples that grows while they are written: an interruption costs one batch at most."""
+"""A file of samples that grows as they are generated: an interruption costs one batch at most."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlmone.core import Codec, Example, InputError, Sample
+from dlmone.core import Batch, Codec, InputError, Sample
 from dlmone.evaluation.provenance import Provenance
 from dlmone.evaluation.samples import read_partial
-from dlmone.models.loaded import Job
 
 from .inference import sample_line
 
 
 class OutputFile:
-    """JSON lines of samples. What is in the file is continued only by what would have been written there.
+    """JSON lines of samples, continued only with the model, settings and texts that they were begun with.
 
     Every batch is handed to the system as it is done, in one piece, so that a kill leaves whole lines, and
     at worst a torn last one, which is dropped.
 
     Args:
         path: the file; made when the first samples come.
-        job: how they are written.
-        resume: whether samples that are there are to be continued.
+        provenance: of the samples to come; the number of network calls need not be known yet.
+        candidates: how many each sample has.
+        resume: whether to continue a file that is there.
 
     Raises:
-        InputError: there is something in the file and it is not to be continued, or it was written by
-            another model or in another way.
+        InputError: there is something in the file, and it is not to be continued or it comes from another
+            model or other settings.
     """
 
-    def __init__(self, path: Path, job: Job, resume: bool) -> None:
+    def __init__(self, path: Path, provenance: Provenance, candidates: int, resume: bool) -> None:
         self.path = path
         self._is_torn, self._whole = False, 0
         self._done: list[Sample] = []
@@ -43,31 +43,31 @@ class OutputFile:
         self._is_torn = self._whole < path.stat().st_size
         self._done = found.samples
         if self._done:
-            self._check(job, found.provenance)
+            self._check(provenance, candidates, found.provenance)
 
-    def fresh(self, examples: Sequence[Example], space: Codec) -> list[Example]:
-        """Return those of the next examples that the file lacks.
+    def missing(self, batch: Batch, space: Codec) -> Batch | None:
+        """Return the rows of the next batch that the file lacks; None if it has them all.
 
         Raises:
             InputError: the file holds another example in this place.
         """
-        known = examples[: len(self._done) - self.found]
-        if not known:
-            return list(examples)
-        batch = space.collate(known)
-        texts = zip(space.source_text(batch), space.text(batch.tokens_BL, batch), strict=True)
-        for example, (source, reference) in zip(known, texts, strict=True):
+        count = min(len(self._done) - self.found, len(batch))
+        if not count:
+            return batch
+        known = batch[:count]
+        texts = space.source_text(known), space.text(known.tokens_BL, known)
+        for id, source, reference in zip(known.ids, *texts, strict=True):
             sample = self._done[self.found]
             self.found += 1
-            if (sample.id, sample.source, sample.reference) != (example.id, source, reference):
+            if (sample.id, sample.source, sample.reference) != (id, source, reference):
                 raise InputError(
                     f"{self.path}, line {self.found}: written for another text than this one, of id "
-                    f"{example.id!r}; continue it with the texts that it was begun with"
+                    f"{id!r}; continue it with the texts that it was begun with"
                 )
-        return list(examples[len(known) :])
+        return batch[count:] if count < len(batch) else None
 
     def add(self, samples: Sequence[Sample], provenance: Provenance) -> None:
-        """Write samples; they outlive this process from here on."""
+        """Append samples; they outlive this process from here on."""
         lines = "".join(sample_line(sample, provenance) + "\n" for sample in samples).encode()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
@@ -84,14 +84,14 @@ class OutputFile:
                 "continue it with the texts that it was begun with"
             )
 
-    def _check(self, job: Job, provenance: Provenance) -> None:
-        """Raise unless the samples in the file are what ``job`` would have written."""
-        if what := provenance.differs(job.provenance, besides=("calls",)):
+    def _check(self, provenance: Provenance, candidates: int, found: Provenance) -> None:
+        """Raise unless the samples in the file are like those to come."""
+        if what := found.differs(provenance, besides=("calls",)):
             raise InputError(
                 f"{self.path} cannot be continued: it was not written so (other: {what}); "
                 "repeat the model and settings that it was begun with"
             )
-        if (there := len(self._done[0].candidates)) != job.kept:
+        if (there := len(self._done[0].candidates)) != candidates:
             raise InputError(
-                f"{self.path} cannot be continued: its samples have {there} candidates, not {job.kept}"
+                f"{self.path} cannot be continued: its samples have {there} candidates, not {candidates}"
             )

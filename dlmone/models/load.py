@@ -1,4 +1,4 @@
-"""`dlmone.load`: a published model as something that writes."""
+"""`dlmone.load`: a published model, ready to generate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlmone.registry.short import slot_of
 from dlmone.runtime.device import Compute
 
 from .folder import fingerprint, load_student, load_teacher, read_config
-from .loaded import Model, PluginSpec
+from .model import Model, PluginSpec
 from .resolve import model_folder
 
 #: By which a teacher writes where nothing is said; a student re-noises its own output.
@@ -33,11 +33,11 @@ def load(
     precision: Literal["float32", "bfloat16", "auto"] = "float32",
     registry: Registry | None = None,
 ) -> Model:
-    """Return the model in a model folder, a student or a teacher, ready to write.
+    """Load the model in a model folder, a student or a teacher, ready to generate.
 
     Args:
         path: a model folder, a run directory, whose student is meant, or the name of an installed model.
-        sampler: how it writes, as ``"ddim"``, ``"ddim:0.5"`` or ``{"use": "ddim", "eta": 0.5}``; if None, a
+        sampler: how it samples, as ``"ddim"``, ``"ddim:0.5"`` or ``{"use": "ddim", "eta": 0.5}``; if None, a
             student re-noises its own output, and a teacher writes by DDIM.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         precision: ``float32``, in which outputs do not depend on the batch size; ``bfloat16`` autocast; or
@@ -62,12 +62,12 @@ def load(
         generator, words = load_student(folder, registry), RENOISE
         steps = config["student"].get("calls", 1)
         if sampler is not None:
-            generator.sampler, words = _writer(registry, sampler)
+            generator.sampler, words = _sampler(registry, sampler)
     else:
         steps = TEACHER_STEPS
         teacher = load_teacher(folder, registry)
-        writer, words = _writer(registry, TEACHER_SAMPLER if sampler is None else sampler)
-        generator = SampledGenerator(teacher.network, teacher.space, writer)
+        by, words = _sampler(registry, TEACHER_SAMPLER if sampler is None else sampler)
+        generator = SampledGenerator(teacher.network, teacher.space, by)
     if compute.bfloat16:
         generator.network = compute.frozen_copy(generator.network)
     return Model(
@@ -75,7 +75,7 @@ def load(
     )
 
 
-def _writer(registry: Registry, sampler: PluginSpec) -> tuple[Sampler, str]:
+def _sampler(registry: Registry, sampler: PluginSpec) -> tuple[Sampler, str]:
     """Return a sampler, and its name with its options."""
     slot = slot_of(SamplerSlot, sampler, registry, "sampler")
     return registry.create("samplers", slot), describe_plugin(registry, slot)

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 import dlmone
 from dlmone.cli import main
-from dlmone.cli.sources import lines_as_they_come
 from dlmone.evaluation.provenance import Provenance
 from dlmone.evaluation.samples import read_samples
+from dlmone.generation.inputs import lines_as_they_come
 
 SOURCES = ["how do i learn ?", "what is it ?", "how is it ?"]
 
@@ -76,7 +76,7 @@ def test_a_line_is_answered_before_the_next_one_comes(tiny_run):
 @pytest.mark.parametrize("text", ["", "a", "a\n", "\n", "\n\nb", "a\nb\nc\nd\n", "é\n" * 100])
 def test_lines_are_those_of_the_text_however_they_come(monkeypatch, most, text):
     for size in (1, 2, 7, 1000):
-        monkeypatch.setattr("dlmone.cli.sources.AT_ONCE", size)
+        monkeypatch.setattr("dlmone.generation.inputs.AT_ONCE", size)
         parts = list(lines_as_they_come(io.BytesIO(text.encode()), most))
         assert all(1 <= len(part) <= most for part in parts)
         found = [example for part in parts for example in part]
@@ -239,7 +239,7 @@ def test_malformed_rows_name_file_and_line(tiny_run, tmp_path, content, message)
     [
         (["nowhere", "text"], "nowhere: there is no such model folder"),
         ([".", "text"], "not a dlmone model folder"),
-        (["RUN"], "there is nothing to write for"),
+        (["RUN"], "there is nothing to generate for"),
         (["RUN", "text", "-i", __file__], "TEXT and --input exclude each other"),
         (["RUN", "-i", "nowhere.jsonl"], "'nowhere.jsonl' does not exist"),
         (["RUN", "text", "--device", "tpu"], "there is no device 'tpu'"),

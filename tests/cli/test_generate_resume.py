@@ -5,9 +5,10 @@ import json
 import pytest
 from click.testing import CliRunner
 
+import dlmone
 from dlmone.cli import main
 from dlmone.evaluation.samples import read_samples
-from dlmone.models.loaded import Model
+from dlmone.models.model import Model
 
 SOURCES = ["how do i learn ?", "what is it ?", "how is it ?"]
 
@@ -45,16 +46,16 @@ def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(tiny_run, rows
     out, whole = tmp_path / "out.jsonl", tmp_path / "whole.jsonl"
     calls = []
 
-    def interrupted(self, examples, job):
-        calls.append(examples)
+    def interrupted(self, batch, config):
+        calls.append(batch)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return write(self, examples, job)
+        return generate_batch(self, batch, config)
 
-    write = Model.write
+    generate_batch = Model.generate_batch
     settings = (tiny_run, "-i", rows, "--batch", 4, "-o")
     with monkeypatch.context() as patch:
-        patch.setattr(Model, "write", interrupted)
+        patch.setattr(Model, "generate_batch", interrupted)
         result = generate(*settings, out)
     assert result.exit_code == 130
     assert (
@@ -63,6 +64,34 @@ def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(tiny_run, rows
     assert len(read_samples(out).samples) == 8
     assert lines(generate(*settings, out, "--resume")) == lines(generate(*settings, whole)) == []
     assert out.read_text() == whole.read_text()
+
+
+@pytest.fixture
+def collated(tiny_run, monkeypatch):
+    """The ids of all examples that were tokenised, in order."""
+    space = type(dlmone.load(tiny_run, device="cpu").generator.space)
+    collate, ids = space.collate, []
+
+    def counted(self, examples):
+        ids.extend(example.id for example in examples)
+        return collate(self, examples)
+
+    monkeypatch.setattr(space, "collate", counted)
+    return ids
+
+
+def test_each_text_is_tokenised_once(tiny_run, rows, tmp_path, collated):
+    out = tmp_path / "out.jsonl"
+    settings = (tiny_run, "-i", rows, "-o", out, "--batch", 4)
+    lines(generate(*settings))
+    assert collated == [f"x{number}" for number in range(20)]
+    out.write_text("".join(out.read_text().splitlines(keepends=True)[:6]))
+    collated.clear()
+    lines(generate(*settings, "--resume"))
+    assert collated == [f"x{number}" for number in range(20)]
+    collated.clear()
+    dlmone.load(tiny_run, device="cpu").generate(SOURCES, batch=2, candidates=2)
+    assert collated == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize(

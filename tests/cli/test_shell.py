@@ -1,6 +1,5 @@
 """What surrounds every command: quick help, failures as one sentence, exit codes."""
 
-import resource
 import subprocess
 import sys
 import warnings
@@ -32,15 +31,13 @@ def sentence(result, code):
 
 @pytest.mark.parametrize("args", [["--help"], ["plugins", "list"], ["recipes", "list"]])
 def test_light_commands_import_no_torch(args):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     code = LISTED.format(args=args)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.stdout
-    assert not {"torch", "numpy", "transformers"} & set(done.stderr.split())
+    imported = {name.partition(".")[0] for name in done.stderr.split()}
+    assert not {"torch", "numpy", "transformers", "tokenizers", "safetensors"} & imported
     if args == ["--help"]:
-        # Of the processor's time: the machine may be busy with other things.
-        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
+        assert not {"pydantic", "pluggy", "rich", "tomli_w", "filelock"} & imported
 
 
 def test_help_names_every_command():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from dlmone.core import Augmenter, Evaluator, Example, Generator, InputError, Sample
+from dlmone.core import Augmenter, Batch, Evaluator, Generator, InputError, Sample
 from dlmone.evaluation.provenance import Provenance, describe_plugin
 from dlmone.evaluation.selection import CandidateSelector
 from dlmone.generation.inference import SamplingOptions, generate_batch
@@ -23,23 +23,23 @@ CANDIDATES_TO_SELECT_FROM = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """How a model is to write, checked.
+class GenerationConfig:
+    """Checked settings of a model's inference.
 
     Attributes:
-        manner: what is drawn.
-        chooser: keeps one of the candidates; all are kept if None.
-        provenance: what samples written so say of it, but for the calls, which the first ones tell.
+        sampling: steps, candidates, seed and augmentation.
+        selector: keeps one of the candidates; all are kept if None.
+        provenance: of the samples, all but the number of network calls, which the first ones tell.
     """
 
-    manner: SamplingOptions
-    chooser: CandidateSelector | None
+    sampling: SamplingOptions
+    selector: CandidateSelector | None
     provenance: Provenance
 
     @property
     def kept(self) -> int:
-        """The candidates that each sample has in the end."""
-        return self.manner.candidates if self.chooser is None else 1
+        """The number of candidates that each sample has in the end."""
+        return self.sampling.candidates if self.selector is None else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Model:
         generator: the core generator.
         role: what its folder holds.
         fingerprint: of its weights (`folder.fingerprint`).
-        sampler: how it writes in several steps, in words.
+        sampler: how it samples, in words.
         steps: the steps it takes where none are asked for.
         compute: device and precision.
         registry: where selectors and augmenters are looked up.
@@ -76,34 +76,33 @@ class Model:
         augment: PluginSpec | None = None,
         ids: Sequence[str] | None = None,
     ) -> list[list[str]]:
-        """Write for texts, and return for each the list of its candidates in drawing order.
+        """Generate for texts; return for each the list of its candidates in the order of their numbers.
 
-        A draw depends on the seed, the text, its id and the candidate's number; not on the other texts, and
-        not on ``batch``.
+        A sample depends on the seed, the text, its id and the candidate's number; not on the other texts,
+        and not on ``batch``.
 
         Args:
             texts: the conditions.
-            candidates: draws a text; 1, or 10 to select from.
+            candidates: samples a text; 1, or 10 to select from.
             steps: as many as a student was trained for, and 20 for a teacher, if None.
-            seed: of the draws.
-            batch: texts that are written for at a time.
-            select: a selector, as ``"mbr"`` or ``"mbr:rouge_l"``; the lists then hold its choice alone.
+            seed: of the noise.
+            batch: texts in a batch.
+            select: a selector, as ``"mbr"`` or ``"mbr:rouge_l"``; the lists then hold the selected
+                candidate alone.
             augment: varies the condition of each candidate, as ``"pad:0.5"``.
-            ids: what the draws are keyed by; the text's number from 0 if None.
+            ids: key the noise; the text's number from 0 if None.
 
         Raises:
-            InputError: a text does not fit (before anything is written), or a setting is wrong.
+            InputError: a text does not fit (before anything is generated), or a setting is wrong.
             PluginError: a plugin is not there, or it cannot be used.
         """
-        job = self.job(candidates=candidates, steps=steps, seed=seed, select=select, augment=augment)
+        config = self.configure(candidates=candidates, steps=steps, seed=seed, select=select, augment=augment)
         if batch < 1:
             raise InputError(f"batch: expected a number from 1, got {batch}")
-        parts = list(batches(examples_of(texts, ids), batch))
-        for part in parts[1:]:  # the first is checked by being written for
-            self.generator.space.collate(part)
-        return [list(sample.candidates) for part in parts for sample in self.write(part, job)[0]]
+        parts = [self.generator.space.collate(part) for part in batches(examples_of(texts, ids), batch)]
+        return [list(sample.candidates) for part in parts for sample in self.generate_batch(part, config)[0]]
 
-    def job(
+    def configure(
         self,
         *,
         candidates: int | None = None,
@@ -111,8 +110,8 @@ class Model:
         seed: int = 0,
         select: PluginSpec | None = None,
         augment: PluginSpec | None = None,
-    ) -> Job:
-        """Check settings, which are those of `generate`, once for all batches that are written so.
+    ) -> GenerationConfig:
+        """Check settings, which are those of `generate`, once for all batches.
 
         Raises:
             InputError: a setting is wrong.
@@ -130,33 +129,33 @@ class Model:
             augmenter_slot = slot_of(AugmenterSlot, augment, self.registry, "augment")
             augmenter = self.registry.create("augmenters", augmenter_slot)
             signed["augment"] = describe_plugin(self.registry, augmenter_slot)
-        chooser = None
+        selector = None
         if select is not None:
             if candidates < 2:
                 raise InputError(
                     f"select {select}: it chooses among candidates, so there must be two or more"
                 )
             slot = slot_of(SelectorSlot, select, self.registry, "select")
-            chooser = CandidateSelector.of(self.registry, slot, self._metric, "select")
-            signed |= {"selector": chooser.name(candidates), "drawn": candidates}
+            selector = CandidateSelector.of(self.registry, slot, self._metric, "select")
+            signed |= {"selector": selector.name(candidates), "drawn": candidates}
         provenance = Provenance.here(self.fingerprint, self.sampler, None, seed, **signed)
-        return Job(SamplingOptions(steps, candidates, seed, augmenter), chooser, provenance)
+        return GenerationConfig(SamplingOptions(steps, candidates, seed, augmenter), selector, provenance)
 
     def _metric(self, name: str) -> tuple[EvaluatorSlot, Evaluator]:
         slot = EvaluatorSlot(use=name)
         made: Evaluator = self.registry.create("evaluators", slot, "select")
         return slot, made
 
-    def write(self, examples: Sequence[Example], job: Job) -> tuple[list[Sample], Provenance]:
-        """Write for one batch of examples; return the samples and their whole provenance.
+    def generate_batch(self, batch: Batch, config: GenerationConfig) -> tuple[list[Sample], Provenance]:
+        """Generate for one batch of the model's space; return the samples and their whole provenance.
 
         Raises:
-            InputError: an example does not fit, or the sampler cannot take so many steps.
+            InputError: the sampler cannot take so many steps.
         """
-        samples, calls = generate_batch(self.generator, examples, self.compute, job.manner)
-        if job.chooser:
-            samples = job.chooser.choose(samples)
-        return samples, job.provenance.model_copy(update={"calls": calls})
+        samples, calls = generate_batch(self.generator, batch, self.compute, config.sampling)
+        if config.selector:
+            samples = config.selector.choose(samples)
+        return samples, config.provenance.model_copy(update={"calls": calls})
 
     def __repr__(self) -> str:
         return f"<{self.role} {self.fingerprint}: {self.sampler}, {self.compute.arithmetic}>"

@@ -13,7 +13,7 @@ import dlmone
 from dlmone.core import DiffusionGenerator, Example, Noise, SampledGenerator
 from dlmone.generation.inputs import well_formed
 from dlmone.models.folder import fingerprint
-from dlmone.models.loaded import Model
+from dlmone.models.model import Model
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 
@@ -114,7 +114,7 @@ def test_mistakes_of_loading(run_dir):
 
 
 def test_a_text_that_does_not_fit_is_refused_before_anything_is_written(student, monkeypatch):
-    monkeypatch.setattr(Model, "write", lambda *args: pytest.fail("something was written"))
+    monkeypatch.setattr(Model, "generate_batch", lambda *args: pytest.fail("something was generated"))
     with pytest.raises(dlmone.InputError, match="example 5: its source leaves no room for a target"):
         student.generate([*SOURCES[:5], "love " * 30], batch=2)
 

@@ -82,13 +82,13 @@ def sampling_times(
     require_steps(steps)
     end = schedule.min_time if until is None else until
     if end > start:
-        raise InputError(f"ddim: calls go down from {start:g} and cannot end at {end:g}")
+        raise InputError(f"until: network calls go down from {start:g} and cannot end at {end:g}")
     if not schedule.discrete:
         return [end + (start - end) * (1 - i / steps) for i in range(steps)]
     first, count = int(end), int(start - end) + 1
     if steps > count:
         below = "down" if until is None else f"down to {until:g}"
-        raise InputError(f"ddim: there are {count} times from {start:g} {below}, too few for {steps} steps")
+        raise InputError(f"steps: there are {count} times from {start:g} {below}, too few for {steps} steps")
     return [first - 1 + count * (steps - i) // steps for i in range(steps)]
 
 

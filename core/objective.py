@@ -12,6 +12,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from .context import StepContext
+    from .schedule import NoiseSchedule
 
 Role = Literal["generator", "estimator"]
 
@@ -90,6 +91,17 @@ class Objective(ABC):
     def estimator_loss(self, context: StepContext) -> Term:
         """Return ψ's term; ``context.e_fake`` is a constant here."""
         raise TypeError(f"{type(self).__name__} has no estimator loss")
+
+    def check(self, schedule: NoiseSchedule, t_init: float) -> None:  # noqa: B027  most name no times
+        """Check options that depend on the teacher; called before any training.
+
+        Args:
+            schedule: the teacher's.
+            t_init: the time of θ's first network call.
+
+        Raises:
+            InputError: an option is impossible with them; the sentence begins with the option's name.
+        """
 
     def observe(self, role: Role, means: Mapping[str, float]) -> Mapping[str, float]:
         """Read the values that this term logged in an update, as means over the global batch.

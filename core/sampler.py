@@ -9,6 +9,7 @@ from torch import Tensor
 from .denoiser import Denoiser
 from .errors import InputError
 from .noise import Noise
+from .schedule import NoiseSchedule
 from .space import Batch, Space
 
 
@@ -29,6 +30,13 @@ class Start:
 
 class Sampler(ABC):
     """Turns a denoiser into text. A plugin's sampler is constructed with its options."""
+
+    def check(self, schedule: NoiseSchedule) -> None:  # noqa: B027  most name no times
+        """Check options that depend on the teacher's schedule; called before any training.
+
+        Raises:
+            InputError: an option is impossible with it; the sentence begins with the option's name.
+        """
 
     @abstractmethod
     def sample(

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .plugin import Entry, Plugin
     from .recipe import ResolvedRecipe, load_recipe
     from .schema import Recipe
+    from .times import Time
 
 _HOME = {
     "Entry": "plugin",
@@ -20,6 +21,7 @@ _HOME = {
     "Recipe": "schema",
     "Registry": "discovery",
     "ResolvedRecipe": "recipe",
+    "Time": "times",
     "hookimpl": "hooks",
     "load_recipe": "recipe",
     "shipped_recipes": "files",
@@ -31,6 +33,7 @@ __all__ = [
     "Recipe",
     "Registry",
     "ResolvedRecipe",
+    "Time",
     "hookimpl",
     "load_recipe",
     "shipped_recipes",

@@ -15,8 +15,9 @@ from typing import Any
 from dlmone.core.errors import InputError
 
 from .explain import Loc, dotted, nearest
-from .schema import Recipe, Slot, TeacherSlot, TimeSpec
+from .schema import Recipe, Slot, TeacherSlot
 from .shape import is_mapping, is_model, part
+from .times import Time, is_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def merge(
                 raise InputError(f"{source}: {where}: there is none to take out{nearest(key, merged)}")
             del merged[key]
         # A time is one value, in whichever of its forms it is written.
-        elif isinstance(value, Mapping) and part(shape, key) is not TimeSpec:
+        elif isinstance(value, Mapping) and part(shape, key) is not Time and not is_time(value):
             below = merged.get(key)
             below = below if isinstance(below, Mapping) else {}
             merged[key] = merge(below, value, part(shape, key), source, (*loc, key))

@@ -17,11 +17,11 @@ from pydantic import (
     PlainSerializer,
     PositiveFloat,
     PositiveInt,
-    model_serializer,
     model_validator,
 )
 
 from .shape import switched_off
+from .times import Time
 
 #: Folders of a run, and stages in its log, that are no stage of a recipe's.
 RESERVED = ("pretrain", "teacher", "student", "samples", "report", "final")
@@ -57,31 +57,6 @@ class Slot(Part):
     @property
     def options(self) -> dict[str, Any]:
         return dict(self.model_extra or {})
-
-
-class TimeSpec(Section):
-    """A time by σ/α or by quantile of the trained range; a plain number is an index (or the time itself)."""
-
-    time: float | None = None
-    ratio: PositiveFloat | None = None
-    quantile: Annotated[float, Field(ge=0, le=1)] | None = None
-
-    @model_serializer
-    def _as_written(self) -> Any:
-        if self.time is not None:
-            return int(self.time) if self.time == int(self.time) else self.time
-        return {"ratio": self.ratio} if self.ratio is not None else {"quantile": self.quantile}
-
-
-def _time_spec(value: Any) -> Any:
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return {"time": value}
-    if isinstance(value, TimeSpec) or (isinstance(value, dict) and len(value) == 1):
-        return value
-    raise ValueError("expected a number, or a table with one of the keys ratio and quantile")
-
-
-Time = Annotated[TimeSpec, BeforeValidator(_time_spec)]
 
 
 def _examples(value: Any) -> Any:
@@ -216,8 +191,8 @@ class Stage(Section):
     #: A stage whose objectives train no ψ needs none; the paper's rate otherwise.
     estimator: StageOptimizer = StageOptimizer(lr=1e-5)
     batch: PositiveInt = 256
-    t_min: Time = TimeSpec(quantile=0.0)
-    t_max: Time = TimeSpec(quantile=1.0)
+    t_min: Time = Time(quantile=0.0)
+    t_max: Time = Time(quantile=1.0)
     t_init: Time
     #: Feed θ z itself, as DiffuSeq starts, and not σ(t_init)·z, as SiD does.
     unit_input: bool = False

@@ -41,6 +41,12 @@ class EvaluationPlugins:
     augmenters: Mapping[str, Augmenter]
     choosers: Sequence[tuple[CandidateSelector, Sequence[int]]]
 
+    @property
+    def samplers_by_key(self) -> dict[str, Sampler]:
+        """All samplers, by their keys in the recipe."""
+        variants = {f"evaluation.variants.{name}.sampler": one for name, one in self.samplers.items()}
+        return {"evaluation.teacher_sampler": self.teacher_sampler, **variants}
+
     @classmethod
     def of(cls, registry: Registry, config: Evaluation) -> EvaluationPlugins:
         """Make what a recipe's evaluation names.

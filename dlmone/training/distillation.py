@@ -20,13 +20,12 @@ from dlmone.core import (
     Objective,
     StepContext,
     Teacher,
-    TimePoint,
 )
 from dlmone.core.context import frozen
 from dlmone.core.estimator import HEADS
 from dlmone.core.noise import seed_of, stream
 from dlmone.core.objective import Role
-from dlmone.registry.schema import Stage, StageOptimizer, TimeSpec
+from dlmone.registry.schema import Stage, StageOptimizer
 from dlmone.runtime.device import Compute
 from dlmone.runtime.precision import ieee_float32
 
@@ -44,14 +43,8 @@ def stage_times(name: str, stage: Stage, schedule: NoiseSchedule) -> tuple[float
             stage's head is unknown.
     """
 
-    def time(spec: TimeSpec, key: str) -> float:
-        return schedule.resolve(TimePoint(spec.time, spec.ratio, spec.quantile), f"stages.{name}.{key}")
-
-    t_init, t_min, t_max = (
-        time(stage.t_init, "t_init"),
-        time(stage.t_min, "t_min"),
-        time(stage.t_max, "t_max"),
-    )
+    named = {"t_init": stage.t_init, "t_min": stage.t_min, "t_max": stage.t_max}
+    t_init, t_min, t_max = (time.on(schedule, f"stages.{name}.{key}") for key, time in named.items())
     if stage.head not in HEADS:
         raise InputError(f"stages.{name}.head: there is no head {stage.head!r}; there are {', '.join(HEADS)}")
     if t_min >= t_max:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from rich.console import Console
 
+from dlmone.core import Teacher
 from dlmone.evaluation.final import evaluate_run
 from dlmone.evaluation.table import show
 from dlmone.evaluation.validation import check_metrics
@@ -21,7 +22,7 @@ from dlmone.runtime.progress import clock
 from .loop import Session
 from .run_directory import RunDirectory
 from .stage import run_stage, stage_objectives
-from .teacher import check_stages, prepare_teacher
+from .teacher import check_times, prepare_teacher
 
 
 def run(
@@ -81,11 +82,15 @@ def _run(
     parts = EvaluationPlugins.of(registry, recipe.evaluation)
     evaluators = parts.evaluators
     check_metrics(recipe, evaluators, valid_split)
-    for name in recipe.stages:  # what is wrong with one is said before any training
-        stage_objectives(registry, recipe, name)
+    # What is wrong with a stage is said before any training.
+    objectives = {name: stage_objectives(registry, recipe, name) for name in recipe.stages}
+
+    def check(teacher: Teacher) -> None:
+        check_times(recipe, teacher.space.schedule, objectives, parts.samplers_by_key)
+
     by = parts.teacher_sampler
-    teacher = prepare_teacher(session, recipe, train_split, valid_split, by, evaluators)
-    check_stages(recipe, teacher)
+    teacher = prepare_teacher(session, recipe, train_split, valid_split, by, evaluators, check)
+    check(teacher)
     check_variants(recipe, parts, teacher, session.compute, valid_split)
     if until == "teacher":
         console.print(f"teacher: {path / 'teacher'}", highlight=False)

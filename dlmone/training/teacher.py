@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,16 @@ import torch
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from dlmone.core import Evaluator, Example, InputError, SampledGenerator, Sampler, Teacher
+from dlmone.core import (
+    Evaluator,
+    Example,
+    InputError,
+    NoiseSchedule,
+    Objective,
+    SampledGenerator,
+    Sampler,
+    Teacher,
+)
 from dlmone.core.noise import seed_of
 from dlmone.evaluation.validation import INTERVAL, Validator
 from dlmone.models.card import teacher_card
@@ -35,8 +45,11 @@ def prepare_teacher(
     valid_split: Sequence[Example],
     sampler: Sampler,
     evaluators: Mapping[str, Evaluator],
+    check: Callable[[Teacher], None],
 ) -> Teacher:
     """Return φ on the compute device, its folder in the run directory.
+
+    ``check`` is called with the teacher before it is pretrained, to refuse what it cannot be used for.
 
     Raises:
         InputError: the recipe gives neither a path nor a pretraining, or the folder cannot be loaded.
@@ -60,7 +73,7 @@ def prepare_teacher(
         _copy(cached, folder)
     session.compute.world.wait()
     if not folder.exists():
-        pretrained = pretrain(session, recipe, train_split, valid_split, sampler, evaluators)
+        pretrained = pretrain(session, recipe, train_split, valid_split, sampler, evaluators, check)
         if session.compute.world.main:
             publish(folder, pretrained, slot.use, "teacher", teacher_card(recipe))
             _keep(session, folder, cached)
@@ -75,6 +88,7 @@ def pretrain(
     valid_split: Sequence[Example],
     sampler: Sampler,
     evaluators: Mapping[str, Evaluator],
+    check: Callable[[Teacher], None],
 ) -> Teacher:
     """Train the recipe's teacher (or continue to) and return its EMA."""
     slot, compute = recipe.teacher, session.compute
@@ -85,7 +99,7 @@ def pretrain(
     options = session.registry.options("teachers", slot.use, slot.options, "teacher")
     torch.manual_seed(seed_of((recipe.seed, "teacher")))
     teacher = family.build(options, train_split).to(compute.device)
-    check_stages(recipe, teacher)
+    check(teacher)
     trainee = Pretraining(teacher, config, train_split, compute, recipe.seed)
 
     validator = Validator(
@@ -103,10 +117,40 @@ def pretrain(
     return trainee.average
 
 
-def check_stages(recipe: Recipe, teacher: Teacher) -> None:
-    """Raise InputError if a stage cannot work with this teacher: before the training, not after it."""
+def check_times(
+    recipe: Recipe,
+    schedule: NoiseSchedule,
+    objectives: Mapping[str, Mapping[str, Objective]],
+    samplers: Mapping[str, Sampler],
+) -> None:
+    """Check the recipe's times on a teacher's schedule: before the training, not in the middle of it.
+
+    Args:
+        recipe: the recipe.
+        schedule: the teacher's.
+        objectives: those of each stage, by name.
+        samplers: by their keys in the recipe.
+
+    Raises:
+        InputError: there is no such time, or two of them are the wrong way round; the sentence has the key.
+    """
+    for key, sampler in samplers.items():
+        with _at(key):
+            sampler.check(schedule)
     for name, stage in recipe.stages.items():
-        stage_times(name, stage, teacher.space.schedule)
+        t_init, _ = stage_times(name, stage, schedule)
+        for term, objective in objectives[name].items():
+            with _at(f"stages.{name}.objectives.{term}"):
+                objective.check(schedule, t_init)
+
+
+@contextmanager
+def _at(key: str) -> Iterator[None]:
+    """Put a slot's key before the name of an option with which an error begins."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{key}.{error}") from None
 
 
 def cache_folder() -> Path:

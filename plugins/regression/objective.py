@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from dlmone.core import Needs, Objective, Start, StepContext, Term
+from dlmone.core import Needs, NoiseSchedule, Objective, Start, StepContext, Term
 from dlmone.core.ddim import ddim, predictor, sampling_times
 from dlmone.core.losses import masked_mean
 from dlmone.core.objective import Role
@@ -31,6 +31,9 @@ class Regression(Objective):
     def needs(self, role: Role) -> Needs | None:
         return Needs(start=self.options.initial == "student") if role == "generator" else None
 
+    def check(self, schedule: NoiseSchedule, t_init: float) -> None:
+        self._times(schedule, t_init)
+
     def generator_loss(self, context: StepContext) -> Term:
         return Term(masked_mean((context.e_fake - self.target(context)) ** 2, context.mask), {})
 
@@ -40,10 +43,16 @@ class Regression(Objective):
         space, batch, options = context.space, context.fake, self.options
         schedule, predict = space.schedule, predictor(context.teacher, space, batch)
         z = context.noise.normal("z", space.state_shape)
+        times = self._times(schedule, context.generator.t_init)
         if options.initial == "teacher":
-            times = sampling_times(schedule, schedule.max_time, options.steps, options.until)
             return ddim(schedule, predict, Start(times[0]).state(space, z), times)
         # θ's input is z without a signal, so z is also the noise of its answer: no division by σ_t.
-        times = sampling_times(schedule, context.generator.t_init, options.steps, options.until)[1:]
-        t_B = schedule.tensor(times[0], len(batch), z.device)
-        return ddim(schedule, predict, schedule.diffuse(space.round(context.e_start), t_B, z), times)
+        t_B = schedule.tensor(times[1], len(batch), z.device)
+        return ddim(schedule, predict, schedule.diffuse(space.round(context.e_start), t_B, z), times[1:])
+
+    def _times(self, schedule: NoiseSchedule, t_init: float) -> list[float]:
+        """Return the times of the target's network calls, the student's included."""
+        options = self.options
+        first = t_init if options.initial == "student" else schedule.max_time
+        until = options.until.on(schedule, "until") if options.until is not None else None
+        return sampling_times(schedule, first, options.steps, until)

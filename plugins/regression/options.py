@@ -4,6 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dlmone.registry import Time
+
 
 class RegressionOptions(BaseModel):
     """Regression onto samples of several calls.
@@ -19,10 +21,10 @@ class RegressionOptions(BaseModel):
 
     steps: int = Field(default=8, ge=1)
     initial: Literal["teacher", "student"] = "teacher"
-    until: float | None = Field(default=None, ge=0)
+    until: Time | None = None
 
     @model_validator(mode="after")
     def _a_student_is_refined(self) -> Self:
         if self.initial == "student" and self.steps < 2:
-            raise ValueError("with first = student, steps must be at least 2: one call is not refined")
+            raise ValueError("with initial = student, steps must be at least 2: one call is not refined")
         return self

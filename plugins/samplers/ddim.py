@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dlmone.core import Batch, Denoiser, Noise, NoiseSchedule, Sampler, Space, Start, TimePoint
+from dlmone.core import Batch, Denoiser, Noise, NoiseSchedule, Sampler, Space, Start
 from dlmone.core.ddim import ddim, predictor, sampling_times
 
 from .options import DDIMOptions
@@ -15,6 +15,9 @@ class DDIM(Sampler):
 
     def __init__(self, options: DDIMOptions) -> None:
         self.options = options
+
+    def check(self, schedule: NoiseSchedule) -> None:
+        self._times(schedule, None, steps=1)
 
     def sample(
         self,
@@ -27,18 +30,16 @@ class DDIM(Sampler):
         earlier: Sequence[Tensor] = (),
     ) -> tuple[Tensor, int]:
         schedule, shape = space.schedule, space.state_shape
-        first, until = self._first_time(schedule, start), None
-        if self.options.until is not None:
-            until = schedule.resolve(TimePoint(self.options.until), "ddim's until")
-        times = sampling_times(schedule, first, steps, until)
+        times = self._times(schedule, start, steps)
         predict = predictor(network, space, batch, self.options.rounding)
         z = noise.normal("z", shape)
         x = Start(times[0], start is not None and start.unit_input).state(space, z)
         x0 = ddim(schedule, predict, x, times, self.options.eta, lambda i: noise.normal(f"z{i}", shape))
         return space.pin(x0, space.embed(batch), batch), steps
 
-    def _first_time(self, schedule: NoiseSchedule, start: Start | None) -> float:
-        """Return where the options say, or else where the network was made to begin."""
+    def _times(self, schedule: NoiseSchedule, start: Start | None, steps: int) -> list[float]:
+        first = schedule.max_time if start is None else start.time
         if self.options.start is not None:
-            return schedule.resolve(TimePoint(self.options.start), "ddim's start")
-        return schedule.max_time if start is None else start.time
+            first = self.options.start.on(schedule, "start")
+        until = self.options.until.on(schedule, "until") if self.options.until is not None else None
+        return sampling_times(schedule, first, steps, until)

@@ -2,6 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dlmone.registry import Time
+
 
 class NoOptions(BaseModel):
     """For what takes no options."""
@@ -22,12 +24,15 @@ class DDIMOptions(BaseModel):
         description="replace each x0 prediction by the nearest token states, as DiffuSeq does; "
         "spaces without rounding are not affected",
     )
-    start: float | None = Field(
-        default=None, description="time of the first network call; the end of the trained range if None"
-    )
-    until: float | None = Field(
+    start: Time | None = Field(
         default=None,
-        description="the calls are spread evenly from the first down to here; to the clean state if None",
+        description="time of the first network call; if None, a student's t_init, or the end of a teacher's "
+        "trained range",
+    )
+    until: Time | None = Field(
+        default=None,
+        description="the network calls are spread evenly from the first down to here; if None, to the clean "
+        "state",
     )
 
 

@@ -1,9 +1,8 @@
 """Score distillation sampling (SDS; Poole et al. 2023, DreamFusion), for one-step generators."""
 
-import torch
-from torch import Tensor
+import math
 
-from dlmone.core import Needs, Objective, Route, StepContext, Term
+from dlmone.core import InputError, Needs, NoiseSchedule, Objective, Route, StepContext, Term
 from dlmone.core.losses import masked_mean, score_weight
 from dlmone.core.objective import Role
 
@@ -27,16 +26,20 @@ class ScoreDistillationSampling(Objective):
     def generator_loss(self, context: StepContext) -> Term:
         e, f_phi, mask = context.e_fake, context.f_phi.detach(), context.mask
         target = context.space.round(f_phi) if self.options.rounding else f_phi
+        low, high = self._range(context.space.schedule)
+        within_B = (context.t_B >= low) & (context.t_B < high)
         weight_B = score_weight(
             self.options.weighting, e, f_phi, mask, context.alpha_B, context.sigma_B
-        ) * self._within(context).to(e.dtype)
+        ) * within_B.to(e.dtype)
         return Term(0.5 * weight_B * masked_mean((e - target) ** 2, mask), {})
 
-    def _within(self, context: StepContext) -> Tensor:
-        """Return which samples take part, [B]."""
-        t_B, within_B = context.t_B, torch.ones_like(context.t_B, dtype=torch.bool)
-        if self.options.t_min is not None:
-            within_B &= t_B >= self.options.t_min
-        if self.options.t_max is not None:
-            within_B &= t_B < self.options.t_max
-        return within_B
+    def check(self, schedule: NoiseSchedule, t_init: float) -> None:
+        low, high = self._range(schedule)
+        if low >= high:
+            raise InputError(f"t_min: {low:g} must be below t_max, {high:g}")
+
+    def _range(self, schedule: NoiseSchedule) -> tuple[float, float]:
+        """Return the times of the samples that take part: from the first, up to the second."""
+        t_min, t_max = self.options.t_min, self.options.t_max
+        low = t_min.on(schedule, "t_min") if t_min is not None else -math.inf
+        return low, t_max.on(schedule, "t_max") if t_max is not None else math.inf

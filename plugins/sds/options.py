@@ -2,7 +2,9 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
+
+from dlmone.registry import Time
 
 
 class SDSOptions(BaseModel):
@@ -11,7 +13,7 @@ class SDSOptions(BaseModel):
     Attributes:
         weighting: the prefactor of the loss (`dlmone.core.losses.score_weight`).
         rounding: pull to the nearest token states of ê_φ instead of to ê_φ itself, where the space rounds.
-        t_min: samples noised to an earlier time take no part; all if None. A time of the teacher's schedule.
+        t_min: samples noised to an earlier time take no part; all if None.
         t_max: samples noised to this time or a later one take no part; all if None.
     """
 
@@ -19,5 +21,5 @@ class SDSOptions(BaseModel):
 
     weighting: Literal["sid", "one", "score", "snr"] = "one"
     rounding: bool = True
-    t_min: float | None = Field(default=None, ge=0)
-    t_max: float | None = Field(default=None, ge=0)
+    t_min: Time | None = None
+    t_max: Time | None = None

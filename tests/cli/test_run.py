@@ -196,3 +196,40 @@ def test_there_is_nothing_to_pretrain_where_a_teacher_is_loaded(finished):
     result = dlmone("pretrain", "tiny.toml", *args)
     assert result.exit_code == 2
     assert "loads its teacher from taught/teacher: nothing to train" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        (
+            "stages.one.objectives.modes={use='sds',t_min=5000}",
+            "stages.one.objectives.modes.t_min: time 5000 is outside the trained range of this schedule, "
+            "which goes from 0 to 1999",
+        ),
+        (
+            "stages.one.objectives.modes={use='sds',t_min={ratio=2.5},t_max={quantile=0.1}}",
+            "stages.one.objectives.modes.t_min: 1490 must be below t_max, 200",
+        ),
+        (
+            "stages.one.objectives.start={use='regression',initial='student',until=1600}",
+            "stages.one.objectives.start.until: network calls go down from 1490 and cannot end at 1600",
+        ),
+        (
+            "evaluation.teacher_sampler={use='ddim',until={ratio=0.01}}",
+            "evaluation.teacher_sampler.until: σ/α = 0.01 is outside the trained range of this schedule, "
+            "which goes from 0.1219 to 2225",
+        ),
+        (
+            "stages.one.objectives.modes={use='sds',t_min='late'}",
+            "stages.one.objectives.modes.t_min: expected a number, or a table with one of the keys ratio and "
+            'quantile, got "late"',
+        ),
+    ],
+)
+def test_a_time_that_the_teacher_does_not_have_is_refused_before_any_training(
+    workplace, tmp_path, setting, sentence
+):
+    answer = dlmone("run", "tiny.toml", "--run-dir", tmp_path / "run", "--set", setting, "--set", "seed=77")
+    assert answer.exit_code == 2
+    assert answer.stderr.splitlines()[-1].endswith(sentence)
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()

@@ -139,7 +139,7 @@ def test_the_table_shows_them(run: Path, swept: tuple[str, Result]) -> None:
         (
             "variants.x={sampler={use='ddim'},steps=5000}",
             2,
-            "evaluation.variants.x: ddim: there are 1491 times",
+            "evaluation.variants.x: steps: there are 1491 times",
         ),
     ],
 )

@@ -9,10 +9,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from dlmone.core import Objective, SampledGenerator, StepContext, Term
+from dlmone.core import InputError, Objective, SampledGenerator, StepContext, Term
 from dlmone.core.ddim import ddim_step, sampling_times
 from dlmone.core.losses import diff_instruct_loss, dsm_loss, masked_mean, sid_loss
 from dlmone.core.objective import Role
+from dlmone.core.schedule import discrete_schedule
 from dlmone.plugins.diff_instruct.objective import DiffInstruct
 from dlmone.plugins.diff_instruct.options import DiffInstructOptions
 from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
@@ -151,9 +152,9 @@ def test_the_adversarial_term_over_the_weight(toy: ToyTeacher) -> None:
 def test_regression_is_the_distance_to_what_the_teacher_writes_from_the_same_noise(
     toy: ToyTeacher, until: float | None
 ) -> None:
-    objective = Regression(RegressionOptions(steps=4, until=until))
+    objective = Regression(RegressionOptions.model_validate({"steps": 4, "until": until}))
     step = step_of(toy, "generator", objective)
-    writer = SampledGenerator(step.teacher, step.space, DDIM(DDIMOptions(until=until)))
+    writer = SampledGenerator(step.teacher, step.space, DDIM(DDIMOptions.model_validate({"until": until})))
     target = writer.generate(step.fake, step.noise, 4).state
     assert target is not None
     expected_B = masked_mean((step.e_fake - target) ** 2, step.mask)
@@ -183,6 +184,56 @@ def test_regression_onto_what_the_teacher_makes_of_the_students_first_answer(toy
     assert not step.e_start.equal(step.e_fake)
 
 
+@pytest.mark.parametrize(("low", "high"), [(900, 1490), ({"quantile": 0.45}, {"ratio": 2.5})])
+def test_sds_takes_its_times_in_any_form(toy: ToyTeacher, low: object, high: object) -> None:
+    """900 and 1490 are the 0.45 quantile of 0 to 1999 and the time of σ/α = 2.5."""
+    objective = ScoreDistillationSampling(SDSOptions.model_validate({"t_min": low, "t_max": high}))
+    step = step_of(toy, "generator", objective)
+    step.t_B = torch.tensor([899, 900, 1489, 1490])[: len(step.fake)]
+    taken = objective.generator_loss(step).loss_B > 0
+    assert taken.tolist() == [False, True, True, False][: len(step.fake)]
+
+
+@pytest.mark.parametrize("until", [1490, {"ratio": 2.5}, {"quantile": 1490 / 1999}])
+def test_regression_takes_its_time_in_any_form(toy: ToyTeacher, until: object) -> None:
+    def loss_B(time: object) -> Tensor:
+        objective = Regression(RegressionOptions.model_validate({"steps": 3, "until": time}))
+        return objective.generator_loss(step_of(toy, "generator", objective)).loss_B
+
+    torch.testing.assert_close(loss_B(until), loss_B(1490))
+    assert not loss_B(1490).equal(loss_B(None))
+
+
+REFUSED: list[tuple[Objective, str]] = [
+    (
+        ScoreDistillationSampling(SDSOptions.model_validate({"t_min": 2000})),
+        r"^t_min: time 2000 is outside .* from 0 to 1999$",
+    ),
+    (
+        ScoreDistillationSampling(SDSOptions.model_validate({"t_min": {"ratio": 2.5}, "t_max": 900})),
+        r"^t_min: 1490 must be below t_max, 900$",
+    ),
+    (
+        Regression(RegressionOptions.model_validate({"until": {"ratio": 5000}})),
+        r"^until: σ/α = 5000 is outside",
+    ),
+    (
+        Regression(RegressionOptions.model_validate({"initial": "student", "until": 1500})),
+        "^until: network calls go down from 1490 and cannot end at 1500$",
+    ),
+    (
+        Regression(RegressionOptions.model_validate({"steps": 8, "until": 1995})),
+        "^steps: there are 5 times from 1999 down to 1995, too few for 8 steps$",
+    ),
+]
+
+
+@pytest.mark.parametrize(("objective", "sentence"), REFUSED)
+def test_times_that_a_teacher_does_not_have_are_refused(objective: Objective, sentence: str) -> None:
+    with pytest.raises(InputError, match=sentence):
+        objective.check(discrete_schedule("sqrt", 2000), 1490)
+
+
 def test_one_call_is_no_refinement() -> None:
     with pytest.raises(ValidationError, match="steps must be at least 2: one call is not refined"):
         RegressionOptions(steps=1, initial="student")
@@ -206,6 +257,6 @@ def test_sds_pulls_to_token_states_and_leaves_other_times_out(toy: ToyTeacher) -
     expected_B = 0.5 * masked_mean((step.e_fake - target) ** 2, step.mask)
     torch.testing.assert_close(whole.generator_loss(step).loss_B, expected_B)
     low, middle, *_ = sorted(step.t_B.tolist())
-    some = ScoreDistillationSampling(SDSOptions(t_min=low + 1, t_max=middle + 1))
+    some = ScoreDistillationSampling(SDSOptions.model_validate({"t_min": low + 1, "t_max": middle + 1}))
     within_B = step.t_B == middle
     torch.testing.assert_close(some.generator_loss(step).loss_B, expected_B * within_B)

@@ -147,7 +147,7 @@ def test_continuous_times_are_even_and_stop_above_the_clean_end() -> None:
         (0, None, "at least one step, not 0"),
         (2001, None, "2000 times from 1999 down, too few for 2001 steps"),
         (12, 10, "11 times from 10 down, too few for 12 steps"),
-        (1, 2000, "ddim's start: time 2000 .* goes from 0 to 1999"),
+        (1, 2000, "start: time 2000 .* goes from 0 to 1999"),
     ],
 )
 def test_impossible_requests_are_refused(steps: int, start: float | None, sentence: str) -> None:
@@ -162,8 +162,34 @@ def test_an_end_that_leaves_too_few_times_is_refused() -> None:
         generate(SQRT, numbers(1, 2), 1, start=10, until=11)
     with pytest.raises(InputError, match=r"calls go down from 0\.5 and cannot end at 0\.6"):
         generate(FlowSchedule(), numbers(1, 2), 1, start=0.5, until=0.6)
-    with pytest.raises(InputError, match=r"ddim's until: time 2000 .* goes from 0 to 1999"):
+    with pytest.raises(InputError, match=r"until: time 2000 .* goes from 0 to 1999"):
         generate(SQRT, numbers(1, 2), 1, until=2000)
+
+
+@pytest.mark.parametrize("start", [1490, {"ratio": 2.5}, {"quantile": 1490 / 1999}])
+def test_times_in_any_form(start: object) -> None:
+    until = SQRT.ratio(torch.tensor(400)).item()
+    sampler = DDIM(DDIMOptions.model_validate({"start": start, "until": {"ratio": until}}))
+    network, batch = Watched(Gaussian(SQRT, MEAN, STD)), numbers(1, 2)
+    sampler.sample(network, NumberSpace(SQRT, 2), batch, noise_for(batch), 2)
+    assert [int(call.t_B[0]) for call in network.calls] == sampling_times(SQRT, 1490, 2, 400)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"until": 2000}, r"^until: time 2000 is outside .* from 0 to 1999$"),
+        (
+            {"start": {"ratio": 2.5}, "until": 1500},
+            r"^until: .* from 1490 and cannot end at 1500$",
+        ),
+        ({"start": 10.5}, r"^start: this schedule counts time in whole steps, so 10\.5 is no time$"),
+    ],
+)
+def test_times_that_a_teacher_does_not_have_are_refused(options: dict[str, object], sentence: str) -> None:
+    sampler = DDIM(DDIMOptions.model_validate(options))
+    with pytest.raises(InputError, match=sentence):
+        sampler.check(SQRT)
 
 
 @pytest.mark.parametrize("options", [{"eta": 1.5}, {"eta": -0.1}, {"spacing": "uniform"}])

@@ -95,6 +95,21 @@ def test_a_time_is_replaced_whole() -> None:
     assert merged["stages"]["one"]["t_init"] == {"quantile": 0.5}
 
 
+def test_a_time_among_a_plugins_options_is_replaced_whole() -> None:
+    def recipe(until: Any) -> dict[str, Any]:
+        return {"stages": {"one": {"objectives": {"r": {"until": until, "steps": 3}}}}}
+
+    merged = merge(recipe({"ratio": 2.5}), recipe({"quantile": 0.5}))
+    assert merged == recipe({"quantile": 0.5})
+    assert merge(recipe(4), recipe({"ratio": 2.5})) == recipe({"ratio": 2.5})
+
+
+def test_a_part_whose_name_is_a_key_of_times_is_merged() -> None:
+    below = {"evaluation": {"metrics": {"ratio": {"use": "a", "n": 1}, "other": {"use": "b"}}}}
+    merged = merge(below, {"evaluation": {"metrics": {"ratio": {"n": 2}}}})
+    assert merged["evaluation"]["metrics"] == {"ratio": {"use": "a", "n": 2}, "other": {"use": "b"}}
+
+
 def test_false_takes_a_named_part_out_and_only_one_that_is_there() -> None:
     below = {"stages": {"one": {"objectives": {"score": {"use": "sid"}, "adversarial": {}}}}}
     above = {"stages": {"one": {"objectives": {"adversarial": False}}}}

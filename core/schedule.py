@@ -75,7 +75,7 @@ class NoiseSchedule(ABC):
         """
         if point.ratio is not None:
             # A tenth of tolerance: a ratio is met by the nearest index, not exactly.
-            low, high = (float(self.ratio(torch.tensor(end))) for end in (self.min_time, self.max_time))
+            low, high = (float(self.ratio(self.tensor(end, 1))) for end in (self.min_time, self.max_time))
             if not low * 0.9 <= point.ratio <= high * 1.1:
                 raise InputError(
                     f"{name}: σ/α = {point.ratio:g} is outside the trained range of this schedule, "

@@ -121,12 +121,11 @@ class Tokenizer:
         Raises:
             InputError: there is no such folder, it holds neither file, or one that cannot be read.
         """
-        folder = model_folder(name, ("tokenizer.json", "vocab.txt", "tokenizer_config.json"))
-        if (folder / "tokenizer.json").is_file():
-            return cls._read(folder / "tokenizer.json", tokenizers.Tokenizer.from_file)
-        if (folder / "vocab.txt").is_file():
-            return cls._read(folder / "vocab.txt", partial(read_vocabulary, lowercase=is_uncased(folder)))
-        raise InputError(f"tokenizer {name!r}: {folder} holds neither tokenizer.json nor vocab.txt")
+        path, backend = load_backend(name)
+        try:
+            return cls(backend)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
     def cut(self, texts: Iterable[str], min_count: int) -> Self:
         """Return this WordPiece tokenizer with the pieces that occur ``min_count`` times in the texts.
@@ -154,14 +153,42 @@ class Tokenizer:
         backend.add_special_tokens([*MARKERS])
         return type(self)(backend)
 
-    @classmethod
-    def _read(cls, path: Path, read: Callable[[str], tokenizers.Tokenizer]) -> Self:
-        try:
-            return cls(read(str(path)))
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-        except Exception as error:  # the library raises nothing more specific
-            raise InputError(f"{path} is no tokenizer: {error}") from None
+
+def tokenizer_for(name: str, texts: Iterable[str], vocab_size: int, vocab_min_count: int) -> Tokenizer:
+    """Return the tokenizer that a teacher's options name.
+
+    Args:
+        name: "words" (all words of the texts), "wordpiece" (trained on them), or where one lies.
+        texts: the training texts.
+        vocab_size: for "wordpiece".
+        vocab_min_count: of a loaded one, keep the pieces that occur so often in the texts; 0 keeps all.
+    """
+    if name == "words":
+        return Tokenizer.words(texts)
+    if name == "wordpiece":
+        return Tokenizer.wordpiece(texts, vocab_size)
+    tokenizer = Tokenizer.load(name)
+    return tokenizer.cut(texts, vocab_min_count) if vocab_min_count else tokenizer
+
+
+def load_backend(name: str) -> tuple[Path, tokenizers.Tokenizer]:
+    """Read ``tokenizer.json`` or ``vocab.txt``, of a tokenizer of any kind; return the file too.
+
+    Raises:
+        InputError: there is no such folder, it holds neither file, or one that cannot be read.
+    """
+    folder = model_folder(name, ("tokenizer.json", "vocab.txt", "tokenizer_config.json"))
+    readers: dict[str, Callable[[str], tokenizers.Tokenizer]] = {
+        "tokenizer.json": tokenizers.Tokenizer.from_file,
+        "vocab.txt": partial(read_vocabulary, lowercase=is_uncased(folder)),
+    }
+    for file, read in readers.items():
+        if (path := folder / file).is_file():
+            try:
+                return path, read(str(path))
+            except Exception as error:  # the library raises nothing more specific
+                raise InputError(f"{path} is no tokenizer: {error}") from None
+    raise InputError(f"tokenizer {name!r}: {folder} holds neither tokenizer.json nor vocab.txt")
 
 
 def read_vocabulary(path: str, lowercase: bool) -> tokenizers.Tokenizer:

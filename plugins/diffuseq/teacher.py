@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dlmone.core import Batch, Example, InputError, Noise, NoiseSchedule, Sketch, Teacher, TrainingLoss
 from dlmone.core.schedule import discrete_schedule
-from dlmone.plugins.bert.tokenizer import Tokenizer
+from dlmone.plugins.bert.tokenizer import Tokenizer, tokenizer_for
 
 from .network import DiffuSeqNetwork
 from .options import DiffuSeqOptions
@@ -59,7 +59,11 @@ class DiffuSeqTeacher(Teacher):
 
     @classmethod
     def build(cls, options: DiffuSeqOptions, examples: Iterable[Example]) -> Self:
-        teacher = cls(options, tokenizer_for(options, examples))
+        texts = chain.from_iterable((example.source, example.target) for example in examples)
+        teacher = cls(
+            options,
+            tokenizer_for(options.tokenizer, texts, options.vocab_size, options.vocab_min_count),
+        )
         if options.init_from is not None:
             load_encoder(teacher.network, options.init_from, options)
             if options.init_embedding:
@@ -190,14 +194,3 @@ def times_for(options: DiffuSeqOptions) -> UniformTimes:
     if options.time_sampler == "noisy":
         return NoisyTimes(steps, options.noisy_from)
     return LossAwareTimes(steps) if options.time_sampler == "lossaware" else UniformTimes(steps)
-
-
-def tokenizer_for(options: DiffuSeqOptions, examples: Iterable[Example]) -> Tokenizer:
-    """Return the tokenizer of the options, built from the examples if they say so."""
-    texts = chain.from_iterable((example.source, example.target) for example in examples)
-    if options.tokenizer == "words":
-        return Tokenizer.words(texts)
-    if options.tokenizer == "wordpiece":
-        return Tokenizer.wordpiece(texts, options.vocab_size)
-    tokenizer = Tokenizer.load(options.tokenizer)
-    return tokenizer.cut(texts, options.vocab_min_count) if options.vocab_min_count else tokenizer

@@ -1,0 +1,125 @@
+"""LangFlow's denoiser: token logits from a transformer and from Bayes' rule, x0 as their mean row."""
+
+from typing import Any, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+from dlmone.core import Batch, Denoised, Denoiser
+from dlmone.core.schedule import expand
+
+from .space import LangFlowSpace
+from .transformer import Block, NoiseLevel, OutputLayer, zero_linear
+
+
+class Borrowed:
+    """A module that another one owns: not among the borrower's parameters.
+
+    A copy of owner and borrower together is a pair of its own; a copy of the borrower alone shares the owner.
+    So an averaged teacher reads its averaged table, while θ and ψ, copies of φ's network, share φ's space.
+    """
+
+    def __init__(self, module: LangFlowSpace) -> None:
+        self.module = module
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)(memo.get(id(self.module), self.module))
+
+
+class Prediction(NamedTuple):
+    """Token logits [B, L, V] float32, and the last hidden states [B, L, D]."""
+
+    logits_BLV: Tensor
+    hidden_BLD: Tensor
+
+
+class LangFlowNetwork(Denoiser):
+    """x0 = softmax(l)·E with l = net(z, γ, x_sc) + α/σ²·z·Eᵀ.
+
+    The second part of the logits is log p(z | token v) = −‖z − α·E_v‖²/2σ² less what all rows of one norm
+    share, so the network learns only what a state does not say of its own token.
+
+    Args:
+        space: owns the table and the schedule; borrowed.
+        condition: width of the noise level's embedding.
+        layers, heads: of the transformer, as wide as the states.
+        dropout: after attention and after the MLP of each block.
+        bayes: whether the logits have their Bayes term.
+        self_conditioning: whether the network reads an earlier estimate x_sc, zeros where there is none.
+        marks_given: whether given positions are marked, by a learned vector that is added to them.
+    """
+
+    float32_modules: tuple[str, ...] = ("sigma_map",)
+
+    def __init__(
+        self,
+        space: LangFlowSpace,
+        *,
+        condition: int,
+        layers: int,
+        heads: int,
+        dropout: float = 0.1,
+        bayes: bool = True,
+        self_conditioning: bool = True,
+        marks_given: bool = False,
+    ) -> None:
+        super().__init__()
+        self._space = Borrowed(space)
+        _, width = space.state_shape
+        self.bayes = bayes
+        self.self_conditioning = self_conditioning
+        self.sigma_map = NoiseLevel(condition)
+        if self_conditioning:
+            self.self_cond_proj = zero_linear(2 * width, width, bias=False)
+            self.float32_modules = ("sigma_map", "self_cond_proj")
+        self.given_mark = nn.Parameter(torch.randn(width)) if marks_given else None
+        self.blocks = nn.ModuleList(Block(width, condition, heads, dropout) for _ in range(layers))
+        self.output_layer = OutputLayer(width, condition, len(space.embedding))
+
+    @property
+    def space(self) -> LangFlowSpace:
+        return self._space.module
+
+    def denoise(
+        self,
+        e_t: Tensor,
+        t_B: Tensor,
+        batch: Batch,
+        *,
+        features: bool = False,
+        previous: Tensor | None = None,
+    ) -> Denoised:
+        logits_BLV, hidden_BLD = self.predict(e_t, t_B, batch, previous)
+        x0_BLD = self.space.mixture(logits_BLV.softmax(-1))
+        if not features:
+            return Denoised(x0_BLD, logits_BLV=logits_BLV)
+        return Denoised(x0_BLD, hidden_BLD, batch.target_BL, logits_BLV)
+
+    def predict(
+        self, e_t: Tensor, t_B: Tensor, batch: Batch, previous: Tensor | None = None, ramp: float = 1.0
+    ) -> Prediction:
+        """Return token logits and hidden states; ``ramp`` scales the Bayes term in training."""
+        schedule, z_BLD = self.space.schedule, e_t.float()
+        with torch.autocast(e_t.device.type, enabled=False):
+            c_BC = self.sigma_map(schedule.network_time(t_B))
+            h_BLD = self.read_in(z_BLD, batch, previous)
+        for block in self.blocks:
+            h_BLD = block(h_BLD, c_BC)
+        net_BLV = self.output_layer(h_BLD, c_BC).float()
+        if not self.bayes:
+            return Prediction(net_BLV, h_BLD)
+        with torch.autocast(e_t.device.type, enabled=False):
+            skip_B = ramp * schedule.alpha(t_B) / schedule.sigma(t_B) ** 2
+            logits_BLV = net_BLV + expand(skip_B, z_BLD) * (z_BLD @ self.space.rows().T)
+        return Prediction(logits_BLV, h_BLD)
+
+    def read_in(self, z_BLD: Tensor, batch: Batch, previous: Tensor | None) -> Tensor:
+        """h = z + W_sc·[z ; x_sc], and the mark at given positions, where there is no estimate to read."""
+        h_BLD = z_BLD
+        if self.self_conditioning:
+            estimate_BLD = torch.zeros_like(z_BLD) if previous is None else previous.float()
+            estimate_BLD = estimate_BLD * batch.target_BL[..., None]
+            h_BLD = h_BLD + self.self_cond_proj(torch.cat([z_BLD, estimate_BLD], dim=-1))
+        if self.given_mark is not None:
+            h_BLD = h_BLD + self.given_mark * ~batch.target_BL[..., None]
+        return h_BLD

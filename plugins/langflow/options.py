@@ -1,0 +1,84 @@
+"""What a recipe can say about LangFlow; the defaults are the released configuration (lm1b)."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+#: A marker before, one after, and a token between.
+MIN_LENGTH = 4
+
+
+class LangFlowOptions(BaseModel):
+    """A LangFlow teacher.
+
+    Attributes:
+        length: tokens of a row, condition included.
+        width: of the states, and of the transformer; a multiple of 2·heads.
+        condition: width of the noise level's embedding.
+        layers, heads: of the transformer; its MLPs are 4·width wide.
+        dropout: in both halves of each block.
+        bayes: whether the logits have their Bayes term.
+        normalised: whether rows of the table are scaled to norm √width.
+        loc, scale, entropy: where the schedule's learned parameters start. Without them, entropy is that of
+            the tokens at each position of the training data, and loc = ln(width/entropy).
+        cutoff: how much of the schedule's distribution is left out at each end.
+        self_conditioning: whether the network reads an earlier estimate of x0.
+        self_conditioning_rate: the share of training samples that read one, made in a pass of its own.
+        bayes_ramp: updates over which the Bayes term of the logits rises from 0 to its full size.
+        conditional: rows have a condition, clean and marked as given; the variant of dlmone's own.
+        condition_dropout: the share of training samples whose condition is blanked out, for guidance.
+        tokenizer: "words" (all words of the training data), "wordpiece" (trained on it), or where a
+            BERT-type tokenizer lies: a folder, "package:NAME", or a name of the Hugging Face hub.
+        vocab_size: for "wordpiece".
+        vocab_min_count: of a loaded WordPiece tokenizer, keep the pieces that occur so often in the
+            training data; 0 keeps all.
+        init_embedding: a BERT-type encoder whose word embeddings the table starts from.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    length: int = Field(default=128, ge=MIN_LENGTH)
+    width: int = Field(default=768, ge=2)
+    condition: int = Field(default=128, ge=1)
+    layers: int = Field(default=12, ge=1)
+    heads: int = Field(default=12, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    bayes: bool = True
+    normalised: bool = True
+    loc: float | None = None
+    scale: float = Field(default=0.852, gt=0)
+    entropy: float | None = Field(default=None, gt=0)
+    cutoff: float = Field(default=1e-5, gt=0, lt=0.1)
+    self_conditioning: bool = True
+    self_conditioning_rate: float = Field(default=0.25, ge=0, le=1)
+    bayes_ramp: int = Field(default=5000, ge=0)
+    conditional: bool = False
+    condition_dropout: float = Field(default=0.0, ge=0, lt=1)
+    tokenizer: str = "bert-base-uncased"
+    vocab_size: int = Field(default=8192, ge=8)
+    vocab_min_count: int = Field(default=0, ge=0)
+    init_embedding: str | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.width % (2 * self.heads):
+            raise ValueError(f"width {self.width} is not a multiple of 2·heads ({2 * self.heads})")
+        if self.condition_dropout and not self.conditional:
+            raise ValueError("condition_dropout is for conditional = true")
+        return self
+
+
+class SamplerOptions(BaseModel):
+    """LangFlow's sampler.
+
+    Attributes:
+        temperature: x0 = softmax(logits/temperature)·E; 1 is the official sampler.
+        guidance: of a conditional teacher trained with condition_dropout. The logits are those without the
+            condition plus so many times the difference that it makes; 1 is no guidance. Others take two
+            network calls a step.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: float = Field(default=1.0, gt=0)
+    guidance: float = Field(default=1.0, ge=0)

@@ -1,0 +1,80 @@
+"""LangFlow's sampler: deterministic DDIM down the quantiles, self-conditioned; the last call names tokens."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dlmone.core import Batch, Denoiser, InputError, Noise, NoiseSchedule, Sampler, Space, Start
+from dlmone.core.ddim import ddim_step
+
+from .options import SamplerOptions
+from .space import LangFlowSpace
+
+
+class LangFlowSampler(Sampler):
+    """``steps`` network calls at evenly spaced quantiles, from the noisiest to the cleanest, both included.
+
+    The final state is the row of the likeliest token at each position: the mean row x0 would decode to its
+    nearest row, which need not be the same.
+    """
+
+    def __init__(self, options: SamplerOptions) -> None:
+        self.temperature = options.temperature
+        self.guidance = options.guidance
+
+    def sample(
+        self,
+        network: Denoiser,
+        space: Space,
+        batch: Batch,
+        noise: Noise,
+        steps: int,
+        start: Start | None = None,
+        earlier: Sequence[Tensor] = (),
+    ) -> tuple[Tensor, int]:
+        if not isinstance(space, LangFlowSpace):
+            raise InputError("LangFlow's sampler reads token logits, which this model has not; use ddim here")
+        if steps < 1:
+            raise InputError(f"a sampler takes at least one step, not {steps}")
+        schedule, given = space.schedule, space.embed(batch)
+        first = schedule.max_time if start is None else start.time
+        times_N = torch.linspace(first, schedule.min_time, steps, dtype=torch.float64).tolist()
+        batches = [batch] if self.guidance == 1 else [space.null_condition(batch), batch]
+        z = noise.normal("z", space.state_shape)
+        x = z if start is None else start.state(space, z)
+        previous: Tensor | None = None
+        for i, time in enumerate(times_N):
+            t_B = schedule.tensor(time, len(batch), x.device)
+            logits_BLV = self._logits(network, space, x, t_B, batches, previous)
+            if i + 1 < steps:
+                previous = space.mixture((logits_BLV / self.temperature).softmax(-1))
+                s_B = schedule.tensor(times_N[i + 1], len(batch), x.device)
+                x = step(schedule, previous, x, t_B, s_B)
+        tokens_BL = torch.where(batch.target_BL, logits_BLV.argmax(-1), batch.tokens_BL)
+        state = space.embed(Batch(batch.ids, tokens_BL, batch.target_BL))
+        return space.pin(state, given, batch), steps * len(batches)
+
+    def _logits(
+        self,
+        network: Denoiser,
+        space: LangFlowSpace,
+        x: Tensor,
+        t_B: Tensor,
+        batches: Sequence[Batch],
+        previous: Tensor | None,
+    ) -> Tensor:
+        """Return the token logits; with two batches, without and with condition, l_∅ + w·(l − l_∅)."""
+        found = []
+        for batch in batches:
+            pinned = space.pin(x, space.embed(batch), batch)
+            logits_BLV = network.denoise(pinned, t_B, batch, previous=previous).logits_BLV
+            if logits_BLV is None:
+                raise InputError("LangFlow's sampler reads token logits, which this network does not give")
+            found.append(logits_BLV)
+        return found[-1] if len(found) == 1 else torch.lerp(*found, self.guidance)
+
+
+def step(schedule: NoiseSchedule, x0: Tensor, x_t: Tensor, t_B: Tensor, s_B: Tensor) -> Tensor:
+    """x_s = (σ_s/σ_t)·x_t + (α_s − α_t·σ_s/σ_t)·x0, in float64 as in the official code, stored as float32."""
+    return ddim_step(schedule, x0.double(), x_t.double(), t_B, s_B).float()

@@ -1,0 +1,168 @@
+"""LangFlow's space: rows of a learned table, all of one length, and mixtures of them.
+
+States of unit variance: every row has norm √D, so the row nearest to a state is the one of the largest dot
+product, and no token is easier to tell from noise than another.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dlmone.core import Batch, Example, InputError, Space
+
+from .schedule import GumbelParameters, GumbelSchedule
+from .text import Vocabulary
+
+#: Scores of states against the vocabulary that are kept at a time, 32 MB in float32.
+SCORES_AT_ONCE = 1 << 23
+#: Places that a target keeps however long its source is: one token and the marker that ends it.
+MIN_TARGET = 2
+
+
+class LangFlowSpace(Space):
+    """States are [B, L, D]. Rows of tokens are ``[CLS] y [CLS] [PAD]…``, all of it generated, or with a
+    condition ``[CLS] x [SEP]`` (given) and ``y [SEP] [PAD]…`` (generated, padding like any token).
+
+    The official model saw neither padding nor [SEP]: its rows are cut from running text, and [CLS] stands
+    between sentences.
+
+    Args:
+        vocabulary: the tokenizer.
+        proposal: the schedule's parameters, which this space owns.
+        cutoff: of the schedule.
+        length: L.
+        width: D.
+        rows: rows of the table, the vocabulary's size by default.
+        normalised: whether rows are scaled to norm √D.
+        conditional: whether rows have a condition.
+        has_null: whether the model is trained without its condition too.
+    """
+
+    schedule: GumbelSchedule
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        proposal: GumbelParameters,
+        *,
+        cutoff: float,
+        length: int,
+        width: int,
+        rows: int | None = None,
+        normalised: bool = True,
+        conditional: bool = False,
+        has_null: bool = False,
+    ) -> None:
+        super().__init__()
+        self.vocabulary = vocabulary
+        self.proposal = proposal
+        self.schedule = GumbelSchedule(proposal, cutoff)
+        self.state_shape = (length, width)
+        self.normalised = normalised
+        self.conditional = conditional
+        self.has_null = has_null
+        self.embedding = nn.Parameter(torch.empty(rows or vocabulary.size, width))
+        nn.init.kaiming_uniform_(self.embedding, a=math.sqrt(5))
+
+    # -- text to states --------------------------------------------------------------------------------
+
+    def collate(self, examples: Sequence[Example]) -> Batch:
+        length, _ = self.state_shape
+        tokens_BL = torch.full((len(examples), length), self.vocabulary.pad)
+        target_BL = torch.ones(len(examples), length, dtype=torch.bool)
+        for row, example in enumerate(examples):
+            given, target = self._row(example)
+            tokens_BL[row, : len(given) + len(target)] = torch.tensor(given + target)
+            target_BL[row, : len(given)] = False
+        return Batch(tuple(example.id for example in examples), tokens_BL, target_BL)
+
+    def _row(self, example: Example) -> tuple[list[int], list[int]]:
+        """Return the given and the generated tokens of an example; what is too long of the latter is cut."""
+        words, (length, _) = self.vocabulary, self.state_shape
+        source, target = example.source.strip(), words.encode(example.target.strip())
+        if not self.conditional:
+            if source:
+                raise InputError(f"example {example.id}: it has a source, but this model writes without one")
+            return [], [words.start, *target[: length - 2], words.start]
+        given = [words.start, *words.encode(source), words.end]
+        room = length - len(given)
+        if room < MIN_TARGET:
+            raise InputError(
+                f"example {example.id}: its source leaves no room for a target "
+                f"in a sequence of {length} tokens; shorten the source"
+            )
+        return given, [*target[: room - 1], words.end]
+
+    def rows(self) -> Tensor:
+        """Return the table of states [V, D]: √D·raw/max(‖raw‖, 10⁻¹²), float32."""
+        if not self.normalised:
+            return self.embedding
+        return math.sqrt(self.state_shape[1]) * functional.normalize(self.embedding, dim=1, eps=1e-12)
+
+    def embed(self, batch: Batch) -> Tensor:
+        return functional.embedding(batch.tokens_BL, self.rows())
+
+    def mixture(self, probabilities_BLV: Tensor) -> Tensor:
+        """Return p·E, the mean state of token probabilities, [B, L, D], in float32 under autocast too."""
+        with torch.autocast(probabilities_BLV.device.type, enabled=False):
+            return probabilities_BLV @ self.rows()
+
+    # -- states to tokens ------------------------------------------------------------------------------
+
+    def decode(self, state: Tensor, batch: Batch) -> Tensor:
+        """Return the tokens of the nearest rows: argmax_v x·E_v − ‖E_v‖²/2."""
+        rows_VD = self.rows().detach()
+        offset_V = rows_VD.square().sum(1) / -2
+        parts = torch.split(state.detach().flatten(0, 1).float(), max(1, SCORES_AT_ONCE // len(rows_VD)))
+        with torch.autocast(state.device.type, enabled=False):
+            best_N = torch.cat([torch.addmm(offset_V, part_ND, rows_VD.T).argmax(1) for part_ND in parts])
+        return torch.where(batch.target_BL, best_N.view_as(batch.tokens_BL), batch.tokens_BL)
+
+    def generated(self, batch: Batch) -> Tensor:
+        return batch.target_BL[..., None]
+
+    def blank(self, state: Tensor, batch: Batch) -> Tensor:
+        return (batch.target_BL & (self.decode(state, batch) == self.vocabulary.pad))[..., None]
+
+    # -- conditions ------------------------------------------------------------------------------------
+
+    def source_tokens(self, batch: Batch) -> Tensor:
+        markers = torch.tensor([self.vocabulary.start, self.vocabulary.end], device=batch.tokens_BL.device)
+        return ~batch.target_BL & ~torch.isin(batch.tokens_BL, markers)
+
+    def insert_blanks(self, batch: Batch, before_BL: Tensor) -> Batch:
+        """Put a [PAD] before tokens of the condition; of the target, `MIN_TARGET` places stay in any case."""
+        return batch.insert(self.vocabulary.pad, before_BL & self.source_tokens(batch), keep=MIN_TARGET)
+
+    def null_condition(self, batch: Batch) -> Batch:
+        """Return the batch with [PAD] at every given position, as dropped conditions are in training."""
+        return self.without_condition(batch) if self.has_null else super().null_condition(batch)
+
+    def without_condition(self, batch: Batch) -> Batch:
+        tokens_BL = batch.tokens_BL.masked_fill(~batch.target_BL, self.vocabulary.pad)
+        return Batch(batch.ids, tokens_BL, batch.target_BL)
+
+    # -- tokens to text --------------------------------------------------------------------------------
+
+    def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
+        texts = []
+        for tokens in _selected(tokens_BL, batch.target_BL):
+            # With a condition, [SEP] ends what is written. Without one a marker stands between sentences.
+            end = tokens.index(self.vocabulary.end) if self._ends(tokens) else len(tokens)
+            texts.append(self.vocabulary.decode(tokens[:end]))
+        return texts
+
+    def _ends(self, tokens: list[int]) -> bool:
+        return self.conditional and self.vocabulary.end in tokens
+
+    def source_text(self, batch: Batch) -> list[str]:
+        return [self.vocabulary.decode(tokens) for tokens in _selected(batch.tokens_BL, ~batch.target_BL)]
+
+
+def _selected(tokens_BL: Tensor, where_BL: Tensor) -> list[list[int]]:
+    """Return the tokens of each row where ``where_BL`` is True."""
+    rows = zip(tokens_BL.cpu(), where_BL.cpu(), strict=True)
+    return [tokens_L[where_L].tolist() for tokens_L, where_L in rows]

@@ -1,0 +1,142 @@
+"""The LangFlow teacher: space, network, and how the two are trained together."""
+
+import math
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from dlmone.core import Batch, Example, InputError, Noise, Teacher, TrainingLoss
+from dlmone.plugins.bert.tokenizer import tokenizer_for
+
+from .entropy import position_entropy
+from .network import LangFlowNetwork
+from .options import LangFlowOptions
+from .schedule import GumbelParameters
+from .space import LangFlowSpace
+from .text import Vocabulary
+from .training import training_loss
+
+TOKENIZER = "tokenizer.json"
+#: Options that say where tokenizer and first weights came from.
+ORIGINS = ("tokenizer", "vocab_size", "vocab_min_count", "init_embedding", "loc", "scale", "entropy")
+
+
+class LangFlowTeacher(Teacher):
+    """LangFlow with the given sizes, untrained.
+
+    Args:
+        options: sizes and training choices.
+        vocabulary: the tokenizer, wherever the options would have it from.
+        rows: rows of the embedding table, where the tokenizer has fewer tokens.
+    """
+
+    space: LangFlowSpace
+    network: LangFlowNetwork
+
+    def __init__(self, options: LangFlowOptions, vocabulary: Vocabulary, rows: int | None = None) -> None:
+        super().__init__()
+        self.options = options
+        entropy = options.entropy or math.log(rows or vocabulary.size)
+        self.space = LangFlowSpace(
+            vocabulary,
+            GumbelParameters(first_location(options, entropy), options.scale, entropy),
+            cutoff=options.cutoff,
+            length=options.length,
+            width=options.width,
+            rows=rows,
+            normalised=options.normalised,
+            conditional=options.conditional,
+            has_null=options.condition_dropout > 0,
+        )
+        self.network = LangFlowNetwork(
+            self.space,
+            condition=options.condition,
+            layers=options.layers,
+            heads=options.heads,
+            dropout=options.dropout,
+            bayes=options.bayes,
+            self_conditioning=options.self_conditioning,
+            marks_given=options.conditional,
+        )
+        self.feature_width = options.width
+        #: Updates made, as far as the ramp needs to know.
+        self.updates = 0
+
+    @classmethod
+    def build(cls, options: LangFlowOptions, examples: Iterable[Example]) -> Self:
+        examples = list(examples)
+        texts = chain.from_iterable((example.source, example.target) for example in examples)
+        tokenizer = tokenizer_for(options.tokenizer, texts, options.vocab_size, options.vocab_min_count)
+        teacher = cls(options, Vocabulary(tokenizer.backend))
+        if options.entropy is None:
+            entropy = position_entropy(teacher.space, examples)
+            with torch.no_grad():
+                teacher.space.proposal.entropy.fill_(entropy)
+                teacher.space.proposal.loc.fill_(first_location(options, entropy))
+        return teacher
+
+    @classmethod
+    def restore(cls, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Self:
+        options = LangFlowOptions.model_validate(config["options"])
+        if TOKENIZER not in assets:
+            raise InputError(f"there is no {TOKENIZER}")
+        vocabulary, rows = Vocabulary.from_bytes(assets[TOKENIZER]), config["rows"]
+        if vocabulary.size > rows:
+            raise InputError(f"{TOKENIZER} has {vocabulary.size} tokens, and the embedding {rows} rows")
+        return cls(options, vocabulary, rows)
+
+    def config(self) -> dict[str, Any]:
+        # Where a tokenizer and first weights came from is no part of what the teacher is now.
+        options = self.options.model_dump(mode="json", exclude=set(ORIGINS))
+        return {"options": options, "rows": len(self.space.embedding)}
+
+    def assets(self) -> dict[str, bytes]:
+        return {TOKENIZER: self.space.vocabulary.to_bytes()}
+
+    # -- training --------------------------------------------------------------------------------------
+
+    def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
+        """Draw of each sample the quantile, and whether it reads its own estimate and keeps its condition."""
+        options, schedule = self.options, self.space.schedule
+        t_B = schedule.sample(noise.uniform("t"), schedule.min_time, schedule.max_time)
+        if options.condition_dropout:
+            batch = self._dropped(batch, noise.uniform("condition") < options.condition_dropout)
+        parts = training_loss(
+            self.network,
+            self.space,
+            batch,
+            t_B,
+            noise.normal("noise", self.space.state_shape),
+            noise.uniform("self") < options.self_conditioning_rate,
+            self._ramp(),
+        )
+        logged = {"cross_entropy": parts.cross_entropy_B.detach(), "schedule": parts.schedule_B.detach()}
+        # What is observed is that an update was made.
+        seen = {"t": t_B} if options.bayes_ramp else {}
+        return TrainingLoss(parts.cross_entropy_B + parts.schedule_B, seen, logged)
+
+    def _dropped(self, batch: Batch, dropped_B: Tensor) -> Batch:
+        blank_BL = self.space.without_condition(batch).tokens_BL
+        return Batch(batch.ids, torch.where(dropped_B[:, None], blank_BL, batch.tokens_BL), batch.target_BL)
+
+    def _ramp(self) -> float:
+        """Return the size of the logits' Bayes term: it rises linearly from 0 to 1."""
+        ramp = self.options.bayes_ramp
+        return min(1.0, self.updates / ramp) if ramp else 1.0
+
+    def observe(self, observation: Mapping[str, Tensor]) -> None:
+        self.updates += 1
+
+    def training_state(self) -> dict[str, Tensor]:
+        return {"updates": torch.tensor(self.updates)}
+
+    def load_training_state(self, state: Mapping[str, Tensor]) -> None:
+        self.updates = int(state["updates"])
+
+
+def first_location(options: LangFlowOptions, entropy: float) -> float:
+    """Return where loc starts: D·SNR is the entropy there, about where rows begin to be told apart."""
+    return math.log(options.width / entropy) if options.loc is None else options.loc

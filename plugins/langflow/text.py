@@ -1,0 +1,64 @@
+"""LangFlow's tokens: BERT's, or GPT-2's, whose one marker begins, ends and fills a sequence."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import tokenizers
+
+from dlmone.core import InputError
+from dlmone.plugins.bert.tokenizer import CLS, PAD, SEP, Tokenizer, without_markers
+
+GPT2_MARKER = "<|endoftext|>"
+
+
+class Vocabulary:
+    """Text to ids without markers, and back; the numbers of the markers.
+
+    Args:
+        backend: a tokenizer with BERT's markers, or with GPT-2's.
+
+    Raises:
+        InputError: it has neither.
+    """
+
+    def __init__(self, backend: tokenizers.Tokenizer) -> None:
+        self.backend = backend
+        markers = (CLS, SEP, PAD) if backend.token_to_id(PAD) is not None else (GPT2_MARKER,) * 3
+        ids = [backend.token_to_id(marker) for marker in markers]
+        if None in ids:
+            raise InputError(f"this tokenizer has neither BERT's markers nor {GPT2_MARKER}")
+        self.start, self.end, self.pad = ids
+        self._bert = Tokenizer(backend) if markers[0] == CLS else None
+
+    @property
+    def size(self) -> int:
+        size: int = self.backend.get_vocab_size()
+        return size
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """Return the text of tokens, markers left out."""
+        if self._bert is not None:
+            return without_markers(self._bert.decode(tokens))
+        text: str = self.backend.decode(tokens, skip_special_tokens=True)
+        return text.replace(GPT2_MARKER, " ").strip()
+
+    def to_bytes(self) -> bytes:
+        data: bytes = self.backend.to_str().encode()
+        return data
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Rebuild what `to_bytes` gave.
+
+        Raises:
+            InputError: the bytes are something else.
+        """
+        try:
+            backend = tokenizers.Tokenizer.from_str(data.decode())
+        except Exception as error:  # the library raises nothing more specific
+            raise InputError(f"this is no tokenizer: {error}") from None
+        return cls(backend)

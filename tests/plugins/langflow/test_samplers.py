@@ -1,0 +1,87 @@
+"""plugins/langflow/samplers.py: the official loop, temperature, guidance, and the sampler contract."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from dlmone.core import Batch, Noise
+from dlmone.plugins.langflow.options import SamplerOptions
+from dlmone.plugins.langflow.samplers import LangFlowSampler, step
+from dlmone.plugins.langflow.teacher import LangFlowTeacher
+from dlmone.testing import Watched
+
+Official = Callable[[str], dict[str, Tensor]]
+BatchOf = Callable[[Tensor], Batch]
+PLAIN = LangFlowSampler(SamplerOptions())
+
+
+@pytest.mark.parametrize("steps", [1, 2, 8, 32])
+def test_sampled_ids_are_official(
+    small: LangFlowTeacher, official: Official, batch_of: BatchOf, recorded: Callable[..., Noise], steps: int
+) -> None:
+    wanted, network = official("sampler"), Watched(small.network)
+    batch = batch_of(torch.zeros(4, 24, dtype=torch.long))
+    state, calls = PLAIN.sample(network, small.space, batch, recorded(z=wanted["z_init"]), steps)
+    assert calls == len(network.calls) == steps
+    assert torch.equal(small.space.decode(state, batch), wanted[f"grid64_n{steps}_ids"])
+    gamma = torch.stack([small.space.schedule.gamma(call.t_B)[0] for call in network.calls]).float()
+    torch.testing.assert_close(gamma, wanted[f"grid64_n{steps}_gamma"], rtol=0, atol=1e-5)
+    last = network.calls[-1]
+    assert (last.previous is None) == (steps == 1)
+    logits_BLV = small.network.denoise(last.e_t, last.t_B, batch, previous=last.previous).logits_BLV
+    assert logits_BLV is not None
+    final = wanted[f"grid64_n{steps}_final_logits"]
+    torch.testing.assert_close(logits_BLV[:, :6], final, rtol=0, atol=1e-4)
+    if steps > 2:
+        torch.testing.assert_close(last.e_t, wanted[f"grid64_n{steps}_z_final"], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [2, 8, 32])
+def test_the_loop_is_official_at_the_official_gammas(
+    small: LangFlowTeacher, official: Official, batch_of: BatchOf, steps: int
+) -> None:
+    """The official float32 quantiles, fed to the steps that the sampler takes."""
+    wanted, schedule = official("sampler"), small.space.schedule
+    batch = batch_of(torch.zeros(4, 24, dtype=torch.long))
+    times = schedule.time_of_gamma(wanted[f"n{steps}_gamma"]).tolist()
+    x, previous = wanted["z_init"], None
+    for i, time in enumerate(times[:-1]):
+        t_B, s_B = schedule.tensor(time, 4), schedule.tensor(times[i + 1], 4)
+        previous = small.network.denoise(x, t_B, batch, previous=previous).x0
+        x = step(schedule, previous, x, t_B, s_B)
+        if i == 0:
+            torch.testing.assert_close(previous, wanted[f"n{steps}_x0_first"], rtol=0, atol=1e-5)
+            torch.testing.assert_close(x, wanted[f"n{steps}_z_after_first_step"], rtol=0, atol=1e-5)
+    if steps > 2:
+        torch.testing.assert_close(previous, wanted[f"n{steps}_x0_last"], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(x, wanted[f"n{steps}_z_final"], rtol=1e-5, atol=1e-5)
+    t_B = schedule.tensor(times[-1], 4)
+    logits_BLV = small.network.denoise(x, t_B, batch, previous=previous).logits_BLV
+    assert logits_BLV is not None
+    torch.testing.assert_close(logits_BLV[:, :6], wanted[f"n{steps}_final_logits"], rtol=0, atol=1e-4)
+    assert torch.equal(logits_BLV.argmax(-1), wanted[f"n{steps}_ids"])
+
+
+def test_temperature_sharpens_the_estimates(
+    small: LangFlowTeacher, official: Official, batch_of: BatchOf, recorded: Callable[..., Noise]
+) -> None:
+    batch = batch_of(torch.zeros(4, 24, dtype=torch.long))
+    noise = recorded(z=official("sampler")["z_init"])
+    estimates = {}
+    for temperature in (0.01, 1.0):
+        network = Watched(small.network)
+        sampler = LangFlowSampler(SamplerOptions(temperature=temperature))
+        sampler.sample(network, small.space, batch, noise, 2)
+        first, last = network.calls
+        logits_BLV = small.network.denoise(first.e_t, first.t_B, batch).logits_BLV
+        assert logits_BLV is not None
+        assert last.previous is not None
+        estimates[temperature] = last.previous
+        mixture = small.space.mixture((logits_BLV / temperature).softmax(-1))
+        torch.testing.assert_close(last.previous, mixture, rtol=0, atol=1e-5)
+    # Cold estimates are rows of the table: of norm √D.
+    norms = {key: value.norm(dim=-1).median().item() for key, value in estimates.items()}
+    assert norms[0.01] == pytest.approx(8, abs=0.1)
+    assert norms[1.0] < 7

@@ -1,6 +1,6 @@
 """What one update sees: batches, networks, keyed noise, and evaluations that all objectives share."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 
@@ -45,7 +45,7 @@ class StepContext:
         fake: the batch whose conditions c_fake the generator writes for.
         noise: keyed draws for it (``z``, ``t``, ``epsilon``).
         t_range: [t_min, t_max), in times of the schedule; one t a sample, shared by real and fake.
-        real: the batch of real pairs, for objectives that need one.
+        real: returns the batch of real pairs; called only if an objective reads it.
         real_noise: keyed draws for it (``epsilon``); the paper draws ε_real independently of ε_fake.
         calls: (k, K): the fake is the k-th output of a student that writes in K calls. One step is (1, 1).
         start: θ as it was when the stage began, for objectives that need it.
@@ -62,7 +62,7 @@ class StepContext:
         fake: Batch,
         noise: Noise,
         t_range: tuple[float, float],
-        real: Batch,
+        real: Callable[[], Batch],
         real_noise: Noise,
         calls: tuple[int, int] = (1, 1),
         start: DiffusionGenerator | None = None,
@@ -76,10 +76,15 @@ class StepContext:
         self.fake = fake
         self.noise = noise
         self.t_range = t_range
-        self.real = real
+        self._real = real
         self.real_noise = real_noise
         self.calls = calls
         self.start = start
+
+    @cached_property
+    def real(self) -> Batch:
+        """The batch of real pairs."""
+        return self._real()
 
     @cached_property
     def t_B(self) -> Tensor:

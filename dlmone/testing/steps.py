@@ -71,7 +71,7 @@ def new_step(
         fake=teacher.space.collate(examples),
         noise=Noise(keys),
         t_range=(schedule.time_of_quantile(0.1), schedule.time_of_quantile(0.9)),
-        real=teacher.space.collate(examples[::-1]),
+        real=lambda: teacher.space.collate(examples[::-1]),
         real_noise=Noise(real_keys),
         calls=calls,
         start=start.requires_grad_(False) if needs.start else None,

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from dlmone.core import (
+    Batch,
     Denoiser,
     DiffusionGenerator,
     DlmoneError,
-    Example,
     InputError,
     Noise,
     NoiseSchedule,
@@ -32,6 +32,7 @@ from dlmone.runtime.precision import ieee_float32
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
 from .optimizer import Optimizer, ema_decay, learning_rate, update_average
+from .tokenized import TokenizedExamples
 from .update import MetricSums, Update, WeightedTerm
 
 
@@ -60,7 +61,7 @@ class Distillation:
         stage: its section of the recipe.
         teacher: φ with its space, on the compute device.
         objectives: the stage's objectives by name.
-        examples: the training split.
+        examples: the training split, tokenised by the teacher's space.
         compute: device and precision.
         seed: the run's seed.
         start: θ's first weights; φ's if None.
@@ -75,7 +76,7 @@ class Distillation:
         stage: Stage,
         teacher: Teacher,
         objectives: Mapping[str, Objective],
-        examples: Sequence[Example],
+        examples: TokenizedExamples,
         compute: Compute,
         seed: int,
         start: Mapping[str, Tensor] | None = None,
@@ -118,8 +119,9 @@ class Distillation:
         # θ as it begins, whose weights the previous stage keeps: a run that resumes has the same one.
         start_needed = self.generator_update.needs(stage.steps).start
         self.start = self.frozen_generator(self.generator.network) if start_needed else None
-        self._streams = {
-            (role, kind): DataOrder(examples, (seed, name, role, kind), stage.batch)
+        self.examples = examples
+        self._orders = {
+            (role, kind): DataOrder(len(examples), (seed, name, role, kind), stage.batch)
             for role in ("generator", "estimator")
             for kind in ("fake", "real")
         }
@@ -204,9 +206,13 @@ class Distillation:
     def _context(self, update: Update, draws: Role, draw: int, rows: Sequence[int]) -> StepContext:
         """Return what an update sees of some positions of the global batch."""
         device = self.compute.device
-        fake, real = self._streams[draws, "fake"][draw], self._streams[draws, "real"][draw]
         keys = [(self.seed, self.name, draws, draw, position) for position in rows]
         real_keys = keys if self.stage.shared_noise else [(*key, "real") for key in keys]
+
+        def batch(kind: str) -> Batch:
+            places = self._orders[draws, kind][draw]
+            return self.examples.batch([places[position] for position in rows]).to(device)
+
         return StepContext(
             role=update.role,
             space=self.space,
@@ -214,10 +220,10 @@ class Distillation:
             estimator=self.estimator if update.role == "estimator" else self.reference,
             generator=self.generator,
             needs=update.needs(self.step),
-            fake=self.space.collate([fake[p] for p in rows]).to(device),
+            fake=batch("fake"),
             noise=Noise(keys, device),
             t_range=self.t_range,
-            real=self.space.collate([real[p] for p in rows]).to(device),
+            real=lambda: batch("real"),
             real_noise=Noise(real_keys, device),
             calls=(self._call(draws, draw), self.stage.calls),
             start=self.start,

@@ -18,6 +18,7 @@ from dlmone.runtime.device import Compute
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
 from .optimizer import Optimizer, learning_rate, update_average
+from .tokenized import TokenizedExamples
 from .update import MetricSums
 
 
@@ -38,7 +39,8 @@ class Pretraining:
         self.teacher, self.config, self.compute, self.seed = teacher, config, compute, seed
         self.average = copy.deepcopy(teacher).requires_grad_(False).eval()
         self.optimizer = Optimizer(teacher, config.optimizer)
-        self.stream = DataOrder(examples, (seed, "pretrain"), config.batch)
+        self.examples = TokenizedExamples(teacher.space, examples)
+        self.order = DataOrder(len(examples), (seed, "pretrain"), config.batch)
         self.step = 0
         self.non_finite = 0
 
@@ -54,14 +56,14 @@ class Pretraining:
             DlmoneError: more losses than the limit were not finite.
         """
         world, batch = self.compute.world, self.config.batch
-        examples, share = self.stream[self.step], world.share(batch)
+        places, share = self.order[self.step], world.share(batch)
         size = self.compute.microbatch or max(len(share), 1)
         torch.manual_seed(seed_of((self.seed, "pretrain", self.step, world.rank)))
         self.teacher.train()
         sums = MetricSums()
         observed: defaultdict[str, list[Tensor]] = defaultdict(list)
         for i in range(0, len(share), size):
-            answer = self._loss([(position, examples[position]) for position in share[i : i + size]], sums)
+            answer = self._loss([(position, places[position]) for position in share[i : i + size]], sums)
             if answer is None:
                 continue
             torch.autograd.backward(answer.loss_B.sum() / batch)
@@ -88,10 +90,15 @@ class Pretraining:
             )
         return logged | {"lr": rate, "non_finite": float(self.non_finite)}
 
-    def _loss(self, rows: list[tuple[int, Example]], sums: MetricSums) -> TrainingLoss | None:
-        """Return the loss of the samples that have a finite one, and count the others."""
+    def _loss(self, rows: list[tuple[int, int]], sums: MetricSums) -> TrainingLoss | None:
+        """Return the loss of the samples that have a finite one, and count the others.
+
+        Args:
+            rows: positions in the global batch, each with its example's place in the split.
+            sums: where the others are counted.
+        """
         while rows:
-            tokens = self.teacher.space.collate([example for _, example in rows]).to(self.compute.device)
+            tokens = self.examples.batch([place for _, place in rows]).to(self.compute.device)
             keys = [(self.seed, "pretrain", self.step, position) for position, _ in rows]
             with self.compute.autocast():
                 answer = self.teacher.training_loss(tokens, Noise(keys, self.compute.device))

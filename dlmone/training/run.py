@@ -23,6 +23,7 @@ from .loop import Session
 from .run_directory import RunDirectory
 from .stage import run_stage, stage_objectives
 from .teacher import check_times, prepare_teacher
+from .tokenized import TokenizedExamples
 
 
 def run(
@@ -95,10 +96,11 @@ def _run(
     if until == "teacher":
         console.print(f"teacher: {path / 'teacher'}", highlight=False)
         return
+    tokenized = TokenizedExamples(teacher.space, train_split)
     students: dict[str, Path] = {}
     previous: Path | None = None
     for name in recipe.stages:
-        previous = run_stage(session, recipe, name, teacher, previous, train_split, valid_split, evaluators)
+        previous = run_stage(session, recipe, name, teacher, previous, tokenized, valid_split, evaluators)
         students[name] = previous
     if not session.compute.world.main:
         return

@@ -14,6 +14,7 @@ from dlmone.registry import Recipe, Registry
 
 from .distillation import Distillation
 from .loop import Intervals, Session, train
+from .tokenized import TokenizedExamples
 
 
 def stage_objectives(registry: Registry, recipe: Recipe, name: str) -> dict[str, Objective]:
@@ -41,7 +42,7 @@ def run_stage(
     name: str,
     teacher: Teacher,
     previous: Path | None,
-    train_split: Sequence[Example],
+    train_split: TokenizedExamples,
     valid_split: Sequence[Example],
     evaluators: Mapping[str, Evaluator],
 ) -> Path:

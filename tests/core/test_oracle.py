@@ -102,7 +102,7 @@ def distil(objective: Objective) -> tuple[float, float]:
             fake=batch,
             noise=Draws(seed),
             t_range=(0, 1976),
-            real=batch,
+            real=lambda: batch,
             real_noise=Draws(seed),
         )
         objective.generator_loss(step).loss_B.mean().backward()

@@ -23,8 +23,10 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import toy_teacher
 from dlmone.testing.toy import EXAMPLES
+from dlmone.training.data_order import DataOrder
 from dlmone.training.distillation import Distillation
 from dlmone.training.optimizer import Optimizer
+from dlmone.training.tokenized import TokenizedExamples
 
 COMPUTE = Compute(torch.device("cpu"), bfloat16=False, world=World(), non_finite_limit=3)
 
@@ -55,12 +57,13 @@ def distillation(
     start: Mapping[str, Tensor] | None = None,
     teacher: Teacher | None = None,
 ) -> Distillation:
+    teacher = teacher or toy_teacher()
     return Distillation(
         "stage-1",
         table or stage(),
-        teacher or toy_teacher(),
+        teacher,
         terms or objectives(),
-        EXAMPLES,
+        TokenizedExamples(teacher.space, EXAMPLES),
         COMPUTE,
         0,
         start,
@@ -301,6 +304,28 @@ def test_an_objective_that_needs_no_estimator_never_trains_one() -> None:
     logged = trained.advance(norms=True)
     assert same(before, weights(trained.estimator))
     assert logged["gradient/size"] > 0
+
+
+def test_real_pairs_that_nobody_reads_are_never_drawn() -> None:
+    def drawn(terms: dict[str, Objective], slots: dict[str, object]) -> list[tuple[str, str]]:
+        trained, read = distillation(stage(objectives=slots), terms), []
+        for key, order in trained._orders.items():
+            trained._orders[key] = Noted(order, key, read)  # type: ignore[assignment]
+        trained.advance(norms=False)
+        return read
+
+    class Noted:
+        def __init__(self, order: DataOrder, key: tuple[str, str], read: list[tuple[str, str]]) -> None:
+            self.order, self.key, self.read = order, key, read
+
+        def __getitem__(self, step: int) -> list[int]:
+            self.read.append(self.key)
+            return self.order[step]
+
+    slots = {"score": {"use": "sid"}, "adversarial": {"use": "diffusion_gan"}}
+    alone = {"score": slots["score"]}
+    assert drawn({"score": SiD(SiDOptions())}, alone) == [("estimator", "fake"), ("generator", "fake")]
+    assert sorted(drawn(objectives(), slots)).count(("estimator", "real")) == 1
 
 
 def test_diff_instruct_swaps_in_for_sid() -> None:

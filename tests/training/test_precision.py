@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from dlmone.core import StepContext, Term
 from dlmone.core.losses import score_weight, sid_loss
 from dlmone.core.objective import Role
+from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
-from dlmone.plugins.diffuseq.tokenizer import Tokenizer
 from dlmone.plugins.sid.objective import SiD
 from dlmone.plugins.sid.options import SiDOptions
 from dlmone.registry.schema import Stage
@@ -20,6 +20,7 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing.toy import EXAMPLES
 from dlmone.training.distillation import Distillation
+from dlmone.training.tokenized import TokenizedExamples
 from dlmone.training.update import Update
 
 HALF = Compute(torch.device("cpu"), bfloat16=True, world=World())
@@ -71,7 +72,9 @@ def one_update(objective: Seen | None = None) -> tuple[Distillation, StepContext
     tokenizer = Tokenizer.words(WORDS)
     seen = objective or Seen(SiDOptions(mu=MU))
     teacher = DiffuSeqTeacher(options, tokenizer, len(WORDS) + 10)
-    trained = Distillation("stage-1", STAGE, teacher, {"score": seen}, EXAMPLES, HALF, 0)
+    trained = Distillation(
+        "stage-1", STAGE, teacher, {"score": seen}, TokenizedExamples(teacher.space, EXAMPLES), HALF, 0
+    )
     trained.advance(norms=False)
     return trained, seen.context
 

@@ -1,0 +1,62 @@
+"""The training split as batches of tokens: each example is tokenised once, when it is first drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dlmone.core import Batch, Example, PluginError, Space
+
+
+class TokenizedExamples:
+    """A split whose tokens are kept in memory, 5 bytes a position (int32 and bool).
+
+    A space's batches all have one length, and a row depends on its example alone (`dlmone.testing` checks
+    it): so a batch of kept rows is what `Space.collate` returns, bit for bit. Rows are tokenised when they
+    are first drawn: a run neither waits at its start nor tokenises what it never draws.
+
+    Args:
+        space: tokenises.
+        examples: the split.
+    """
+
+    def __init__(self, space: Space, examples: Sequence[Example]) -> None:
+        self.space = space
+        self.examples = examples
+        self._tokens_NL: Tensor | None = None
+        self._target_NL = torch.empty(0, 0, dtype=torch.bool)
+        self._known_N = torch.zeros(len(examples), dtype=torch.bool)
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """Return the examples at these places of the split as a batch on the CPU.
+
+        Raises:
+            InputError: an example does not fit; the sentence names it.
+            PluginError: the space gives rows of several lengths.
+        """
+        rows_B = torch.tensor(rows)
+        if new := rows_B[~self._known_N[rows_B]].unique().tolist():
+            self._keep(new)
+        assert self._tokens_NL is not None
+        ids = tuple(self.examples[row].id for row in rows)
+        return Batch(ids, self._tokens_NL[rows_B].long(), self._target_NL[rows_B])
+
+    def _keep(self, rows: list[int]) -> None:
+        new = self.space.collate([self.examples[row] for row in rows])
+        length = new.tokens_BL.shape[1]
+        if self._tokens_NL is None:
+            self._tokens_NL = torch.zeros(len(self), length, dtype=torch.int32)
+            self._target_NL = torch.zeros(len(self), length, dtype=torch.bool)
+        if length != (before := self._tokens_NL.shape[1]):
+            raise PluginError(
+                f"{type(self.space).__name__}.collate() gave rows of {before} and of {length} tokens; "
+                "a space must give rows of one length"
+            )
+        self._tokens_NL[rows] = new.tokens_BL.int()
+        self._target_NL[rows] = new.target_BL
+        self._known_N[rows] = True

@@ -100,7 +100,9 @@ def _run(
     students: dict[str, Path] = {}
     previous: Path | None = None
     for name in recipe.stages:
-        previous = run_stage(session, recipe, name, teacher, previous, tokenized, valid_split, evaluators)
+        previous = run_stage(
+            session, recipe, name, teacher, objectives[name], previous, tokenized, valid_split, evaluators
+        )
         students[name] = previous
     if not session.compute.world.main:
         return

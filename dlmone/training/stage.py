@@ -41,6 +41,7 @@ def run_stage(
     recipe: Recipe,
     name: str,
     teacher: Teacher,
+    objectives: Mapping[str, Objective],
     previous: Path | None,
     train_split: TokenizedExamples,
     valid_split: Sequence[Example],
@@ -52,7 +53,6 @@ def run_stage(
     the previous stage (section 3.3).
     """
     stage, compute, registry = recipe.stages[name], session.compute, session.registry
-    objectives = stage_objectives(registry, recipe, name)
     start = None
     if previous is not None and stage.start == "previous":
         start = load_student(previous, registry).network.state_dict()

@@ -1,4 +1,4 @@
-"""What a network predicts, turned into x0 and back, for any α and σ (in float64, then cast back).
+"""What a network predicts, turned into x0, for any α and σ (in float64, then cast back).
 
 With e_t = α·e + σ·ε the four predictions in use are linear in (e, ε):
 ``x0`` = e, ``epsilon`` = ε, ``v`` = α·ε − σ·e, ``flow`` = ε − e.
@@ -30,22 +30,3 @@ def to_x0(kind: Prediction, output: Tensor, e_t: Tensor, alpha_B: Tensor, sigma_
     else:
         x0 = (noisy - sigma * out) / (alpha + sigma)
     return x0.to(output.dtype)
-
-
-def from_x0(kind: Prediction, x0: Tensor, e_t: Tensor, alpha_B: Tensor, sigma_B: Tensor) -> Tensor:
-    """Return the prediction of the given kind that ``x0`` stands for: the inverse of `to_x0`.
-
-    Every kind but ``x0`` divides by σ and is ill-conditioned where σ → 0.
-    """
-    if kind == "x0":
-        return x0
-    clean, noisy = x0.double(), e_t.double()
-    alpha, sigma = expand(alpha_B.double(), clean), expand(sigma_B.double(), clean)
-    epsilon = (noisy - alpha * clean) / sigma
-    if kind == "epsilon":
-        output = epsilon
-    elif kind == "v":
-        output = alpha * epsilon - sigma * clean
-    else:
-        output = epsilon - clean
-    return output.to(x0.dtype)

@@ -201,11 +201,6 @@ def linear_betas(steps: int = 2000) -> Tensor:
     return torch.linspace(scale * 1e-4, scale * 0.02, steps, dtype=torch.float64)
 
 
-def scaled_linear_betas(steps: int = 1000, start: float = 0.00085, end: float = 0.012) -> Tensor:
-    """Stable Diffusion's schedule (β linear in √β); its times map to DiffuSeq's by σ/α."""
-    return torch.linspace(math.sqrt(start), math.sqrt(end), steps, dtype=torch.float64) ** 2
-
-
 DISCRETE_SCHEDULES: dict[str, Callable[[int], Tensor]] = {
     "sqrt": sqrt_betas,
     "linear": linear_betas,

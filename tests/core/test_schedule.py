@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from dlmone.core import DiscreteSchedule, FlowSchedule, InputError, NoiseSchedule, TimePoint
-from dlmone.core.schedule import discrete_schedule, scaled_linear_betas
+from dlmone.core.schedule import discrete_schedule
 
 SQRT = discrete_schedule("sqrt", 2000)
 
@@ -77,7 +77,9 @@ def test_other_schedules_have_the_official_betas(name: str, betas: tuple[float, 
 
 def test_paper_times_are_stable_diffusions_mapped_by_ratio() -> None:
     """DLM-One's [0, 1976] and 1490 have the σ/α of SiD-LSG's [20, 980] and 625."""
-    stable_diffusion = DiscreteSchedule(scaled_linear_betas())
+    # Stable Diffusion's 1,000 steps: β linear in its square root, from 0.00085 to 0.012.
+    roots = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64)
+    stable_diffusion = DiscreteSchedule(roots**2)
     ratios = stable_diffusion.ratio(torch.tensor([20, 625, 980]))
     assert [SQRT.time_of_ratio(ratio.item()) for ratio in ratios] == [0, 1490, 1976]
 

@@ -75,7 +75,7 @@ def write(path: Path, text: str) -> Path:
         (
             "stages.stage-1.objectives.ema.use=sid",
             "stages.stage-1.objectives.ema: expected a name that the log does not use itself "
-            '(generator, estimator, gradient, raw, ema), got "ema"',
+            '(generator, estimator, gradient, raw, ema, interval), got "ema"',
         ),
         (
             'stages.stage-1.objectives."a/b".use=sid',

@@ -1,0 +1,62 @@
+"""README and docs: links lead somewhere, and commands and their options exist."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from dlmone.cli import main
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples/flowchars/README.md"]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+#: A command of dlmone's with all that follows it in its line or its code span.
+COMMAND = re.compile(r"\bdlmone ([a-z]+)\b([^`\n]*)")
+CONTEXT = click.Context(main)
+COMMANDS = main.list_commands(CONTEXT)
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken_links(page: Path, text: str) -> Iterator[str]:
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        place = page.parent / path if path else page
+        if not place.exists() or (anchor and anchor not in anchors(place)):
+            yield target
+
+
+def wrong_commands(text: str) -> Iterator[str]:
+    """Yield the commands in code that do not exist, or that have no such option."""
+    code = re.findall(r"^```.*?^```|^ {4}.+?$|`[^`\n]+`", text, re.MULTILINE | re.DOTALL)
+    for name, rest in COMMAND.findall("\n".join(code).replace("\\\n", " ")):
+        command = main.get_command(CONTEXT, name) if name in COMMANDS else None
+        known = {option for parameter in command.params for option in parameter.opts} if command else set()
+        if command is None or set(re.findall(r"(?<!\S)--[a-z][a-z-]*", rest.partition("#")[0])) - known:
+            yield f"dlmone {name}{rest}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_commands(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert list(broken_links(page, text)) == []
+    assert list(wrong_commands(text)) == []
+
+
+@pytest.mark.parametrize("target", ["nowhere.md", "docs/runs.md#resume-is-inexact", "#no-such-heading"])
+def test_a_broken_link_is_found(target: str) -> None:
+    assert list(broken_links(ROOT / "README.md", f"[text]({target})")) == [target]
+
+
+@pytest.mark.parametrize("command", ["dlmone distil RECIPE", "dlmone run RECIPE --bogus 1"])
+def test_a_wrong_command_is_found(command: str) -> None:
+    assert list(wrong_commands(f"```bash\n{command}\n```")) == [command]
+    assert list(wrong_commands(f"as `{command}` does")) == [command]

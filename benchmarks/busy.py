@@ -1,0 +1,137 @@
+"""Pretraining steps a second on an idle and on a busy machine, by how OpenMP's threads wait.
+
+    python benchmarks/busy.py [--rounds 5] [--steps 30] [--busy 1] [--threads N]
+
+One process for each way of waiting pretrains the teacher of recipes/qqp.toml (profile quick). They take turns, a few
+steps each while the others sleep, first beside nothing and then beside ``--busy`` processes that only count. What else
+runs on the machine runs beside all of them: its load is printed too. Medians over the rounds, least and greatest.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from statistics import median
+from time import perf_counter
+
+import click
+
+from dlmone.cli.threads import WAITING
+
+#: Environment variables that make OpenMP's threads wait in each way.
+WAYS: dict[str, dict[str, str]] = {
+    "as OpenMP comes (spinning)": {},
+    "as dlmone sets it": dict(WAITING),
+    "asleep at once": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"},
+}
+
+
+def work(steps: int) -> None:
+    """Pretrain ``steps`` steps for each line of standard input, and answer with the seconds a step."""
+    import torch
+
+    from dlmone.registry import Registry, load_recipe
+    from dlmone.runtime.device import Compute
+    from dlmone.training.pretraining import Pretraining
+
+    registry = Registry.discover()
+    threads = [f"compute.threads={count}"] if (count := os.environ.get("THREADS")) else []
+    resolved = load_recipe("qqp", registry=registry, profile="quick", overrides=("compute.device=cpu", *threads))
+    recipe = resolved.recipe
+    compute = Compute.start(recipe.compute)
+    examples = registry.create("data", recipe.data, "data").split("train")
+    slot = recipe.teacher
+    options = registry.options("teachers", slot.use, slot.options, "teacher")
+    torch.manual_seed(0)
+    teacher = registry.load("teachers", slot.use).build(options, examples)
+    assert slot.pretrain
+    pretraining = Pretraining(teacher, slot.pretrain, examples, compute, seed=0)
+    pretraining.advance(norms=False)
+    print(torch.get_num_threads(), flush=True)
+    for _ in sys.stdin:
+        started = perf_counter()
+        for _ in range(steps):
+            pretraining.advance(norms=False)
+        print((perf_counter() - started) / steps, flush=True)
+
+
+class Worker:
+    """A process that pretrains when told to."""
+
+    def __init__(self, variables: Mapping[str, str], steps: int, threads: int | None) -> None:
+        ways = {name for way in WAYS.values() for name in way} | {"OMP_NUM_THREADS"}
+        own = {name: value for name, value in os.environ.items() if name not in ways}
+        own |= {"THREADS": str(threads)} if threads else {}
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--steps", str(steps), "--work"],
+            env={**own, **variables},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.threads = int(self._answer())
+
+    def seconds(self) -> float:
+        assert self._process.stdin
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return float(self._answer())
+
+    def stop(self) -> None:
+        self._process.communicate()
+
+    def _answer(self) -> str:
+        assert self._process.stdout
+        return self._process.stdout.readline()
+
+
+@contextmanager
+def counting(processes: int) -> Iterator[None]:
+    """While entered, so many processes keep a core busy each."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def show(name: str, seconds: Sequence[float], baseline: float) -> None:
+    rates = sorted(1 / one for one in seconds)
+    spread = f"{rates[0]:6.2f}–{rates[-1]:.2f}"
+    print(f"  {name:28} {median(rates):6.2f} steps/s ({spread})  × {median(rates) / baseline:.2f}", flush=True)
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True)
+@click.option("--steps", default=30, show_default=True)
+@click.option("--busy", default=1, show_default=True, help="Processes beside.")
+@click.option("--threads", type=int, help="Of each worker.  [default: as torch comes]")
+@click.option("--work", "working", is_flag=True, hidden=True)
+def main(rounds: int, steps: int, busy: int, threads: int | None, working: bool) -> None:
+    if working:
+        work(steps)
+        return
+    workers = {name: Worker(variables, steps, threads) for name, variables in WAYS.items()}
+    cores, counts = os.cpu_count(), {worker.threads for worker in workers.values()}
+    print(f"{cores} cores, {counts} threads, load of the last minute {os.getloadavg()[0]:.1f}")
+    for beside in (0, busy):
+        with counting(beside):
+            taken: dict[str, list[float]] = {name: [] for name in workers}
+            for _ in range(rounds):
+                for name, worker in workers.items():
+                    taken[name].append(worker.seconds())
+        print(f"beside {beside} busy processes")
+        baseline = median(1 / one for one in taken[next(iter(WAYS))])
+        for name, seconds in taken.items():
+            show(name, seconds, baseline)
+    for worker in workers.values():
+        worker.stop()
+
+
+if __name__ == "__main__":
+    main()

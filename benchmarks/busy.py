@@ -1,9 +1,9 @@
 """Pretraining steps a second on an idle and on a busy machine, by how OpenMP's threads wait.
 
-    python benchmarks/busy.py [--rounds 5] [--steps 30] [--busy 1] [--threads N]
+    python benchmarks/busy.py [--rounds 5] [--seconds 4] [--busy 1] [--threads N]
 
 One process for each way of waiting pretrains the teacher of recipes/qqp.toml (profile quick). They take turns, a few
-steps each while the others sleep, first beside nothing and then beside ``--busy`` processes that only count. What else
+seconds each while the others sleep, first beside nothing and then beside ``--busy`` processes that only count. What else
 runs on the machine runs beside all of them: its load is printed too. Medians over the rounds, least and greatest.
 """
 
@@ -19,7 +19,7 @@ from time import perf_counter
 
 import click
 
-from dlmone.cli.threads import WAITING
+from dlmone.cli.openmp import WAITING
 
 #: Environment variables that make OpenMP's threads wait in each way.
 WAYS: dict[str, dict[str, str]] = {
@@ -29,8 +29,8 @@ WAYS: dict[str, dict[str, str]] = {
 }
 
 
-def work(steps: int) -> None:
-    """Pretrain ``steps`` steps for each line of standard input, and answer with the seconds a step."""
+def work(seconds: float) -> None:
+    """Pretrain for so long for each line of standard input, and answer with the seconds a step."""
     import torch
 
     from dlmone.registry import Registry, load_recipe
@@ -52,21 +52,21 @@ def work(steps: int) -> None:
     pretraining.advance(norms=False)
     print(torch.get_num_threads(), flush=True)
     for _ in sys.stdin:
-        started = perf_counter()
-        for _ in range(steps):
+        first, started = pretraining.step, perf_counter()
+        while (spent := perf_counter() - started) < seconds:
             pretraining.advance(norms=False)
-        print((perf_counter() - started) / steps, flush=True)
+        print(spent / (pretraining.step - first), flush=True)
 
 
 class Worker:
     """A process that pretrains when told to."""
 
-    def __init__(self, variables: Mapping[str, str], steps: int, threads: int | None) -> None:
+    def __init__(self, variables: Mapping[str, str], seconds: float, threads: int | None) -> None:
         ways = {name for way in WAYS.values() for name in way} | {"OMP_NUM_THREADS"}
         own = {name: value for name, value in os.environ.items() if name not in ways}
         own |= {"THREADS": str(threads)} if threads else {}
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "--steps", str(steps), "--work"],
+            [sys.executable, __file__, "--seconds", str(seconds), "--work"],
             env={**own, **variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -74,7 +74,8 @@ class Worker:
         )
         self.threads = int(self._answer())
 
-    def seconds(self) -> float:
+    def measure(self) -> float:
+        """Return the seconds a step of one turn."""
         assert self._process.stdin
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -108,15 +109,15 @@ def show(name: str, seconds: Sequence[float], baseline: float) -> None:
 
 @click.command()
 @click.option("--rounds", default=5, show_default=True)
-@click.option("--steps", default=30, show_default=True)
+@click.option("--seconds", default=4.0, show_default=True, help="Of a turn.")
 @click.option("--busy", default=1, show_default=True, help="Processes beside.")
 @click.option("--threads", type=int, help="Of each worker.  [default: as torch comes]")
 @click.option("--work", "working", is_flag=True, hidden=True)
-def main(rounds: int, steps: int, busy: int, threads: int | None, working: bool) -> None:
+def main(rounds: int, seconds: float, busy: int, threads: int | None, working: bool) -> None:
     if working:
-        work(steps)
+        work(seconds)
         return
-    workers = {name: Worker(variables, steps, threads) for name, variables in WAYS.items()}
+    workers = {name: Worker(variables, seconds, threads) for name, variables in WAYS.items()}
     cores, counts = os.cpu_count(), {worker.threads for worker in workers.values()}
     print(f"{cores} cores, {counts} threads, load of the last minute {os.getloadavg()[0]:.1f}")
     for beside in (0, busy):
@@ -124,11 +125,11 @@ def main(rounds: int, steps: int, busy: int, threads: int | None, working: bool)
             taken: dict[str, list[float]] = {name: [] for name in workers}
             for _ in range(rounds):
                 for name, worker in workers.items():
-                    taken[name].append(worker.seconds())
+                    taken[name].append(worker.measure())
         print(f"beside {beside} busy processes")
         baseline = median(1 / one for one in taken[next(iter(WAYS))])
-        for name, seconds in taken.items():
-            show(name, seconds, baseline)
+        for name, each in taken.items():
+            show(name, each, baseline)
     for worker in workers.values():
         worker.stop()
 

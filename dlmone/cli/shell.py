@@ -17,6 +17,8 @@ import click
 
 from dlmone.core.errors import DlmoneError, InputError
 
+from .openmp import limit_spinning
+
 INTERRUPTED = 130
 
 
@@ -44,6 +46,7 @@ class Shell(click.Group):
         return command
 
     def main(self, args: Sequence[str] | None = None, *ignored: Any, **extra: Any) -> Any:
+        limit_spinning()
         settings = Settings()
         extra |= {"prog_name": "dlmone", "standalone_mode": False, "obj": settings}
         with warnings.catch_warnings():

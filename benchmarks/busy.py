@@ -1,10 +1,14 @@
 """Pretraining steps a second on an idle and on a busy machine, by how OpenMP's threads wait.
 
-    python benchmarks/busy.py [--rounds 5] [--seconds 4] [--busy 1] [--threads N]
+    python benchmarks/busy.py [--rounds 5] [--seconds 4] [--busy 0 --busy 1] [--threads N]
 
-One process for each way of waiting pretrains the teacher of recipes/qqp.toml (profile quick). They take turns, a few
-seconds each while the others sleep, first beside nothing and then beside ``--busy`` processes that only count. What else
-runs on the machine runs beside all of them: its load is printed too. Medians over the rounds, least and greatest.
+One process for each way of waiting pretrains the teacher of recipes/qqp.toml (profile quick). They take
+turns, a few seconds each while the others sleep, beside as many busy processes as each ``--busy`` says, which
+only count. Whatever else runs on the machine runs beside them: its load is printed. Where others use the
+machine, real-time priority makes it idle and a high priority makes the busy processes the only rivals:
+
+    chrt --rr 1 python benchmarks/busy.py --busy 0
+    nice -n -20 python benchmarks/busy.py --busy 1
 """
 
 from __future__ import annotations
@@ -23,9 +27,9 @@ from dlmone.cli.openmp import WAITING
 
 #: Environment variables that make OpenMP's threads wait in each way.
 WAYS: dict[str, dict[str, str]] = {
-    "as OpenMP comes (spinning)": {},
-    "as dlmone sets it": dict(WAITING),
-    "asleep at once": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"},
+    "OpenMP's default": {},
+    "dlmone's": dict(WAITING),
+    "100 spins": {"GOMP_SPINCOUNT": "100"},
 }
 
 
@@ -39,7 +43,9 @@ def work(seconds: float) -> None:
 
     registry = Registry.discover()
     threads = [f"compute.threads={count}"] if (count := os.environ.get("THREADS")) else []
-    resolved = load_recipe("qqp", registry=registry, profile="quick", overrides=("compute.device=cpu", *threads))
+    resolved = load_recipe(
+        "qqp", registry=registry, profile="quick", overrides=("compute.device=cpu", *threads)
+    )
     recipe = resolved.recipe
     compute = Compute.start(recipe.compute)
     examples = registry.create("data", recipe.data, "data").split("train")
@@ -103,30 +109,30 @@ def counting(processes: int) -> Iterator[None]:
 
 def show(name: str, seconds: Sequence[float], baseline: float) -> None:
     rates = sorted(1 / one for one in seconds)
-    spread = f"{rates[0]:6.2f}–{rates[-1]:.2f}"
-    print(f"  {name:28} {median(rates):6.2f} steps/s ({spread})  × {median(rates) / baseline:.2f}", flush=True)
+    middle, spread = median(rates), f"{rates[0]:.2f}–{rates[-1]:.2f}"
+    print(f"  {name:18} {middle:6.2f} steps/s ({spread}), × {middle / baseline:.2f}", flush=True)
 
 
 @click.command()
 @click.option("--rounds", default=5, show_default=True)
-@click.option("--seconds", default=4.0, show_default=True, help="Of a turn.")
-@click.option("--busy", default=1, show_default=True, help="Processes beside.")
-@click.option("--threads", type=int, help="Of each worker.  [default: as torch comes]")
+@click.option("--seconds", default=4.0, show_default=True, help="Of a turn; a step is finished.")
+@click.option("--busy", multiple=True, type=int, default=(0, 1), show_default=True, help="Processes beside.")
+@click.option("--threads", type=int, help="Of each worker.  [default: PyTorch's]")
 @click.option("--work", "working", is_flag=True, hidden=True)
-def main(rounds: int, seconds: float, busy: int, threads: int | None, working: bool) -> None:
+def main(rounds: int, seconds: float, busy: tuple[int, ...], threads: int | None, working: bool) -> None:
     if working:
         work(seconds)
         return
     workers = {name: Worker(variables, seconds, threads) for name, variables in WAYS.items()}
-    cores, counts = os.cpu_count(), {worker.threads for worker in workers.values()}
-    print(f"{cores} cores, {counts} threads, load of the last minute {os.getloadavg()[0]:.1f}")
-    for beside in (0, busy):
+    used = next(iter(workers.values())).threads
+    for beside in busy:
         with counting(beside):
             taken: dict[str, list[float]] = {name: [] for name in workers}
             for _ in range(rounds):
                 for name, worker in workers.items():
                     taken[name].append(worker.measure())
-        print(f"beside {beside} busy processes")
+        load = os.getloadavg()[0]
+        print(f"{os.cpu_count()} cores, {used} threads, beside {beside} busy processes (load {load:.1f})")
         baseline = median(1 / one for one in taken[next(iter(WAYS))])
         for name, each in taken.items():
             show(name, each, baseline)

@@ -37,6 +37,8 @@ class Needs:
         fake_logits: D_ψ(e_t) of the generated batch, from the pass that gives ê_ψ(e_t).
         real_logits: D_ψ of the noised real batch.
         start: the output of θ as it was when its stage began.
+        teacher_calls: calls of φ without gradient that the objective makes itself, as for a target. They
+            are shared with no other objective, and add up.
     """
 
     teacher: Route = Route.ABSENT
@@ -44,6 +46,7 @@ class Needs:
     fake_logits: bool = False
     real_logits: bool = False
     start: bool = False
+    teacher_calls: int = 0
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(
@@ -52,6 +55,7 @@ class Needs:
             self.fake_logits or other.fake_logits,
             self.real_logits or other.real_logits,
             self.start or other.start,
+            self.teacher_calls + other.teacher_calls,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,9 +97,11 @@ class Survey:
             return []
         efforts = {name: stage_effort(stage, self.objectives[name]) for name, stage in recipe.stages.items()}
         sizes = {split: len(examples) for split, examples in self.splits.items()}
-        needed = memory(recipe, sketch, efforts, compute.bfloat16)
+        needed = memory(recipe, sketch, efforts, compute)
         rate = EFFICIENCY * product_rate(compute, sketch.width)
-        spans = {name: work / rate for name, work in operations(recipe, sketch, efforts, sizes).items()}
+        exact = EFFICIENCY * product_rate(replace(compute, bfloat16=False), sketch.width)
+        work = operations(recipe, sketch, efforts, sizes, slowdown=max(rate / exact, 1.0))
+        spans = {name: part / rate for name, part in work.items()}
         where = f"{compute.describe()} at {rate / 1e9:,.0f} billion operations a second"
         return [
             ("estimate", f"a rough one, for {where}"),

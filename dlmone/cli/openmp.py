@@ -3,18 +3,17 @@
 import os
 import sys
 
-#: A thread that waits sleeps after so many looks (some 10 µs), where GNU's OpenMP has 300,000. A thread that spins
-#: holds the very core that the thread it waits for needs, as soon as another process has one. docs/speed.md
-#: compares both on an idle and on a busy machine.
-WAITING = {"GOMP_SPINCOUNT": "1000"}
+#: A waiting thread sleeps. By default it spins, for milliseconds with GNU's OpenMP, which PyTorch brings on
+#: Linux, and holds a core that the thread it waits for may need. docs/speed.md has the measurement.
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 #: What users set themselves: any of these, and nothing is touched.
 USERS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def limit_spinning() -> None:
-    """Let waiting threads sleep soon, unless the user's environment says how they wait.
+    """Let waiting threads sleep, unless the user's environment says how they wait.
 
-    OpenMP reads its environment once, when torch loads it: later this would have no effect, so nothing is set.
+    OpenMP reads its environment once, when torch loads it; after that nothing is set.
     """
     if "torch" not in sys.modules and not any(name in os.environ for name in USERS):
         os.environ.update(WAITING)

@@ -1,15 +1,16 @@
-"""What a run will take, from its recipe and the size of its teacher alone. Rough, and to be called so.
+"""Estimate what a run will take, from its recipe and the size of its teacher alone: roughly.
 
 Work is counted in multiplications and additions, two for each parameter and position of a pass. A backward
 pass costs two forward passes, one where the parameters are frozen. Time is work divided by the rate of one
-matrix product, timed here. Memory is parameters, what is kept of each for the updates, and activations.
+matrix product, timed here. Memory is parameters, what is kept of each for the updates, and the activations
+that backward passes need.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -25,17 +26,35 @@ from .update import Update, WeightedTerm
 
 #: Networks reach about this share of a plain product's rate: normalisation, softmax and copying take time.
 EFFICIENCY = 0.5
-#: A transformer layer of width w has about 12·w² parameters, and keeps for its backward pass about 17·w
-#: numbers a position and three copies of its attention weights, in heads about 64 wide.
-LAYER_PARAMETERS, LAYER_NUMBERS, ATTENTION_COPIES, HEAD_WIDTH = 12, 17, 3, 64
+#: A transformer layer of width w has about 12·w² parameters.
+LAYER_PARAMETERS = 12
+#: What autograd keeps of a layer, in w numbers a position. Of its input 1, queries, keys and values 3, the
+#: attention's output 1, the feed-forward network's input 1, its inner values before and after the activation
+#: 4 + 4, the inputs of the two LayerNorms 2. Where the parameters are frozen, the linear maps keep no inputs.
+TRAINED_NUMBERS, FROZEN_NUMBERS = 16, 10
+#: Of these, what autocast keeps in float32: the inputs of the LayerNorms.
+NORM_NUMBERS = 2
+#: Width of an attention head. The CPU's attention keeps its weights; fused kernels on a GPU do not.
+HEAD_WIDTH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What one sample costs in one update: passes in units of a forward pass, and graphs kept at once."""
+    """What one sample costs in one update.
 
-    passes: int
-    graphs: int
+    Attributes:
+        passes: in units of a forward pass in the run's precision.
+        exact: such passes in float32, whatever the run's precision.
+        trained: graphs kept at once through networks in training.
+        frozen: graphs kept at once through frozen networks, for the gradient of their input.
+        start: whether θ as it was when the stage began is needed.
+    """
+
+    passes: float
+    exact: float = 0
+    trained: int = 0
+    frozen: int = 0
+    start: bool = False
 
 
 def measure(teacher: Teacher) -> Sketch:
@@ -53,40 +72,47 @@ def effort(role: Role, needs: Needs) -> Effort:
     through_psi = needs.estimator is Route.DIFFERENTIABLE or needs.fake_logits
     if role == "estimator":
         trained = through_psi + needs.real_logits
-        return Effort(passes=1 + needs.teacher + 3 * trained, graphs=trained)
-    psi = 2 if through_psi else needs.estimator
+        passes = 1 + needs.teacher + needs.teacher_calls + 3 * trained
+        return Effort(passes, trained=trained, start=needs.start)
+    # φ and ψ at e_t: their difference is taken, so both are evaluated in float32 (`StepContext`).
+    exact = needs.teacher + (2 if through_psi else needs.estimator)
     through_phi = needs.teacher is Route.DIFFERENTIABLE
-    passes = 3 + needs.start + needs.teacher + psi + needs.real_logits
-    return Effort(passes, graphs=1 + through_phi + through_psi)
+    passes = 3 + needs.start + needs.teacher_calls + needs.real_logits
+    return Effort(passes, exact, trained=1, frozen=through_phi + through_psi, start=needs.start)
 
 
-def stage_effort(stage: Stage, objectives: Mapping[str, Objective]) -> Effort:
-    """Return what one iteration of a stage costs, all objectives taking part."""
-    slots = stage.objectives
-    weights = {
-        "generator": {key: slot.generator_weight for key, slot in slots.items()},
-        "estimator": {key: slot.estimator_weight for key, slot in slots.items()},
+def stage_effort(stage: Stage, objectives: Mapping[str, Objective]) -> dict[Role, Effort]:
+    """Return what the updates of a stage cost, all objectives taking part; none for a role without terms."""
+    # Calls of a student of several that come before the one trained; a uniformly drawn one on average.
+    before = (stage.calls - 1) / (1 if stage.matching == "last" else 2)
+    weights: dict[Role, dict[str, float]] = {
+        "generator": {key: slot.generator_weight for key, slot in stage.objectives.items()},
+        "estimator": {key: slot.estimator_weight for key, slot in stage.objectives.items()},
     }
-    efforts = {}
-    roles: tuple[Role, ...] = ("generator", "estimator")
-    for role in roles:
-        update = Update(role, (WeightedTerm(key, one, weights[role][key]) for key, one in objectives.items()))
-        efforts[role] = effort(role, update.needs(0)) if update.terms else Effort(0, 0)
-    theta, psi = efforts["generator"], efforts["estimator"]
-    passes = theta.passes + stage.estimator_steps * psi.passes
-    return Effort(passes, max(theta.graphs, psi.graphs))
+    efforts: dict[Role, Effort] = {}
+    for role, weight in weights.items():
+        update = Update(role, (WeightedTerm(key, one, weight[key]) for key, one in objectives.items()))
+        if update.terms:
+            one = effort(role, update.needs(stage.steps))
+            efforts[role] = replace(one, passes=one.passes + before)
+    return efforts
 
 
 def operations(
-    recipe: Recipe, sketch: Sketch, efforts: Mapping[str, Effort], sizes: Mapping[str, int]
+    recipe: Recipe,
+    sketch: Sketch,
+    efforts: Mapping[str, Mapping[Role, Effort]],
+    sizes: Mapping[str, int],
+    slowdown: float = 1.0,
 ) -> dict[str, float]:
-    """Return the operations of each part of a run.
+    """Return the operations of each part of a run, as many as take its time in the run's precision.
 
     Args:
         recipe: the recipe.
         sketch: the size of its networks.
         efforts: the stages' efforts by name.
         sizes: examples of each split. Where they are not known, what takes a whole split is left out.
+        slowdown: how many times longer a pass takes in float32 than in the run's precision.
     """
 
     def examples(split: str, wanted: int | None) -> int:
@@ -107,7 +133,11 @@ def operations(
         rounds = 1 + stage.steps // stage.validation.every
         samples = 2 * rounds * examples("valid", stage.validation.examples) * stage.validation.candidates
         calls = samples * stage.calls
-        parts[name] = stage.steps * stage.batch * efforts[name].passes * one_pass + calls * one_call
+        updates: dict[Role, int] = {"generator": 1, "estimator": stage.estimator_steps}
+        passes = sum(
+            updates[role] * (one.passes + slowdown * one.exact) for role, one in efforts[name].items()
+        )
+        parts[name] = stage.steps * stage.batch * passes * one_pass + calls * one_call
     if tested := examples("test", recipe.evaluation.examples):
         table = recipe.evaluation
         early = max(len(recipe.stages) - 1, 0)
@@ -118,26 +148,48 @@ def operations(
     return parts
 
 
-def memory(recipe: Recipe, sketch: Sketch, efforts: Mapping[str, Effort], bfloat16: bool) -> float:
+def memory(
+    recipe: Recipe, sketch: Sketch, efforts: Mapping[str, Mapping[Role, Effort]], compute: Compute
+) -> float:
     """Return the bytes that the hungriest part of a run takes."""
-    layers = sketch.network / (LAYER_PARAMETERS * sketch.width**2)
-    attention = ATTENTION_COPIES * sketch.positions * sketch.width / HEAD_WIDTH
-    numbers = layers * (LAYER_NUMBERS * sketch.width + attention) * sketch.positions
 
-    def activations(batch: int, graphs: int) -> float:
-        rows = min(batch, recipe.compute.microbatch or batch)
-        return rows * graphs * numbers * (2 if bfloat16 else 4)
+    def rows(batch: int) -> int:
+        return min(batch, compute.microbatch or batch)
 
     needed = [4.0 * (sketch.network + sketch.space)]
+    # Autocast keeps a copy of the weights in training.
+    half = 2.0 * sketch.network if compute.bfloat16 else 0.0
     pretrain = recipe.teacher.pretrain
     if pretrain and not recipe.teacher.path:
         # Weights, gradient, two moments, EMA.
-        needed.append(5 * needed[0] + activations(pretrain.batch, 1))
+        once = Effort(passes=3, trained=1)
+        needed.append(5 * needed[0] + half + activations(sketch, once, rows(pretrain.batch), compute))
     for name, stage in recipe.stages.items():
         # φ as loaded and as used, θ, its EMA, ψ; two moments each of θ and ψ; one gradient at a time.
-        state = 4.0 * (10 * sketch.network + sketch.space)
-        needed.append(state + activations(stage.batch, efforts[name].graphs))
+        updates = efforts[name].values()
+        networks = 10 + bool(stage.estimator_average) + any(one.start for one in updates)
+        kept = max((activations(sketch, one, rows(stage.batch), compute) for one in updates), default=0.0)
+        needed.append(4.0 * (networks * sketch.network + sketch.space) + half + kept)
     return max(needed)
+
+
+def activations(sketch: Sketch, effort: Effort, rows: int, compute: Compute) -> float:
+    """Return the bytes that autograd keeps of an update of ``rows`` samples, without dropout.
+
+    Frozen networks, those whose difference is taken, are passed in float32.
+    """
+    layers = sketch.network / (LAYER_PARAMETERS * sketch.width**2)
+    heads = sketch.width / HEAD_WIDTH if compute.device.type == "cpu" else 0.0
+
+    def graph(numbers: int, half: bool) -> float:
+        """Bytes a layer and position."""
+        size = 2 if half else 4
+        weights = heads * sketch.positions * (4 + 2 * half)  # in half precision a copy beside the softmax
+        return sketch.width * ((numbers - NORM_NUMBERS) * size + NORM_NUMBERS * 4) + weights
+
+    trained = effort.trained * graph(TRAINED_NUMBERS, compute.bfloat16)
+    frozen = effort.frozen * graph(FROZEN_NUMBERS, half=False)
+    return rows * sketch.positions * layers * (trained + frozen)
 
 
 def product_rate(compute: Compute, width: int, rows: int = 2048, seconds: float = 0.3) -> float:

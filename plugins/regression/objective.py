@@ -29,7 +29,10 @@ class Regression(Objective):
         self.options = options
 
     def needs(self, role: Role) -> Needs | None:
-        return Needs(start=self.options.initial == "student") if role == "generator" else None
+        if role == "estimator":
+            return None
+        student_first = self.options.initial == "student"
+        return Needs(start=student_first, teacher_calls=self.options.steps - student_first)
 
     def check(self, schedule: NoiseSchedule, t_init: float) -> None:
         self._times(schedule, t_init)

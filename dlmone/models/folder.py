@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -25,11 +23,10 @@ from dlmone.core import DiffusionGenerator, DlmoneError, InputError, Teacher
 from dlmone.registry import Registry
 from dlmone.registry.explain import dotted
 from dlmone.registry.plugin import one_line
+from dlmone.runtime.files import atomic_folder, whole_folder
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-#: Beside folder NAME, while process 123 replaces it: ``.NAME-staging-123`` and ``.NAME-old-123``.
-_STAGING, _OLD = "-staging-", "-old-"
 
 
 def publish(
@@ -43,7 +40,7 @@ def publish(
 ) -> Path:
     """Write a model folder, replacing one that is there only when the new one is whole.
 
-    A kill at any moment leaves one whole model to `load_teacher`, and rubbish that the next call sweeps.
+    A kill at any moment leaves one whole model to `load_teacher` or `load_student` (`atomic_folder`).
 
     Args:
         folder: where.
@@ -67,50 +64,20 @@ def publish(
     tensors = {f"space.{key}": value for key, value in teacher.space.state_dict().items()}
     network = teacher.network.state_dict() if weights is None else weights
     tensors |= {f"network.{key}": value for key, value in network.items()}
-    staging = folder.with_name(f".{folder.name}{_STAGING}{os.getpid()}")
-    _sweep(folder, _STAGING)
     try:
-        staging.mkdir(parents=True)
-        (staging / CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
-        for name, content in teacher.assets().items():
-            (staging / name).write_bytes(content)
-        (staging / CARD).write_text(card, encoding="utf-8")
-        save_file(
-            {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-            staging / WEIGHTS,
-            metadata={"config": json.dumps(config)},
-        )
-        if folder.exists():
-            _sweep(folder, _OLD)
-            folder.rename(folder.with_name(f".{folder.name}{_OLD}{os.getpid()}"))
-        staging.rename(folder)
+        with atomic_folder(folder) as staging:
+            (staging / CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
+            for name, content in teacher.assets().items():
+                (staging / name).write_bytes(content)
+            (staging / CARD).write_text(card, encoding="utf-8")
+            save_file(
+                {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
+                staging / WEIGHTS,
+                metadata={"config": json.dumps(config)},
+            )
     except (OSError, SafetensorError) as error:
         raise DlmoneError(f"{folder}: the model cannot be written ({error})") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    _sweep(folder, _OLD)
     return folder
-
-
-def _beside(folder: Path, what: str) -> list[Path]:
-    """Return what processes that publish ``folder`` have, or had when they were killed, beside it."""
-    prefix = f".{folder.name}{what}"
-    return [
-        path
-        for path in folder.parent.glob(".*")
-        if path.name.startswith(prefix) and path.name.removeprefix(prefix).isdigit()
-    ]
-
-
-def _sweep(folder: Path, what: str) -> None:
-    for path in _beside(folder, what):
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def _whole(folder: Path) -> Path:
-    """Return the folder or, where a kill came between the two renames of a replacement, the old one."""
-    old = _beside(folder, _OLD)
-    return old[0] if old and not folder.exists() else folder
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -119,7 +86,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, it is broken, or this version cannot read it.
     """
-    folder = _whole(folder)
+    folder = whole_folder(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such model folder")
     path = folder / CONFIG
@@ -168,7 +135,7 @@ def fingerprint(folder: Path) -> str:
     Raises:
         InputError: there are no weights.
     """
-    weights = _whole(folder) / WEIGHTS
+    weights = whole_folder(folder) / WEIGHTS
     try:
         with weights.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:12]
@@ -215,7 +182,7 @@ def _restore(folder: Path, registry: Registry, role: Literal["teacher", "student
     try:
         assets = {
             path.name: path.read_bytes()
-            for path in _whole(folder).iterdir()
+            for path in whole_folder(folder).iterdir()
             if path.is_file() and path.name not in (CONFIG, WEIGHTS, CARD)
         }
         teacher: Teacher = family.restore(config["config"], assets)
@@ -227,7 +194,7 @@ def _restore(folder: Path, registry: Registry, role: Literal["teacher", "student
 
 def _load_weights(model: nn.Module, folder: Path) -> None:
     """Load the weights of a folder into a teacher or a student: ``space.*`` and ``network.*``."""
-    weights = _whole(folder) / WEIGHTS
+    weights = whole_folder(folder) / WEIGHTS
     try:
         with safe_open(weights, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

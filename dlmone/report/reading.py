@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from dlmone.core.errors import InputError
-from dlmone.evaluation.naming import short_names
+from dlmone.evaluation.comparison import short_names
 from dlmone.evaluation.provenance import Provenance
 from dlmone.evaluation.results import Results
 from dlmone.evaluation.samples import SampleSet, read_samples

@@ -1,22 +1,68 @@
-"""Folders that are whole or not there."""
+"""Folders that are whole or not there, whenever a process is killed."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+#: Beside folder NAME, while process 123 writes it: ``.NAME-staging-123`` and ``.NAME-old-123``.
+_STAGING, _OLD = "-staging-", "-old-"
+
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """``with atomic_folder(target) as folder``: what is put into ``folder`` appears at the end, at once.
+    """``with atomic_folder(target) as folder``: what is put into ``folder`` becomes ``target`` at the end.
 
-    ``folder`` is not there yet; one left by a process that was killed is removed. Only one process may
-    write the same target.
+    It is on the disk before it is renamed into place. A folder that is there is replaced, or stays as it was
+    if anything fails. A kill at any moment leaves one whole folder to `whole_folder`, and stale temporary
+    folders, removed on the next call. Only one process may write the same target at a time.
+
+    Raises:
+        OSError: the folder cannot be written.
     """
-    staging = target.with_name(f".{target.name}-part")
-    shutil.rmtree(staging, ignore_errors=True)
+    staging = target.with_name(f".{target.name}{_STAGING}{os.getpid()}")
+    _remove(target, _STAGING)
     try:
+        staging.mkdir(parents=True)
         yield staging
+        for path in staging.rglob("*"):
+            if path.is_file():
+                _sync(path)
+        if target.exists():
+            _remove(target, _OLD)
+            target.rename(target.with_name(f".{target.name}{_OLD}{os.getpid()}"))
         staging.rename(target)
+        _sync(target.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+    _remove(target, _OLD)
+
+
+def whole_folder(target: Path) -> Path:
+    """Return the folder or, where a kill came between the two renames of a replacement, the old one."""
+    old = _beside(target, _OLD)
+    return old[0] if old and not target.exists() else target
+
+
+def _beside(target: Path, kind: str) -> list[Path]:
+    """Return what processes that write ``target`` have, or had when they were killed, beside it."""
+    prefix = f".{target.name}{kind}"
+    return [
+        path
+        for path in target.parent.glob(".*")
+        if path.name.startswith(prefix) and path.name.removeprefix(prefix).isdigit()
+    ]
+
+
+def _remove(target: Path, kind: str) -> None:
+    for path in _beside(target, kind):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from dlmone.core import DlmoneError, InputError
+from dlmone.runtime.files import atomic_folder
 
 _TENSORS = "state.safetensors"
 _MANIFEST = "manifest.json"
@@ -43,28 +43,20 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         DlmoneError: it could not be written (a full disk); the sentence names the last good checkpoint.
     """
     final = folder / f"step-{checkpoint.step:06d}"
-    staging = folder / f".staging-{os.getpid()}"
+    for stale in folder.glob(".step-*"):  # of a process that was killed while writing
+        shutil.rmtree(stale, ignore_errors=True)
+    tensors = {key: value.detach().contiguous() for key, value in checkpoint.tensors.items()}
     try:
-        for left in folder.glob(".staging-*"):  # of a process that was killed while writing
-            shutil.rmtree(left, ignore_errors=True)
-        staging.mkdir(parents=True)
-        tensors = {key: value.detach().contiguous() for key, value in checkpoint.tensors.items()}
-        save_file(tensors, staging / _TENSORS)
-        _sync(staging / _TENSORS)
-        manifest = {
-            "format": _FORMAT,
-            "step": checkpoint.step,
-            "facts": checkpoint.facts,
-            "blake2b": {_TENSORS: _digest(staging / _TENSORS)},
-        }
-        (staging / _MANIFEST).write_text(json.dumps(manifest, indent=1))
-        _sync(staging / _MANIFEST)
-        if final.exists():
-            shutil.rmtree(final)
-        staging.rename(final)
-        _sync(folder)
+        with atomic_folder(final) as staging:
+            save_file(tensors, staging / _TENSORS)
+            manifest = {
+                "format": _FORMAT,
+                "step": checkpoint.step,
+                "facts": checkpoint.facts,
+                "blake2b": {_TENSORS: _digest(staging / _TENSORS)},
+            }
+            (staging / _MANIFEST).write_text(json.dumps(manifest, indent=1))
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(staging, ignore_errors=True)
         last = next(iter(step_folders(folder)[::-1]), None)
         kept = f"the last good checkpoint is {last}" if last else "no checkpoint has been written yet"
         raise DlmoneError(f"{folder}: the checkpoint could not be written ({error}); {kept}") from error
@@ -114,11 +106,3 @@ def unpack(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

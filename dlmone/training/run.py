@@ -17,6 +17,7 @@ from dlmone.evaluation.validation import check_metrics
 from dlmone.evaluation.variants import EvaluationPlugins, check_variants
 from dlmone.registry import Registry, ResolvedRecipe
 from dlmone.runtime.device import Compute
+from dlmone.runtime.files import atomic_folder
 from dlmone.runtime.progress import clock
 
 from .loop import Session
@@ -107,9 +108,8 @@ def _run(
     if not session.compute.world.main:
         return
     if previous is not None:
-        student = path / "student"
-        shutil.rmtree(student, ignore_errors=True)
-        shutil.copytree(previous, student)
+        with atomic_folder(path / "student") as student:
+            shutil.copytree(previous, student, dirs_exist_ok=True)
     rows = evaluate_run(session, recipe, teacher, students, test_split, parts)
     show(Console(), rows)
     final = {f"{row.title}, {row.calls} calls, {s.name}": s.value for row in rows for s in row.scores}

@@ -198,7 +198,7 @@ def _keep(session: Session, folder: Path, cached: Path) -> None:
 def _copy(source: Path, target: Path) -> None:
     """Copy a folder; files are linked where the file system lets them."""
     with atomic_folder(target) as copy:
-        shutil.copytree(source, copy, copy_function=_link)
+        shutil.copytree(source, copy, copy_function=_link, dirs_exist_ok=True)
 
 
 def _link(source: str, target: str) -> None:

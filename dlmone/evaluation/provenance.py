@@ -12,7 +12,7 @@ from importlib.metadata import version
 from itertools import groupby
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from dlmone.core.evaluator import Score
 from dlmone.registry import Registry
@@ -40,7 +40,7 @@ class Provenance(BaseModel):
         selector: which of the candidates was kept, where one was (``mbr-10/bleu``: of ten).
         drawn: how many candidates there were to keep one of.
         seeds: of the draws.
-        arithmetic: device and precision.
+        precision: kind of device and dtype, as ``cpu float32``. Older files call it ``arithmetic``.
         versions: of the libraries that wrote them.
     """
 
@@ -54,7 +54,7 @@ class Provenance(BaseModel):
     selector: str | None = None
     drawn: int | None = None
     seeds: tuple[int, ...] | None = None
-    arithmetic: str | None = None
+    precision: str | None = Field(default=None, validation_alias=AliasChoices("precision", "arithmetic"))
     versions: dict[str, str] | None = None
 
     @classmethod
@@ -89,7 +89,7 @@ class Provenance(BaseModel):
             "seed": self.seeds if self.seeds is None else _ranges(self.seeds),
             "drawn": self.drawn or drawn,
             "selector": selector,
-            **({"arithmetic": self.arithmetic} if self.arithmetic else {}),
+            **({"precision": self.precision} if self.precision else {}),
             "written_by": versions or None,
         }
         return "|".join(f"{key}:{'unknown' if value is None else value}" for key, value in fields.items())

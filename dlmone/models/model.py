@@ -124,7 +124,7 @@ class Model:
             if value < 1:
                 raise InputError(f"{name}: expected a number from 1, got {value}")
         augmenter: Augmenter | None = None
-        signed: dict[str, Any] = {"steps": steps, "arithmetic": self.compute.arithmetic}
+        signed: dict[str, Any] = {"steps": steps, "precision": self.compute.precision}
         if augment is not None:
             augmenter_slot = slot_of(AugmenterSlot, augment, self.registry, "augment")
             augmenter = self.registry.create("augmenters", augmenter_slot)
@@ -158,4 +158,4 @@ class Model:
         return samples, config.provenance.model_copy(update={"calls": calls})
 
     def __repr__(self) -> str:
-        return f"<{self.role} {self.fingerprint}: {self.sampler}, {self.compute.arithmetic}>"
+        return f"<{self.role} {self.fingerprint}: {self.sampler}, {self.compute.precision}>"

@@ -1,4 +1,4 @@
-"""Where and how the arithmetic is done: device, threads, precision."""
+"""Device and precision of a run, and what they set up in its process."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ class Compute:
         return frozen
 
     @property
-    def arithmetic(self) -> str:
-        """What of this changes a trained model's weights beyond rounding in the last digits."""
+    def precision(self) -> str:
+        """Kind of device and dtype: what changes a result by more than rounding in the last digits."""
         return f"{self.device.type} {'bfloat16' if self.bfloat16 else 'float32'}"
 
     def describe(self) -> str:

@@ -160,7 +160,7 @@ def cache_folder() -> Path:
 
 
 def cache_key(session: Session, recipe: Recipe, examples: Sequence[Example]) -> str:
-    """Hash what a teacher's weights depend on: data, plugin, options, pretraining, seed, arithmetic.
+    """Hash what a teacher's weights depend on: data, plugin, options, pretraining, seed, precision.
 
     Files that an option points at (an encoder to start from) count by their name only.
     """
@@ -176,7 +176,7 @@ def cache_key(session: Session, recipe: Recipe, examples: Sequence[Example]) -> 
         "pretrain": slot.pretrain.model_dump(exclude=hidden) if slot.pretrain else None,
         "seed": recipe.seed,
         # Dropout is drawn a microbatch and a process at a time.
-        "arithmetic": [compute.arithmetic, compute.microbatch, compute.world.size],
+        "precision": [compute.precision, compute.microbatch, compute.world.size],
     }
     digest = hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=10)
     for example in examples:

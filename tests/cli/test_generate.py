@@ -209,7 +209,7 @@ def test_what_is_written_says_by_whom_and_how(tiny_run, tmp_path, folder, args, 
         seeds=(7,),
         steps=calls,
         augment="none",
-        arithmetic="cpu float32",
+        precision="cpu float32",
         versions={name: version(name) for name in ("dlmone", "torch")},
     )
 

@@ -51,8 +51,8 @@ def test_what_is_not_known_is_said_too():
 
 
 def test_what_kept_one_candidate_is_said_with_what_it_kept_it_of():
-    kept = Provenance(augment="pad(share=0.5)", selector="mbr-10/bleu", drawn=10, arithmetic="cpu float32")
-    said = "|drawn:10|selector:mbr-10/bleu|arithmetic:cpu float32|"
+    kept = Provenance(augment="pad(share=0.5)", selector="mbr-10/bleu", drawn=10, precision="cpu float32")
+    said = "|drawn:10|selector:mbr-10/bleu|precision:cpu float32|"
     assert said in kept.signature(1)
     assert "|augment:pad(share=0.5)|" in kept.signature(1)
     assert "|selector:mbr-1/ter of mbr-10/bleu|" in kept.signature(1, "mbr-1/ter")
@@ -156,3 +156,8 @@ def test_systems_are_compared_on_the_same_examples_only():
 def test_two_metrics_that_give_one_score_are_refused():
     with pytest.raises(InputError, match="bleu and mine both give a score 'bleu'"):
         score("x", SAMPLES, HERE, {**evaluators("bleu"), "mine": evaluators("bleu")["bleu"]})
+
+
+def test_the_precision_of_older_files_is_read():
+    old = UNKNOWN.model_dump(exclude={"precision"}) | {"arithmetic": "cpu bfloat16"}
+    assert Provenance.model_validate(old) == Provenance(precision="cpu bfloat16")

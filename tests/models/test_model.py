@@ -65,7 +65,7 @@ def test_a_sampler_with_options_for_either(run_dir, folder, sampler):
 
 def test_bfloat16_is_a_choice(run_dir):
     half = dlmone.load(run_dir, device="cpu", precision="bfloat16")
-    assert half.compute.arithmetic == "cpu bfloat16"
+    assert half.compute.precision == "cpu bfloat16"
     assert torch.bfloat16 in {value.dtype for value in half.generator.parameters()}
     assert len(half.generate(SOURCES)) == len(SOURCES)
 

@@ -1,4 +1,4 @@
-"""``dlmone convert``: a foreign checkpoint, turned into a dlmone folder."""
+"""``dlmone convert``: a checkpoint of another code base as a model folder."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.argument("source", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
-@click.option("--tokenizer", metavar="PATH", help="Where the tokenizer lies, if not beside the weights.")
+@click.option("--tokenizer", metavar="PATH", help="The tokenizer, if it is not beside the weights.")
 @plugin_option
 def convert(name: str, source: Path, out: Path, tokenizer: str | None, plugins: tuple[Path, ...]) -> None:
-    """Turn a foreign checkpoint into a model folder.
+    """Convert a checkpoint of another code base, in DIR, into the model folder OUT.
 
-    NAME is a converter: for a checkpoint folder of the official DiffuSeq, `diffuseq`. OUT is written.
+    NAME is a converter, as `diffuseq` for a checkpoint folder of the official DiffuSeq.
     """
     from dlmone.models.card import converted_card
     from dlmone.models.folder import publish
@@ -53,4 +53,4 @@ def _family(registry: Registry, teacher: Teacher) -> str:
     for name in registry.names("teachers"):
         if registry.entry("teachers", name).target == place:
             return name
-    raise PluginError(f"the converter gave a {place}, which no plugin offers as a teacher")
+    raise PluginError(f"the converter returned a {place}, which no plugin registers as a teacher")

@@ -1,4 +1,4 @@
-"""``dlmone export``: a model folder to pass on."""
+"""``dlmone export``: a copy of a model folder for others."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from .request import plugin_option
     type=click.Choice(["bfloat16", "float32"]),
     default="bfloat16",
     show_default=True,
-    help="Of the weights in the file.",
+    help="Precision of the weights in the file.",
 )
 @click.option(
     "--card",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The model card to go with it, in the place of the one the run wrote.",
+    help="The model card, instead of the one that the run wrote.",
 )
 @plugin_option
 def export(model: str, out: Path, precision: str, card: Path | None, plugins: tuple[Path, ...]) -> None:
-    """Copy MODEL to OUT with its weights in half the space.
+    """Copy MODEL to OUT with its weights in bfloat16, half as large.
 
-    MODEL is a model folder, a run directory, whose student is meant, or the name of an installed model.
+    MODEL is a model folder, a run directory (its student), or the name of an installed model.
     """
     from dlmone.models.export import export as export_model
     from dlmone.models.resolve import model_folder

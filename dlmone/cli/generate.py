@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dlmone.generation.output_file import OutputFile
     from dlmone.models.model import GenerationConfig, Model
 
-#: Texts whose numbers are named where many do not fit.
+#: Ids that an error names where many texts do not fit.
 NAMED = 10
 
 
@@ -45,11 +45,13 @@ NAMED = 10
     "--output",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
-    help="Where JSON lines are written as they are done, instead of on standard output.",
+    help="A file for JSON lines, written as they are done, instead of standard output.",
 )
 @click.option("--resume", is_flag=True, help="Continue the file that -o names.")
 @click.option(
-    "--steps", type=click.IntRange(min=1), help="[default: what a student was trained for, 20 for a teacher]"
+    "--steps",
+    type=click.IntRange(min=1),
+    help="[default: those a student was trained for; 20 for a teacher]",
 )
 @click.option(
     "--candidates",
@@ -72,7 +74,7 @@ NAMED = 10
     help="An option of what --sampler, --augment or --select names, as ddim.eta=0.5 beside --sampler ddim.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Texts at a time.")
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Texts in a batch.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--precision",
@@ -101,7 +103,7 @@ def generate(
     lines). A sample depends on the seed, the text, its id (its number, if it has none) and the candidate's
     number, and on nothing else.
 
-    NAME:VALUE sets a plugin's first option, which `dlmone plugins show NAME` says.
+    NAME:VALUE sets a plugin's first option; `dlmone plugins show NAME` lists them.
     """
     if texts and source:
         raise click.UsageError("TEXT and --input exclude each other")

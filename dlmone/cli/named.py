@@ -1,4 +1,4 @@
-"""``--set NAME.OPTION=VALUE``: options of the plugins that a command is given by name."""
+"""``--set NAME.OPTION=VALUE``: options of the plugins that a command names."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from dlmone.core.errors import InputError
 
 
 class NamedOptions:
-    """The options of a command's plugins, by their names.
+    """Options of a command's plugins, by the plugins' names.
 
     Args:
         overrides: ``NAME.OPTION=VALUE`` each, as `layer_of_overrides` reads them.

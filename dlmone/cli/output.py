@@ -1,4 +1,4 @@
-"""What commands print: columns and JSON on standard output, progress on standard error."""
+"""Output of commands: columns and JSON on standard output, progress on standard error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def console(quiet: bool = False) -> Console:
-    """Return where progress goes. Into a file, lines are as long as they are."""
+    """Return the console for progress, on standard error. Where that is a file, lines are not wrapped."""
     from rich.console import Console
 
     width = None if sys.stderr.isatty() else 240
@@ -23,7 +23,7 @@ def console(quiet: bool = False) -> Console:
 
 
 def is_main() -> bool:
-    """Tell whether this is the process that speaks: under torchrun, the first."""
+    """Whether this is the main process: under torchrun, rank 0."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -32,7 +32,7 @@ def print_json(value: Any) -> None:
 
 
 def print_columns(rows: Sequence[Sequence[str]], right: bool = False) -> None:
-    """Print rows aligned; all columns but the first to the right if asked."""
+    """Print rows in aligned columns; with ``right``, all but the first right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [

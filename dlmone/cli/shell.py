@@ -1,4 +1,4 @@
-"""What surrounds every command: lazy imports, failures as one sentence, and exit codes.
+"""The shell around every command: lazy imports, failures as one sentence, and exit codes.
 
 0 done, 1 the run failed, 2 usage or recipe error, 3 plugin error, 130 interrupted.
 """
@@ -24,7 +24,7 @@ INTERRUPTED = 130
 
 @dataclass
 class Settings:
-    """What the options before the command say."""
+    """Options given before the command."""
 
     traceback: bool = False
 

@@ -54,7 +54,7 @@ def generate_samples(
 ) -> GeneratedSamples:
     """Generate ``candidates`` outputs for each example: `generate_batch`, batch by batch.
 
-    Tokenising, the network, rounding and detokenising all count as time.
+    Its time includes tokenising, the network, rounding and detokenising.
     """
     options = SamplingOptions(steps, candidates, seed, augmenter)
     samples: list[Sample] = []

@@ -1,4 +1,4 @@
-"""Model cards: what a published folder says of itself."""
+"""Model cards: the README.md of a published folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ with the recipe `{name}`, stage `{stage}` (objectives: {objectives}), seed {seed
 
 {note}
 
-Chosen at step {step} of {steps} by {metric} = {best:.4f} on {examples} validation examples
+Selected at step {step} of {steps} by {metric} = {best:.4f} on {examples} validation examples
 ({weights} weights of the generator).
 
     dlmone generate PATH "text"
@@ -41,6 +41,7 @@ A diffusion language model of the family `{family}`, converted by dlmone from a 
 
 
 def teacher_card(recipe: Recipe) -> str:
+    """Return the card of a teacher that a run pretrained."""
     table = recipe.teacher.pretrain
     assert table is not None
     return _TEACHER.format(
@@ -54,6 +55,7 @@ def teacher_card(recipe: Recipe) -> str:
 
 
 def student_card(recipe: Recipe, stage: str, facts: Mapping[str, Any]) -> str:
+    """Return the card of a stage's best student; ``facts`` are its best score and step."""
     table = recipe.stages[stage]
     return _STUDENT.format(
         name=recipe.name,
@@ -72,5 +74,6 @@ def student_card(recipe: Recipe, stage: str, facts: Mapping[str, Any]) -> str:
 
 
 def converted_card(name: str, family: str, report: Sequence[str]) -> str:
+    """Return the card of a converted teacher; ``report`` is the converter's."""
     lines = "\n".join(f"- {line}" for line in report)
     return _CONVERTED.format(name=name, family=family, report=lines)

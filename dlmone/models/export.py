@@ -1,4 +1,4 @@
-"""A model folder made to be passed on: small weights, and a card that says what its owner knows."""
+"""Export: a copy of a model folder for others, with smaller weights and a card of one's own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def export(
     precision: Literal["float32", "bfloat16"] = "bfloat16",
     card: str | None = None,
 ) -> int:
-    """Copy a model folder, its weights in ``precision``. Loaded, they are float32 again.
+    """Copy a model folder with its weights in ``precision``; loading casts them back to float32.
 
     Args:
         folder: a student or a teacher, which must load.

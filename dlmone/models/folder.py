@@ -1,8 +1,8 @@
-"""Published models: a folder that holds all a model needs, for teachers and students alike.
+"""Model folders: all that a published model needs, for teachers and students alike.
 
 ``config.json`` (repeated in the weights' metadata), ``model.safetensors``, the space's files (a
-tokeniser) and ``README.md``, the model card. A student is its teacher's family rebuilt from the same
-configuration, with its own weights in the place of φ's: loading it never needs the teacher.
+tokeniser) and ``README.md``, the model card. A student is restored by its teacher's plugin from the same
+configuration, with its own weights, so loading it never needs the teacher's.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def publish(
     A kill at any moment leaves one whole model to `load_teacher` or `load_student` (`atomic_folder`).
 
     Args:
-        folder: where.
+        folder: the folder to write.
         teacher: gives configuration, assets and space; its own network too unless ``weights`` is given.
         family: the teacher plugin's name.
         role: what the network in it is.
@@ -130,7 +130,7 @@ def _keys(config: dict[str, Any]) -> dict[str, bool]:
 def fingerprint(folder: Path) -> str:
     """Return the first 12 hexadecimal digits of the SHA-256 of a model's weights file.
 
-    The file repeats the configuration, so that two models have one fingerprint only if they write alike.
+    The file repeats the configuration, so models with equal fingerprints generate alike.
 
     Raises:
         InputError: there are no weights.

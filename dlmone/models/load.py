@@ -37,7 +37,7 @@ def load(
 
     Args:
         path: a model folder, a run directory, whose student is meant, or the name of an installed model.
-        sampler: how it samples, as ``"ddim"``, ``"ddim:0.5"`` or ``{"use": "ddim", "eta": 0.5}``; if None, a
+        sampler: the sampler, as ``"ddim"``, ``"ddim:0.5"`` or ``{"use": "ddim", "eta": 0.5}``; if None, a
             student re-noises its own output, and a teacher writes by DDIM.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         precision: ``float32``, in which outputs do not depend on the batch size; ``bfloat16`` autocast; or

@@ -1,4 +1,4 @@
-"""A loaded model as its user sees it: texts in, candidates out."""
+"""A loaded model: texts in, candidates out."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Model:
         generator: the core generator.
         role: what its folder holds.
         fingerprint: of its weights (`folder.fingerprint`).
-        sampler: how it samples, in words.
+        sampler: the sampler's name with its options.
         steps: the steps it takes where none are asked for.
         compute: device and precision.
         registry: where selectors and augmenters are looked up.
@@ -133,7 +133,7 @@ class Model:
         if select is not None:
             if candidates < 2:
                 raise InputError(
-                    f"select {select}: it chooses among candidates, so there must be two or more"
+                    f"select {select}: it selects among candidates, so there must be two or more"
                 )
             slot = slot_of(SelectorSlot, select, self.registry, "select")
             selector = CandidateSelector.of(self.registry, slot, self._metric, "select")

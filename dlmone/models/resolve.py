@@ -1,4 +1,4 @@
-"""Which model folder a user means: a path, a run directory, or the name of a model that a plugin brings."""
+"""Resolve a path, a run directory or an installed model's name to a model folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dlmone.registry.explain import nearest
 def model_folder(path: str | PathLike[str], registry: Registry) -> Path:
     """Return the model folder that is meant; for a run directory, its student's.
 
-    What lies at the path has precedence over a model of that name.
+    A path that exists has precedence over an installed model of that name.
 
     Raises:
         InputError: nothing lies there and no plugin has a model of that name, or the run has no student yet.

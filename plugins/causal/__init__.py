@@ -16,5 +16,5 @@ def register_generators(register: Register) -> None:
         "gpt2",
         f"{__name__}.models:ShapeOfGPT2",
         options=f"{__name__}.options:GPT2Options",
-        help="GPT-2's shape at random weights: for its speed alone, what it writes is noise",
+        help="GPT-2's shape with random weights, for timing only: its outputs are noise",
     )

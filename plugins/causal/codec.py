@@ -1,4 +1,4 @@
-"""Texts for a model that writes on: ``condition separator | written tokens, padding``."""
+"""Texts for a causal language model: ``condition separator | generated tokens, padding``."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -12,7 +12,7 @@ from .options import CausalOptions
 
 
 class Tokenizer(Protocol):
-    """What is asked of a tokenizer; those of transformers can do more."""
+    """The part of a transformers tokenizer that is used here."""
 
     def encode(self, text: str) -> list[int]: ...
 
@@ -20,7 +20,7 @@ class Tokenizer(Protocol):
 
 
 class Utf8:
-    """A text is its bytes: a tokenizer for weights that have none, at no cost worth measuring."""
+    """Tokenise a text into its UTF-8 bytes: for random weights, which have no tokenizer of their own."""
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())
@@ -35,8 +35,8 @@ class CausalCodec(Codec):
     Args:
         tokenizer: text to ids and back.
         options: the lengths, and the separator.
-        pad_id: fills what is left of a row.
-        end_id: ends a text, where the model has learned to end one.
+        pad_id: the padding token.
+        end_id: the end-of-text token, if the model has one.
     """
 
     conditional = True

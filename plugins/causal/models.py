@@ -1,4 +1,4 @@
-"""Where the baselines' networks come from: a local folder, or a published shape without its weights."""
+"""Networks of the baselines: from a local folder, or GPT-2's shape with random weights."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ SHAPES = {"base": (12, 12, 768), "large": (36, 20, 1280)}
 
 
 class LocalCausal(CausalGenerator):
-    """A model and its tokenizer from a folder; nothing is fetched.
+    """A model and its tokenizer from a folder; nothing is downloaded.
 
     Raises:
         InputError: there is no such model, or no transformers.
@@ -41,7 +41,7 @@ class LocalCausal(CausalGenerator):
 
 
 class ShapeOfGPT2(CausalGenerator):
-    """GPT-2 at random weights, which never ends a text: always ``max_tokens`` calls.
+    """GPT-2 with random weights. It never ends a text, so it always makes ``max_tokens`` calls.
 
     Raises:
         InputError: there is no transformers, or the lengths exceed GPT-2's 1,024 positions.
@@ -75,5 +75,5 @@ def _transformers() -> Any:
     try:
         import transformers
     except ImportError:
-        raise InputError("autoregressive baselines take transformers: pip install dlmone[causal]") from None
+        raise InputError("autoregressive baselines need transformers: pip install dlmone[causal]") from None
     return transformers

@@ -1,4 +1,4 @@
-"""What an autoregressive baseline can be told."""
+"""Options of the autoregressive baselines."""
 
 from typing import Literal
 
@@ -6,13 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class CausalOptions(BaseModel):
-    """How it reads and writes.
+    """Lengths and decoding.
 
     Attributes:
-        max_source: tokens that a condition may have, the separator among them.
-        max_tokens: tokens that are written at most; the paper's Table 7 has 128.
-        separator: follows each condition; the model writes on from there.
-        sample: draw each token from the model's distribution instead of taking the likeliest.
+        max_source: the most tokens of a condition, with its separator.
+        max_tokens: the most generated tokens; 128 in the paper's Table 7.
+        separator: follows each condition; generation begins after it.
+        sample: sample each token from the model's distribution instead of taking the likeliest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -27,7 +27,7 @@ class LocalOptions(CausalOptions):
     """A model with its tokenizer.
 
     Attributes:
-        path: the folder, as transformers' ``save_pretrained`` writes it.
+        path: the folder, in the form of transformers' ``save_pretrained``.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""Models that come with dlmone, so that there is something to write with right after the installation."""
+"""Models that come with dlmone, ready to generate right after the installation."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register

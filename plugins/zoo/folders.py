@@ -1,4 +1,4 @@
-"""Where the models lie."""
+"""The folders of the models."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The Augmenter contract: conditions varied before they are written for, so that outputs vary (Table 6)."""
+"""The Augmenter contract: conditions varied at inference, so that outputs vary (Table 6)."""
 
 from abc import ABC, abstractmethod
 
@@ -13,8 +13,8 @@ class Augmenter(ABC):
     def augment(self, batch: Batch, space: Codec, noise: Noise) -> Batch:
         """Return the batch with other conditions, one variation a candidate.
 
-        Every draw comes from ``noise`` (one key a sample), so that a variation depends on the example and
-        the candidate alone.
+        All randomness comes from ``noise`` (one key a sample), so that a variation depends on the example
+        and the candidate alone.
 
         Raises:
             InputError: conditions of this space cannot be varied so.

@@ -31,7 +31,7 @@ def ddim(
         x: states [B, …] at the first of the times.
         times: from `sampling_times`.
         eta: 0 is deterministic, 1 ancestral.
-        fresh: the noise of the i-th step, i from 1; wanted unless ``eta`` is 0.
+        fresh: the noise of the i-th step, i from 1; required unless ``eta`` is 0.
     """
     along = [schedule.tensor(time, len(x), x.device) for time in times]
     for i, (t_B, s_B) in enumerate(pairwise(along), start=1):
@@ -72,8 +72,8 @@ def sampling_times(
         schedule: the noise schedule.
         start: the first time.
         steps: how many.
-        until: the clean state's time if None. Where every word is certain from some noise on, the calls
-            below it are wasted, and few do more above it.
+        until: the clean state's time if None. At low noise every word is certain, and network calls there
+            change nothing: few calls do more at higher noise.
 
     Raises:
         InputError: ``steps`` is less than one, or more than the whole times there are; ``until`` is above
@@ -105,7 +105,7 @@ def ddim_step(
 
     c = η·√(1 − (σ_s·α_t / (α_s·σ_t))²). At η = 1, σ_s²·c² is the variance of the posterior q(x_s | x_t, x0)
     (DDIM's Eq. 12 and 16, freed of α² + σ² = 1). States [B, …], times [B]; ``fresh`` is ε', standard
-    normal, and is wanted unless η = 0.
+    normal, and is required unless η = 0.
     """
     alpha_t, sigma_t = schedule.alpha(t_B), schedule.sigma(t_B)
     alpha_s, sigma_s = schedule.alpha(s_B), schedule.sigma(s_B)

@@ -1,8 +1,8 @@
-"""What went wrong, said in one sentence, with the exit code the command line gives it."""
+"""Errors with a one-sentence message and the exit code of the command line."""
 
 
 class DlmoneError(Exception):
-    """A failure a user can act on: its text is one clear sentence, shown without a traceback."""
+    """An error that the user can act on: its text is one clear sentence, shown without a traceback."""
 
     exit_code = 1
 

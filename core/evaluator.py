@@ -1,4 +1,4 @@
-"""The Evaluator contract: samples in, scores that carry their own definition out.
+"""The Evaluator contract: samples in, scores out that carry their own definition.
 
 Two further contracts are for evaluators that can do more: `PairMetric` (usable as the utility of a candidate
 selector) and `CorpusMetric` (its interval comes from resampled sums, as it is no mean over examples).
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What a model wrote for one example.
+    """A model's outputs for one example.
 
-    ``candidates`` are independent draws for the same source, in drawing order; single-sample metrics
-    read the first. ``source`` and ``reference`` went through the same tokenise-and-decode round trip
-    as the candidates, as in DiffuSeq's evaluation.
+    ``candidates`` are independent samples for the same source, in the order of their generation;
+    single-sample metrics read the first. ``source`` and ``reference`` went through the same
+    tokenise-and-decode round trip as the candidates, as in DiffuSeq's evaluation.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Score:
     """A number with its definition.
 
     ``signature`` says everything that changes the number (definition, tokeniser, smoothing, number of
-    candidates, library versions) as ``key:value`` fields joined by ``|``, in sacreBLEU's manner.
+    candidates, library versions) as ``key:value`` fields joined by ``|``, as sacreBLEU's.
     ``per_sample`` holds one value an example where the score is a mean over examples.
     """
 
@@ -52,7 +52,7 @@ class Score:
 class Evaluator(ABC):
     """Scores samples. A plugin's evaluator is constructed with its options: ``Evaluator(options)``."""
 
-    #: The fewest candidates a sample must have for the evaluator to say anything.
+    #: The fewest candidates that the evaluator requires of a sample.
     candidates: int = 1
 
     @abstractmethod
@@ -73,8 +73,8 @@ class PairMetric(Protocol):
     ) -> Sequence[float] | NDArray[np.float64]:
         """Return one value a pair, [N], larger where ``outputs[n]`` is closer to ``references[n]``.
 
-        Both sides are what models wrote, as it stands in a sample's candidates: the metric cleans them as
-        `Evaluator.evaluate` does, and gives the value that it gives a sample. Many pairs share a text.
+        Both sides are candidates of samples. The metric cleans them as `Evaluator.evaluate` does, and returns
+        the value that a sample would have. Many pairs share a text.
         """
 
 

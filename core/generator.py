@@ -1,4 +1,4 @@
-"""Generators: anything that writes token sequences; the one-step student is one of them."""
+"""Generators: models that generate token sequences; the one-step student is one of them."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -18,7 +18,7 @@ from .space import Batch, Codec, Space
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What a generator wrote: token ids [B, L], final states where it has them, network calls made."""
+    """A generator's output: token ids [B, L], final states where it has them, network calls made."""
 
     tokens_BL: Tensor
     calls: int
@@ -26,11 +26,11 @@ class Generated:
 
 
 class Generator(nn.Module, ABC):
-    """Writes a batch's generated positions. An autoregressive model can be one.
+    """Generates the target positions of batches. An autoregressive model can be one.
 
     Attributes:
         space: how texts become batches and back.
-        network: what is called again and again: a denoiser, or any module.
+        network: the network that is called: a denoiser, or any module.
         refines: whether it can take more than one refinement step.
     """
 
@@ -42,16 +42,16 @@ class Generator(nn.Module, ABC):
     def generate(
         self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
     ) -> Generated:
-        """Write the target positions of ``batch`` in ``steps`` refinement steps, without gradient.
+        """Generate the target positions of ``batch`` in ``steps`` refinement steps, without gradient.
 
-        ``earlier`` are the states of the candidates written before for the same batch, which a generator
-        that draws them independently ignores.
+        ``earlier`` are the states of the earlier candidates for the same batch; a generator of independent
+        candidates ignores them.
         """
 
     def prepare(self, dtype: torch.dtype) -> None:
-        """Ready the weights for `generate` under autocast to ``dtype``, and for nothing else any more.
+        """Prepare the weights for inference under autocast to ``dtype``; inference only afterwards.
 
-        Autocast would cast float32 weights anew at every call.
+        Autocast would cast float32 weights again at every call.
         """
 
 
@@ -89,7 +89,7 @@ class DiffusionGenerator(DenoiserGenerator):
         space: the space it shares with the teacher.
         t_init: the time the network is told, and whose σ scales its input.
         unit_input: feed z itself instead of σ(t_init)·z (DiffuSeq's own start; SiD feeds σ·z).
-        sampler: how it writes; by re-noising (`roll_out`) if None.
+        sampler: for inference; re-noising (`roll_out`) if None.
     """
 
     def __init__(

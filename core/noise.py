@@ -1,4 +1,4 @@
-"""Keyed randomness: every draw is a function of its key, never of what was drawn before it.
+"""Keyed randomness: every random number is a function of its key, never of the ones before it.
 
 Training noise is keyed by (seed, role, step, position in the global batch), generation noise by
 (seed, example id, candidate). So neither batch size, nor number of processes, nor a resumed run changes

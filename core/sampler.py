@@ -1,4 +1,4 @@
-"""Samplers: how a denoiser writes, in as many calls as it is given."""
+"""Samplers: inference with a denoiser in several network calls."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from .space import Batch, Space
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a network was made to begin: with σ(time)·z at ``time``, or with z itself (``unit_input``)."""
+    """Where a student begins: at ``time``, from σ(time)·z, or from z itself (``unit_input``)."""
 
     time: float
     unit_input: bool = False
@@ -29,7 +29,7 @@ class Start:
 
 
 class Sampler(ABC):
-    """Turns a denoiser into text. A plugin's sampler is constructed with its options."""
+    """Samples with a denoiser. A plugin's sampler is constructed with its options."""
 
     def check(self, schedule: NoiseSchedule) -> None:  # noqa: B027  most name no times
         """Check options that depend on the teacher's schedule; called before any training.
@@ -56,11 +56,11 @@ class Sampler(ABC):
             space: its space.
             batch: the conditions.
             noise: the keyed draws; the starting noise is the draw called ``z``.
-            steps: what was asked for; a sampler whose order or stride makes other counts says so in its
-                second value.
+            steps: the number of steps; a sampler whose order or stride makes another number of network calls
+                returns that.
             start: where a student begins; None leaves it to the sampler (a teacher's trained range).
-            earlier: the final states of the candidates drawn before this one for the same batch, first
-                one first. A sampler that draws its candidates independently ignores them.
+            earlier: the final states of the earlier candidates for the same batch, in their order. A sampler
+                of independent candidates ignores them.
 
         Raises:
             InputError: the sampler cannot take this number of steps with this schedule, or cannot begin

@@ -1,4 +1,4 @@
-"""The Selector contract: several candidates in, the index of one of them out."""
+"""The Selector contract: select one of several candidates."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class Selector(ABC):
-    """Chooses among the candidates of a sample. A plugin's selector is constructed with its options."""
+    """Selects among the candidates of a sample. A plugin's selector is constructed with its options."""
 
     #: The evaluator, by name, whose `PairMetric` the selector compares texts by; None where it needs none.
     utility: str | None = None
 
     @abstractmethod
     def select(self, samples: Sequence[Sample], metric: PairMetric | None) -> NDArray[np.intp]:
-        """Return ``picks_NK``: ``picks_NK[n, k - 1]`` is chosen among the first k candidates of sample n.
+        """Return ``picks_NK``: ``picks_NK[n, k - 1]`` is selected among the first k candidates of sample n.
 
-        All samples have the same number K of candidates, at least 1. References are not looked at: a
-        selector can be used where there are none.
+        All samples have the same number K of candidates, at least 1. References are not read: a selector
+        also works without them.
 
         Args:
             samples: N samples, at least one.

@@ -1,4 +1,4 @@
-"""Conditions varied at inference, so that outputs vary."""
+"""Augmenters: conditions varied at inference, so that outputs vary."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
@@ -10,5 +10,5 @@ def register_augmenters(register: Register) -> None:
         "pad",
         f"{__name__}.pad:PadAugmenter",
         options=f"{__name__}.options:PadOptions",
-        help="[PAD] put into the condition at random (Table 6)",
+        help="[PAD] inserted into the condition at random (Table 6)",
     )

@@ -1,4 +1,4 @@
-"""What the augmenters can be told, checked before torch is imported."""
+"""Options of the augmenters, checked before torch is imported."""
 
 from typing import Literal
 

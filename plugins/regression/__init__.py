@@ -1,4 +1,4 @@
-"""Regression onto samples of several calls: the start that score distillation likes."""
+"""Regression onto samples of several network calls: a good start for score distillation."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
@@ -10,5 +10,5 @@ def register_objectives(register: Register) -> None:
         "regression",
         "dlmone.plugins.regression.objective:Regression",
         options="dlmone.plugins.regression.options:RegressionOptions",
-        help="‖e − e*‖², e* what several calls make of the same noise",
+        help="‖e − e*‖², e* a sample of several network calls from the same noise",
     )

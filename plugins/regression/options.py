@@ -8,13 +8,13 @@ from dlmone.registry import Time
 
 
 class RegressionOptions(BaseModel):
-    """Regression onto samples of several calls.
+    """Regression onto samples of several network calls.
 
     Attributes:
-        steps: the calls for a target: samples should be good at that many.
-        initial: whose the first of them is: the teacher's, at its last time, or that of the student as its
-            stage began, at t_init. The others are the teacher's.
-        until: they are spread evenly from the first call's time down to here; to the clean state if None.
+        steps: network calls for a target. The teacher's samples should be good at that many.
+        initial: the network of the first call: the teacher, at its last time, or the student as its stage
+            began, at t_init. The later calls are the teacher's.
+        until: the calls are spread evenly from the first one's time down to here; to the clean state if None.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

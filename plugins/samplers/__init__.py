@@ -1,4 +1,4 @@
-"""Samplers that work with any teacher or student: they know schedule and space, nothing else."""
+"""Samplers for any teacher or student: they use its schedule and space, nothing else."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
@@ -15,11 +15,11 @@ def register_samplers(register: Register) -> None:
     register(
         "renoise",
         f"{__name__}.renoise:Renoise",
-        help="predict and re-noise in turn, as students write in several steps (Table 4)",
+        help="predict and re-noise in turn: few-step inference of students (Table 4)",
     )
     register(
         "repel",
         f"{__name__}.repel:Repel",
         options=f"{__name__}.options:RepelOptions",
-        help="re-noising in which each candidate is pushed away from the ones before it",
+        help="re-noising in which each candidate is pushed away from the earlier ones",
     )

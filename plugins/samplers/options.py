@@ -1,4 +1,4 @@
-"""What the samplers can be told, checked before torch is imported."""
+"""Options of the samplers, checked before torch is imported."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -6,7 +6,7 @@ from dlmone.registry import Time
 
 
 class NoOptions(BaseModel):
-    """For what takes no options."""
+    """No options."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -45,5 +45,5 @@ class RepelOptions(BaseModel):
         default=0.3,
         ge=0,
         description="how much of the earlier candidates' mean is taken from the starting state; "
-        "0: candidates are drawn independently",
+        "0: candidates are independent",
     )

@@ -1,10 +1,9 @@
-"""Re-noising in which the candidates of one condition repel each other: no training, no further calls.
+"""Re-noising in which the candidates of one condition repel each other: no training, no extra network calls.
 
-A network starts from α·e + σ·z with e = 0: no signal, all noise. z is all that tells one candidate from the
-next, and two draws of it often lead to one text. Here the start says what the text is *not* to be: its signal
-is −s·ē, where ē is the mean of the earlier candidates' states. A text that was written often weighs more in ē
-and is avoided more. Particle guidance (Corso et al., 2024) lets samples repel each other in every step; a
-student has one step, and the push is in its input.
+A student starts from α·e + σ·z with e = 0: no signal, all noise. Candidates differ in z alone, and two values
+of z often lead to one text. Here the start holds a negative signal, −s·ē, where ē is the mean of the earlier
+candidates' states. A frequent text weighs more in ē and is avoided more. Particle guidance (Corso et al.,
+2024) lets samples repel each other in every step; a student has one step, and the push is in its input.
 """
 
 from collections.abc import Sequence

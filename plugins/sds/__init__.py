@@ -1,4 +1,4 @@
-"""Score distillation sampling: the student is pulled to what the teacher makes of its noised output."""
+"""Score distillation sampling: the student is pulled to the teacher's prediction from its noised output."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
@@ -10,5 +10,5 @@ def register_objectives(register: Register) -> None:
         "sds",
         "dlmone.plugins.sds.objective:ScoreDistillationSampling",
         options="dlmone.plugins.sds.options:SDSOptions",
-        help="score distillation sampling: ½‖e − sg(ê_φ)‖², which seeks modes and needs no ψ",
+        help="score distillation sampling: ½‖e − sg(ê_φ)‖², mode-seeking, without ψ",
     )

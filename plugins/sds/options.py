@@ -12,7 +12,7 @@ class SDSOptions(BaseModel):
 
     Attributes:
         weighting: the prefactor of the loss (`dlmone.core.losses.score_weight`).
-        rounding: pull to the nearest token states of ê_φ instead of to ê_φ itself, where the space rounds.
+        rounding: pull to the token states nearest to ê_φ instead of to ê_φ itself, where the space rounds.
         t_min: samples noised to an earlier time take no part; all if None.
         t_max: samples noised to this time or a later one take no part; all if None.
     """

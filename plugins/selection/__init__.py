@@ -1,4 +1,4 @@
-"""Choosing one of several candidates."""
+"""Selection of one of several candidates."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
@@ -10,5 +10,5 @@ def register_selectors(register: Register) -> None:
         "mbr",
         f"{__name__}.mbr:MbrSelector",
         options=f"{__name__}.options:MbrOptions",
-        help="minimum Bayes risk: the candidate that the others agree with most",
+        help="minimum Bayes risk: the candidate closest to all the others",
     )

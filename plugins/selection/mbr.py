@@ -1,7 +1,7 @@
-"""Minimum Bayes risk: of several candidates, the one that the others agree with most.
+"""Minimum Bayes risk: of several candidates, the one closest to all the others.
 
 With BLEU as utility and all candidates this is DiffuSeq's MBR, ties and rounding included; for every smaller
-number of candidates the choice comes from the same matrix (the paper's Figure 2).
+number of candidates the selection uses the same matrix (the paper's Figure 2).
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from .options import MbrOptions
 
 
 class MbrSelector(Selector):
-    """Chooses argmax_i Σ_{j≠i} u(candidate i, candidate j as its reference), the first on ties."""
+    """Selects argmax_i Σ_{j≠i} u(candidate i, candidate j as its reference), the first on ties."""
 
     utility: str
 
@@ -25,14 +25,14 @@ class MbrSelector(Selector):
         self.utility = options.utility
 
     def select(self, samples: Sequence[Sample], metric: PairMetric | None) -> NDArray[np.intp]:
-        """Return the choices [N, K] among the first k candidates, k = 1..K.
+        """Return the selected candidates [N, K] among the first k, k = 1..K.
 
         Raises:
             InputError: the samples have different numbers of candidates, or none.
         """
         if metric is None:
             raise InputError("mbr compares candidates by a metric, but was given none")
-        return choices(utilities([sample.candidates for sample in samples], metric))
+        return picks(utilities([sample.candidates for sample in samples], metric))
 
 
 def utilities(candidates: Sequence[Sequence[str]], metric: PairMetric) -> NDArray[np.float64]:
@@ -45,7 +45,7 @@ def utilities(candidates: Sequence[Sequence[str]], metric: PairMetric) -> NDArra
     if len(counts) != 1 or 0 in counts:
         raise InputError(f"mbr needs one number of candidates for all samples, from 1; got {sorted(counts)}")
     size = counts.pop()
-    # Draws repeat each other, the more so the more certain a model is: each pair of texts is scored once.
+    # Candidates repeat each other, more so the more certain a model is: each pair of texts is scored once.
     places: dict[tuple[str, str], int] = {}
     index = [
         places.setdefault((output, reference), len(places))
@@ -62,11 +62,11 @@ def utilities(candidates: Sequence[Sequence[str]], metric: PairMetric) -> NDArra
     return u_NKK
 
 
-def choices(u_NKK: NDArray[np.float64]) -> NDArray[np.intp]:
+def picks(u_NKK: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return picks_NK: the candidate of most utility among the first k, the first on ties.
 
-    The rows are summed anew for each k, in the order in which DiffuSeq's script sums them, not cumulatively:
-    rounding decides between candidates that are equal but for it.
+    The rows are summed again for each k, in the order of DiffuSeq's script, and not cumulatively: between
+    candidates of equal utility, rounding decides.
     """
     sizes = range(1, u_NKK.shape[-1] + 1)
     return np.stack([u_NKK[:, :k, :k].sum(axis=-1).argmax(axis=-1) for k in sizes], axis=-1)

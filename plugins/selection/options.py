@@ -1,4 +1,4 @@
-"""What the selectors can be told, checked before numpy is imported."""
+"""Options of the selectors, checked before numpy is imported."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

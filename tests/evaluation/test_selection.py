@@ -12,7 +12,7 @@ from dlmone.core import InputError, Sample, Selector
 from dlmone.evaluation.selection import CandidateSelector
 from dlmone.plugins.diffuseq.outputs import DiffuSeqReader
 from dlmone.plugins.selection.mbr import MbrSelector, utilities
-from dlmone.plugins.selection.mbr import choices as mbr_choices
+from dlmone.plugins.selection.mbr import picks as mbr_picks
 from dlmone.plugins.selection.options import MbrOptions
 from dlmone.registry import Registry
 from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
@@ -68,7 +68,7 @@ def test_rows_are_summed_as_the_official_script_sums_them():
     u = np.random.default_rng(0).random((50, 10, 10))
     for k in range(1, 11):
         official = [int(np.argmax(np.sum(matrix[:k, :k].tolist(), -1))) for matrix in u]
-        assert mbr_choices(u)[:, k - 1].tolist() == official
+        assert mbr_picks(u)[:, k - 1].tolist() == official
 
 
 def test_the_first_wins_a_tie_and_equal_pairs_are_scored_once():

@@ -97,7 +97,7 @@ def test_models_that_have_no_condition_or_no_blank_refuse() -> None:
     toy = toy_teacher()
     batch, noise = toy.space.collate([Example("rain", "what is rain", "")]), Noise([("a",)])
     toy.space.conditional = False
-    with pytest.raises(InputError, match="this model writes without any"):
+    with pytest.raises(InputError, match="this model has none"):
         PadAugmenter(PadOptions()).augment(batch, toy.space, noise)
     with pytest.raises(InputError, match="ToySpace has no blank token"):
         Space.insert_blanks(toy.space, batch, ~batch.target_BL)

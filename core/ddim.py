@@ -48,12 +48,15 @@ def predictor(
     A network with self-conditioning is handed the x0 of the call before, at the first call nothing.
     """
     given = space.embed(batch)
-    carried: dict[str, Tensor] = {}
+    previous: Tensor | None = None
 
     def predict(x_t: Tensor, t_B: Tensor) -> Tensor:
-        x0 = network.denoise(space.pin(x_t, given, batch), t_B, batch, **carried).x0
+        nonlocal previous
+        pinned = space.pin(x_t, given, batch)
         if network.self_conditioning:
-            carried["previous"] = x0
+            x0 = previous = network.denoise(pinned, t_B, batch, previous=previous).x0
+        else:
+            x0 = network.denoise(pinned, t_B, batch).x0
         return space.round(x0) if rounding else x0
 
     return predict

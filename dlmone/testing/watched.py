@@ -45,5 +45,6 @@ class Watched(Denoiser):
     ) -> Denoised:
         graph = torch.is_grad_enabled() and e_t.requires_grad
         self.calls.append(Call(e_t.detach().clone(), t_B, batch, features, graph, previous))
-        carried = {} if previous is None else {"previous": previous}
-        return self.network.denoise(e_t, t_B, batch, features=features, **carried)
+        if previous is None:
+            return self.network.denoise(e_t, t_B, batch, features=features)
+        return self.network.denoise(e_t, t_B, batch, features=features, previous=previous)

@@ -72,7 +72,7 @@ class LangFlowSampler(Sampler):
             if logits_BLV is None:
                 raise InputError("LangFlow's sampler reads token logits, which this network does not give")
             found.append(logits_BLV)
-        return found[-1] if len(found) == 1 else torch.lerp(*found, self.guidance)
+        return found[0] if len(found) == 1 else torch.lerp(found[0], found[1], self.guidance)
 
 
 def step(schedule: NoiseSchedule, x0: Tensor, x_t: Tensor, t_B: Tensor, s_B: Tensor) -> Tensor:

@@ -24,8 +24,8 @@ class Vocabulary:
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
         self.backend = backend
         markers = (CLS, SEP, PAD) if backend.token_to_id(PAD) is not None else (GPT2_MARKER,) * 3
-        ids = [backend.token_to_id(marker) for marker in markers]
-        if None in ids:
+        ids = [token for marker in markers if (token := backend.token_to_id(marker)) is not None]
+        if len(ids) < len(markers):
             raise InputError(f"this tokenizer has neither BERT's markers nor {GPT2_MARKER}")
         self.start, self.end, self.pad = ids
         self._bert = Tokenizer(backend) if markers[0] == CLS else None

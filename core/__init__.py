@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .evaluator import CorpusMetric, Evaluator, PairMetric, Sample, Score
     from .generator import DiffusionGenerator, Generated, Generator, SampledGenerator
     from .noise import Noise
-    from .objective import Needs, Objective, Route, Term
+    from .objective import Chart, Needs, Objective, Route, Term
     from .sampler import Sampler, Start
     from .samples import ForeignSamples, SampleReader
     from .schedule import DiscreteSchedule, FlowSchedule, NoiseSchedule, TimePoint
@@ -50,6 +50,7 @@ _HOME = {
     "Generator": "generator",
     "SampledGenerator": "generator",
     "Noise": "noise",
+    "Chart": "objective",
     "Needs": "objective",
     "Objective": "objective",
     "Route": "objective",
@@ -76,6 +77,7 @@ _HOME = {
 __all__ = [
     "Augmenter",
     "Batch",
+    "Chart",
     "Codec",
     "Conversion",
     "CorpusMetric",

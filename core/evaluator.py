@@ -39,7 +39,9 @@ class Score:
 
     ``signature`` says everything that changes the number (definition, tokeniser, smoothing, number of
     candidates, library versions) as ``key:value`` fields joined by ``|``, as sacreBLEU's.
-    ``per_sample`` holds one value an example where the score is a mean over examples.
+    ``per_sample`` holds one value an example where the score is a mean over examples. ``measures`` says how
+    a report presents it: ``quality`` of single outputs, ``diversity`` of the candidates for one source, or
+    ``health``, a sign of degeneration that no figure compares (copies, repetition, length).
     """
 
     name: str
@@ -47,6 +49,7 @@ class Score:
     signature: str
     direction: Literal["higher", "lower", "neither"]
     per_sample: tuple[float, ...] | None = None
+    measures: Literal["quality", "diversity", "health"] = "quality"
 
 
 class Evaluator(ABC):

@@ -70,6 +70,21 @@ class Term:
     logged: Mapping[str, Tensor]
 
 
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """How a report draws logged values that belong together: as curves over one pair of axes.
+
+    Attributes:
+        title: what the curves show.
+        names: of the values, as in `Term.logged`.
+        span: what the y axis covers at least, so that small changes look small.
+    """
+
+    title: str
+    names: tuple[str, ...]
+    span: tuple[float, float] | None = None
+
+
 class Objective(ABC):
     """One term of the losses that θ and ψ minimise in turn. Constructed with its options.
 
@@ -79,10 +94,12 @@ class Objective(ABC):
     Attributes:
         one_call_only: the term is defined for a student of one network call only.
         shown: names of logged values that are shown beside the scores of a validation.
+        charts: how a report draws what the term logs; a value without a chart is in the log only.
     """
 
     one_call_only: bool = False
     shown: tuple[str, ...] = ()
+    charts: tuple[Chart, ...] = ()
 
     @abstractmethod
     def needs(self, role: Role) -> Needs | None:

@@ -14,7 +14,7 @@ from .losses import (
     estimator_lag,
     score_weight,
 )
-from .objective import Needs, Objective, Role, Route, Term
+from .objective import Chart, Needs, Objective, Role, Route, Term
 
 
 class ScoreDistillation(Objective):
@@ -30,6 +30,10 @@ class ScoreDistillation(Objective):
     #: How the predictions of φ and ψ enter θ's gradient.
     route: Route
     shown = ("teacher_estimator_gap",)
+    charts: tuple[Chart, ...] = (
+        Chart("distance of φ and ψ: rms of f_φ − f_ψ", shown),
+        Chart("ψ's lag", ("estimator_lag",)),
+    )
 
     def __init__(self, weighting: Weighting, dsm_weighting: DsmWeighting) -> None:
         self.weighting = weighting

@@ -57,6 +57,17 @@ class Catalogue:
         """Return the names of a kind in order, also those that are claimed twice."""
         return sorted(self._claims[kind])
 
+    def defaults(self, kind: str) -> list[str]:
+        """Return the names of a kind that are used where none is named, as they were registered.
+
+        Raises:
+            PluginError: there are none.
+        """
+        claims = self._claims[kind]
+        if names := [name for name, entries in claims.items() if any(entry.default for entry in entries)]:
+            return names
+        raise PluginError(f"no {noun(kind)} is installed that is used by default; name one")
+
     def claims(self, kind: str, name: str) -> tuple[Entry, ...]:
         """Return every claim to a name: one where all is well."""
         return tuple(self._claims[kind].get(name, ()))

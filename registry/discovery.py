@@ -114,9 +114,10 @@ def _offer(
     *,
     options: str | None = None,
     help: str = "",
+    default: bool = False,
 ) -> None:
     for place in (target, options or target):
         if not re.fullmatch(r"[\w.]+:[\w.]+", place):
             raise PluginError(f"the {noun(kind)} {name!r} points to {place!r}, not to 'package.module:Name'")
     source = (plugin.name, plugin.distribution, plugin.version)
-    entries.append(Entry(kind, name, target, options, help, *source))
+    entries.append(Entry(kind, name, target, options, help, default, *source))

@@ -19,12 +19,17 @@ hookimpl = pluggy.HookimplMarker("dlmone")
 class Register(Protocol):
     """What a ``register_*`` hook is given: call it once for every name the plugin offers."""
 
-    def __call__(self, name: str, target: str, *, options: str | None = None, help: str = "") -> None:
+    def __call__(
+        self, name: str, target: str, *, options: str | None = None, help: str = "", default: bool = False
+    ) -> None:
         """Offer ``target`` (``package.module:Class``) under ``name``.
 
         ``options`` names the pydantic model (``package.module:Model``, ``extra="forbid"``) that the
         recipe's table is validated against before ``target`` is imported; without it the plugin takes
         no options. The class is constructed with the validated model: ``Class(options)``.
+
+        ``default`` says that commands use it where no plugin of its kind is named: every such evaluator, and
+        the first such sampler and selector.
         """
 
 

@@ -46,6 +46,7 @@ class Entry:
     target: str
     options: str | None
     help: str
+    default: bool
     plugin: str
     distribution: str
     version: str

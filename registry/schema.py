@@ -269,6 +269,15 @@ class Variant(Section):
     augment: AugmenterSlot | None = None
 
 
+def _in_order(section: Any, key: str, order_key: str) -> Any:
+    """Return a section whose parts under ``key`` begin with those that ``order_key`` lists."""
+    order, parts = section.get(order_key), section.get(key)
+    if not (isinstance(order, (list, tuple)) and isinstance(parts, dict)):
+        return section
+    # A part that an ablation took out may still be named.
+    return {**section, key: {name: parts[name] for name in order if name in parts} | parts}
+
+
 def _variant_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_.+-]+", name):
         raise ValueError("expected a name of letters, digits and _.+-, which becomes part of a file's")
@@ -294,7 +303,15 @@ class Evaluation(Section):
     select: dict[str, SelectionSlot] = {}
     batch: PositiveInt = 64
     metrics: dict[str, EvaluatorSlot]
+    #: Metrics that come before the others, which follow in the order of their sections. Tables list scores
+    #: in this order, and a report takes the first of quality and of diversity for its headline.
+    metric_order: tuple[str, ...] = ()
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_order(cls, section: Any) -> Any:
+        return _in_order(section, "metrics", "metric_order")
 
 
 class Compute(Section):
@@ -338,8 +355,4 @@ class Recipe(Section):
     @model_validator(mode="before")
     @classmethod
     def _in_order(cls, section: Any) -> Any:
-        order, stages = section.get("stage_order"), section.get("stages")
-        if not (isinstance(order, (list, tuple)) and isinstance(stages, dict)):
-            return section
-        # A stage that an ablation took out may still be named.
-        return {**section, "stages": {name: stages[name] for name in order if name in stages} | stages}
+        return _in_order(section, "stages", "stage_order")

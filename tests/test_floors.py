@@ -1,4 +1,4 @@
-"""The house's floors: an import goes down, never up, and nobody above names a concrete plugin."""
+"""The house's floors: an import goes down, never up, and no floor but the plugins' own names a plugin."""
 
 import ast
 import re
@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from dlmone.registry import Registry
+from dlmone.registry.catalogue import KINDS
 
 ROOT = Path(__file__).parent.parent
 #: The folders at the root, as they are imported.
@@ -187,3 +190,110 @@ def test_a_violation_is_found(file: str, line: str, module: str) -> None:
 )
 def test_what_is_allowed_is_not_found(file: str, line: str) -> None:
     assert violations(Path(file), f"{line}\n") == []
+
+
+# Names in strings: what a plugin offers, logs or writes is known to plugins (and recipes) alone.
+
+#: Offered names that are ordinary words too: as words they are no reference.
+WORDS = {"causal", "distinct", "diversity", "health", "hub", "jsonl", "pad", "questions", "regression"}
+#: What built-in plugins put into a log, a table or a file, besides the names that they are offered under.
+WRITTEN = {
+    "BERT's markers": ("[CLS]", "[SEP]", "[PAD]", "[MASK]", "[UNK]"),
+    "a teacher's": ("DiffuSeq",),
+    "DiffuSeq's file format": ("recover", "seed*_step*.json"),
+    "a logged value": ("d_real", "d_fake", "mu"),
+    "a logged value of core's": ("teacher_estimator_gap", "estimator_lag", "gap_weighted", "lag_weighted"),
+    "a score": (
+        *("fidelity", "coverage", "self_bleu", "div_4", "empty_rate", "repetition_rate", "mean_words"),
+        *("rouge1", "rouge2", "rougeL", "corpus_distinct", "output_distinct"),
+    ),
+}
+#: In core, a formula may have the name of the method that it belongs to.
+FORMULAS = {"core": {"sid", "sds", "diffusion_gan", "ddim", *WRITTEN["a logged value of core's"]}}
+FORMULAS["registry"] = {"bleu"}  # the default of validation.metric
+#: Arguments whose strings are shown to people as examples.
+SHOWN = ("help", "metavar")
+
+
+def offered() -> set[str]:
+    """Return every name that the built-in plugins offer."""
+    registry = Registry.discover()
+    names = [(kind, name) for kind in KINDS for name in registry.names(kind)]
+    entries = (entry for kind, name in names for entry in registry.claims(kind, name))
+    return {entry.name for entry in entries if entry.distribution == "dlmone"} - WORDS
+
+
+NAMES = sorted({*offered(), *(name for names in WRITTEN.values() for name in names)}, key=len, reverse=True)
+KNOWN = re.compile(r"(?<![\w-])(?:" + "|".join(map(re.escape, NAMES)) + r")(?![\w-])")
+
+
+def strings(text: str) -> Iterator[tuple[str, int]]:
+    """Yield the string constants that are no docstrings and not shown as help, with their lines."""
+    tree = ast.parse(text)
+    skipped: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg in SHOWN:
+            skipped |= {id(below) for below in ast.walk(node.value)}
+        # A string that stands alone is a docstring, of a module, class, function or attribute.
+        if isinstance(node, ast.Expr):
+            skipped.add(id(node.value))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
+            yield node.value, node.lineno
+
+
+def named(file: Path, text: str) -> list[str]:
+    allowed = FORMULAS.get(file.parts[0], set())
+    return [
+        f"{file}:{line} names {name!r}"
+        for string, line in strings(text)
+        for name in dict.fromkeys(KNOWN.findall(string))
+        if name not in allowed
+    ]
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.parts[0] != "plugins"], ids=str)
+def test_no_string_names_what_a_plugin_offers(file: Path) -> None:
+    assert named(file, (ROOT / file).read_text(encoding="utf-8")) == []
+
+
+def test_texts_of_the_report_name_no_plugin() -> None:
+    for file in (*(ROOT / "dlmone").rglob("*.toml"), *(ROOT / "dlmone").rglob("*.j2")):
+        # The paper's own words, such as DiffuSeq's fidelity, are no names of plugins.
+        assert offered() & set(re.findall(r"[\w-]+", file.read_text(encoding="utf-8"))) == set(), file
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "name"),
+    [
+        ("dlmone/models/load.py", 'SAMPLER = "ddim"', "ddim"),
+        ("dlmone/evaluation/provenance.py", "WORDS = f'{x}: renoise'", "renoise"),
+        ("dlmone/training/stage.py", "SHOWN = ('loss', 'd_real')", "d_real"),
+        ("dlmone/training/stage.py", "SHOWN = ('score/teacher_estimator_gap',)", "teacher_estimator_gap"),
+        ("dlmone/evaluation/comparison.py", "re.sub('[CLS]', '', text)", "[CLS]"),
+        ("dlmone/evaluation/samples.py", "PATTERN = 'seed*_step*.json'", "seed*_step*.json"),
+        ("dlmone/evaluation/samples.py", "is_official = b'x' in first or 'recover' in row", "recover"),
+        ("dlmone/report/measures.py", "ORDER = ('fidelity',)", "fidelity"),
+        ("dlmone/cli/evaluate.py", "METRICS = 'bleu,copy_rate'", "bleu"),
+        ("dlmone/cli/evaluate.py", "option('--select', default='mbr', help='as mbr')", "mbr"),
+        ("dlmone/models/folder.py", "raise InputError('try dlmone convert diffuseq')", "diffuseq"),
+        ("core/losses.py", "x = 'renoise'", "renoise"),
+        ("core/losses.py", "x = {'d_real': 1}", "d_real"),
+    ],
+)
+def test_a_name_in_a_string_is_found(file: str, line: str, name: str) -> None:
+    last = 1 + line.count("\n")
+    assert f"{file}:{last} names {name!r}" in named(Path(file), f"{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("dlmone/cli/evaluate.py", '"""Score by bleu, say."""\noption("--metrics", help="as bleu,rouge_l")'),
+        ("dlmone/cli/evaluate.py", "def f():\n    'Take `ddim`.'\n    return 'ddims and re-noising'"),
+        ("dlmone/report/page.py", "SECTIONS = ('health', 'diversity')"),
+        ("core/losses.py", "Weighting = Literal['sid']"),
+    ],
+)
+def test_what_is_no_name_is_not_found(file: str, line: str) -> None:
+    assert named(Path(file), f"{line}\n") == []

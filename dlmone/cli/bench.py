@@ -55,7 +55,7 @@ def numbers(context: click.Context, option: click.Parameter, value: str | None) 
 )
 @click.option("--runs", type=click.IntRange(min=1), help="[default: 100; 3 above 100 steps]")
 @click.option("--extrapolate", is_flag=True, help="Do not run rows above 100 steps: extend the line.")
-@click.option("--sampler", metavar="NAME", help="How teachers write.  [default: ddim]")
+@click.option("--sampler", metavar="NAME", help="How teachers sample, as ddim.")
 @click.option(
     "-i",
     "--input",

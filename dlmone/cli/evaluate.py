@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from dlmone.evaluation.selection import CandidateSelector
     from dlmone.registry import Registry
 
-#: What is scored unless metrics are named: all that needs no download and fits any task.
-METRICS = "bleu,rouge_l,dist_1,avg_len,diversity,copy_rate,health"
-
 
 @click.command()
 @click.argument("samples", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--metrics", metavar="A,B", help=f"Evaluators by name.  [default: {METRICS}, where they fit]")
+@click.option(
+    "--metrics",
+    metavar="A,B",
+    help="Evaluators by name.  [default: all that need no download and fit any task]",
+)
 @click.option(
     "--set",
     "overrides",
@@ -87,7 +88,7 @@ def evaluate(
 
     registry = Registry.discover(plugins)
     registry.require_files()
-    judges = _judges(registry, metrics or METRICS, select, utility, overrides)
+    judges = _judges(registry, metrics, select, utility, overrides)
     paths = dict.fromkeys((*samples, *([against] if against else ())))
     systems = _read(paths, against, sample_readers(registry), full=as_json)
     rows = {name: _rows(name, found, judges, _sizes(k), bool(metrics)) for name, found in systems.items()}
@@ -119,12 +120,13 @@ class _Judges:
 
 
 def _judges(
-    registry: Registry, metrics: str, select: str | None, utility: str | None, overrides: Sequence[str]
+    registry: Registry, metrics: str | None, select: str | None, utility: str | None, overrides: Sequence[str]
 ) -> _Judges:
     from dlmone.evaluation.selection import CandidateSelector
     from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 
-    names = list(dict.fromkeys(name.strip() for name in metrics.split(",") if name.strip()))
+    wanted = metrics.split(",") if metrics else registry.defaults("evaluators")
+    names = list(dict.fromkeys(name.strip() for name in wanted if name.strip()))
     options = NamedOptions(overrides, names)
 
     def evaluator(name: str, where: str = "--utility") -> tuple[EvaluatorSlot, Evaluator]:

@@ -64,7 +64,7 @@ NAMED = 10
 @click.option(
     "--sampler",
     metavar="NAME",
-    help="How it writes.  [default: a student re-noises its own output, a teacher takes ddim]",
+    help="How it samples, as ddim.  [default: a student re-noises its own output]",
 )
 @click.option(
     "--set",

@@ -20,7 +20,7 @@ from .request import plugin_option
 )
 @click.option("--title", metavar="TEXT", help="The page's title.")
 @click.option(
-    "--select", default="mbr", show_default=True, metavar="NAME", help="Who chooses among candidates."
+    "--select", metavar="NAME", help="The selector that picks one of several candidates.  [default: mbr]"
 )
 @click.option(
     "--figures",
@@ -33,7 +33,7 @@ def report(
     runs: tuple[Path, ...],
     out: Path | None,
     title: str | None,
-    select: str,
+    select: str | None,
     figures: Path | None,
     plugins: tuple[Path, ...],
 ) -> None:

@@ -23,7 +23,7 @@ from dlmone.registry.schema import Variant
 from dlmone.runtime.progress import Steps
 from dlmone.training.loop import Session
 
-from .provenance import RENOISE, UNVARIED, Provenance, describe_plugin
+from .provenance import RENOISING, UNVARIED, Provenance, describe_plugin
 from .scoring import Row, Setting, score, score_baselines
 from .table import write_report
 from .variants import EvaluationPlugins, steps_of
@@ -127,7 +127,7 @@ def _writers(
             stage=model.stage,
             variant=name,
             steps=steps,
-            sampler=describe_plugin(registry, slot) if slot else RENOISE,
+            sampler=describe_plugin(registry, slot) if slot else RENOISING,
             augment=describe_plugin(registry, variant.augment) if variant.augment else UNVARIED,
         )
         return _Writer(

@@ -20,8 +20,8 @@ from dlmone.registry.schema import Slot
 
 #: The versions that a draw can depend on.
 WRITERS = ("dlmone", "torch")
-#: The sampler of a student: it re-noises its own output.
-RENOISE = "renoise"
+#: How a student samples by itself: it re-noises its own output.
+RENOISING = "re-noising"
 #: The augmenter of conditions that stay as they are.
 UNVARIED = "none"
 #: Which candidate is scored where none is selected.

@@ -19,12 +19,16 @@ FORMAT: Final = "dlmone.results/1"
 
 
 class ScoreResult(BaseModel):
-    """A score: ``interval`` is the bootstrap's; ``per_sample`` is in the order of the row's ``ids``."""
+    """A score: ``interval`` is the bootstrap's; ``per_sample`` is in the order of the row's ``ids``.
+
+    ``measures`` says how a report presents it (`dlmone.core.Score`).
+    """
 
     value: float
     interval: tuple[float, float] | None
     direction: Literal["higher", "lower", "neither"]
     signature: str
+    measures: Literal["quality", "diversity", "health"] = "quality"
     per_sample: list[float] | None = None
 
 
@@ -140,6 +144,7 @@ def _row(row: Row, intervals: Mapping[str, tuple[float, float]], per_sample: boo
             interval=intervals.get(score.name),
             direction=score.direction,
             signature=score.signature,
+            measures=score.measures,
             per_sample=list(score.per_sample) if per_sample and score.per_sample else None,
         )
         for score in row.scores

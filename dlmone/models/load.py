@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import ValidationError
 
 from dlmone.core import DiffusionGenerator, InputError, SampledGenerator, Sampler
-from dlmone.evaluation.provenance import RENOISE, describe_plugin
+from dlmone.evaluation.provenance import RENOISING, describe_plugin
 from dlmone.registry import Registry
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import SamplerSlot
@@ -19,9 +19,7 @@ from .folder import fingerprint, load_student, load_teacher, read_config
 from .model import Model, PluginSpec
 from .resolve import model_folder
 
-#: By which a teacher writes where nothing is said; a student re-noises its own output.
-TEACHER_SAMPLER = "ddim"
-#: Its steps where none are asked for: enough for a fair text, few enough to wait for.
+#: Steps of a teacher where none are asked for: enough for a fair text, few enough to wait for.
 TEACHER_STEPS = 20
 
 
@@ -38,7 +36,7 @@ def load(
     Args:
         path: a model folder, a run directory, whose student is meant, or the name of an installed model.
         sampler: the sampler, as ``"ddim"``, ``"ddim:0.5"`` or ``{"use": "ddim", "eta": 0.5}``; if None, a
-            student re-noises its own output, and a teacher writes by DDIM.
+            student re-noises its own output, and a teacher takes the default sampler.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         precision: ``float32``, in which outputs do not depend on the batch size; ``bfloat16`` autocast; or
             ``auto``, the faster one here.
@@ -59,14 +57,14 @@ def load(
     compute = Compute.of(table)
     generator: DiffusionGenerator | SampledGenerator
     if role == "student":
-        generator, words = load_student(folder, registry), RENOISE
+        generator, words = load_student(folder, registry), RENOISING
         steps = config["student"].get("calls", 1)
         if sampler is not None:
             generator.sampler, words = _sampler(registry, sampler)
     else:
         steps = TEACHER_STEPS
         teacher = load_teacher(folder, registry)
-        by, words = _sampler(registry, TEACHER_SAMPLER if sampler is None else sampler)
+        by, words = _sampler(registry, registry.defaults("samplers")[0] if sampler is None else sampler)
         generator = SampledGenerator(teacher.network, teacher.space, by)
     if compute.bfloat16:
         generator.network = compute.frozen_copy(generator.network)

@@ -21,7 +21,7 @@ def write_report(
     registry: Registry,
     *,
     title: str | None = None,
-    selector: str = "mbr",
+    selector: str | None = None,
     figures: Path | None = None,
 ) -> Path:
     """Write runs as one page that needs no other file, and return where it lies.
@@ -31,7 +31,7 @@ def write_report(
         out: the page.
         registry: where evaluators and selectors are.
         title: of the page; the runs' recipes if not given.
-        selector: who chooses among candidates.
+        selector: the selector plugin that picks one of several candidates; the default one if None.
         figures: a folder for every figure as a PNG of its own.
 
     Raises:
@@ -39,19 +39,20 @@ def write_report(
         DlmoneError: a library to draw with is not installed, or the page cannot be written.
     """
     _require("matplotlib", "jinja2")
-    from .candidates import Judges
+    from .candidates import select
     from .drawing import style
     from .page import make_page
+    from .plugins import RunPlugins
     from .reading import read_runs
 
     runs = read_runs(paths)
+    selector = selector or registry.defaults("selectors")[0]
     registry.entry("selectors", selector, "--select")
-    judges = Judges(registry, selector)
-    evaluators = {run.name: judges.evaluators(run) for run in runs}
-    chosen = {run.name: judges.choose(run, evaluators[run.name]) for run in runs}
+    plugins = {run.name: RunPlugins.of(run, registry) for run in runs}
+    selections = {run.name: select(run, plugins[run.name].evaluators, registry, selector) for run in runs}
     names = dict.fromkeys(str(run.recipe.get("name", run.name)) for run in runs)
     with style():
-        page = make_page(title or f"dlmone: {', '.join(names)}", runs, chosen, evaluators)
+        page = make_page(title or f"dlmone: {', '.join(names)}", runs, selections, plugins)
         files = {out: page.html().encode("utf-8")}
         if figures:
             files |= {figures / f"{picture.name}.png": picture.data("png") for picture in page.pictures}

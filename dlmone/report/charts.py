@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import measures
-from .candidates import Choice
+from .candidates import Selection
 from .drawing import MARKERS, Picture, legend, look, panels, runs_entries, series_entries
 from .reading import RunData
 from .systems import System, Systems, calls_of, compared, scores_of
@@ -22,15 +22,15 @@ def calls(runs: Sequence[RunData]) -> Picture | None:
         for place, (_, systems) in enumerate(compared(runs))
         for series, line in _by_calls(systems, alone=len(runs) == 1)
     ]
-    directions = scores_of([one for _, _, line in lines for one in line])
-    shown = measures.drawn(directions)
+    scored = scores_of([one for _, _, line in lines for one in line])
+    shown = measures.drawn(scored)
     if not shown:
         return None
     figure, axes = panels(len(shown))
     for axis, name in zip(axes, shown, strict=True):
         for place, series, line in lines:
             _with_intervals(axis, line, name, look(place, series, len(runs)), MARKERS[series % len(MARKERS)])
-        axis.set_title(measures.heading(name, directions))
+        axis.set_title(measures.heading(name, scored[name]))
         axis.set_xlabel("network calls a sample")
         _calls_axis(axis, sorted({one.row.calls or 1 for _, _, line in lines for one in line}))
     models = {
@@ -42,19 +42,19 @@ def calls(runs: Sequence[RunData]) -> Picture | None:
     return Picture("calls", "Scores against network calls", _alt_of_lines(runs, lines, shown), figure)
 
 
-def candidates(runs: Sequence[RunData], chosen: Mapping[str, Sequence[Choice]]) -> Picture | None:
-    """Draw scores of the chosen candidate against how many there were (the paper's Figure 2)."""
+def candidates(runs: Sequence[RunData], selections: Mapping[str, Sequence[Selection]]) -> Picture | None:
+    """Draw scores of the selected candidate against how many there were (the paper's Figure 2)."""
     from matplotlib.ticker import MaxNLocator
 
     lines = [
         (place, series, one)
         for place, (run, systems) in enumerate(compared(runs))
-        for series, one in enumerate(chosen.get(run.name, ()))
+        for series, one in enumerate(selections.get(run.name, ()))
         if one.system.name in {kept.name for kept in systems.all}
         and (len(runs) == 1 or one.system in Systems.of(run.results).pair)
     ]
-    directions = scores_of([one.system for _, _, one in lines])
-    names = [name for name in measures.drawn(directions) if any(name in one.names for *_, one in lines)]
+    scored = scores_of([one.system for _, _, one in lines])
+    names = [name for name in measures.drawn(scored) if any(name in one.names for *_, one in lines)]
     if not names:
         return None
     looks = {
@@ -66,8 +66,8 @@ def candidates(runs: Sequence[RunData], chosen: Mapping[str, Sequence[Choice]]) 
         for place, series, one in lines:
             values = one.values(name) if name in one.names else []
             axis.plot(range(1, len(values) + 1), values, markersize=3.5, **looks[place, series])
-        axis.set_title(measures.heading(name, directions))
-        axis.set_xlabel("candidates to choose from")
+        axis.set_title(measures.heading(name, scored[name]))
+        axis.set_xlabel("candidates to select from")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.margins(y=0.12)
     many = len(runs) > 1

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dlmone.core.objective import Chart
+
 from .drawing import COLOURS, GREY, Picture, handles, legend, look, panels, runs_entries, series_entries
 from .log import Curve, Log, smooth
-from .measures import HEALTH, Direction, drawn, heading, ordered
+from .measures import SIGNS, Measure, drawn, heading
 from .reading import RunData
 from .systems import Systems, scores_of
 
@@ -25,14 +27,14 @@ class Panel:
         keys: by their names in the log.
         kind: of the entries they are read from.
         log_scale: whether the y axis is logarithmic.
-        spanned: what the y axis reaches over at least, so that small changes look small.
+        span: what the y axis reaches over at least, so that small changes look small.
     """
 
     title: str
     keys: Sequence[str]
     kind: str = "train"
     log_scale: bool = False
-    spanned: tuple[float, float] | None = None
+    span: tuple[float, float] | None = None
 
 
 #: How much of an axis's height the names of stages take above the curves.
@@ -44,16 +46,20 @@ Traced = tuple[str, Log]
 
 def validation(runs: Sequence[RunData]) -> Picture | None:
     """Draw every run's validation scores over the steps of all its stages (the paper's Figure 4)."""
-    directions: dict[str, Direction] = {}
+    scored: dict[str, Measure] = {}
     for run in runs:
-        directions |= scores_of(Systems.of(run.results).all)
+        scored |= scores_of(Systems.of(run.results).all)
     traced = _distilled(runs)
     keys = _keys(traced, "validation", ("ema/", "raw/"))
-    logged = [name for key in keys if (name := key.partition("/")[2]) not in HEALTH]
-    known = drawn({name: directions.get(name, "higher") for name in logged})
+    logged = [name for key in keys if (name := key.partition("/")[2]) not in SIGNS]
+    # A run without a final table does not say what its scores mean.
+    measures = {name: scored.get(name, Measure()) for name in dict.fromkeys([*scored, *logged])}
+    known = drawn({name: one for name, one in measures.items() if name in logged})
     if not known:
         return None
-    shown = [Panel(heading(name, directions), (f"ema/{name}", f"raw/{name}"), "validation") for name in known]
+    shown = [
+        Panel(heading(name, measures[name]), (f"ema/{name}", f"raw/{name}"), "validation") for name in known
+    ]
     figure = _figure(traced, shown, markers=True, labels=("average of θ (EMA)", "θ itself (raw)"))
     for place, run in enumerate(runs):
         _mark_best(run, known, figure.axes, COLOURS[place % len(COLOURS)])
@@ -78,7 +84,7 @@ def pretraining(runs: Sequence[RunData]) -> Picture | None:
     traced = [(run.name, log) for run in runs if (log := run.log.taught()).stages]
     logged = _keys(traced, "train", ("",))
     found = [key for key in _keys(traced, "validation", ("",)) if "/" not in key]
-    scores = [key for key in ordered(found) if key not in (*logged, *HEALTH)]
+    scores = [key for key in found if key not in (*logged, *SIGNS)]
     shown = [Panel("training loss", ("loss",), log_scale=True)] if "loss" in logged else []
     shown += [Panel(f"validation: {name}", (name,), "validation") for name in scores[:2]]
     if not shown:
@@ -87,19 +93,20 @@ def pretraining(runs: Sequence[RunData]) -> Picture | None:
     return Picture("pretraining", "The teacher's training", _alt(traced, shown), figure)
 
 
-def health(runs: Sequence[RunData]) -> Picture | None:
-    """Draw the signs of a healthy or failing run (docs/health.md reads them)."""
+def health(runs: Sequence[RunData], charts: Sequence[Chart]) -> Picture | None:
+    """Draw the signs of a healthy or failing run (docs/health.md reads them).
+
+    ``charts`` are those of the runs' objectives.
+    """
     traced = _distilled(runs)
     wanted = [
-        Panel("distance of φ and ψ: rms of f_φ − f_ψ", _named(traced, "teacher_estimator_gap")),
-        Panel("ψ's lag, and μ", _named(traced, "estimator_lag", "mu")),
+        *(Panel(one.title, _named(traced, *one.names), span=one.span) for one in charts),
         Panel("gradient norms at θ's output", _keys(traced, "train", ("gradient/",)), log_scale=True),
-        Panel("D(real) and D(generated)", _named(traced, "d_real", "d_fake"), spanned=(0.4, 0.6)),
         Panel(
             "shares of outputs that are …",
             ("ema/empty", "ema/repetitive", "ema/copied"),
             "validation",
-            spanned=(0, 0.1),
+            span=(0, 0.1),
         ),
         Panel("mean length in words", ("ema/mean_length",), "validation"),
     ]
@@ -190,9 +197,9 @@ def _finish(axis: Axes, panel: Panel) -> None:
     values = [float(value) for line in lines for value in line]
     if panel.log_scale and values and 0 < 10 * min(values) < max(values):
         axis.set_yscale("log")
-    if panel.spanned:
+    if panel.span:
         bottom, top = axis.get_ylim()
-        axis.set_ylim(min(bottom, panel.spanned[0]), max(top, panel.spanned[1]))
+        axis.set_ylim(min(bottom, panel.span[0]), max(top, panel.span[1]))
 
 
 def _distilled(runs: Sequence[RunData]) -> list[Traced]:

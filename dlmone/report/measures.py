@@ -2,54 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 Direction = Literal["higher", "lower", "neither"]
 
-#: Known scores in the order in which a reader wants them; others follow as they come.
-ORDER = ("fidelity", "coverage", "bleu", "rouge_l", "bertscore", "dist_1", "self_bleu", "div_4")
-#: How good one output is, and how different several are: the first of each that is there stands for it.
-QUALITY = ("fidelity", "bleu", "sacrebleu", "rouge_l", "rougeL", "bertscore", "chrf", "meteor")
-DIVERSITY = ("coverage", "div_4", "self_bleu", "symmetric_self_bleu")
-#: Signs of health rather than of quality; they have a figure of their own.
-HEALTH = ("empty", "repetitive", "copied", "mean_length")
-HEALTH_SCORES = ("empty_rate", "repetition_rate", "copy_rate", "avg_len", "mean_words")
-
+#: Signs of degeneration that every validation logs; they have a figure of their own.
+SIGNS = ("empty", "repetitive", "copied", "mean_length")
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 #: Panels of a figure, at most.
 PANELS = 6
 
 
-def ordered(names: Iterable[str]) -> list[str]:
-    """Return names in the order of a table: what is known first, signs of health last."""
-    found = list(dict.fromkeys(names))
-    known = [name for name in ORDER if name in found]
-    health = [name for name in found if name in HEALTH_SCORES or name in HEALTH]
-    return [*known, *(name for name in found if name not in known and name not in health), *health]
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a score's number means: which way is better, and what it is about (`dlmone.core.Score`)."""
+
+    direction: Direction = "higher"
+    about: Literal["quality", "diversity", "health"] = "quality"
 
 
-def drawn(directions: Mapping[str, Direction]) -> list[str]:
+#: Scores by name, in the order of the recipe's metrics.
+Measures = Mapping[str, Measure]
+
+
+def ordered(measures: Measures) -> list[str]:
+    """Return names in the order of a table: signs of health come last."""
+    return sorted(measures, key=lambda name: measures[name].about == "health")
+
+
+def drawn(measures: Measures) -> list[str]:
     """Return the scores that figures show: those with a direction that are no signs of health."""
-    judged = [name for name, direction in directions.items() if direction != "neither"]
-    return [name for name in ordered(judged) if name not in HEALTH_SCORES][:PANELS]
+    shown = (name for name, one in measures.items() if one.direction != "neither" and one.about != "health")
+    return [*shown][:PANELS]
 
 
-def quality(directions: Mapping[str, Direction]) -> str | None:
-    """Return the score that stands for how good one output is."""
-    known = [name for name in QUALITY if name in directions]
-    others = [n for n in drawn(directions) if directions[n] == "higher" and n not in DIVERSITY]
-    return next(iter([*known, *others]), None)
+def quality(measures: Measures) -> str | None:
+    """Return the score that stands for how good one output is: the first such one."""
+    return next(iter(_about("quality", measures)), None)
 
 
-def diversity(directions: Mapping[str, Direction]) -> str | None:
-    """Return the score that stands for how different several outputs are."""
-    return next((name for name in DIVERSITY if name in directions), None)
+def diversity(measures: Measures) -> str | None:
+    """Return the score that stands for how different several outputs are: the first that rises with it."""
+    found = _about("diversity", measures)
+    return next(iter(sorted(found, key=lambda name: measures[name].direction != "higher")), None)
 
 
-def heading(name: str, directions: Mapping[str, Direction]) -> str:
+def _about(what: str, measures: Measures) -> list[str]:
+    return [name for name, one in measures.items() if one.about == what and one.direction != "neither"]
+
+
+def heading(name: str, measure: Measure) -> str:
     """Return a score's name with an arrow that says which way is better."""
-    return name + ARROWS[directions.get(name, "neither")]
+    return name + ARROWS[measure.direction]
 
 
 def number(value: float) -> str:

@@ -10,6 +10,7 @@ from dlmone.core.errors import DlmoneError
 from dlmone.core.evaluator import Evaluator, Sample, Score
 
 from . import measures
+from .measures import Measure
 from .reading import RunData
 from .systems import System, Systems
 
@@ -148,7 +149,9 @@ def _verdicts(firsts: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> 
                 scores |= {score.name: score for score in evaluator.evaluate(firsts)}
             except DlmoneError:
                 continue
-    name = measures.quality({name: score.direction for name, score in scores.items() if score.per_sample})
+    name = measures.quality(
+        {name: Measure(one.direction, one.measures) for name, one in scores.items() if one.per_sample}
+    )
     if name is None:
         return []
     values = scores[name].per_sample or ()

@@ -10,15 +10,14 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
-from dlmone.core import Evaluator
-
 from . import charts, curves, outputs, tables
-from .candidates import Choice
+from .candidates import Selection
 from .drawing import Picture
 from .facts import facts
 from .outputs import Degenerate, Example
 from .paper import paper
 from .plane import plane
+from .plugins import RunPlugins, charts_of
 from .reading import RunData
 from .summary import in_short
 from .tables import Table
@@ -95,17 +94,18 @@ class Page:
 def make_page(
     title: str,
     runs: Sequence[RunData],
-    chosen: Mapping[str, Sequence[Choice]],
-    evaluators: Mapping[str, Mapping[str, Evaluator]],
+    selections: Mapping[str, Sequence[Selection]],
+    plugins: Mapping[str, RunPlugins],
 ) -> Page:
     """Put the page together. Figures are to be drawn, and saved, in `drawing.style`.
 
     Args:
         title: of the page.
         runs: what it is about.
-        chosen: by run, what choosing among candidates gave.
-        evaluators: by run, who may judge its outputs.
+        selections: by run, what selecting among candidates gives.
+        plugins: by run, those of its recipe.
     """
+    evaluators = {name: one.evaluators for name, one in plugins.items()}
     sections = [
         Section.of("what", facts(runs)),
         *_failures(runs),
@@ -113,10 +113,10 @@ def make_page(
         Section.of("calls", charts.calls(runs)),
         Section.of("timing", tables.timing(runs)),
         Section.of("stages", tables.stages(runs)),
-        Section.of("plane", plane(runs, chosen), tables.frontier(runs)),
-        Section.of("candidates", charts.candidates(runs, chosen), tables.chosen(runs, chosen)),
+        Section.of("plane", plane(runs, selections), tables.frontier(runs)),
+        Section.of("candidates", charts.candidates(runs, selections), tables.selected(runs, selections)),
         Section.of("validation", curves.validation(runs)),
-        Section.of("health", curves.health(runs)),
+        Section.of("health", curves.health(runs, charts_of(list(plugins.values())))),
         Section.of("losses", curves.losses(runs), curves.pretraining(runs)),
         Section.of("outputs", examples=outputs.side_by_side(runs, evaluators)),
         Section.of("paper", *paper().tables(runs)),

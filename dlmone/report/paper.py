@@ -17,7 +17,7 @@ from .tables import Cell, Table
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """What ``paper.json`` holds: the tables' numbers, and on which data they can be compared with."""
+    """What ``recipes/paper.json`` holds: the tables' numbers, and on which data they can be compared with."""
 
     content: Any
 
@@ -46,7 +46,7 @@ class Paper:
             rows.append([Cell(run.name)])
             for one in Systems.of(run.results).all:
                 rows.append([Cell(one.name), Cell(), *(_cell(one.value(name)) for name in names)])
-        head = ["", "from", *(measures.heading(name, directions) for name in names)]
+        head = ["", "from", *(measures.heading(name, measures.Measure(directions[name])) for name in names)]
         return Table(f"{table['title']}: the paper's figures and these runs'", head, rows)
 
     def _times(self) -> Table:
@@ -63,7 +63,7 @@ class Paper:
 @cache
 def paper() -> Paper:
     """Return the paper's figures."""
-    return Paper(json.loads(files(__package__).joinpath("paper.json").read_text(encoding="utf-8")))
+    return Paper(json.loads(files("dlmone.recipes").joinpath("paper.json").read_text(encoding="utf-8")))
 
 
 def _cell(value: float | None) -> Cell:

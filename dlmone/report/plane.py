@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import measures
-from .candidates import Choice
+from .candidates import Selection
 from .drawing import COLOURS, GREY, MARKERS, Labels, Picture, legend, panels
-from .measures import Direction
+from .measures import Measures
 from .reading import RunData
 from .systems import System, Systems, calls_of, compared, scores_of
 
@@ -23,11 +23,11 @@ _HARDLY = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Point:
-    """A system's diversity and quality, and the quality of the choice among its candidates, if any."""
+    """A system's diversity and quality, and the quality of the selected candidate, if any."""
 
     x: float
     y: float
-    chosen: float | None
+    selected: float | None
     system: System
 
     @property
@@ -44,33 +44,33 @@ class _Group:
     points: list[_Point]
 
 
-def plane(runs: Sequence[RunData], chosen: Mapping[str, Sequence[Choice]]) -> Picture | None:
+def plane(runs: Sequence[RunData], selections: Mapping[str, Sequence[Selection]]) -> Picture | None:
     """Draw quality against diversity; a second panel shows what lies near the students."""
-    directions = scores_of([one for run in runs for one in Systems.of(run.results).all])
-    quality, diversity = measures.quality(directions), measures.diversity(directions)
+    scored = scores_of([one for run in runs for one in Systems.of(run.results).all])
+    quality, diversity = measures.quality(scored), measures.diversity(scored)
     if quality is None or diversity is None:
         return None
     groups = [
         group
         for place, (run, systems) in enumerate(compared(runs))
         for group in _groups(
-            place, run.name, systems, chosen.get(run.name, ()), quality, diversity, len(runs)
+            place, run.name, systems, selections.get(run.name, ()), quality, diversity, len(runs)
         )
     ]
     points = [point for group in groups for point in group.points]
     if not points:
         return None
-    near = _near(points, directions, quality)
+    near = _near(points, scored, quality)
     zoomed = 3 <= len(near) < len(points)
     figure, axes = panels(1 + zoomed, height=4.2, width=5.4)
     for axis, shown in zip(axes, (points, near), strict=False):
-        _draw(axis, groups, _limits(shown), directions, quality, diversity)
+        _draw(axis, groups, _limits(shown), scored, quality, diversity)
     if zoomed:
         axes[0].set_title("all")
         axes[1].set_title("near the students")
     entries = [(group.name, group.looks) for group in groups]
-    if any(point.chosen is not None for point in points):
-        entries.append(("chosen among the candidates", {"color": GREY, "marker": "*", "linestyle": ":"}))
+    if any(point.selected is not None for point in points):
+        entries.append(("selected among the candidates", {"color": GREY, "marker": "*", "linestyle": ":"}))
     legend(figure, entries)
     said = (f"{one.system.name} {measures.number(one.y)} and {measures.number(one.x)}" for one in points)
     alt = f"{quality} (up) against {diversity} (right): " + "; ".join(said)
@@ -81,19 +81,19 @@ def _groups(
     place: int,
     run: str,
     systems: Systems,
-    chosen: Sequence[Choice],
+    selections: Sequence[Selection],
     quality: str,
     diversity: str,
     runs: int,
 ) -> Iterator[_Group]:
-    picked = dict(_picked(systems, chosen, quality))
+    selected = dict(_selected(systems, selections, quality))
     families: dict[str, list[System]] = {}
     for one in systems.all:
-        if one.role != "baseline" and not one.chosen:
+        if one.role != "baseline" and not one.selected:
             families.setdefault(_family(one), []).append(one)
     for series, (family, group) in enumerate(families.items()):
         points = [
-            _Point(x, y, picked.get(one.name), one)
+            _Point(x, y, selected.get(one.name), one)
             for one in group
             if (x := one.value(diversity)) is not None and (y := one.value(quality)) is not None
         ]
@@ -118,22 +118,22 @@ def _family(system: System) -> str:
     return f"{system.model}, {means.partition('(')[0]}{several}"
 
 
-def _picked(systems: Systems, chosen: Sequence[Choice], quality: str) -> Iterator[tuple[str, float]]:
-    """Yield the quality of the choice among a system's candidates: the table's own, else the report's."""
-    for choice in chosen:
-        if quality in choice.names:
-            yield choice.system.name, choice.values(quality)[-1]
+def _selected(systems: Systems, selections: Sequence[Selection], quality: str) -> Iterator[tuple[str, float]]:
+    """Yield the quality of the candidate selected of a system's: the table's own, else the report's."""
+    for selection in selections:
+        if quality in selection.names:
+            yield selection.system.name, selection.values(quality)[-1]
     before: System | None = None
     for one in systems.all:
-        if not one.chosen:
+        if not one.selected:
             before = one
         elif before and (value := one.value(quality)) is not None:
             yield before.name, value
 
 
-def _near(points: Sequence[_Point], directions: Mapping[str, Direction], quality: str) -> list[_Point]:
+def _near(points: Sequence[_Point], scored: Measures, quality: str) -> list[_Point]:
     """Return the best teacher, and what is hardly worse than the plain students."""
-    sign = -1 if directions[quality] == "lower" else 1
+    sign = -1 if scored[quality].direction == "lower" else 1
     plain = [point.y for point in points if point.system.role != "teacher" and not point.system.variant]
     if not plain:
         return []
@@ -146,7 +146,7 @@ def _near(points: Sequence[_Point], directions: Mapping[str, Direction], quality
 
 def _limits(points: Sequence[_Point]) -> tuple[float, float, float, float]:
     xs = [point.x for point in points]
-    ys = [y for point in points for y in (point.y, point.chosen) if y is not None]
+    ys = [y for point in points for y in (point.y, point.selected) if y is not None]
     across, along = max(max(xs) - min(xs), 1e-3), max(max(ys) - min(ys), 1e-3)
     return min(xs) - 0.1 * across, max(xs) + 0.15 * across, min(ys) - 0.1 * along, max(ys) + 0.1 * along
 
@@ -155,7 +155,7 @@ def _draw(
     axis: Axes,
     groups: Sequence[_Group],
     limits: tuple[float, float, float, float],
-    directions: Mapping[str, Direction],
+    scored: Measures,
     quality: str,
     diversity: str,
 ) -> None:
@@ -163,11 +163,11 @@ def _draw(
 
     left, right, bottom, top = limits
     axis.set(xlim=(left, right), ylim=(bottom, top))
-    axis.set_xlabel(f"diversity: {measures.heading(diversity, directions)}")
-    axis.set_ylabel(f"quality: {measures.heading(quality, directions)}")
+    axis.set_xlabel(f"diversity: {measures.heading(diversity, scored[diversity])}")
+    axis.set_ylabel(f"quality: {measures.heading(quality, scored[quality])}")
     for scale, score in ((axis.xaxis, diversity), (axis.yaxis, quality)):
         scale.set_major_locator(MaxNLocator(7))
-        if directions[score] == "lower":  # better is always to the right, or up
+        if scored[score].direction == "lower":  # better is always to the right, or up
             scale.set_inverted(True)
     axis.annotate("better ↗", (1, 1.01), xycoords="axes fraction", ha="right", color=GREY)
     labels = Labels(axis)
@@ -177,11 +177,11 @@ def _draw(
             inside = left <= point.x <= right and bottom <= point.y <= top
             if inside:
                 labels.add(point.x, point.y, point.label, group.looks["color"])
-            if point.chosen is not None and inside:
+            if point.selected is not None and inside:
                 colour = group.looks["color"]
                 axis.plot(
-                    [point.x, point.x], [point.y, point.chosen], color=colour, linewidth=0.8, linestyle=":"
+                    [point.x, point.x], [point.y, point.selected], color=colour, linewidth=0.8, linestyle=":"
                 )
-                axis.plot(point.x, point.chosen, "*", markersize=9, color=colour)
-                labels.keep_free(point.x, point.chosen)
+                axis.plot(point.x, point.selected, "*", markersize=9, color=colour)
+                labels.keep_free(point.x, point.selected)
     labels.place()

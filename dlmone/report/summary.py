@@ -29,8 +29,8 @@ def _sentences(systems: Systems, teachers: Sequence[System]) -> Iterator[str]:
         return
     same = [one for one in teachers if one.row.provenance.model == own.row.provenance.model]
     teacher = max([own, *same], key=lambda one: one.row.calls or 0)
-    directions = scores_of(systems.all)
-    names = [name for name in (measures.quality(directions), measures.diversity(directions)) if name]
+    scored = scores_of(systems.all)
+    names = [name for name in (measures.quality(scored), measures.diversity(scored)) if name]
     both = [name for name in names if name in student.row.scores and name in teacher.row.scores]
     if not both:
         yield "Student and teacher have no score of quality in common."
@@ -42,7 +42,7 @@ def _sentences(systems: Systems, teachers: Sequence[System]) -> Iterator[str]:
         f"In {calls_of(student.row.calls or 0)} the {student.model} reaches {reached} "
         f"of the teacher in {calls_of(teacher.row.calls or 0)}{speed}."
     )
-    name, direction = both[0], directions[both[0]]
+    name, direction = both[0], scored[both[0]].direction
     better = (one for one in systems.last_stage[1:] if _no_worse(one, teacher, name, direction))
     if (enough := next(better, None)) and not _no_worse(student, teacher, name, direction):
         value = measures.number(enough.row.scores[name].value)

@@ -9,6 +9,7 @@ from typing import Literal
 from dlmone.evaluation.provenance import FIRST, Provenance
 from dlmone.evaluation.results import Results, RowResult
 
+from .measures import Measure
 from .reading import RunData
 
 Role = Literal["teacher", "student", "other", "baseline"]
@@ -16,7 +17,7 @@ Role = Literal["teacher", "student", "other", "baseline"]
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """One row: a model at one setting, with one way of choosing among its candidates."""
+    """One row: a model at one setting, with one way of selecting among its candidates."""
 
     row: RowResult
 
@@ -35,8 +36,8 @@ class System:
         return self.row.setting.variant if self.row.setting else None
 
     @property
-    def chosen(self) -> bool:
-        """Whether one candidate was chosen among several."""
+    def selected(self) -> bool:
+        """Whether one candidate was selected among several."""
         return self.row.selector != FIRST
 
     @property
@@ -49,7 +50,7 @@ class System:
         """The whole name on the page: model, calls, variant and selector."""
         calls = "" if self.row.calls is None or self.role == "baseline" else f", {calls_of(self.row.calls)}"
         variant = f", {self.variant}" if self.variant else ""
-        return f"{self.model}{calls}{variant}" + (f" + {self.row.selector}" if self.chosen else "")
+        return f"{self.model}{calls}{variant}" + (f" + {self.row.selector}" if self.selected else "")
 
     def value(self, score: str) -> float | None:
         found = self.row.scores.get(score)
@@ -74,9 +75,9 @@ class Systems:
 
     @property
     def plain(self) -> list[System]:
-        """Those that a model wrote without any variant or choice."""
+        """Those that a model wrote without any variant or selection."""
         written = (one for one in self.all if one.role != "baseline")
-        return [one for one in written if not one.variant and not one.chosen]
+        return [one for one in written if not one.variant and not one.selected]
 
     def role(self, role: Role) -> list[System]:
         """Return the plain systems of a role."""
@@ -128,9 +129,10 @@ def calls_of(calls: int) -> str:
     return f"{calls:,} call{'' if calls == 1 else 's'}"
 
 
-def scores_of(systems: Sequence[System]) -> dict[str, Literal["higher", "lower", "neither"]]:
-    """Return every score that any of the systems has, with its direction."""
-    return {name: score.direction for one in systems for name, score in one.row.scores.items()}
+def scores_of(systems: Sequence[System]) -> dict[str, Measure]:
+    """Return every score that any of the systems has, with what its number means."""
+    scores = {name: score for one in systems for name, score in one.row.scores.items()}
+    return {name: Measure(score.direction, score.measures) for name, score in scores.items()}
 
 
 def _calls(system: System) -> int:

@@ -9,7 +9,7 @@ from typing import Literal
 from dlmone.evaluation.results import RowResult, ScoreResult
 
 from . import measures
-from .candidates import Choice
+from .candidates import Selection
 from .outputs import Degenerate
 from .reading import RunData
 from .systems import System, Systems, scores_of
@@ -40,22 +40,22 @@ class Table:
 def final(runs: Sequence[RunData]) -> Table | None:
     """Return the final evaluations but for their variants, with intervals (the paper's Tables 1 and 4)."""
     systems = {run.name: [one for one in Systems.of(run.results).all if not one.variant] for run in runs}
-    directions = scores_of([one for group in systems.values() for one in group])
-    names = measures.ordered(directions)
+    scored = scores_of([one for group in systems.values() for one in group])
+    names = measures.ordered(scored)
     rows: list[Sequence[Cell]] = []
     for run in runs:
         group = systems[run.name]
         if len(runs) > 1 and group:
             rows.append([Cell(run.name)])
-        judged = [one for one in group if one.role != "baseline" and not one.chosen]
-        best = {name: _best(judged, name, directions[name]) for name in names}
+        compared = [one for one in group if one.role != "baseline" and not one.selected]
+        best = {name: _best(compared, name, scored[name]) for name in names}
         rows += [
             [Cell(one.name), Cell(_milliseconds(one)), *(_score(one.row, name, best[name]) for name in names)]
             for one in group
         ]
     if not rows:
         return None
-    head = ["", "ms a sample ↓", *(measures.heading(name, directions) for name in names)]
+    head = ["", "ms a sample ↓", *(measures.heading(name, scored[name]) for name in names)]
     return Table("The final evaluation (the paper's Tables 1 and 4)", head, rows)
 
 
@@ -83,15 +83,15 @@ def timing(runs: Sequence[RunData]) -> Table | None:
                 "" if one is slowest else f"{times:.3g} ×",
             ]
             rows.append([Cell(one.name), *map(Cell, cells)])
-    head = ["", "network calls", "ms a sample", "ms a call", "faster than the slowest"]
+    head = ["", "NFE", "ms a sample", "ms a call", "faster than the slowest"]
     return Table("Time a sample against network calls (the paper's Table 2)", head, rows) if rows else None
 
 
 def stages(runs: Sequence[RunData]) -> Table | None:
     """Return each stage's student at its fewest calls, and what each stage changed (the paper's Table 3)."""
     rows: list[Sequence[Cell]] = []
-    directions = scores_of([one for run in runs for one in Systems.of(run.results).all])
-    names = [name for name in measures.ordered(directions) if directions[name] != "neither"]
+    scored = scores_of([one for run in runs for one in Systems.of(run.results).all])
+    names = [name for name in measures.ordered(scored) if scored[name].direction != "neither"]
     for run in runs:
         students = {
             name: min(group, key=lambda one: one.row.calls or 0)
@@ -108,19 +108,19 @@ def stages(runs: Sequence[RunData]) -> Table | None:
                 rows.append(
                     [
                         Cell(f"change from {before.model}"),
-                        *(_change(before.row, one.row, name, directions[name]) for name in names),
+                        *(_change(before.row, one.row, name, scored[name].direction) for name in names),
                     ]
                 )
             before = one
-    head = ["", *(measures.heading(name, directions) for name in names)]
+    head = ["", *(measures.heading(name, scored[name]) for name in names)]
     return Table("Stage against stage (the paper's Table 3)", head, rows) if rows else None
 
 
 def frontier(runs: Sequence[RunData]) -> Table | None:
     """Return what each means of diversity gives beside the plain student (the paper's Table 6)."""
     rows: list[Sequence[Cell]] = []
-    directions = scores_of([one for run in runs for one in Systems.of(run.results).all])
-    names = measures.drawn(directions)
+    scored = scores_of([one for run in runs for one in Systems.of(run.results).all])
+    names = measures.drawn(scored)
     for run in runs:
         found = Systems.of(run.results)
         varied = [one for one in found.all if one.variant]
@@ -133,28 +133,34 @@ def frontier(runs: Sequence[RunData]) -> Table | None:
             how = [setting.sampler, setting.augment] if setting else ["", ""]
             cells = [Cell(one.name), *map(Cell, [str(one.row.calls or ""), *how])]
             rows.append([*cells, *(_score(one.row, name) for name in names)])
-    head = ["", "calls", "sampler", "augmenter", *(measures.heading(name, directions) for name in names)]
+    head = [
+        "",
+        "NFE",
+        "sampler",
+        "augmenter",
+        *(measures.heading(name, scored[name]) for name in names),
+    ]
     return Table("Fidelity against diversity (the paper's Tables 4 and 6)", head, rows) if rows else None
 
 
-def chosen(runs: Sequence[RunData], choices: Mapping[str, Sequence[Choice]]) -> Table | None:
-    """Return single samples beside the choice among all candidates (the paper's Table 8)."""
-    directions = scores_of([one for run in runs for one in Systems.of(run.results).all])
+def selected(runs: Sequence[RunData], selections: Mapping[str, Sequence[Selection]]) -> Table | None:
+    """Return single samples beside the one selected among all candidates (the paper's Table 8)."""
+    scored = scores_of([one for run in runs for one in Systems.of(run.results).all])
     singles = [
         name
-        for name in measures.drawn(directions)
-        if any(name in one.names for group in choices.values() for one in group)
+        for name in measures.drawn(scored)
+        if any(name in one.names for group in selections.values() for one in group)
     ]
-    sets = [name for name in measures.drawn(directions) if name not in singles]
+    sets = [name for name in measures.drawn(scored) if name not in singles]
     rows: list[Sequence[Cell]] = []
     for run in runs:
-        group = choices.get(run.name, ())
+        group = selections.get(run.name, ())
         if len(runs) > 1 and group:
             rows.append([Cell(run.name)])
         for one in group:
             across = [_score(one.system.row, name) for name in sets]
             single, best = one.rows[0], one.rows[-1]
-            changes = [_change(single, best, name, directions[name]).mark for name in singles]
+            changes = [_change(single, best, name, scored[name].direction).mark for name in singles]
             last = [
                 replace(_score(best, name), mark=mark) for name, mark in zip(singles, changes, strict=True)
             ]
@@ -162,8 +168,8 @@ def chosen(runs: Sequence[RunData], choices: Mapping[str, Sequence[Choice]]) -> 
                 [Cell(one.system.name), Cell("single"), *(_score(single, name) for name in singles), *across]
             )
             rows.append([Cell(one.system.name), Cell(best.selector), *last, *across])
-    head = ["", "candidate", *(measures.heading(name, directions) for name in (*singles, *sets))]
-    return Table("A single sample against a chosen one (the paper's Table 8)", head, rows) if rows else None
+    head = ["", "candidate", *(measures.heading(name, scored[name]) for name in (*singles, *sets))]
+    return Table("A single sample against a selected one (the paper's Table 8)", head, rows) if rows else None
 
 
 def failures(found: Sequence[Degenerate]) -> Table:
@@ -196,11 +202,11 @@ def _milliseconds(system: System) -> str:
     return "" if time is None else f"{time:.{1 if time < 100 else 0}f}"
 
 
-def _best(systems: Sequence[System], name: str, direction: measures.Direction) -> float | None:
+def _best(systems: Sequence[System], name: str, measure: measures.Measure) -> float | None:
     values = [value for one in systems if (value := one.value(name)) is not None]
-    if direction == "neither" or len(set(values)) < 2 or name in measures.HEALTH_SCORES:
+    if measure.direction == "neither" or len(set(values)) < 2 or measure.about == "health":
         return None
-    return max(values) if direction == "higher" else min(values)
+    return max(values) if measure.direction == "higher" else min(values)
 
 
 def _change(before: RowResult, after: RowResult, name: str, direction: measures.Direction) -> Cell:

@@ -24,7 +24,7 @@ from dlmone.core import (
 from dlmone.core.losses import dsm_loss
 from dlmone.core.schedule import discrete_schedule, expand
 
-PAD, SEP = "[PAD]", "[SEP]"
+PAD, SEP = "<pad>", "<sep>"
 
 EXAMPLES = (
     Example("rain", "what is rain", "explain rain to me"),
@@ -53,7 +53,7 @@ class ToyOptions:
 
 
 class ToySpace(Space):
-    """Sequences ``source [SEP] target [PAD]…`` of words, each a fixed unit vector."""
+    """Sequences ``source <sep> target <pad>…`` of words, each a fixed unit vector."""
 
     conditional = True
     table_VD: Tensor

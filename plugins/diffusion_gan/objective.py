@@ -2,7 +2,7 @@
 
 from torch import sigmoid
 
-from dlmone.core import Needs, Objective, Route, StepContext, Term
+from dlmone.core import Chart, Needs, Objective, Route, StepContext, Term
 from dlmone.core.losses import adversarial_loss, score_weight
 from dlmone.core.objective import Role
 
@@ -13,6 +13,7 @@ class DiffusionGAN(Objective):
     """The adversarial regularisation of section 3.2; real pairs enter ψ's update only."""
 
     shown = ("d_real", "d_fake")
+    charts = (Chart("D(real) and D(generated)", shown, span=(0.4, 0.6)),)
 
     def __init__(self, options: DiffusionGANOptions) -> None:
         self.options = options

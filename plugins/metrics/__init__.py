@@ -8,12 +8,19 @@ from dlmone.registry.hooks import Register
 def register_evaluators(register: Register) -> None:
     """Offer the evaluators by name; their modules load when one is used."""
 
-    def offer(name: str, target: str, help: str, options: str = "NoOptions") -> None:
-        register(name, f"{__name__}.{target}", options=f"{__name__}.options:{options}", help=help)
+    def offer(name: str, target: str, help: str, options: str = "NoOptions", default: bool = True) -> None:
+        model = f"{__name__}.options:{options}"
+        register(name, f"{__name__}.{target}", options=model, help=help, default=default)
 
     offer("bleu", "bleu:BleuEvaluator", "mean sentence BLEU, as in DiffuSeq (nltk, smoothing method 4)")
     offer("rouge_l", "rouge:RougeLEvaluator", "mean ROUGE-L F1, as in DiffuSeq")
-    offer("bertscore", "bertscore:BertScoreEvaluator", "BERTScore F1, as in DiffuSeq", "BertScoreOptions")
+    offer(
+        "bertscore",
+        "bertscore:BertScoreEvaluator",
+        "BERTScore F1, as in DiffuSeq",
+        "BertScoreOptions",
+        default=False,  # downloads a model
+    )
     offer("dist_1", "words:Dist1Evaluator", "distinct words / words of an output, as in DiffuSeq")
     offer("avg_len", "words:AvgLenEvaluator", "mean output length, as DiffuSeq counts it")
     offer(

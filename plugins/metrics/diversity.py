@@ -41,6 +41,14 @@ class DiversityEvaluator(Evaluator):
         self_bleus, div_4s = diversities([s.candidates[:k] for s in checked(samples, "diversity", k)])
         bleu = {"tok": "whitespace", "smooth": "nltk-method4", "pairs": "i<j"}
         return [
-            mean_score("self_bleu", self_bleus, "lower", candidates=k, **bleu),
-            mean_score("div_4", div_4s, "higher", tok="whitespace", pooled="yes", candidates=k),
+            mean_score("self_bleu", self_bleus, "lower", measures="diversity", candidates=k, **bleu),
+            mean_score(
+                "div_4",
+                div_4s,
+                "higher",
+                measures="diversity",
+                tok="whitespace",
+                pooled="yes",
+                candidates=k,
+            ),
         ]

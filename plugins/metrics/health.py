@@ -1,6 +1,7 @@
 """Signs of degeneration that an overlap metric can miss: copied, empty and repetitive outputs."""
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 from dlmone.core.degeneration import is_copy, is_empty, repeats
 from dlmone.core.evaluator import Sample, Score
@@ -14,7 +15,7 @@ class CopyRateEvaluator(PlainEvaluator):
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Compare the first candidate of each sample with its source."""
         values = [is_copy(s.candidates[0], s.source) for s in checked(samples, "copy_rate")]
-        return [mean_score("copy_rate", values, "lower", family="dlmone", case="lower", tok="whitespace")]
+        return [_sign("copy_rate", values, "lower", case="lower")]
 
 
 class HealthEvaluator(PlainEvaluator):
@@ -27,7 +28,11 @@ class HealthEvaluator(PlainEvaluator):
         empty = [is_empty(output) for output in outputs]
         repetitive = [repeats(output) for output in outputs]
         return [
-            mean_score("empty_rate", empty, "lower", family="dlmone", tok="whitespace"),
-            mean_score("repetition_rate", repetitive, "lower", family="dlmone", tok="whitespace"),
-            mean_score("mean_words", words, "neither", family="dlmone", tok="whitespace"),
+            _sign("empty_rate", empty, "lower"),
+            _sign("repetition_rate", repetitive, "lower"),
+            _sign("mean_words", words, "neither"),
         ]
+
+
+def _sign(name: str, values: Sequence[float], direction: Literal["lower", "neither"], **case: Any) -> Score:
+    return mean_score(name, values, direction, measures="health", family="dlmone", **case, tok="whitespace")

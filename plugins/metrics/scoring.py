@@ -33,6 +33,7 @@ def mean_score(
     values: Sequence[float],
     direction: Literal["higher", "lower", "neither"],
     *,
+    measures: Literal["quality", "diversity", "health"] = "quality",
     family: str = "diffuseq",
     candidates: int = 1,
     libraries: Sequence[str] = (),
@@ -46,4 +47,4 @@ def mean_score(
     fields = {"family": family, "metric": metric, **definition, "candidates": candidates}
     fields |= {name: version(name) for name in (*libraries, "dlmone")}
     signature = "|".join(f"{key}:{value}" for key, value in fields.items())
-    return Score(metric, fmean(values), signature, direction, tuple(map(float, values)))
+    return Score(metric, fmean(values), signature, direction, tuple(map(float, values)), measures)

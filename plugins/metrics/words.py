@@ -36,4 +36,4 @@ class AvgLenEvaluator(PlainEvaluator):
         padded = {output != output.strip() for output in outputs}
         outer = "mixed" if len(padded) == 2 else "counted" if padded.pop() else "none"
         values = [len(output.split(" ")) for output in outputs]
-        return [mean_score("avg_len", values, "neither", tok="space", outer_spaces=outer)]
+        return [mean_score("avg_len", values, "neither", measures="health", tok="space", outer_spaces=outer)]

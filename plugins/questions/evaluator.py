@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Literal
 
 from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Evaluator, Sample, Score
@@ -31,10 +32,11 @@ class QuestionsEvaluator(Evaluator):
         n = min(self.draws, *(len(sample.candidates) for sample in samples))
         drawn = [[normalise(candidate) for candidate in sample.candidates[:n]] for sample in samples]
         pairs = list(zip(drawn, answers, strict=True))
-        scores = [_mean("fidelity", n, [sum(text in right for text in texts) / n for texts, right in pairs])]
+        rates = [sum(text in right for text in texts) / n for texts, right in pairs]
+        scores = [_mean("fidelity", "quality", n, rates)]
         if n == self.draws:
             shares = [len(right.intersection(texts)) / min(len(right), n) for texts, right in pairs]
-            scores.append(_mean("coverage", n, shares))
+            scores.append(_mean("coverage", "diversity", n, shares))
         return scores
 
 
@@ -49,6 +51,8 @@ def _possible_answers(sample: Sample) -> set[str]:
     return answers
 
 
-def _mean(name: str, candidates: int, values: Sequence[float]) -> Score:
+def _mean(
+    name: str, measures: Literal["quality", "diversity"], candidates: int, values: Sequence[float]
+) -> Score:
     signature = f"metric:{name}|grammar:{VERSION}|candidates:{candidates}|dlmone:{version('dlmone')}"
-    return Score(name, sum(values) / len(values), signature, "higher", tuple(map(float, values)))
+    return Score(name, sum(values) / len(values), signature, "higher", tuple(map(float, values)), measures)

@@ -11,6 +11,7 @@ def register_samplers(register: Register) -> None:
         f"{__name__}.ddim:DDIM",
         options=f"{__name__}.options:DDIMOptions",
         help="DDIM for any noise schedule; eta = 1 is ancestral (DDPM) sampling",
+        default=True,
     )
     register(
         "renoise",

@@ -11,4 +11,5 @@ def register_selectors(register: Register) -> None:
         f"{__name__}.mbr:MbrSelector",
         options=f"{__name__}.options:MbrOptions",
         help="minimum Bayes risk: the candidate closest to all the others",
+        default=True,
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from dlmone.core import Route, ScoreDistillation
+from dlmone.core import Chart, Route, ScoreDistillation
 from dlmone.core.losses import sid_loss
 from dlmone.core.objective import Role
 
@@ -23,6 +23,7 @@ class SiD(ScoreDistillation):
     """
 
     route = Route.DIFFERENTIABLE
+    charts = (*ScoreDistillation.charts[:1], Chart("ψ's lag, and μ", ("estimator_lag", "mu")))
 
     def __init__(self, options: SiDOptions) -> None:
         super().__init__(options.weighting, options.dsm_weighting)

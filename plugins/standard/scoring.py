@@ -69,9 +69,13 @@ def mean_score(
     candidates: int = 1,
     library: str = "sacrebleu",
 ) -> Score:
-    """Return the mean of one value a sample, with the signature that `signature` makes of the rest."""
+    """Return the mean of one value a sample, with the signature that `signature` makes of the rest.
+
+    A score of several candidates measures their diversity.
+    """
     text = signature(metric, definition, candidates=candidates, library=library)
-    return Score(metric, fmean(values), text, direction, tuple(map(float, values)))
+    measures: Literal["quality", "diversity"] = "diversity" if candidates > 1 else "quality"
+    return Score(metric, fmean(values), text, direction, tuple(map(float, values)), measures)
 
 
 class CorpusEvaluator(Evaluator):

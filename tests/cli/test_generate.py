@@ -187,8 +187,8 @@ def test_rows_in_and_rows_out_can_be_evaluated(tiny_run, tmp_path):
 @pytest.mark.parametrize(
     ("folder", "args", "sampler", "calls"),
     [
-        ("student", ["--steps", 2], "renoise", 2),
-        (".", [], "renoise", 1),
+        ("student", ["--steps", 2], "re-noising", 2),
+        (".", [], "re-noising", 1),
         ("teacher", ["--steps", 3], "ddim", 3),
         ("teacher", ["--sampler", "diffuseq_ddim", "--steps", 4], "diffuseq_ddim", 4),
         ("student", ["--sampler", "ddim:0.5", "--steps", 2], "ddim(eta=0.5)", 2),

@@ -68,8 +68,8 @@ def test_every_row_says_what_it_is(run: Path, swept: tuple[str, Result]) -> None
     assert [tuple(row["setting"][key] for key in keys) for row in plain] == [
         ("teacher", None, None, 1, "ddim", "none"),
         ("teacher", None, None, 4, "ddim", "none"),
-        ("student", "stage-1", None, 1, "renoise", "none"),
-        ("student", "stage-1", "pad-1", 1, "renoise", "pad(probability=1.0)"),
+        ("student", "stage-1", None, 1, "re-noising", "none"),
+        ("student", "stage-1", "pad-1", 1, "re-noising", "pad(probability=1.0)"),
         ("student", "stage-1", "repel-0", 1, "repel(strength=0.0)", "none"),
         ("student", "stage-1", "repel-9", 2, "repel(strength=9.0)", "none"),
         ("teacher", None, "padded-teacher", 4, "ddim", "pad"),

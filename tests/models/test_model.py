@@ -45,7 +45,7 @@ def teacher(run_dir):
 def test_load(run_dir, student, teacher):
     assert isinstance(student, Model)
     assert isinstance(student.generator, DiffusionGenerator)
-    assert (student.role, student.steps, student.sampler) == ("student", 1, "renoise")
+    assert (student.role, student.steps, student.sampler) == ("student", 1, "re-noising")
     assert student.generator.t_init == 1490
     assert student.fingerprint == fingerprint(run_dir / "student")
     assert repr(student) == f"<student {student.fingerprint}: renoise, cpu float32>"

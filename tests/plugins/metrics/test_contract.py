@@ -17,7 +17,7 @@ from dlmone.plugins.metrics.options import BertScoreOptions, DiversityOptions, N
 
 OFFERS: dict[str, tuple[str, str, str]] = {}
 metrics.register_evaluators(
-    lambda name, target, *, options, help: OFFERS.update({name: (target, options, help)})
+    lambda name, target, *, options, help, default: OFFERS.update({name: (target, options, help)})
 )
 
 

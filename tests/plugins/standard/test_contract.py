@@ -16,9 +16,9 @@ from dlmone.plugins.standard.texts import clean_text
 from dlmone.testing import check_evaluator
 
 OFFERS: dict[str, tuple[str, str]] = {}
-standard.register_evaluators(lambda name, target, *, options, help: OFFERS.update({name: (target, options)}))
+standard.register_evaluators(lambda name, target, *, options, **_: OFFERS.update({name: (target, options)}))
 METRICS: dict[str, tuple[str, str]] = {}
-metrics.register_evaluators(lambda name, target, *, options, help: METRICS.update({name: (target, options)}))
+metrics.register_evaluators(lambda name, target, *, options, **_: METRICS.update({name: (target, options)}))
 
 SAMPLES = [
     Sample(

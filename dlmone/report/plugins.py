@@ -1,0 +1,63 @@
+"""The plugins of a run's recipe, as far as they are installed: what a page needs of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dlmone.core import DlmoneError
+
+from .reading import RunData
+
+if TYPE_CHECKING:
+    from dlmone.core import Chart, Evaluator
+    from dlmone.registry import Recipe, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlugins:
+    """What scores a run's outputs, by name, and how its objectives draw what they logged."""
+
+    evaluators: dict[str, Evaluator]
+    charts: list[Chart]
+
+    @classmethod
+    def of(cls, run: RunData, registry: Registry) -> RunPlugins:
+        """Return the plugins of a run's recipe; what cannot be used goes to ``run.missing``."""
+        from dlmone.registry import load_recipe
+
+        found = cls({}, [])
+        if not run.recipe:
+            return found
+        try:
+            recipe: Recipe = load_recipe(run.path / "recipe.toml", registry=registry).recipe
+            for key, slot in recipe.evaluation.metrics.items():
+                where = f"evaluation.metrics.{key}"
+                found.evaluators[key] = registry.create("evaluators", slot, where)
+        except DlmoneError as error:
+            found.evaluators.clear()
+            run.missing.append(as_sentence(f"The recipe's evaluators cannot be used: {error}"))
+            return found
+        terms = [slot for stage in recipe.stages.values() for slot in stage.objectives.values()]
+        for name in dict.fromkeys(slot.use for slot in terms):
+            try:
+                found.charts.extend(registry.load("objectives", name).charts)
+            except DlmoneError as error:
+                run.missing.append(as_sentence(f"What {name} logged is not drawn: {error}"))
+        return found
+
+
+def charts_of(plugins: Sequence[RunPlugins]) -> list[Chart]:
+    """Return the charts of several runs; of those that share a value, the one that draws most."""
+    found = sorted((one for each in plugins for one in each.charts), key=lambda one: -len(one.names))
+    kept: list[Chart] = []
+    for chart in found:
+        if not any(set(chart.names) <= set(one.names) for one in kept):
+            kept.append(chart)
+    return kept
+
+
+def as_sentence(text: str) -> str:
+    """Return a failure as one sentence."""
+    return " ".join(text.split()).rstrip(".") + "."

@@ -23,6 +23,7 @@ from dlmone.testing import new_step, toy_teacher
 from dlmone.testing.watched import Watched
 from dlmone.training.distillation import Distillation
 from dlmone.training.estimate import activations, effort, measure, memory, operations, stage_effort
+from dlmone.training.tokenized import TokenizedExamples
 
 BERT = Sketch(network=87_287_936, space=3_937_338, positions=128, width=768)
 CPU = Compute(torch.device("cpu"), bfloat16=False, world=World())
@@ -140,7 +141,8 @@ def test_activations_are_those_that_autograd_keeps(role, bfloat16):
         for slot in table["objectives"].values():
             slot["estimator_weight"] = 0.0
     one_role = Stage.model_validate(table)
-    trained = Distillation("stage-1", one_role, teacher, objectives(), examples, compute, 0)
+    rows = TokenizedExamples(teacher.space, examples)
+    trained = Distillation("stage-1", one_role, teacher, objectives(), rows, compute, 0)
     expected = activations(measure(teacher), stage_effort(one_role, objectives())[role], 4, compute)
     assert expected == pytest.approx(kept_bytes(trained), rel=0.2)
 

@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import click
 import torch
@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dlmone.core import Denoiser, ScoreEstimator, StepContext, Teacher, Term
+from dlmone.core import ESTIMATOR, TEACHER, Denoiser, ScoreEstimator, StepContext, Teacher, Term
 from dlmone.core.losses import score_weight, sid_loss
 from dlmone.models.folder import load_teacher
 from dlmone.models.resolve import model_folder
@@ -39,6 +39,7 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.runtime.precision import ieee_float32
 from dlmone.training.distillation import Distillation
+from dlmone.training.tokenized import TokenizedExamples
 
 MU = 1.2  # Table 5, stage 1
 UPDATES = (1, 10, 50)  # of ψ
@@ -166,10 +167,12 @@ def updates(teacher: Teacher, batch: int, lr: float, seed: int) -> Iterator[tupl
             "objectives": {"score": {"use": "sid"}},
         }
     )
-    examples = QuestionsSource(SourceOptions()).split("train")
+    tokenized = TokenizedExamples(teacher.space, QuestionsSource(SourceOptions()).split("train"))
     probe = Probe(SiDOptions(mu=MU))
-    trained = Distillation("precision", stage, teacher, {"score": probe}, examples, FULL, seed)
-    start = copy.deepcopy(trained.estimator)
+    trained = Distillation("precision", stage, teacher, {"score": probe}, tokenized, FULL, seed)
+    phi = cast(Denoiser, trained.networks[TEACHER])
+    psi = cast(ScoreEstimator, trained.beside.modules[ESTIMATOR])
+    start = copy.deepcopy(psi)
     for update in range(1, max(UPDATES) + 1):
         trained.compute = HALF if update in UPDATES else FULL
         trained.advance(norms=False)
@@ -179,8 +182,8 @@ def updates(teacher: Teacher, batch: int, lr: float, seed: int) -> Iterator[tupl
             found = probe.d, (slope * probe.context.mask).double()
             if update == 1:
                 nothing = torch.zeros_like(found[0])
-                yield 0, Seen(probe.context, trained.teacher, start, (nothing, nothing))
-            yield update, Seen(probe.context, trained.teacher, trained.estimator, found)
+                yield 0, Seen(probe.context, phi, start, (nothing, nothing))
+            yield update, Seen(probe.context, phi, psi, found)
 
 
 def span(values: Sequence[float], form: str) -> str:

@@ -13,11 +13,26 @@ if TYPE_CHECKING:
     from .data import DataSource, Example, Split
     from .denoiser import Denoised, Denoiser
     from .errors import DlmoneError, InputError, PluginError
-    from .estimator import DiffusionScoreEstimator, Estimate, ScoreEstimator
+    from .estimator import DiffusionScoreEstimator, ScoreEstimator
     from .evaluator import CorpusMetric, Evaluator, PairMetric, Sample, Score
     from .generator import DiffusionGenerator, Generated, Generator, SampledGenerator
     from .noise import Noise
-    from .objective import Chart, Needs, Objective, Route, Term
+    from .objective import Chart, Objective, Term
+    from .request import (
+        ESTIMATOR,
+        GENERATOR,
+        START,
+        TEACHER,
+        Auxiliary,
+        Average,
+        GeneratorInput,
+        Gradient,
+        Network,
+        Noised,
+        Point,
+        Request,
+        State,
+    )
     from .sampler import Sampler, Start
     from .samples import ForeignSamples, SampleReader
     from .schedule import DiscreteSchedule, FlowSchedule, NoiseSchedule, TimePoint
@@ -25,6 +40,7 @@ if TYPE_CHECKING:
     from .selection import Selector
     from .space import Batch, Codec, Space
     from .teacher import Conversion, Sketch, Teacher, TrainingLoss
+    from .times import LogNormalTimes, QuantileTimes, Times, UniformTimes
 
 _HOME = {
     "Augmenter": "augmenter",
@@ -38,7 +54,6 @@ _HOME = {
     "InputError": "errors",
     "PluginError": "errors",
     "DiffusionScoreEstimator": "estimator",
-    "Estimate": "estimator",
     "ScoreEstimator": "estimator",
     "CorpusMetric": "evaluator",
     "Evaluator": "evaluator",
@@ -51,10 +66,21 @@ _HOME = {
     "SampledGenerator": "generator",
     "Noise": "noise",
     "Chart": "objective",
-    "Needs": "objective",
     "Objective": "objective",
-    "Route": "objective",
     "Term": "objective",
+    "ESTIMATOR": "request",
+    "GENERATOR": "request",
+    "START": "request",
+    "TEACHER": "request",
+    "Auxiliary": "request",
+    "Average": "request",
+    "GeneratorInput": "request",
+    "Gradient": "request",
+    "Network": "request",
+    "Noised": "request",
+    "Point": "request",
+    "Request": "request",
+    "State": "request",
     "Sampler": "sampler",
     "Start": "sampler",
     "ForeignSamples": "samples",
@@ -72,10 +98,20 @@ _HOME = {
     "Sketch": "teacher",
     "Teacher": "teacher",
     "TrainingLoss": "teacher",
+    "Times": "times",
+    "UniformTimes": "times",
+    "QuantileTimes": "times",
+    "LogNormalTimes": "times",
 }
 
 __all__ = [
+    "ESTIMATOR",
+    "GENERATOR",
+    "START",
+    "TEACHER",
     "Augmenter",
+    "Auxiliary",
+    "Average",
     "Batch",
     "Chart",
     "Codec",
@@ -88,21 +124,26 @@ __all__ = [
     "DiffusionScoreEstimator",
     "DiscreteSchedule",
     "DlmoneError",
-    "Estimate",
     "Evaluator",
     "Example",
     "FlowSchedule",
     "ForeignSamples",
     "Generated",
     "Generator",
+    "GeneratorInput",
+    "Gradient",
     "InputError",
-    "Needs",
+    "LogNormalTimes",
+    "Network",
     "Noise",
     "NoiseSchedule",
+    "Noised",
     "Objective",
     "PairMetric",
     "PluginError",
-    "Route",
+    "Point",
+    "QuantileTimes",
+    "Request",
     "Sample",
     "SampleReader",
     "SampledGenerator",
@@ -115,11 +156,14 @@ __all__ = [
     "Space",
     "Split",
     "Start",
+    "State",
     "StepContext",
     "Teacher",
     "Term",
     "TimePoint",
+    "Times",
     "TrainingLoss",
+    "UniformTimes",
 ]
 
 

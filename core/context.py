@@ -1,18 +1,34 @@
-"""What one update sees: batches, networks, keyed noise, and evaluations that all objectives share."""
+"""What one update sees: batches, keyed noise, and the evaluations that its objectives requested."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import cached_property
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from .denoiser import Denoiser
-from .estimator import Estimate, ScoreEstimator
+from .denoiser import Denoised, Denoiser
+from .errors import PluginError
+from .estimator import ScoreEstimator
 from .generator import DiffusionGenerator
 from .noise import Noise
-from .objective import Needs, Role, Route
+from .request import (
+    GENERATOR,
+    GeneratorInput,
+    Gradient,
+    Network,
+    Point,
+    Request,
+    Role,
+    State,
+    compared,
+    merged,
+    trained_in,
+)
 from .space import Batch, Space
+from .times import Times
 
 
 @contextmanager
@@ -31,65 +47,97 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 class StepContext:
     """One update of Algorithm 1 for one (micro)batch.
 
-    Evaluations are computed when first read and kept, so that objectives share them. In the generator's
-    role `e_fake` is a leaf cut off from θ: per-term gradients are taken there, and the engine then sends
-    their sum through θ (`root`). In the estimator's role it carries no gradient.
+    ``step[request]`` is an evaluation. Each is made when it is first read, in one pass for all requests of
+    the same network, state and guidance, and kept.
+
+    What θ computes in its own update is cut off from θ: the objectives see a leaf, at which the gradient of
+    each term is taken (`leaves`), and `backward` then sends their sum through θ.
 
     Args:
         role: whose update this is.
         space: the space that all networks share.
-        teacher: φ, its parameters frozen.
-        estimator: ψ; frozen by the caller in the generator's role.
-        generator: θ.
-        needs: the union of what the recipe's objectives need in this role.
-        fake: the batch whose conditions c_fake the generator writes for.
+        networks: by what requests call them; in the generator's role all but θ are frozen by the caller.
+        requests: of all objectives that take part in this role.
+        fake: the batch whose conditions c_fake θ generates for.
         noise: keyed draws for it (``z``, ``t``, ``epsilon``).
-        t_range: [t_min, t_max), in times of the schedule; one t a sample, shared by real and fake.
-        real: returns the batch of real pairs; called only if an objective reads it.
+        times: how t is drawn in this role; one t a sample, shared by real and fake.
+        real: returns the batch of real pairs; called only if a request needs it.
         real_noise: keyed draws for it (``epsilon``); the paper draws ε_real independently of ε_fake.
-        calls: (k, K): the fake is the k-th output of a student that writes in K calls. One step is (1, 1).
-        start: θ as it was when the stage began, for objectives that need it.
+        calls: (k, K): θ's output is the k-th of a student that samples in K calls. One step is (1, 1).
     """
 
     def __init__(
         self,
         role: Role,
         space: Space,
-        teacher: Denoiser,
-        estimator: ScoreEstimator,
-        generator: DiffusionGenerator,
-        needs: Needs,
+        networks: Mapping[Network, nn.Module],
+        requests: Iterable[Request],
         fake: Batch,
         noise: Noise,
-        t_range: tuple[float, float],
+        times: Times,
         real: Callable[[], Batch],
         real_noise: Noise,
         calls: tuple[int, int] = (1, 1),
-        start: DiffusionGenerator | None = None,
     ) -> None:
         self.role = role
         self.space = space
-        self.teacher = teacher
-        self.estimator = estimator
-        self.generator = generator
-        self.needs = needs
-        self.fake = fake
+        self.networks = networks
+        self.fake = space.encode(fake)
         self.noise = noise
-        self.t_range = t_range
-        self._real = real
+        self.times = times
         self.real_noise = real_noise
         self.calls = calls
-        self.start = start
+        self._real = real
+        self._plan = merged(requests)
+        self._points: dict[State, Point] = {}
+        self._evaluations: dict[tuple[Network, State, float], Denoised] = {}
+        self._roots: list[tuple[Tensor, Tensor]] = []
+
+    def __getitem__(self, request: Request) -> Denoised:
+        """Return an evaluation; what was requested as a constant carries no gradient.
+
+        Raises:
+            PluginError: no objective of this update requested it.
+        """
+        plan = self._plan.get(request.key)
+        if plan is None or plan | request != plan:
+            raise PluginError(f"an objective reads {request}, which the requests of no objective cover")
+        if request.key not in self._evaluations:
+            self._evaluations[request.key] = self._evaluate(plan)
+        found = self._evaluations[request.key]
+        constant = request.gradient is Gradient.CONSTANT and not trained_in(self.role, request.network)
+        return found.detach() if constant else found
+
+    def point(self, state: State) -> Point:
+        """Return a state and its time, built when first asked for."""
+        if state not in self._points:
+            # A pass without a graph may be the first to ask; those with one must find it whole.
+            with torch.set_grad_enabled(self.role == "generator"):
+                self._points[state] = state.build(self)
+        return self._points[state]
+
+    def module(self, network: Network) -> nn.Module:
+        """Return a network itself, for what an objective computes with it at little cost (a head)."""
+        return self.networks[network]
+
+    @property
+    def generator(self) -> DiffusionGenerator:
+        """θ."""
+        return cast(DiffusionGenerator, self.networks[GENERATOR])
 
     @cached_property
     def real(self) -> Batch:
         """The batch of real pairs."""
-        return self._real()
+        return self.space.encode(self._real())
 
     @cached_property
     def t_B(self) -> Tensor:
-        """t ~ U[t_min, t_max), one a sample."""
-        return self.space.schedule.sample(self.noise.uniform("t"), *self.t_range)
+        """t by the stage's distribution for this role, one a sample."""
+        return self.times.sample(self.space.schedule, self.noise.uniform("t"))
+
+    def times_of(self, times: Times) -> Tensor:
+        """t by another distribution, from draws of its own."""
+        return times.sample(self.space.schedule, self.noise.uniform(f"t {times}"))
 
     @cached_property
     def alpha_B(self) -> Tensor:
@@ -107,50 +155,29 @@ class StepContext:
         return self.space.generated(self.fake)
 
     @cached_property
-    def root(self) -> Tensor:
-        """e = G_θ(c_fake, z), with its graph to θ's last call in the generator's role."""
-        with torch.set_grad_enabled(self.role == "generator"):
-            return self.generator.roll_out(self.fake, self.noise, *self.calls)
+    def given(self) -> Tensor:
+        """The condition's states of the fake batch, embedded without sight of its reference."""
+        with torch.no_grad():
+            return self.space.embed_condition(self.fake)
+
+    @cached_property
+    def z(self) -> Tensor:
+        """θ's noise z, standard normal."""
+        return self.noise.normal("z", self.space.state_shape)
+
+    @cached_property
+    def generator_input(self) -> Point:
+        """What θ's k-th call is given; without gradient to the calls before it."""
+        with torch.no_grad():
+            return self.generator.input_of(self.fake, self.given, self.noise, *self.calls)
 
     @cached_property
     def e_fake(self) -> Tensor:
-        """The generator's output as the losses see it."""
-        return self.root.detach().requires_grad_(self.role == "generator")
-
-    @cached_property
-    def e_start(self) -> Tensor:
-        """What the stage's first θ writes for the same z, in one call and without gradient."""
-        assert self.start is not None, "an objective reads e_start without needing it"
-        with torch.no_grad():
-            return self.start.one_step(self.fake, self.noise.normal("z", self.space.state_shape))
-
-    @cached_property
-    def e_t(self) -> Tensor:
-        """e_t = α_t·e + σ_t·ε_fake with the condition pinned; differentiable in `e_fake`."""
-        epsilon = self.noise.normal("epsilon", self.space.state_shape)
-        # A pass without a graph may be the first to read it; those with one must find it whole.
-        with torch.set_grad_enabled(self.role == "generator"):
-            return self._diffuse(self.e_fake, self.fake, epsilon)
-
-    @cached_property
-    def f_phi(self) -> Tensor:
-        """ê_φ(e_t, t, c_fake)."""
-        with torch.set_grad_enabled(self.needs.teacher is Route.DIFFERENTIABLE), self._precision():
-            return self.teacher.denoise(self.e_t, self.t_B, self.fake).x0
-
-    @cached_property
-    def estimate(self) -> Estimate:
-        """ê_ψ(e_t, t, c_fake) and, where someone needs them, D_ψ's logits, from one pass."""
-        wanted = self.role == "estimator" or self.needs.estimator is Route.DIFFERENTIABLE
-        with torch.set_grad_enabled(wanted or self.needs.fake_logits), self._precision():
-            return self.estimator.estimate(self.e_t, self.t_B, self.fake, logits=self.needs.fake_logits)
-
-    @cached_property
-    def fake_logits(self) -> Tensor:
-        """D_ψ(e_t, t, c_fake), [B, K]."""
-        logits = self.estimate.logits_BK
-        assert logits is not None, "an objective reads fake_logits without needing them"
-        return logits
+        """e = G_θ(c_fake, z) as the losses see it: a leaf in the generator's role, a constant in ψ's."""
+        if self.role == "estimator":
+            with torch.no_grad():
+                return self._call(GENERATOR, self.generator_input).x0
+        return self._leaf(self._call(GENERATOR, self.generator_input).x0)
 
     @cached_property
     def e_real(self) -> Tensor:
@@ -158,25 +185,82 @@ class StepContext:
         with torch.no_grad():
             return self.space.embed(self.real)
 
-    @cached_property
-    def real_logits(self) -> Tensor:
-        """D_ψ(α_t·E(x_real) + σ_t·ε_real, t, c_real), [B, K], at the t of the fake batch."""
-        epsilon = self.real_noise.normal("epsilon", self.space.state_shape)
-        e_t = self._diffuse(self.e_real, self.real, epsilon)
-        logits = self.estimator.estimate(e_t, self.t_B, self.real, logits=True).logits_BK
-        assert logits is not None
-        return logits
+    @property
+    def leaves(self) -> list[Tensor]:
+        """What θ computed in its own update, as the objectives see it."""
+        return [leaf for _, leaf in self._roots]
 
-    def _precision(self) -> AbstractContextManager[object]:
-        """Return the precision of φ's and ψ's passes at e_t: float32 in θ's update, else the caller's.
+    def backward(self, loss: Tensor) -> None:
+        """Send a loss's gradient to the parameters that this update trains.
 
-        θ learns from f_φ − f_ψ, which begins at 0 and stays small. Half precision rounds each of the two by
-        more than that.
+        In θ's role what is not finite at θ's outputs does not reach θ (SiD).
         """
-        if self.role == "estimator":
+        if loss.requires_grad:
+            torch.autograd.backward(loss)
+        # The last first: a later output may have been computed from an earlier one.
+        for root, leaf in reversed(self._roots):
+            if leaf.grad is not None:
+                torch.autograd.backward(root, leaf.grad.nan_to_num(nan=0.0, posinf=1e5, neginf=-1e5))
+
+    def _evaluate(self, request: Request) -> Denoised:
+        if request.network is GENERATOR and request.state == GeneratorInput() and request.guidance == 1.0:
+            return Denoised(self.e_fake)
+        point = self.point(request.state)
+        trains = trained_in(self.role, request.network)
+        graph = torch.set_grad_enabled(trains or request.gradient > Gradient.CONSTANT)
+        with graph, self._precision(request.state):
+            found = self._guided(request, point)
+        if trains and self.role == "generator":
+            return replace(found, x0=self._leaf(found.x0))
+        return found
+
+    def _precision(self, state: State) -> AbstractContextManager[object]:
+        """Return the precision of the evaluations at a state: float32 where several networks are compared.
+
+        f_φ − f_ψ begins at 0 and stays small. Half precision rounds each of the two by more than that.
+        """
+        if not compared(self._plan.values(), state):
             return nullcontext()
         return torch.autocast(self.fake.tokens_BL.device.type, enabled=False)
 
-    def _diffuse(self, e: Tensor, batch: Batch, epsilon: Tensor) -> Tensor:
-        noisy = self.space.schedule.diffuse(e, self.t_B, epsilon)
-        return self.space.pin(noisy, self.space.embed(batch).detach(), batch)
+    def _guided(self, request: Request, point: Point) -> Denoised:
+        kappa = request.guidance
+        if kappa == 1.0:
+            return self._call(request.network, point, request)
+        network = self.networks[request.network]
+        if isinstance(network, Denoiser) and network.takes_guidance:
+            return self._call(request.network, point, request, guidance=kappa)
+        null = self.space.encode(self.space.null_condition(point.batch))
+        pinned = self.space.pin(point.e_t, self.space.embed_condition(null), null)
+        without = self._call(request.network, replace(point, e_t=pinned, batch=null))
+        with_c = self._call(request.network, point, request)
+        return replace(with_c, x0=without.x0 + kappa * (with_c.x0 - without.x0))
+
+    def _call(
+        self, network: Network, point: Point, request: Request | None = None, **inputs: float
+    ) -> Denoised:
+        """Make one evaluation, passing only what is wanted: a network takes the arguments it knows."""
+        wanted: dict[str, Any] = {**inputs}
+        if request and -1 in request.features:
+            wanted["features"] = True
+        if request and (layers := tuple(layer for layer in request.features if layer != -1)):
+            wanted["layers"] = layers
+        if request and request.tokens:
+            wanted["tokens"] = True
+        if point.s_B is not None:
+            wanted["s_B"] = point.s_B
+        module = self.networks[network]
+        if isinstance(module, ScoreEstimator):
+            return module.estimate(point.e_t, point.t_B, point.batch, **wanted)
+        if isinstance(module, DiffusionGenerator):
+            if point.previous is not None:
+                wanted["previous"] = point.previous
+            found = module.network.denoise(point.e_t, point.t_B, point.batch, **wanted)
+            given = self.given if point.batch is self.fake else self.space.embed_condition(point.batch)
+            return replace(found, x0=self.space.pin(found.x0, given, point.batch))
+        return cast(Denoiser, module).evaluate(point.e_t, point.t_B, point.batch, **wanted)
+
+    def _leaf(self, root: Tensor) -> Tensor:
+        leaf = root.detach().requires_grad_()
+        self._roots.append((root, leaf))
+        return leaf

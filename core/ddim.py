@@ -6,6 +6,7 @@ Neither a variance-preserving process nor whole times are assumed.
 from collections.abc import Callable
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
 from .denoiser import Denoiser
@@ -47,7 +48,8 @@ def predictor(
 
     A network with self-conditioning is handed the x0 of the call before, at the first call nothing.
     """
-    given = space.embed(batch)
+    with torch.no_grad():
+        given = space.embed_condition(batch)
     previous: Tensor | None = None
 
     def predict(x_t: Tensor, t_B: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
 """The one call that φ, θ and ψ share: ê0 = f(e_t, t, c)."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +19,36 @@ class Denoised:
         x0: the x0 prediction ê0, [B, *state_shape], float32 or better.
         features_BNH: the last hidden states, when asked for.
         feature_mask_BN: True at the features of generated entries; comes with the features.
+        layers: the hidden states of the other layers that were asked for, [B, N, H] each.
         logits_BLV: scores of the tokens at each position, float32, from a network that predicts tokens.
     """
 
     x0: Tensor
     features_BNH: Tensor | None = None
     feature_mask_BN: Tensor | None = None
+    layers: Mapping[int, Tensor] = field(default_factory=dict)
     logits_BLV: Tensor | None = None
+
+    def features(self, layer: int = -1) -> tuple[Tensor, Tensor]:
+        """Return the hidden states [B, N, H] of a layer that was asked for, and their mask [B, N]."""
+        hidden_BNH = self.features_BNH if layer == -1 else self.layers.get(layer)
+        assert hidden_BNH is not None, f"the features of layer {layer} were not asked for"
+        assert self.feature_mask_BN is not None
+        return hidden_BNH, self.feature_mask_BN
+
+    def detach(self) -> "Denoised":
+        """Return the same without gradient."""
+        return Denoised(
+            self.x0.detach(),
+            None if self.features_BNH is None else self.features_BNH.detach(),
+            self.feature_mask_BN,
+            {layer: hidden.detach() for layer, hidden in self.layers.items()},
+            None if self.logits_BLV is None else self.logits_BLV.detach(),
+        )
+
+    def with_x0(self, x0: Tensor) -> "Denoised":
+        """Return the same with another x0."""
+        return replace(self, x0=x0)
 
 
 class Denoiser(nn.Module, ABC):
@@ -34,6 +59,10 @@ class Denoiser(nn.Module, ABC):
     #: Whether the network reads an earlier estimate of x0 (self-conditioning, Chen et al. 2023). Samplers
     #: hand ``previous`` on to such networks only, so that others need not know of it.
     self_conditioning: bool = False
+    #: Whether it takes the guidance scale as an input; others are guided by two calls.
+    takes_guidance: bool = False
+    #: Network passes that `evaluate` makes.
+    passes: int = 1
 
     @abstractmethod
     def denoise(
@@ -43,7 +72,11 @@ class Denoiser(nn.Module, ABC):
         batch: Batch,
         *,
         features: bool = False,
+        layers: tuple[int, ...] = (),
+        tokens: bool = False,
         previous: Tensor | None = None,
+        guidance: float | None = None,
+        s_B: Tensor | None = None,
     ) -> Denoised:
         """Predict the clean state from the noisy one, differentiably in ``e_t``.
 
@@ -52,9 +85,22 @@ class Denoiser(nn.Module, ABC):
             t_B: times of the space's schedule, [B].
             batch: the batch the states belong to (masks, and a condition where it is not in the state).
             features: also return the last hidden states, from the same pass.
+            layers: also return the hidden states of these layers, counted from the first, 0.
+            tokens: also return logits over tokens.
             previous: an earlier estimate of x0, [B, *state_shape]; None stands for zeros. A network without
                 self-conditioning ignores it.
+            guidance: the scale κ, for networks that take it.
+            s_B: a second time, for networks that take one (flow maps).
+
+        A network need not know the arguments that it has no use for: only those that are wanted are passed.
         """
+
+    def evaluate(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
+        """Predict at a state that no sampler led to, as in training: there is no previous estimate.
+
+        A network trained with self-conditioning in two passes makes both here, and says so in ``passes``.
+        """
+        return self.denoise(e_t, t_B, batch, **wanted)
 
     def to_precision(self, dtype: torch.dtype) -> None:
         """Cast the linear weights that autocast would cast at every call; `float32_modules` stay."""

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from .denoiser import Denoiser
 from .noise import Noise
-from .renoise import renoise, renoising_times
+from .renoise import renoise, renoised_input, renoising_times
+from .request import Point
 from .sampler import Sampler, Start
 from .space import Batch, Codec, Space
 
@@ -117,8 +118,13 @@ class DiffusionGenerator(DenoiserGenerator):
         The input is σ(t_init)·z at generated entries and the clean condition at given ones; the output's
         given entries are overwritten by the condition (appendix B.1.2).
         """
-        x = self.start.state(self.space, z)
-        return renoise(self.network, self.space, batch, x, [self.t_init])
+        return renoise(self.network, self.space, batch, self.start.state(self.space, z), [self.t_init])
+
+    def input_of(self, batch: Batch, given: Tensor, noise: Noise, k: int, steps: int) -> Point:
+        """Return what the k-th of ``steps`` re-noised calls (Table 4) is given, pinned to ``given``."""
+        x = self.start.state(self.space, noise.normal("z", self.space.state_shape))
+        times = renoising_times(self.space.schedule, self.t_init, steps)[:k]
+        return renoised_input(self.network, self.space, batch, given, x, times, noise)
 
     def roll_out(self, batch: Batch, noise: Noise, calls: int, steps: int) -> Tensor:
         """The output of the first ``calls`` of ``steps`` re-noised calls (Table 4).

@@ -3,60 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from torch import Tensor
+
+from .request import Auxiliary, Average, Request, Role
 
 if TYPE_CHECKING:
     from .context import StepContext
     from .schedule import NoiseSchedule
-
-Role = Literal["generator", "estimator"]
-
-
-class Route(IntEnum):
-    """How a network's prediction at e_t is wanted: not at all, as a constant, or as a function of e."""
-
-    ABSENT = 0
-    DETACHED = 1
-    DIFFERENTIABLE = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Needs:
-    """What an objective reads in one role; ``|`` gives what two objectives need together.
-
-    Each evaluation is made once, in one pass a network; one that nobody needs is never made.
-
-    Attributes:
-        teacher: ê_φ(e_t). DIFFERENTIABLE keeps the path through φ's input (never its parameters).
-        estimator: ê_ψ(e_t). In the estimator's role its parameters always receive gradient.
-        fake_logits: D_ψ(e_t) of the generated batch, from the pass that gives ê_ψ(e_t).
-        real_logits: D_ψ of the noised real batch.
-        start: the output of θ as it was when its stage began.
-        teacher_calls: calls of φ without gradient that the objective makes itself, as for a target. They
-            are shared with no other objective, and add up.
-    """
-
-    teacher: Route = Route.ABSENT
-    estimator: Route = Route.ABSENT
-    fake_logits: bool = False
-    real_logits: bool = False
-    start: bool = False
-    teacher_calls: int = 0
-
-    def __or__(self, other: Needs) -> Needs:
-        return Needs(
-            max(self.teacher, other.teacher),
-            max(self.estimator, other.estimator),
-            self.fake_logits or other.fake_logits,
-            self.real_logits or other.real_logits,
-            self.start or other.start,
-            self.teacher_calls + other.teacher_calls,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,29 +45,41 @@ class Chart:
 class Objective(ABC):
     """One term of the losses that θ and ψ minimise in turn. Constructed with its options.
 
-    An objective owns no network and no optimizer. It takes part in the roles for which `needs` returns
-    something; the engine calls `generator_loss` or `estimator_loss` in just those.
+    An objective owns no network and no optimizer: it requests evaluations, and declares the networks of its
+    own in ``auxiliaries``. It takes part in the roles for which `requests` returns a sequence; the engine
+    calls `generator_loss` or `estimator_loss` in just those.
 
     Attributes:
-        one_call_only: the term is defined for a student of one network call only.
         shown: names of logged values that are shown beside the scores of a validation.
         charts: how a report draws what the term logs; a value without a chart is in the log only.
+        auxiliaries: the networks it brings, which the engine trains, averages, checkpoints and restores.
     """
 
-    one_call_only: bool = False
     shown: tuple[str, ...] = ()
     charts: tuple[Chart, ...] = ()
+    auxiliaries: Sequence[Auxiliary | Average] = ()
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if hasattr(cls, "needs") and cls.requests is Objective.requests:
+            raise TypeError(
+                f"{cls.__name__} defines needs(), which became requests(): it returns evaluations, such as "
+                "Request(TEACHER, Noised()), and step[request].x0 reads one (docs/objectives.md)"
+            )
 
     @abstractmethod
-    def needs(self, role: Role) -> Needs | None:
-        """Return what the objective reads in ``role``, or None if it has no term there."""
+    def requests(self, role: Role) -> Sequence[Request] | None:
+        """Return the evaluations that the term of a role reads, the same every time; None for no term.
 
-    def generator_loss(self, context: StepContext) -> Term:
-        """Return θ's term. Gradient reaches θ through ``context.e_fake``."""
+        θ's own output needs no request: `StepContext.e_fake` is always there.
+        """
+
+    def generator_loss(self, step: StepContext) -> Term:
+        """Return θ's term. Gradient reaches θ through what θ computed: ``step.e_fake``, and its requests."""
         raise TypeError(f"{type(self).__name__} has no generator loss")
 
-    def estimator_loss(self, context: StepContext) -> Term:
-        """Return ψ's term; ``context.e_fake`` is a constant here."""
+    def estimator_loss(self, step: StepContext) -> Term:
+        """Return ψ's term; ``step.e_fake`` is a constant here."""
         raise TypeError(f"{type(self).__name__} has no estimator loss")
 
     def check(self, schedule: NoiseSchedule, t_init: float) -> None:  # noqa: B027  most name no times
@@ -138,9 +107,9 @@ class Objective(ABC):
         """
         return {}
 
-    def state(self) -> Mapping[str, float]:
+    def state(self) -> Mapping[str, float | Tensor]:
         """Return what `observe` has learned, to be checkpointed: a run that resumes is the same run."""
         return {}
 
-    def load_state(self, state: Mapping[str, float]) -> None:  # noqa: B027  most learn nothing
+    def load_state(self, state: Mapping[str, float | Tensor]) -> None:  # noqa: B027  most learn nothing
         """Take back what `state` returned."""

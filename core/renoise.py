@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .ddim import predictor
 from .denoiser import Denoiser
 from .noise import Noise
+from .request import Point
 from .sampler import require_steps
 from .schedule import NoiseSchedule
 from .space import Batch, Space
@@ -29,6 +29,42 @@ def renoising_times(schedule: NoiseSchedule, t_init: float, steps: int) -> list[
     return [end + (t_init - end) * (1 - i / steps) for i in range(steps)]
 
 
+def renoised_input(
+    network: Denoiser,
+    space: Space,
+    batch: Batch,
+    given: Tensor,
+    x: Tensor,
+    times: Sequence[float],
+    noise: Noise | None = None,
+) -> Point:
+    """Return what the last of the calls at ``times`` is given; those before it are made without gradient.
+
+    The first call is made from the noisy state ``x``, each later one from the last answer, noised to its time
+    with fresh noise.
+
+    Args:
+        network: φ or θ.
+        space: its space.
+        batch: the conditions.
+        given: their states, from `Space.embed_condition`.
+        x: noisy states [B, *state_shape] at the first of the times.
+        times: from `renoising_times`.
+        noise: the fresh noise of call i, from 1, is its draw ``z{i}``. One call needs none.
+    """
+    schedule, t_B = space.schedule, space.schedule.tensor(times[0], len(batch), x.device)
+    point = Point(space.pin(x, given, batch), t_B, batch)
+    for i, time in enumerate(times[1:], start=1):
+        assert noise is not None, "calls after the first need fresh noise"
+        with torch.no_grad():
+            e = point.call(network)
+            t_B = schedule.tensor(time, len(batch), x.device)
+            e_t = schedule.diffuse(e, t_B, noise.normal(f"z{i}", space.state_shape))
+            carried = e if network.self_conditioning else None
+            point = Point(space.pin(e_t, given, batch), t_B, batch, previous=carried)
+    return point
+
+
 def renoise(
     network: Denoiser,
     space: Space,
@@ -37,26 +73,11 @@ def renoise(
     times: Sequence[float],
     noise: Noise | None = None,
 ) -> Tensor:
-    """Return the network's last answer of calls at ``times``, [B, *state_shape], given entries pinned.
+    """Return the answer of the last of the calls at ``times``, [B, *state_shape], given entries pinned.
 
-    The first call is made from the noisy state ``x``, each later one from the last answer, noised to its time
-    with fresh noise. Only the last call is differentiable: the others are made without gradient.
-
-    Args:
-        network: φ or θ.
-        space: its space.
-        batch: the conditions.
-        x: noisy states [B, *state_shape] at the first of the times.
-        times: from `renoising_times`.
-        noise: the fresh noise of call i, from 1, is its draw ``z{i}``. One call needs none.
+    It alone is differentiable. The arguments are those of `renoised_input`.
     """
-    predict, schedule = predictor(network, space, batch, rounding=False), space.schedule
-    e, last = x, len(times) - 1
-    for i, time in enumerate(times):
-        t_B = schedule.tensor(time, len(batch), x.device)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and i == last):
-            if i > 0:
-                assert noise is not None, "calls after the first need fresh noise"
-                x = schedule.diffuse(e, t_B, noise.normal(f"z{i}", space.state_shape))
-            e = predict(x, t_B)
-    return space.pin(e, space.embed(batch), batch)
+    with torch.no_grad():
+        given = space.embed_condition(batch)
+    point = renoised_input(network, space, batch, given, x, times, noise)
+    return space.pin(point.call(network), given, batch)

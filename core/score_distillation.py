@@ -1,7 +1,7 @@
 """What score-distillation objectives share: ψ's denoising loss, and a pull of f_ψ towards f_φ."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -14,21 +14,23 @@ from .losses import (
     estimator_lag,
     score_weight,
 )
-from .objective import Chart, Needs, Objective, Role, Route, Term
+from .objective import Chart, Objective, Term
+from .request import ESTIMATOR, TEACHER, Gradient, Noised, Request, Role
 
 
 class ScoreDistillation(Objective):
     """ψ learns the generator's score (Eq. 3); θ is pulled so that it matches the teacher's.
 
-    A subclass says by which distance (`match`) and by which route its gradient reaches θ (`route`).
+    A subclass says by which distance (`match`), and whether θ's gradient runs through the inputs of φ and ψ
+    (``gradient``).
 
     Args:
         weighting: the prefactor ω_t·α_t²/σ_t⁴ of θ's loss.
         dsm_weighting: γ_t of ψ's.
     """
 
-    #: How the predictions of φ and ψ enter θ's gradient.
-    route: Route
+    #: How gradient flows out of the evaluations of φ and ψ in θ's update.
+    gradient: Gradient
     shown = ("teacher_estimator_gap",)
     charts: tuple[Chart, ...] = (
         Chart("distance of φ and ψ: rms of f_φ − f_ψ", shown),
@@ -38,19 +40,19 @@ class ScoreDistillation(Objective):
     def __init__(self, weighting: Weighting, dsm_weighting: DsmWeighting) -> None:
         self.weighting = weighting
         self.dsm_weighting = dsm_weighting
+        self.phi = Request(TEACHER, Noised(), self.gradient)
+        self.psi = Request(ESTIMATOR, Noised(), self.gradient)
 
     @abstractmethod
     def match(self, e: Tensor, f_phi: Tensor, f_psi: Tensor, mask: Tensor, weight_B: Tensor) -> Tensor:
         """Return θ's loss [B] from its output and the two predictions at the same e_t."""
 
-    def needs(self, role: Role) -> Needs:
-        if role == "estimator":
-            return Needs(estimator=Route.DIFFERENTIABLE)
-        return Needs(teacher=self.route, estimator=self.route)
+    def requests(self, role: Role) -> Sequence[Request]:
+        return (self.psi,) if role == "estimator" else (self.phi, self.psi)
 
-    def generator_loss(self, context: StepContext) -> Term:
-        e, f_phi, f_psi, mask = context.e_fake, context.f_phi, context.estimate.x0, context.mask
-        weight_B = score_weight(self.weighting, e, f_phi, mask, context.alpha_B, context.sigma_B)
+    def generator_loss(self, step: StepContext) -> Term:
+        e, f_phi, f_psi, mask = step.e_fake, step[self.phi].x0, step[self.psi].x0, step.mask
+        weight_B = score_weight(self.weighting, e, f_phi, mask, step.alpha_B, step.sigma_B)
         squared_B, lagged_B = estimator_lag(e.detach(), f_phi.detach(), f_psi.detach(), mask)
         logged = {
             "teacher_estimator_gap": squared_B.sqrt(),
@@ -59,9 +61,9 @@ class ScoreDistillation(Objective):
         }
         return Term(self.match(e, f_phi, f_psi, mask, weight_B), logged)
 
-    def estimator_loss(self, context: StepContext) -> Term:
-        gamma_B = dsm_weight(self.dsm_weighting, context.alpha_B, context.sigma_B)
-        return Term(dsm_loss(context.estimate.x0, context.e_fake, context.mask, gamma_B), {})
+    def estimator_loss(self, step: StepContext) -> Term:
+        gamma_B = dsm_weight(self.dsm_weighting, step.alpha_B, step.sigma_B)
+        return Term(dsm_loss(step[self.psi].x0, step.e_fake, step.mask, gamma_B), {})
 
     def observe(self, role: Role, means: Mapping[str, float]) -> Mapping[str, float]:
         """Log ψ's lag, the share of the gap between φ and ψ that is ψ's own error (`estimator_lag`)."""

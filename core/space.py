@@ -1,8 +1,8 @@
 """The space a diffusion language model lives in: how text becomes states and states become text."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -20,23 +20,31 @@ class Batch:
         ids: [B] example ids.
         tokens_BL: token ids, condition and target.
         target_BL: True where a token is generated, padding included; False where it is given.
+        encoded: what `Space.encode` computed of the conditions, by name, a row a sample.
     """
 
     ids: tuple[str, ...]
     tokens_BL: Tensor
     target_BL: Tensor
+    encoded: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> "Batch":
-        return replace(self, tokens_BL=self.tokens_BL.to(device), target_BL=self.target_BL.to(device))
+        encoded = {name: states.to(device) for name, states in self.encoded.items()}
+        return Batch(self.ids, self.tokens_BL.to(device), self.target_BL.to(device), encoded)
 
     def __getitem__(self, rows: slice) -> "Batch":
-        return Batch(self.ids[rows], self.tokens_BL[rows], self.target_BL[rows])
+        encoded = {name: states[rows] for name, states in self.encoded.items()}
+        return Batch(self.ids[rows], self.tokens_BL[rows], self.target_BL[rows], encoded)
+
+    def without_target(self, token: int) -> "Batch":
+        """Return the batch with ``token`` at every generated position: nothing of a reference is left."""
+        return replace(self, tokens_BL=self.tokens_BL.masked_fill(self.target_BL, token))
 
     def insert(self, token: int, before_BL: Tensor, keep: int = 1) -> "Batch":
-        """Return the batch with ``token`` given before each place where ``before_BL`` is True.
+        """Return the batch with ``token`` given before each place where ``before_BL`` is True, not encoded.
 
         What follows moves back, and rows lose their last places. ``keep`` generated ones stay in any case:
         of more insertions than that leaves room for, the first are made.
@@ -101,10 +109,28 @@ class Space(Codec):
     schedule: NoiseSchedule
     #: Shape of one sample's state.
     state_shape: tuple[int, ...]
+    #: The token that stands in a reference's place where a condition is embedded without it.
+    hidden_token: int = 0
 
     @abstractmethod
     def embed(self, batch: Batch) -> Tensor:
         """Return the clean states e = E(x) of a batch's tokens, [B, *state_shape], float32."""
+
+    def encode(self, batch: Batch) -> Batch:
+        """Return the batch with what is computed once of its conditions, such as a source encoder's states.
+
+        Called once for each batch of a step and of inference, before any network call. A space whose
+        conditions are in the states needs none.
+        """
+        return batch
+
+    def embed_condition(self, batch: Batch) -> Tensor:
+        """Return states whose given entries are the condition's, [B, *state_shape]; the others mean nothing.
+
+        The reference is hidden first, so that no space can leak it: what `embed` returns at given entries may
+        depend on all tokens it sees (contextual embeddings).
+        """
+        return self.embed(batch.without_target(self.hidden_token))
 
     @abstractmethod
     def decode(self, state: Tensor, batch: Batch) -> Tensor:

@@ -93,11 +93,17 @@ class Teacher(nn.Module, ABC):
         Training, loading and evaluation all make students here. θ's weights are those of its network; a
         published student is a restored teacher's new generator with these weights loaded.
         """
-        return DiffusionGenerator(copy.deepcopy(self.network), self.space, t_init, unit_input)
+        return DiffusionGenerator(self.copy_network(), self.space, t_init, unit_input)
 
-    def new_score_estimator(self, head: str = "token_mean") -> ScoreEstimator:
-        """Return ψ, started as a copy of φ (Algorithm 1), with a discriminator head."""
-        return DiffusionScoreEstimator(copy.deepcopy(self.network), self.feature_width, head)
+    def new_score_estimator(self) -> ScoreEstimator:
+        """Return ψ, started as a copy of φ (Algorithm 1)."""
+        return DiffusionScoreEstimator(self.copy_network())
+
+    def copy_network(self) -> Denoiser:
+        """Return a copy of φ; what it shares with the space (an embedding table) stays shared."""
+        shared: dict[int, Any] = {id(module): module for module in self.space.modules()}
+        shared |= {id(tensor): tensor for tensor in (*self.space.parameters(), *self.space.buffers())}
+        return copy.deepcopy(self.network, shared)
 
     def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
         """Return the loss the teacher is pretrained with.

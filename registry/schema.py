@@ -182,6 +182,13 @@ def _term_name(name: str) -> str:
 TermName = Annotated[str, AfterValidator(_term_name)]
 
 
+class LogNormal(Section):
+    """log(σ/α) ~ N(mean, std²), kept within [t_min, t_max] (EDM)."""
+
+    mean: float
+    std: PositiveFloat
+
+
 class Stage(Section):
     """One stage of distillation (Algorithm 1, section 3.3)."""
 
@@ -202,7 +209,9 @@ class Stage(Section):
     matching: Literal["uniform", "last"] = "uniform"
     start: Literal["teacher", "previous"] = "previous"
     weights: Literal["ema", "raw"] = "ema"
-    head: str = "token_mean"
+    #: How each role draws t: uniformly on [t_min, t_max) if nothing is said (SiD: ψ at −1.2 and 1.2).
+    generator_times: LogNormal | None = None
+    estimator_times: LogNormal | None = None
     estimator_steps: PositiveInt = 1
     estimator_warmup: NonNegativeInt = 0
     #: θ's update reads an average of ψ over about 1/(1 − rate) of its updates, which is less noisy than ψ.

@@ -8,11 +8,13 @@ SKELETON = '''\
 To share it, make it a package with an entry point in the group "dlmone" that names this module.
 """
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, ConfigDict, Field
 
-from dlmone.core import Needs, Objective, Route, StepContext, Term
+from dlmone.core import TEACHER, Noised, Objective, Request, StepContext, Term
 from dlmone.core.losses import masked_mean
-from dlmone.core.objective import Role
+from dlmone.core.request import Role
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
 
@@ -30,19 +32,22 @@ class NAME(Objective):
 
     def __init__(self, options: Options) -> None:
         self.scale = options.scale
+        # An evaluation of the teacher at θ's noised output e_t, as a constant: no gradient flows through it.
+        self.phi = Request(TEACHER, Noised())
 
-    def needs(self, role: Role) -> Needs | None:
-        """Say what is read in each role. The engine computes that, once, and nothing else.
+    def requests(self, role: Role) -> Sequence[Request] | None:
+        """List what is read in each role: each evaluation is made once, for all objectives, and no other.
 
-        There is no term for the score estimator ψ here, so ψ is never run on behalf of this objective.
+        There is no term for the score estimator ψ here, so there is no ψ on behalf of this objective.
         """
-        return Needs(teacher=Route.DETACHED) if role == "generator" else None
+        return (self.phi,) if role == "generator" else None
 
-    def generator_loss(self, context: StepContext) -> Term:
+    def generator_loss(self, step: StepContext) -> Term:
         """Return one loss a sample, [B], and values to log, [B] each."""
-        # Gradient reaches θ through e_fake alone: by DETACHED, f_phi is a constant.
-        distance_B = masked_mean((context.e_fake - context.f_phi) ** 2, context.mask)
-        return Term(self.scale * distance_B, {"NAME_distance": distance_B.detach()})
+        # Gradient reaches θ through e_fake alone: f_phi is a constant.
+        f_phi = step[self.phi].x0
+        distance_B = masked_mean((step.e_fake - f_phi) ** 2, step.mask)
+        return Term(self.scale * distance_B, {"distance": distance_B.detach()})
 
 
 @hookimpl

@@ -1,59 +1,107 @@
-"""The Objective contract, on the toy: declared reads, one loss a sample, gradient where it belongs."""
+"""The Objective contract, on the toy: requested evaluations, one loss a sample, gradient where it belongs."""
 
-from collections.abc import Callable
-from functools import cached_property
-from typing import cast, get_args
+from collections.abc import Callable, Iterable
+from typing import Any, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
-from dlmone.core import Batch, Denoised, Denoiser, Estimate, Needs, Objective, Route, StepContext, Term
-from dlmone.core.objective import Role
+from dlmone.core import (
+    ESTIMATOR,
+    GENERATOR,
+    Auxiliary,
+    Batch,
+    Denoised,
+    Denoiser,
+    Network,
+    Objective,
+    PluginError,
+    Request,
+    State,
+    StepContext,
+    Term,
+)
+from dlmone.core.request import Role, merged
 
 from .claims import alike, require, require_rows
 from .steps import new_step
 from .toy import EXAMPLES, ToyOptions, ToyTeacher, toy_teacher
 
+#: The one output of a one-step student, and the second of a student of three calls.
+CALLS = ((1, 1), (2, 3))
+
 
 def check_objective(objective: Objective) -> None:
-    """Hold an objective to its contract, in whole time steps and in continuous time.
+    """Hold an objective to its contract, in whole and continuous time, for one call and several.
 
     Raises:
         AssertionError: it breaks the contract; the sentence says how.
     """
-    roles = [role for role in get_args(Role) if objective.needs(role) is not None]
-    require(bool(roles), "needs() is None in both roles, so the objective has no term anywhere")
+    require(
+        isinstance(objective, Objective),
+        f"{type(objective).__name__} is no subclass of dlmone.core.Objective",
+    )
+    roles = [role for role in get_args(Role) if objective.requests(role) is not None]
+    require(bool(roles), "requests() is None in both roles, so the objective has no term anywhere")
+    _check_state(objective)
     for schedule in ("sqrt", "flow"):
         teacher = toy_teacher(ToyOptions(schedule=schedule))
         for role in roles:
-            _Trial(objective, role, teacher).check()
+            for calls in CALLS:
+                _Trial(objective, role, teacher, calls).check()
+
+
+def _check_state(objective: Objective) -> None:
+    """Require that what an objective has learned survives a checkpoint."""
+    state = objective.state()
+    for name, value in state.items():
+        fits = isinstance(value, (int, float, Tensor)) and not isinstance(value, bool)
+        require(fits, f"state()[{name!r}] must be a number or a tensor, not {type(value).__name__}")
+    objective.load_state(state)
+    again = objective.state()
+    same = again.keys() == state.keys() and all(_equal(again[name], value) for name, value in state.items())
+    require(same, "load_state(state()) must leave state() as it was: a run that resumes is the same run")
+
+
+def _equal(one: float | Tensor, other: float | Tensor) -> bool:
+    return torch.equal(torch.as_tensor(one), torch.as_tensor(other))
 
 
 class _Trial:
     """An objective in one role on one teacher."""
 
-    def __init__(self, objective: Objective, role: Role, teacher: ToyTeacher) -> None:
-        self.role, self.teacher = role, teacher
+    def __init__(self, objective: Objective, role: Role, teacher: ToyTeacher, calls: tuple[int, int]) -> None:
+        self.objective, self.role, self.teacher, self.calls = objective, role, teacher, calls
         self.where = f"{role}_loss"
         self.loss: Callable[[StepContext], Term] = getattr(objective, self.where)
-        needs = objective.needs(role)
-        require(isinstance(needs, Needs), f"needs({role!r}) must return Needs or None, not {needs!r}")
-        require(needs == objective.needs(role), f"needs({role!r}) must return the same every time")
-        self.needs = cast(Needs, needs)
+        requests = objective.requests(role)
+        listed = isinstance(requests, (list, tuple)) and all(isinstance(one, Request) for one in requests)
+        require(listed, f"requests({role!r}) must return a sequence of Request or None, not {requests!r}")
+        same = list(requests or ()) == list(objective.requests(role) or ())
+        require(same, f"requests({role!r}) must return the same every time")
+        self.requests = tuple(cast(Iterable[Request], requests))
+
+    def step(self, **options: object) -> StepContext:
+        """Return a step of the toy with what the objective requests."""
+        given = {"auxiliaries": self.objective.auxiliaries, "calls": self.calls, **options}
+        return new_step(self.teacher, self.role, self.requests, **given)  # type: ignore[arg-type]
 
     def check(self) -> None:
-        step = new_step(self.teacher, self.role, self.needs, kind=_NotingStep)
-        networks = {"φ": step.teacher, "ψ": step.estimator, "θ": step.generator}
-        before = {name: _snapshot(network) for name, network in networks.items()}
-        term = self.loss(step)
+        step = self.step(kind=_NotingStep)
+        before = {network: _snapshot(module) for network, module in step.networks.items()}
+        try:
+            term = self.loss(step)
+        except PluginError as error:
+            require(False, f"{self.where}: {error}")
         self._check_term(term)
         self._check_reads(cast(_NotingStep, step).read)
         if term.loss_B.requires_grad:
             torch.autograd.backward(term.loss_B.sum())
-        for name, network in networks.items():
-            after = _snapshot(network)
-            changed = [key for key, value in after.items() if not torch.equal(value, before[name][key])]
-            require(not changed, f"{self.where} must leave {name} as it is, but changed {', '.join(changed)}")
+        for network, module in step.networks.items():
+            after = _snapshot(module)
+            changed = [key for key, value in after.items() if not torch.equal(value, before[network][key])]
+            sentence = f"{self.where} must leave the network {network} as it is, but changed"
+            require(not changed, f"{sentence} {', '.join(changed)}")
         self._check_gradients(step)
         self._check_rows(term.loss_B.detach())
         self._check_given_entries(term.loss_B.detach())
@@ -66,45 +114,37 @@ class _Trial:
         attached = [name for name, value_B in term.logged.items() if value_B.requires_grad]
         require(not attached, f"{self.where}: logged values must be detached; these are not: {attached}")
 
-    def _check_reads(self, read: set[str]) -> None:
-        declared = {
-            "teacher": self.needs.teacher is not Route.ABSENT,
-            "estimator": self.needs.estimator is not Route.ABSENT,
-            "fake_logits": self.needs.fake_logits,
-            "real_logits": self.needs.real_logits,
-            "start": self.needs.start,
-        }
-        for name, is_declared in declared.items():
-            if name in read:
-                require(
-                    is_declared, f"{self.where} reads {name}, which needs({self.role!r}) does not declare"
-                )
-            elif is_declared:
-                sentence = f"needs({self.role!r}) declares {name}, which {self.where} never reads"
-                require(False, f"{sentence}: it costs a network pass")
+    def _check_reads(self, read: set[tuple[Network, State, float]]) -> None:
+        for key, request in merged(self.requests).items():
+            sentence = f"requests({self.role!r}) lists {request.network} at {request.state}"
+            require(key in read, f"{sentence}, which {self.where} never reads: it costs a network pass")
 
     def _check_gradients(self, step: StepContext) -> None:
-        require(not _learned(step.teacher), f"{self.where}: φ is frozen, yet gradient reaches its parameters")
-        past = "gradient must end at context.e_fake, yet it reaches θ's parameters"
-        require(not _learned(step.generator), f"{self.where}: {past}")
+        trained = {
+            network
+            for network in step.networks
+            if self.role == "estimator" and (network is ESTIMATOR or isinstance(network, Auxiliary))
+        }
+        for network, module in step.networks.items():
+            if network not in trained:
+                where = f"{self.where}: gradient reaches the parameters of {network}"
+                past = ", past the outputs that the step gives" if network is GENERATOR else ""
+                require(not _learned(module), f"{where}{past}")
         if self.role == "estimator":
-            require(_learned(step.estimator), f"{self.where}: no gradient reaches ψ, which learns nothing")
+            learned = any(_learned(step.networks[network]) for network in trained)
+            require(learned, f"{self.where}: no gradient reaches {ESTIMATOR}, which learns nothing")
             return
-        require(not _learned(step.estimator), f"{self.where}: gradient reaches ψ's parameters in θ's update")
-        slope = step.e_fake.grad
-        require(
-            slope is not None and bool(slope.any()),
-            f"{self.where}: no gradient reaches context.e_fake, so θ learns nothing",
-        )
-        assert slope is not None
-        require(bool(slope.isfinite().all()), f"{self.where}: its gradient must be finite on finite input")
+        slopes = [leaf.grad for leaf in step.leaves if leaf.grad is not None]
+        reached = any(bool(slope.any()) for slope in slopes)
+        require(reached, f"{self.where}: no gradient reaches what θ computed, so θ learns nothing")
+        finite = all(bool(slope.isfinite().all()) for slope in slopes)
+        require(finite, f"{self.where}: its gradient must be finite on finite input")
 
     def _check_rows(self, loss_B: Tensor) -> None:
         for row, example in enumerate(EXAMPLES):
             # The real partner of a sample must stay the same one.
             alone = (example, EXAMPLES[-1 - row])
-            together = new_step(self.teacher, self.role, self.needs, examples=alone)
-            found = self.loss(together).loss_B[0]
+            found = self.loss(self.step(examples=alone)).loss_B[0]
             require(
                 alike(found, loss_B[row]),
                 f"{self.where} of a sample depends on its batch mates: {found:.6g} with one, "
@@ -112,53 +152,23 @@ class _Trial:
             )
 
     def _check_given_entries(self, loss_B: Tensor) -> None:
-        step = new_step(self.teacher, self.role, self.needs, wrap=lambda network: _Meddler(network))
+        step = self.step(wrap=lambda network: _Meddler(network))
         require(
             alike(self.loss(step).loss_B, loss_B),
-            f"{self.where} depends on what a network predicts at given entries; average with context.mask",
+            f"{self.where} depends on what a network predicts at given entries; average with step.mask",
         )
 
 
 class _NotingStep(StepContext):
-    """Notes which of the shared evaluations are read."""
-
-    @cached_property
-    def read(self) -> set[str]:
-        return set()
+    """Notes which of the evaluations are read."""
 
     @property
-    def f_phi(self) -> Tensor:
-        self.read.add("teacher")
-        return super().f_phi
+    def read(self) -> set[tuple[Network, State, float]]:
+        return self.__dict__.setdefault("_read", set())
 
-    @property
-    def estimate(self) -> Estimate:
-        return cast(Estimate, _NotingEstimate(super().estimate, self.read))
-
-    @property
-    def real_logits(self) -> Tensor:
-        self.read.add("real_logits")
-        return super().real_logits
-
-    @property
-    def e_start(self) -> Tensor:
-        self.read.add("start")
-        return super().e_start
-
-
-class _NotingEstimate:
-    def __init__(self, estimate: Estimate, read: set[str]) -> None:
-        self._estimate, self._read = estimate, read
-
-    @property
-    def x0(self) -> Tensor:
-        self._read.add("estimator")
-        return self._estimate.x0
-
-    @property
-    def logits_BK(self) -> Tensor | None:
-        self._read.add("fake_logits")
-        return self._estimate.logits_BK
+    def __getitem__(self, request: Request) -> Denoised:
+        self.read.add(request.key)
+        return super().__getitem__(request)
 
 
 class _Meddler(Denoiser):
@@ -168,18 +178,10 @@ class _Meddler(Denoiser):
         super().__init__()
         self.network = network
 
-    def denoise(
-        self,
-        e_t: Tensor,
-        t_B: Tensor,
-        batch: Batch,
-        *,
-        features: bool = False,
-        previous: Tensor | None = None,
-    ) -> Denoised:
-        answer = self.network.denoise(e_t, t_B, batch, features=features)
+    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
+        answer = self.network.denoise(e_t, t_B, batch, **wanted)
         meddled = torch.where(batch.target_BL[..., None], answer.x0, answer.x0 + 1)
-        return Denoised(meddled, answer.features_BNH, answer.feature_mask_BN)
+        return answer.with_x0(meddled)
 
 
 def _snapshot(network: nn.Module) -> dict[str, Tensor]:

@@ -99,7 +99,7 @@ class _Trial:
             return self.sampler.sample(self.network, self.space, batch, noise, steps, start, earlier)
 
     def pinned(self, state: Tensor) -> bool:
-        return torch.equal(self.space.pin(state, self.space.embed(self.batch), self.batch), state)
+        return torch.equal(self.space.pin(state, self.space.embed_condition(self.batch), self.batch), state)
 
     def check_call(self, call: Call) -> None:
         schedule = self.space.schedule

@@ -1,33 +1,42 @@
-"""One update of the toy, for calling an objective as the engine does."""
+"""One update of the toy, for calling an objective as a run does."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import torch
 from torch import nn
 
 from dlmone.core import (
+    ESTIMATOR,
+    GENERATOR,
+    START,
+    TEACHER,
+    Auxiliary,
+    Average,
     Denoiser,
     DiffusionGenerator,
     DiffusionScoreEstimator,
     Example,
-    Needs,
+    Network,
     Noise,
+    QuantileTimes,
+    Request,
     StepContext,
 )
-from dlmone.core.objective import Role
+from dlmone.core.request import Role
 
 from .toy import EXAMPLES, ToyTeacher
 
-Network = TypeVar("Network", bound=nn.Module)
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def new_step(
     teacher: ToyTeacher,
     role: Role,
-    needs: Needs,
+    requests: Iterable[Request] = (),
     *,
+    auxiliaries: Sequence[Auxiliary | Average] = (),
     examples: Sequence[Example] = EXAMPLES,
     seed: int = 0,
     shared_noise: bool = False,
@@ -38,50 +47,62 @@ def new_step(
 ) -> StepContext:
     """Return the step of a seed. Equal seeds give equal networks and, example by example, equal draws.
 
-    φ, ψ, θ and the θ before differ from one another, as they do after some training; what the role
-    freezes is frozen.
+    The networks differ from one another, as they do after some training; what the role freezes is frozen.
 
     Args:
         teacher: φ and the space.
         role: whose update it is.
-        needs: what the objective(s) need in this role.
+        requests: what the objective(s) request in this role.
+        auxiliaries: the networks that they bring.
         examples: the fake batch; the real one is the same in reverse order.
         seed: of the draws, and of how the others differ from φ.
         shared_noise: real and fake batch share their ε.
-        wrap: put around each of the networks.
+        wrap: put around each of the denoisers.
         kind: the class of the step.
         t_init: where the student begins; three quarters up the trained range if None.
         calls: which output of how many calls the losses see.
     """
-    schedule, width = teacher.space.schedule, teacher.feature_width
-    phi, psi, theta, before = (copy.deepcopy(teacher.network) for _ in range(4))
-    estimator = DiffusionScoreEstimator(wrap(perturbed(psi, seed + 1)), width)
+    schedule = teacher.space.schedule
     t_init = schedule.time_of_quantile(0.75) if t_init is None else t_init
-    generator = DiffusionGenerator(wrap(perturbed(theta, seed + 2)), teacher.space, t_init)
-    start = DiffusionGenerator(wrap(perturbed(before, seed + 3)), teacher.space, t_init)
+
+    def another(offset: int) -> Denoiser:
+        return wrap(perturbed(copy.deepcopy(teacher.network), seed + offset))
+
+    networks: dict[Network, nn.Module] = {
+        TEACHER: wrap(copy.deepcopy(teacher.network)),
+        ESTIMATOR: DiffusionScoreEstimator(another(1)),
+        GENERATOR: DiffusionGenerator(another(2), teacher.space, t_init),
+        START: DiffusionGenerator(another(3), teacher.space, t_init),
+    }
+    for place, auxiliary in enumerate(auxiliaries, start=4):
+        if isinstance(auxiliary, Auxiliary):
+            module = perturbed(auxiliary.new(teacher), seed + place)
+            networks[auxiliary] = wrap(module) if isinstance(module, Denoiser) else module
+        else:
+            networks[auxiliary] = perturbed(copy.deepcopy(networks[auxiliary.of]), seed + place)
+    for network, module in networks.items():
+        trained = network is ESTIMATOR or isinstance(network, Auxiliary)
+        module.requires_grad_(network is GENERATOR or (trained and role == "estimator"))
     keys = [(seed, example.id) for example in examples]
     real_keys = keys if shared_noise else [(*key, "real") for key in keys]
     return kind(
         role=role,
         space=teacher.space,
-        teacher=wrap(phi).requires_grad_(False),
-        estimator=estimator.requires_grad_(role == "estimator"),
-        generator=generator.requires_grad_(True),
-        needs=needs,
+        networks=networks,
+        requests=requests,
         fake=teacher.space.collate(examples),
         noise=Noise(keys),
-        t_range=(schedule.time_of_quantile(0.1), schedule.time_of_quantile(0.9)),
+        times=QuantileTimes(0.1, 0.9),
         real=lambda: teacher.space.collate(examples[::-1]),
         real_noise=Noise(real_keys),
         calls=calls,
-        start=start.requires_grad_(False) if needs.start else None,
     )
 
 
-def perturbed(network: Network, seed: int, size: float = 0.1) -> Network:
-    """Add keyed normal draws to a network's parameters, in place."""
+def perturbed(module: Module, seed: int, size: float = 0.1) -> Module:
+    """Add keyed normal draws to a module's parameters, in place."""
     draws = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in network.parameters():
+        for parameter in module.parameters():
             parameter.add_(size * torch.randn(parameter.shape, generator=draws, dtype=parameter.dtype))
-    return network
+    return module

@@ -138,17 +138,11 @@ def _check_estimator(teacher: Teacher, batch: Batch) -> None:
     estimator = teacher.new_score_estimator().eval()
     _require_own(estimator, teacher, "new_score_estimator()")
     e, t_B = teacher.space.embed(batch), teacher.space.schedule.tensor(_t_init(teacher), len(batch))
-    plain, full = estimator.estimate(e, t_B, batch), estimator.estimate(e, t_B, batch, logits=True)
+    plain, full = estimator.estimate(e, t_B, batch), estimator.estimate(e, t_B, batch, features=True)
     require(plain.x0.shape == e.shape, f"estimate().x0 must have e_t's shape, not {tuple(plain.x0.shape)}")
-    require(torch.equal(plain.x0, full.x0), "estimate().x0 must be the same with and without logits")
-    logits_BK = full.logits_BK
-    fits = logits_BK is not None and logits_BK.dim() == 2 and len(logits_BK) == len(batch)
-    require(fits, "estimate(logits=True) must give logits [B, K]")
-    for row in range(len(batch)):
-        rows = slice(row, row + 1)
-        alone = estimator.estimate(e[rows], t_B[rows], batch[rows], logits=True).logits_BK
-        same = alone is not None and alike(alone, cast(Tensor, logits_BK)[rows])
-        require(same, "the logits of a sample depend on its batch mates")
+    require(torch.equal(plain.x0, full.x0), "estimate().x0 must be the same with and without features")
+    fits = full.features_BNH is not None and full.feature_mask_BN is not None
+    require(fits, "estimate(features=True) must give features, and their mask: a discriminator reads them")
 
 
 def _check_training(teacher: Teacher, batch: Batch) -> None:

@@ -1,6 +1,7 @@
 """A denoiser that passes every call on and remembers it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,17 +35,8 @@ class Watched(Denoiser):
         self.self_conditioning = network.self_conditioning
         self.calls: list[Call] = []
 
-    def denoise(
-        self,
-        e_t: Tensor,
-        t_B: Tensor,
-        batch: Batch,
-        *,
-        features: bool = False,
-        previous: Tensor | None = None,
-    ) -> Denoised:
+    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
         graph = torch.is_grad_enabled() and e_t.requires_grad
+        features, previous = bool(wanted.get("features")), wanted.get("previous")
         self.calls.append(Call(e_t.detach().clone(), t_B, batch, features, graph, previous))
-        if previous is None:
-            return self.network.denoise(e_t, t_B, batch, features=features)
-        return self.network.denoise(e_t, t_B, batch, features=features, previous=previous)
+        return self.network.denoise(e_t, t_B, batch, **wanted)

@@ -21,7 +21,7 @@ from dlmone.runtime.files import atomic_folder
 _TENSORS = "state.safetensors"
 _MANIFEST = "manifest.json"
 #: Counted up when the names of tensors or facts change, as those of an older state would seem to be missing.
-_FORMAT = 2
+_FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)

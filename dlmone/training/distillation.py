@@ -7,30 +7,37 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlmone.core import (
+    GENERATOR,
+    START,
+    TEACHER,
     Batch,
     Denoiser,
     DiffusionGenerator,
     DlmoneError,
     InputError,
+    LogNormalTimes,
+    Network,
     Noise,
     NoiseSchedule,
     Objective,
     StepContext,
     Teacher,
+    Times,
+    UniformTimes,
 )
 from dlmone.core.context import frozen
-from dlmone.core.estimator import HEADS
 from dlmone.core.noise import seed_of, stream
-from dlmone.core.objective import Role
-from dlmone.registry.schema import Stage, StageOptimizer
+from dlmone.core.request import Role, merged
+from dlmone.registry.schema import LogNormal, Stage, StageOptimizer
 from dlmone.runtime.device import Compute
 from dlmone.runtime.precision import ieee_float32
 
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
+from .networks import EstimatorNetworks
 from .optimizer import Optimizer, ema_decay, learning_rate, update_average
 from .tokenized import TokenizedExamples
 from .update import MetricSums, Update, WeightedTerm
@@ -40,17 +47,19 @@ def stage_times(name: str, stage: Stage, schedule: NoiseSchedule) -> tuple[float
     """Return t_init and [t_min, t_max) of a stage in times of the teacher's schedule.
 
     Raises:
-        InputError: one of them lies outside the trained range, they are the wrong way round, or the
-            stage's head is unknown.
+        InputError: one of them lies outside the trained range, or they are the wrong way round.
     """
 
     named = {"t_init": stage.t_init, "t_min": stage.t_min, "t_max": stage.t_max}
     t_init, t_min, t_max = (time.on(schedule, f"stages.{name}.{key}") for key, time in named.items())
-    if stage.head not in HEADS:
-        raise InputError(f"stages.{name}.head: there is no head {stage.head!r}; there are {', '.join(HEADS)}")
     if t_min >= t_max:
         raise InputError(f"stages.{name}: t_min ({t_min:g}) must be below t_max ({t_max:g})")
     return t_init, (t_min, t_max)
+
+
+def _distribution(config: LogNormal | None, t_range: tuple[float, float]) -> Times:
+    """Return how a role draws its times: uniformly on the stage's range, or log-normally within it."""
+    return LogNormalTimes(config.mean, config.std, *t_range) if config else UniformTimes(*t_range)
 
 
 class Distillation:
@@ -83,21 +92,18 @@ class Distillation:
     ) -> None:
         self.name, self.stage, self.compute, self.seed = name, stage, compute, seed
         self.space = teacher.space.requires_grad_(False).eval()
-        t_init, self.t_range = stage_times(name, stage, self.space.schedule)
+        t_init, t_range = stage_times(name, stage, self.space.schedule)
+        self.times: dict[Role, Times] = {
+            "generator": _distribution(stage.generator_times, t_range),
+            "estimator": _distribution(stage.estimator_times, t_range),
+        }
 
         self.generator = teacher.new_generator(t_init, stage.unit_input).to(compute.device)
         if start is not None:
             self.generator.network.load_state_dict(start)
-        self.estimator = teacher.new_score_estimator(stage.head).to(compute.device)
         self.generator.network.requires_grad_(True)
-        self.estimator.requires_grad_(True)
         self.average = copy.deepcopy(self.generator.network).requires_grad_(False).eval()
-        # Not cast to half precision: beside a ψ that has moved little, rounded weights are most of f_φ − f_ψ.
-        self.teacher = copy.deepcopy(teacher.network).requires_grad_(False).eval()
-        # What θ's update takes for ψ: ψ itself, or its average.
-        self.reference = copy.deepcopy(self.estimator) if stage.estimator_average else self.estimator
         self.generator_optimizer = Optimizer(self.generator.network, stage.generator)
-        self.estimator_optimizer = Optimizer(self.estimator, stage.estimator)
         self.step = 0
         self.non_finite = 0
 
@@ -116,9 +122,17 @@ class Distillation:
                 for key, objective in objectives.items()
             ),
         )
-        # θ as it begins, whose weights the previous stage keeps: a run that resumes has the same one.
-        start_needed = self.generator_update.needs(stage.steps).start
-        self.start = self.frozen_generator(self.generator.network) if start_needed else None
+        updates = (self.generator_update, self.estimator_update)
+        requests = merged(request for update in updates for request in update.requests(stage.steps))
+        requested = {request.network for request in requests.values()}
+        self.networks: dict[Network, nn.Module] = {GENERATOR: self.generator}
+        if TEACHER in requested:
+            # Not cast to half precision: beside a ψ that moved little, rounded weights are most of f_φ − f_ψ.
+            self.networks[TEACHER] = copy.deepcopy(teacher.network).requires_grad_(False).eval()
+        if START in requested:
+            # θ as it begins, whose weights the previous stage keeps: a run that resumes has the same one.
+            self.networks[START] = self.frozen_generator(self.generator.network)
+        self.beside = EstimatorNetworks(requested, objectives, teacher, self.networks, stage, (seed, name))
         self.examples = examples
         self._orders = {
             (role, kind): DataOrder(len(examples), (seed, name, role, kind), stage.batch)
@@ -151,25 +165,22 @@ class Distillation:
 
     def _estimator_step(self, draw: int, norms: bool) -> dict[str, float]:
         self.generator.eval()
-        self.estimator.train(self.stage.estimator_dropout)
+        self.beside.train(self.stage.estimator_dropout)
         logged = self._accumulate(self.estimator_update, "estimator", draw, norms)
-        self.compute.world.sum_gradients(self.estimator)
+        for module in self.beside.trainable():
+            self.compute.world.sum_gradients(module)
         rate = _learning_rate(self.stage.estimator, draw, self.stage.steps * self.stage.estimator_steps)
-        self.non_finite += not self.estimator_optimizer.step(rate)
-        if self.stage.estimator_average:
-            # The plain mean until there are enough updates to average over.
-            decay = min(self.stage.estimator_average, 1 - 1 / (draw + 2))
-            update_average(self.reference, self.estimator, decay)
+        self.non_finite += not self.beside.step(rate, draw)
         return logged | self.estimator_update.observe(self.step, logged)
 
     def _generator_step(self, norms: bool) -> dict[str, float]:
         self.generator.train(self.stage.generator_dropout)
-        self.reference.eval()
+        self.beside.train(False)
         last_draw = (self.step + 1) * self.stage.estimator_steps - 1
         draws: tuple[Role, int] = (
             ("estimator", last_draw) if self.stage.shared_draw else ("generator", self.step)
         )
-        with frozen(self.reference):
+        with frozen(*self.beside.trainable()):
             logged = self._accumulate(self.generator_update, *draws, norms)
         self.compute.world.sum_gradients(self.generator.network)
         # θ's schedules count its own updates, which begin when ψ's warm-up is over.
@@ -178,6 +189,7 @@ class Distillation:
         self.non_finite += not self.generator_optimizer.step(rate)
         decay = ema_decay(self.stage.ema, self.stage.batch, update + 1)
         update_average(self.average, self.generator.network, decay)
+        self.beside.follow(GENERATOR, self.generator)
         return logged | self.generator_update.observe(self.step, logged)
 
     def _accumulate(self, update: Update, draws: Role, draw: int, norms: bool) -> dict[str, float]:
@@ -216,17 +228,14 @@ class Distillation:
         return StepContext(
             role=update.role,
             space=self.space,
-            teacher=self.teacher,
-            estimator=self.estimator if update.role == "estimator" else self.reference,
-            generator=self.generator,
-            needs=update.needs(self.step),
+            networks={**self.networks, **self.beside.of(update.role)},
+            requests=update.requests(self.step),
             fake=batch("fake"),
             noise=Noise(keys, device),
-            t_range=self.t_range,
+            times=self.times[update.role],
             real=lambda: batch("real"),
             real_noise=Noise(real_keys, device),
             calls=(self._call(draws, draw), self.stage.calls),
-            start=self.start,
         )
 
     def _call(self, draws: Role, draw: int) -> int:
@@ -245,15 +254,20 @@ class Distillation:
 
     def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint:
         """Return all that continuing needs; the rest is a function of the step."""
-        tensors = pack(
-            generator=self.generator.network.state_dict(),
-            average=self.average.state_dict(),
-            estimator=self.estimator.state_dict(),
-            reference=self.reference.state_dict() if self.stage.estimator_average else {},
-            generator_optimizer=self.generator_optimizer.state(),
-            estimator_optimizer=self.estimator_optimizer.state(),
+        tensors = (
+            pack(
+                generator=self.generator.network.state_dict(),
+                average=self.average.state_dict(),
+                generator_optimizer=self.generator_optimizer.state(),
+            )
+            | self.beside.state()
         )
-        learned = {name: dict(objective.state()) for name, objective in self.objectives.items()}
+        learned: dict[str, dict[str, float]] = {}
+        for term, objective in self.objectives.items():
+            state = objective.state()
+            learned[term] = {name: value for name, value in state.items() if not isinstance(value, Tensor)}
+            held = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+            tensors |= pack(**{f"objective.{term}": held})
         return Checkpoint(self.step, tensors, {**facts, "non_finite": self.non_finite, "objectives": learned})
 
     def load(self, checkpoint: Checkpoint) -> None:
@@ -262,27 +276,21 @@ class Distillation:
         Raises:
             InputError: it belongs to a network of another shape.
         """
-        parts = {
-            "generator": self.generator.network,
-            "average": self.average,
-            "estimator": self.estimator,
-        }
-        if self.stage.estimator_average:
-            parts["reference"] = self.reference
-        for group, module in parts.items():
-            try:
-                module.load_state_dict(unpack(checkpoint.tensors, group))
-            except RuntimeError as error:
-                raise InputError(
-                    f"stage {self.name}: the checkpoint belongs to a network of another shape "
-                    f"({str(error).splitlines()[-1].strip()})"
-                ) from None
+        try:
+            self.generator.network.load_state_dict(unpack(checkpoint.tensors, "generator"))
+            self.average.load_state_dict(unpack(checkpoint.tensors, "average"))
+            self.beside.load(checkpoint.tensors)
+        except RuntimeError as error:
+            raise InputError(
+                f"stage {self.name}: the checkpoint belongs to a network of another shape "
+                f"({str(error).splitlines()[-1].strip()})"
+            ) from None
         self.generator_optimizer.load(unpack(checkpoint.tensors, "generator_optimizer"))
-        self.estimator_optimizer.load(unpack(checkpoint.tensors, "estimator_optimizer"))
         self.step = checkpoint.step
         self.non_finite = checkpoint.facts["non_finite"]
-        for name, objective in self.objectives.items():
-            objective.load_state(checkpoint.facts["objectives"][name])
+        for term, objective in self.objectives.items():
+            held = unpack(checkpoint.tensors, f"objective.{term}")
+            objective.load_state({**checkpoint.facts["objectives"][term], **held})
 
 
 def _learning_rate(config: StageOptimizer, update: int, updates: int) -> float:

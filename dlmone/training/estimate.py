@@ -9,14 +9,14 @@ that backward passes need.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
 
-from dlmone.core import Needs, Objective, Route, Sketch, Teacher
-from dlmone.core.objective import Role
+from dlmone.core import GENERATOR, START, GeneratorInput, Gradient, Objective, Request, Sketch, Teacher
+from dlmone.core.request import Role, compared, merged, trained_in
 from dlmone.evaluation.variants import steps_of
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Stage
@@ -67,18 +67,27 @@ def measure(teacher: Teacher) -> Sketch:
     return Sketch(count(teacher.network), count(space), space.state_shape[0], teacher.feature_width)
 
 
-def effort(role: Role, needs: Needs) -> Effort:
-    """Return what an update costs whose objectives need this."""
-    through_psi = needs.estimator is Route.DIFFERENTIABLE or needs.fake_logits
-    if role == "estimator":
-        trained = through_psi + needs.real_logits
-        passes = 1 + needs.teacher + needs.teacher_calls + 3 * trained
-        return Effort(passes, trained=trained, start=needs.start)
-    # φ and ψ at e_t: their difference is taken, so both are evaluated in float32 (`StepContext`).
-    exact = needs.teacher + (2 if through_psi else needs.estimator)
-    through_phi = needs.teacher is Route.DIFFERENTIABLE
-    passes = 3 + needs.start + needs.teacher_calls + needs.real_logits
-    return Effort(passes, exact, trained=1, frozen=through_phi + through_psi, start=needs.start)
+def effort(role: Role, requests: Iterable[Request]) -> Effort:
+    """Return what an update costs whose objectives request this, θ's output included.
+
+    A pass through which gradient flows to the state costs a second one, and to trained parameters a third.
+    """
+    plan = merged(requests).values()
+    passes, exact, trained, frozen = (3.0, 0.0, 1, 0) if role == "generator" else (1.0, 0.0, 0, 0)
+    for request in plan:
+        if request.network is GENERATOR and request.state == GeneratorInput():
+            continue  # θ's output, which is there in any case
+        trains = trained_in(role, request.network)
+        backward = 2 if trains else int(request.gradient > Gradient.CONSTANT)
+        calls = 1 if request.guidance == 1.0 else 2
+        if compared(plan, request.state):
+            exact += calls * (1 + backward)
+        else:
+            passes += calls * (1 + backward)
+        trained += calls * trains
+        frozen += calls * (backward == 1)
+    start = any(request.network is START for request in plan)
+    return Effort(passes, exact, trained, frozen, start)
 
 
 def stage_effort(stage: Stage, objectives: Mapping[str, Objective]) -> dict[Role, Effort]:
@@ -93,7 +102,7 @@ def stage_effort(stage: Stage, objectives: Mapping[str, Objective]) -> dict[Role
     for role, weight in weights.items():
         update = Update(role, (WeightedTerm(key, one, weight[key]) for key, one in objectives.items()))
         if update.terms:
-            one = effort(role, update.needs(stage.steps))
+            one = effort(role, update.requests(stage.steps))
             efforts[role] = replace(one, passes=one.passes + before)
     return efforts
 

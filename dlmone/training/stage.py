@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlmone.core import Evaluator, Example, InputError, Objective, Teacher
+from dlmone.core import Evaluator, Example, Objective, Teacher
 from dlmone.evaluation.validation import INTERVAL, Validator, improves
 from dlmone.models.card import student_card
 from dlmone.models.folder import load_student, publish
@@ -28,10 +28,6 @@ def stage_objectives(registry: Registry, recipe: Recipe, name: str) -> dict[str,
     for key, slot in stage.objectives.items():
         where = f"stages.{name}.objectives.{key}"
         objective: Objective = registry.create("objectives", slot, where)
-        if objective.one_call_only and stage.calls > 1:
-            raise InputError(
-                f"{where}: {slot.use} teaches one call, and stages.{name}.calls is {stage.calls}"
-            )
         objectives[key] = objective
     return objectives
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 
 import torch
 from torch import Tensor
 
-from dlmone.core import Needs, Objective, StepContext, Term
-from dlmone.core.objective import Role
+from dlmone.core import Objective, Request, StepContext, Term
+from dlmone.core.request import Role
 from dlmone.runtime.distributed import World
 
 
@@ -31,7 +29,7 @@ Terms = list[tuple[WeightedTerm, Term]]
 
 
 class Update:
-    """The loss of one role: what its terms need together, and how they become gradients.
+    """The loss of one role: what its terms request, and how they become gradients.
 
     Args:
         role: whose update this is.
@@ -40,15 +38,14 @@ class Update:
 
     def __init__(self, role: Role, terms: Iterable[WeightedTerm]) -> None:
         self.role = role
-        self.terms = [term for term in terms if term.weight > 0 and term.objective.needs(role) is not None]
+        self.terms = [term for term in terms if term.weight > 0 and term.objective.requests(role) is not None]
 
     def active(self, step: int) -> list[WeightedTerm]:
         return [term for term in self.terms if step >= term.start]
 
-    def needs(self, step: int) -> Needs:
-        """Return the union of what the terms active at ``step`` need."""
-        wanted = [term.objective.needs(self.role) for term in self.active(step)]
-        return reduce(or_, (needs for needs in wanted if needs is not None), Needs())
+    def requests(self, step: int) -> list[Request]:
+        """Return what the terms active at ``step`` request."""
+        return [request for term in self.active(step) for request in term.objective.requests(self.role) or ()]
 
     def observe(self, step: int, means: Mapping[str, float]) -> dict[str, float]:
         """Show each active objective the values it logged in the update; return what they add to the log.
@@ -98,16 +95,12 @@ class Update:
             sums.add(f"{self.role}/{term.name}", answer.loss_B)
             for name, values_B in answer.logged.items():
                 sums.add(f"{term.name}/{name}", values_B)
-            if norms and self.role == "generator" and weighted.requires_grad:
-                (slope,) = torch.autograd.grad(weighted, context.e_fake, retain_graph=True, allow_unused=True)
-                sums.add_square(f"gradient/{term.name}", slope)
+            if norms and weighted.requires_grad and context.leaves:
+                slopes = torch.autograd.grad(weighted, context.leaves, retain_graph=True, allow_unused=True)
+                for slope in slopes:
+                    sums.add_square(f"gradient/{term.name}", slope)
             total = total + weighted
-        if total.requires_grad:
-            torch.autograd.backward(total)
-        if self.role == "generator" and context.e_fake.grad is not None:
-            # SiD: what is not finite must not reach θ.
-            slope = context.e_fake.grad.nan_to_num(nan=0.0, posinf=1e5, neginf=-1e5)
-            torch.autograd.backward(context.root, slope)
+        context.backward(total)
         return finite_B
 
     def _term(self, term: WeightedTerm, context: StepContext) -> Term:

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from dlmone.core import Route, ScoreDistillation
+from dlmone.core import Gradient, ScoreDistillation
 from dlmone.core.losses import diff_instruct_loss
 
 from .options import DiffInstructOptions
@@ -11,7 +11,7 @@ from .options import DiffInstructOptions
 class DiffInstruct(ScoreDistillation):
     """Cheaper than SiD: neither network is differentiated with respect to its input."""
 
-    route = Route.DETACHED
+    gradient = Gradient.CONSTANT
 
     def __init__(self, options: DiffInstructOptions) -> None:
         super().__init__(options.weighting, options.dsm_weighting)

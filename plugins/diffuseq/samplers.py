@@ -59,7 +59,7 @@ class OfficialSampler(Sampler):
                 "DiffuSeq's samplers begin at the end of the schedule; a student begins at t_init"
             )
         times = self.times(schedule, steps)
-        given = space.embed(batch)
+        given = space.embed_condition(batch)
         x = space.pin(noise.normal("z", space.state_shape), given, batch)
         for i, t in enumerate(times, start=1):
             t_B = schedule.tensor(t, len(batch), x.device)

@@ -1,11 +1,25 @@
 """Diffusion-GAN: ψ's features tell noised real states from noised generated ones (Eq. 5 and 6)."""
 
-from torch import sigmoid
+from collections.abc import Sequence
 
-from dlmone.core import Chart, Needs, Objective, Route, StepContext, Term
+from torch import Tensor, sigmoid
+
+from dlmone.core import (
+    ESTIMATOR,
+    TEACHER,
+    Auxiliary,
+    Chart,
+    Gradient,
+    Noised,
+    Objective,
+    Request,
+    StepContext,
+    Term,
+)
 from dlmone.core.losses import adversarial_loss, score_weight
-from dlmone.core.objective import Role
+from dlmone.core.request import Role
 
+from .heads import HEADS, logits_of
 from .options import DiffusionGANOptions
 
 
@@ -17,22 +31,31 @@ class DiffusionGAN(Objective):
 
     def __init__(self, options: DiffusionGANOptions) -> None:
         self.options = options
+        self.head = Auxiliary("head", lambda teacher: HEADS[options.head](teacher.feature_width))
+        self.auxiliaries = (self.head,)
+        features = (options.layer,)
+        self.fake = Request(ESTIMATOR, Noised("output"), Gradient.INPUT, features)
+        self.real = Request(ESTIMATOR, Noised("real"), Gradient.PARAMETERS, features)
+        self.phi = Request(TEACHER, Noised("output"))
 
-    def needs(self, role: Role) -> Needs:
+    def requests(self, role: Role) -> Sequence[Request]:
         if role == "estimator":
-            return Needs(fake_logits=True, real_logits=True)
-        teacher = Route.DETACHED if self.options.over_weight else Route.ABSENT
-        return Needs(teacher=teacher, fake_logits=True)
+            return self.fake, self.real
+        return (self.fake, self.phi) if self.options.over_weight else (self.fake,)
 
-    def generator_loss(self, context: StepContext) -> Term:
-        loss_B = adversarial_loss(context.fake_logits, real=True)
+    def logits(self, step: StepContext, request: Request) -> Tensor:
+        """D_ψ at the state of a request, [B, K]."""
+        return logits_of(step.module(self.head), step[request], self.options.layer)
+
+    def generator_loss(self, step: StepContext) -> Term:
+        loss_B = adversarial_loss(self.logits(step, self.fake), real=True)
         if self.options.over_weight:
-            e, f_phi, mask = context.e_fake, context.f_phi, context.mask
-            loss_B = loss_B * score_weight("sid", e, f_phi, mask, context.alpha_B, context.sigma_B)
+            e, f_phi, mask = step.e_fake, step[self.phi].x0, step.mask
+            loss_B = loss_B * score_weight("sid", e, f_phi, mask, step.alpha_B, step.sigma_B)
         return Term(loss_B, {})
 
-    def estimator_loss(self, context: StepContext) -> Term:
-        real, fake = context.real_logits, context.fake_logits
+    def estimator_loss(self, step: StepContext) -> Term:
+        real, fake = self.logits(step, self.real), self.logits(step, self.fake)
         loss_B = (adversarial_loss(real, real=True) + adversarial_loss(fake, real=False)) / 2
         logged = {"d_real": sigmoid(real).mean(1).detach(), "d_fake": sigmoid(fake).mean(1).detach()}
         return Term(loss_B, logged)

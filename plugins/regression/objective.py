@@ -1,61 +1,102 @@
 """Regression onto deterministic samples (Luhman and Luhman 2021; a term of DMD's loss)."""
 
-import torch
-from torch import Tensor
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from dlmone.core import Needs, NoiseSchedule, Objective, Start, StepContext, Term
-from dlmone.core.ddim import ddim, predictor, sampling_times
+from dlmone.core import (
+    START,
+    TEACHER,
+    GeneratorInput,
+    NoiseSchedule,
+    Objective,
+    Point,
+    Request,
+    Start,
+    State,
+    StepContext,
+    Term,
+)
+from dlmone.core.ddim import ddim_step, sampling_times
 from dlmone.core.losses import masked_mean
-from dlmone.core.objective import Role
+from dlmone.core.request import Role
 
 from .options import RegressionOptions
 
 
+@dataclass(frozen=True, slots=True)
+class Descent(State):
+    """The ``index``-th state of the DDIM descent that makes the target; φ is called at each."""
+
+    options: RegressionOptions
+    index: int = 0
+
+    @property
+    def before(self) -> Request | None:
+        """The evaluation that the state follows from."""
+        if self.index:
+            return Request(TEACHER, replace(self, index=self.index - 1))
+        return Request(START, GeneratorInput()) if self.options.initial == "student" else None
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        return (self.before,) if self.before else ()
+
+    def build(self, step: StepContext) -> Point:
+        space, batch, schedule = step.space, step.fake, step.space.schedule
+        times = step_times(step, self.options)
+        t_B = schedule.tensor(times[self.index], len(batch), step.z.device)
+        if self.before is None:
+            start = step.generator_input.e_t if step.calls[0] > 1 else Start(times[0]).state(space, step.z)
+            return Point(space.pin(start, step.given, batch), t_B, batch)
+        x0 = space.round(step[self.before].x0)
+        if self.index:
+            above = step.point(replace(self, index=self.index - 1))
+            e_t = ddim_step(schedule, x0, above.e_t, above.t_B, t_B)
+        else:
+            # θ's input is z without a signal, so z is also the noise of its answer: no division by σ_t.
+            e_t = schedule.diffuse(x0, t_B, step.z)
+        return Point(space.pin(e_t, step.given, batch), t_B, batch)
+
+
+def step_times(step: StepContext, options: RegressionOptions) -> list[float]:
+    """Return the times of φ's calls: from its last time, or from that of θ's call where θ comes first."""
+    k, _ = step.calls
+    from_theta = options.initial == "student" or k > 1
+    top = float(step.generator_input.t_B[0]) if from_theta else step.space.schedule.max_time
+    return descent_times(step.space.schedule, top, options)[options.initial == "student" :]
+
+
+def descent_times(schedule: NoiseSchedule, top: float, options: RegressionOptions) -> list[float]:
+    """Return the times of a target's network calls from ``top`` down, the student's included."""
+    until = options.until.on(schedule, "until") if options.until is not None else None
+    return sampling_times(schedule, top, options.steps, until)
+
+
 class Regression(Objective):
-    """θ's one call shall give what several calls give from the same noise z: ‖G_θ(c, z) − e*(c, z)‖².
+    """One call of θ shall give what several calls give from the same state: ‖G_θ(c, z) − e*(c, z)‖².
 
-    e* is what φ's DDIM writes from z. It is deterministic, so there is one answer for each z and nothing is
-    averaged away, as long as θ can learn the map. It needs no ψ, and stands rates that score distillation,
-    whose ψ must keep up, does not.
+    e* is the sample of φ's DDIM from z. It is deterministic, so there is one answer for each z and nothing is
+    averaged away, as long as θ can learn the map. It needs no ψ, and stands learning rates that score
+    distillation, whose ψ must keep up, does not. The later calls of a student of several (k > 1) are
+    taught what φ's DDIM makes of the state they are given.
 
-    Or (``first`` = student) φ refines what θ wrote for z when its stage began. That θ has settled which
-    sentence a z stands for, and e* is the same sentence put right: θ no longer learns another network's
+    Or (``initial`` = student) φ refines the sample that θ gave for z when its stage began. That θ has settled
+    which sentence a z stands for, and e* is the same sentence put right: θ no longer learns another network's
     map of the noise, which errs near its borders, and only sharpens its own.
     """
 
-    one_call_only = True
-
     def __init__(self, options: RegressionOptions) -> None:
         self.options = options
+        calls = options.steps - (options.initial == "student")
+        self.target = Request(TEACHER, Descent(options, calls - 1))
 
-    def needs(self, role: Role) -> Needs | None:
-        if role == "estimator":
-            return None
-        student_first = self.options.initial == "student"
-        return Needs(start=student_first, teacher_calls=self.options.steps - student_first)
+    def requests(self, role: Role) -> Sequence[Request] | None:
+        return (self.target,) if role == "generator" else None
 
     def check(self, schedule: NoiseSchedule, t_init: float) -> None:
-        self._times(schedule, t_init)
+        top = t_init if self.options.initial == "student" else schedule.max_time
+        descent_times(schedule, top, self.options)
 
-    def generator_loss(self, context: StepContext) -> Term:
-        return Term(masked_mean((context.e_fake - self.target(context)) ** 2, context.mask), {})
-
-    @torch.no_grad()
-    def target(self, context: StepContext) -> Tensor:
-        """e*(c, z) for the z that θ was given, rounded at each call where the space rounds."""
-        space, batch, options = context.space, context.fake, self.options
-        schedule, predict = space.schedule, predictor(context.teacher, space, batch)
-        z = context.noise.normal("z", space.state_shape)
-        times = self._times(schedule, context.generator.t_init)
-        if options.initial == "teacher":
-            return ddim(schedule, predict, Start(times[0]).state(space, z), times)
-        # θ's input is z without a signal, so z is also the noise of its answer: no division by σ_t.
-        t_B = schedule.tensor(times[1], len(batch), z.device)
-        return ddim(schedule, predict, schedule.diffuse(space.round(context.e_start), t_B, z), times[1:])
-
-    def _times(self, schedule: NoiseSchedule, t_init: float) -> list[float]:
-        """Return the times of the target's network calls, the student's included."""
-        options = self.options
-        first = t_init if options.initial == "student" else schedule.max_time
-        until = options.until.on(schedule, "until") if options.until is not None else None
-        return sampling_times(schedule, first, options.steps, until)
+    def generator_loss(self, step: StepContext) -> Term:
+        target = step.space.round(step[self.target].x0)
+        return Term(masked_mean((step.e_fake - target) ** 2, step.mask), {})

@@ -1,10 +1,11 @@
 """Score distillation sampling (SDS; Poole et al. 2023, DreamFusion), for one-step generators."""
 
 import math
+from collections.abc import Sequence
 
-from dlmone.core import InputError, Needs, NoiseSchedule, Objective, Route, StepContext, Term
+from dlmone.core import TEACHER, InputError, Noised, NoiseSchedule, Objective, Request, StepContext, Term
 from dlmone.core.losses import masked_mean, score_weight
-from dlmone.core.objective import Role
+from dlmone.core.request import Role
 
 from .options import SDSOptions
 
@@ -19,17 +20,18 @@ class ScoreDistillationSampling(Objective):
 
     def __init__(self, options: SDSOptions) -> None:
         self.options = options
+        self.phi = Request(TEACHER, Noised())
 
-    def needs(self, role: Role) -> Needs | None:
-        return Needs(teacher=Route.DETACHED) if role == "generator" else None
+    def requests(self, role: Role) -> Sequence[Request] | None:
+        return (self.phi,) if role == "generator" else None
 
-    def generator_loss(self, context: StepContext) -> Term:
-        e, f_phi, mask = context.e_fake, context.f_phi.detach(), context.mask
-        target = context.space.round(f_phi) if self.options.rounding else f_phi
-        low, high = self._range(context.space.schedule)
-        within_B = (context.t_B >= low) & (context.t_B < high)
+    def generator_loss(self, step: StepContext) -> Term:
+        e, f_phi, mask = step.e_fake, step[self.phi].x0, step.mask
+        target = step.space.round(f_phi) if self.options.rounding else f_phi
+        low, high = self._range(step.space.schedule)
+        within_B = (step.t_B >= low) & (step.t_B < high)
         weight_B = score_weight(
-            self.options.weighting, e, f_phi, mask, context.alpha_B, context.sigma_B
+            self.options.weighting, e, f_phi, mask, step.alpha_B, step.sigma_B
         ) * within_B.to(e.dtype)
         return Term(0.5 * weight_B * masked_mean((e - target) ** 2, mask), {})
 

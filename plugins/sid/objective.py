@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from dlmone.core import Chart, Route, ScoreDistillation
+from dlmone.core import Chart, Gradient, ScoreDistillation
 from dlmone.core.losses import sid_loss
-from dlmone.core.objective import Role
+from dlmone.core.request import Role
 
 from .options import SiDOptions
 
@@ -22,8 +22,8 @@ class SiD(ScoreDistillation):
     ψ ← φ. Then d is a small part of the true gap, and μ would rise by tens.
     """
 
-    route = Route.DIFFERENTIABLE
     charts = (*ScoreDistillation.charts[:1], Chart("ψ's lag, and μ", ("estimator_lag", "mu")))
+    gradient = Gradient.INPUT
 
     def __init__(self, options: SiDOptions) -> None:
         super().__init__(options.weighting, options.dsm_weighting)

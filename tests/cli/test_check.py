@@ -38,14 +38,6 @@ def test_a_teacher_whose_size_its_data_decide(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_objective_with_no_place_in_its_stage_is_an_error_before_any_training(tmp_path, monkeypatch):
-    result = check(tmp_path, monkeypatch, "qqp", "--set", "stages.start.calls=2", "--device", "cpu")
-    assert (result.exit_code, result.stdout) == (2, "")
-    place = "stages.start.objectives.regression"
-    sentence = f"error: {place}: regression teaches one call, and stages.start.calls is 2"
-    assert result.stderr.splitlines()[-1] == sentence
-
-
 def test_a_device_that_is_not_here_is_listed(tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     result = check(tmp_path, monkeypatch, "qqp", "--profile", "paper", "--device", "cuda")

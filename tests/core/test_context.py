@@ -1,18 +1,27 @@
 """core/context: where gradient goes and where it ends, what is computed once, what is never computed."""
 
-import copy
-from functools import reduce
-from operator import or_
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from dlmone.core import Needs, Objective, Route, StepContext, Term
+from dlmone.core import (
+    ESTIMATOR,
+    TEACHER,
+    DiffusionScoreEstimator,
+    Gradient,
+    Noised,
+    Objective,
+    Request,
+    StepContext,
+    Term,
+)
 from dlmone.core.context import frozen
 from dlmone.core.losses import masked_mean
-from dlmone.core.objective import Role
+from dlmone.core.request import Role
 from dlmone.plugins.diff_instruct.objective import DiffInstruct
 from dlmone.plugins.diff_instruct.options import DiffInstructOptions
 from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
@@ -31,17 +40,18 @@ GAN = DiffusionGAN(DiffusionGANOptions())
 class Decay(Objective):
     """An objective that needs no other network: θ's output should be small."""
 
-    def needs(self, role: Role) -> Needs | None:
-        return Needs() if role == "generator" else None
+    def requests(self, role: Role) -> Sequence[Request] | None:
+        return () if role == "generator" else None
 
     def generator_loss(self, context: StepContext) -> Term:
         return Term(masked_mean(context.e_fake**2, context.mask), {})
 
 
 def step_of(toy: ToyTeacher, role: Role, *objectives: Objective, **options: Any) -> StepContext:
-    """A step with watched networks that knows what the objectives need together."""
-    needs = reduce(or_, (found for o in objectives if (found := o.needs(role)) is not None))
-    return new_step(toy, role, needs, wrap=Watched, **options)
+    """A step with watched networks and all that the objectives request."""
+    requests = [request for objective in objectives for request in objective.requests(role) or ()]
+    brought = [network for objective in objectives for network in objective.auxiliaries]
+    return new_step(toy, role, requests, auxiliaries=brought, wrap=Watched, **options)
 
 
 def loss_of(step: StepContext, *objectives: Objective) -> Tensor:
@@ -54,7 +64,8 @@ def calls(step: StepContext) -> dict[str, int]:
 
 
 def networks(step: StepContext) -> dict[str, Watched]:
-    found = {"φ": step.teacher, "ψ": step.estimator.network, "θ": step.generator.network}
+    psi = cast(DiffusionScoreEstimator, step.networks[ESTIMATOR])
+    found = {"φ": step.networks[TEACHER], "ψ": psi.network, "θ": step.generator.network}
     return cast(dict[str, Watched], found)
 
 
@@ -70,11 +81,10 @@ def slope_of(step: StepContext, *objectives: Objective) -> Tensor:
 
 def finite_differences(toy: ToyTeacher, *objectives: Objective) -> Tensor:
     """The same for two examples, by central differences."""
-    start = step_of(toy, "generator", *objectives, examples=EXAMPLES[:2])
-    e = start.e_fake.detach()
+    e = step_of(toy, "generator", *objectives, examples=EXAMPLES[:2]).e_fake.detach()
 
     def loss_at(e: Tensor) -> Tensor:
-        step = copy.copy(start)
+        step = step_of(toy, "generator", *objectives, examples=EXAMPLES[:2])
         step.e_fake = e
         return loss_of(step, *objectives)
 
@@ -96,8 +106,10 @@ def test_the_gradient_at_the_output_is_that_of_the_loss(
 @pytest.mark.parametrize("dropped", ["teacher", "estimator"])
 def test_sid_differentiates_through_both_networks(toy: ToyTeacher, dropped: str) -> None:
     """With either path cut the gradient is another one, so the test above sees both."""
-    needs = {"teacher": Route.DIFFERENTIABLE, "estimator": Route.DIFFERENTIABLE, dropped: Route.DETACHED}
-    cut = slope_of(new_step(toy, "generator", Needs(**needs)), SID)
+    objective = SiD(SiDOptions(mu=1.2, weighting="score"))
+    kept = {"teacher": "phi", "estimator": "psi"}[dropped]
+    setattr(objective, kept, replace(getattr(objective, kept), gradient=Gradient.CONSTANT))
+    cut = slope_of(step_of(toy, "generator", objective), objective)
     whole = slope_of(step_of(toy, "generator", SID), SID)
     assert (cut - whole).norm() > 0.01 * whole.norm()
 
@@ -107,7 +119,7 @@ def test_diff_instruct_takes_the_difference_of_the_scores_for_a_constant(toy: To
     slope = slope_of(step, DI)
     with torch.no_grad():
         scale_B = (step.alpha_B**2 / step.sigma_B**4) / (step.mask.sum((1, 2)) * step.e_fake.shape[2])
-        expected = scale_B[:, None, None] * (step.estimate.x0 - step.f_phi) * step.mask
+        expected = scale_B[:, None, None] * (step[DI.psi].x0 - step[DI.phi].x0) * step.mask
     torch.testing.assert_close(slope, expected, rtol=1e-12, atol=0)
 
 
@@ -120,19 +132,20 @@ def test_a_term_keeps_its_gradient_beside_one_that_needs_none(toy: ToyTeacher) -
 
 def test_in_the_generators_role_only_theta_gets_gradient(toy: ToyTeacher) -> None:
     step = step_of(toy, "generator", SID, GAN)
-    step.estimator.requires_grad_(True)
-    with frozen(step.estimator):
-        loss_of(step, SID, GAN).backward()
-    assert not gradients(step.generator), "the output is a leaf: terms end there"
-    step.root.backward(step.e_fake.grad)
+    psi = step.networks[ESTIMATOR].requires_grad_(True)
+    with frozen(psi):
+        loss = loss_of(step, SID, GAN)
+        loss.backward(retain_graph=True)
+        assert not gradients(step.generator), "the output is a leaf: terms end there"
+        step.backward(loss)
     assert any(grad.any() for grad in gradients(step.generator))
-    assert not gradients(step.teacher)
-    assert not gradients(step.estimator)
+    assert not gradients(step.networks[TEACHER])
+    assert not gradients(psi)
 
 
 def test_theta_learns_what_the_whole_chain_says(toy: ToyTeacher) -> None:
     step = step_of(toy, "generator", SID, GAN)
-    step.root.backward(slope_of(step, SID, GAN))
+    step.backward(loss_of(step, SID, GAN))
     ahead, behind = (step_of(toy, "generator", SID, GAN) for _ in range(2))
     along = gradients(step.generator)
     with torch.no_grad():
@@ -146,11 +159,12 @@ def test_theta_learns_what_the_whole_chain_says(toy: ToyTeacher) -> None:
 def test_in_the_estimators_role_only_psi_gets_gradient(toy: ToyTeacher) -> None:
     step = step_of(toy, "estimator", SID, GAN)
     loss_of(step, SID, GAN).backward()
-    assert all(grad.any() for grad in gradients(step.estimator))
-    assert len(gradients(step.estimator)) == len(list(step.estimator.parameters()))
+    psi = step.networks[ESTIMATOR]
+    assert all(grad.any() for grad in gradients(psi))
+    assert len(gradients(psi)) == len(list(psi.parameters()))
     assert not step.e_fake.requires_grad
     assert not gradients(step.generator)
-    assert not gradients(step.teacher)
+    assert not gradients(step.networks[TEACHER])
 
 
 @pytest.mark.parametrize(
@@ -205,9 +219,9 @@ def test_features_are_asked_for_only_by_a_discriminator(
 def test_the_condition_is_pinned_in_all_that_networks_see(toy: ToyTeacher, role: Role) -> None:
     step = step_of(toy, role, SID, GAN)
     loss_of(step, SID, GAN)
-    seen = [(step.e_fake, step.fake), (step.e_t, step.fake)]
+    seen = [(step.e_fake, step.fake)]
     seen += [(call.e_t, call.batch) for network in networks(step).values() for call in network.calls]
-    assert len(seen) == 5
+    assert len(seen) == 4
     for state, batch in seen:
         given, clean = ~toy.space.generated(batch), toy.space.embed(batch)
         assert torch.equal(state * given, clean * given)
@@ -218,8 +232,9 @@ def test_e_t_is_the_forward_diffusion_of_the_output(toy: ToyTeacher) -> None:
     step = step_of(toy, "generator", SID)
     epsilon = step.noise.normal("epsilon", toy.space.state_shape)
     noisy = step.alpha_B[:, None, None] * step.e_fake + step.sigma_B[:, None, None] * epsilon
-    torch.testing.assert_close(step.e_t * step.mask, noisy * step.mask, rtol=1e-12, atol=0)
-    low, high = step.t_range
+    e_t = step.point(Noised()).e_t
+    torch.testing.assert_close(e_t * step.mask, noisy * step.mask, rtol=1e-12, atol=0)
+    low, high = (toy.space.schedule.time_of_quantile(quantile) for quantile in (0.1, 0.9))
     assert ((step.t_B >= low) & (step.t_B < high)).all()
     assert len(step.t_B.unique()) == len(step.fake), "one t a sample"
 
@@ -265,21 +280,18 @@ def test_a_roll_out_reaches_theta_through_its_last_call_alone(
 ) -> None:
     step = step_of(toy, "generator", Decay(), t_init=1490, calls=(k, 4))
     theta, batch, noise = step.generator, step.fake, step.noise
-    step.root.sum().backward()
+    step.backward(step.e_fake.sum())
     assert [int(call.t_B[0]) for call in networks(step)["θ"].calls] == times
     found = [slope.clone() for slope in gradients(theta)]
 
     theta.zero_grad()
     with torch.no_grad():
-        before = theta.roll_out(batch, noise, k - 1, 4) if k > 1 else None
-    space, fresh = step.space, noise.normal("z" if before is None else f"z{k - 1}", step.space.state_shape)
-    t_B = space.schedule.tensor(times[-1], len(batch))
-    x = space.schedule.diffuse(torch.zeros_like(fresh) if before is None else before, t_B, fresh)
-    given = space.embed(batch)
-    last = space.pin(theta.network.denoise(space.pin(x, given, batch), t_B, batch).x0, given, batch)
+        given = step.space.embed_condition(batch)
+        point = theta.input_of(batch, given, noise, k, 4)
+    last = step.space.pin(point.call(theta.network), given, batch)
     last.sum().backward()
     assert all(torch.equal(a, b) for a, b in zip(found, gradients(theta), strict=True))
-    assert torch.equal(last, step.root)
+    assert torch.equal(last, step.e_fake)
 
 
 def test_training_the_last_of_several_calls_sees_what_inference_writes(toy: ToyTeacher) -> None:

@@ -6,25 +6,27 @@ run through a real StepContext; only the two networks are formulas.
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from dlmone.core import (
+    ESTIMATOR,
+    GENERATOR,
+    TEACHER,
     Batch,
     Denoised,
     Denoiser,
     DiffusionGenerator,
-    Estimate,
-    Needs,
+    Gradient,
     Noise,
     Objective,
-    Route,
     ScoreEstimator,
     StepContext,
+    UniformTimes,
 )
-from dlmone.core.objective import Role
 from dlmone.core.schedule import discrete_schedule
 from dlmone.plugins.diff_instruct.objective import DiffInstruct
 from dlmone.plugins.diff_instruct.options import DiffInstructOptions
@@ -64,9 +66,9 @@ class StudentScore(ScoreEstimator):
         super().__init__()
         self.student = student
 
-    def estimate(self, e_t: Tensor, t_B: Tensor, batch: Batch, *, logits: bool = False) -> Estimate:
+    def estimate(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
         mean, std = self.student.b.detach(), self.student.a.detach()
-        return Estimate(gaussian_x0(SCHEDULE, mean, std, e_t, t_B))
+        return Denoised(gaussian_x0(SCHEDULE, mean, std, e_t, t_B))
 
 
 class Draws(Noise):
@@ -87,26 +89,28 @@ def distil(objective: Objective) -> tuple[float, float]:
     """Return mean and standard deviation of the trained student."""
     student, space = Affine(), NumberSpace(SCHEDULE, ENTRIES)
     generator = DiffusionGenerator(student, space, t_init=1490, unit_input=True)
-    needs = objective.needs("generator")
-    assert needs is not None
+    networks = {
+        TEACHER: Gaussian(SCHEDULE, MEAN, STD),
+        ESTIMATOR: StudentScore(student),
+        GENERATOR: generator,
+    }
+    requests = objective.requests("generator")
+    assert requests is not None
     batch = numbers(BATCH, ENTRIES)
     optimiser = torch.optim.Adam(student.parameters(), lr=LEARNING_RATE, betas=(0.0, 0.999))
     for seed in range(STEPS):
         step = StepContext(
             role="generator",
             space=space,
-            teacher=Gaussian(SCHEDULE, MEAN, STD),
-            estimator=StudentScore(student),
-            generator=generator,
-            needs=needs,
+            networks=networks,
+            requests=requests,
             fake=batch,
             noise=Draws(seed),
-            t_range=(0, 1976),
+            times=UniformTimes(0, 1976),
             real=lambda: batch,
             real_noise=Draws(seed),
         )
-        objective.generator_loss(step).loss_B.mean().backward()
-        step.root.backward(step.e_fake.grad)
+        step.backward(objective.generator_loss(step).loss_B.mean())
         optimiser.step()
         optimiser.zero_grad()
     return student.b.item(), abs(student.a.item())
@@ -129,13 +133,10 @@ class Cut(SiD):
 
     def __init__(self, path: str) -> None:
         super().__init__(SiDOptions(mu=1.0))
-        self.path = path
-
-    def needs(self, role: Role) -> Needs:
-        return replace(super().needs(role), **{self.path: Route.DETACHED})
+        setattr(self, path, replace(getattr(self, path), gradient=Gradient.CONSTANT))
 
 
-@pytest.mark.parametrize(("path", "low", "high"), [("teacher", 0.0, 0.6), ("estimator", 0.8, 2.0)])
+@pytest.mark.parametrize(("path", "low", "high"), [("phi", 0.0, 0.6), ("psi", 0.8, 2.0)])
 def test_with_a_path_cut_the_student_is_too_narrow_or_too_wide(path: str, low: float, high: float) -> None:
     mean, std = distil(Cut(path))
     assert mean == pytest.approx(MEAN, abs=0.01)

@@ -1,21 +1,36 @@
 """The built-in objectives: which of the paper's equations each term is, on the toy."""
 
 import math
-from types import SimpleNamespace
 from typing import cast
+from unittest.mock import MagicMock
 
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from dlmone.core import InputError, Objective, SampledGenerator, StepContext, Term
+from dlmone.core import (
+    ESTIMATOR,
+    START,
+    TEACHER,
+    Denoised,
+    Denoiser,
+    DiffusionGenerator,
+    InputError,
+    Noised,
+    Objective,
+    Request,
+    SampledGenerator,
+    StepContext,
+    Term,
+)
 from dlmone.core.ddim import ddim_step, sampling_times
 from dlmone.core.losses import diff_instruct_loss, dsm_loss, masked_mean, sid_loss
-from dlmone.core.objective import Role
+from dlmone.core.request import Role
 from dlmone.core.schedule import discrete_schedule
 from dlmone.plugins.diff_instruct.objective import DiffInstruct
 from dlmone.plugins.diff_instruct.options import DiffInstructOptions
+from dlmone.plugins.diffusion_gan.heads import HEADS
 from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
 from dlmone.plugins.diffusion_gan.options import DiffusionGANOptions
 from dlmone.plugins.regression.objective import Regression
@@ -30,14 +45,17 @@ from dlmone.testing import ToyTeacher, new_step
 
 
 def step_of(toy: ToyTeacher, role: Role, objective: Objective) -> StepContext:
-    needs = objective.needs(role)
-    assert needs is not None
-    return new_step(toy, role, needs)
+    requests = objective.requests(role)
+    assert requests is not None
+    return new_step(toy, role, requests, auxiliaries=objective.auxiliaries)
+
+
+PHI, PSI = Request(TEACHER, Noised()), Request(ESTIMATOR, Noised())
 
 
 def distance(step: StepContext) -> Tensor:
     """mean|e − f_φ| of each sample."""
-    return masked_mean((step.e_fake - step.f_phi).abs(), step.mask)
+    return masked_mean((step.e_fake - step[PHI].x0).abs(), step.mask)
 
 
 def test_the_papers_settings_are_the_defaults() -> None:
@@ -49,17 +67,17 @@ def test_the_papers_settings_are_the_defaults() -> None:
 def test_sids_term_is_eq_4(toy: ToyTeacher) -> None:
     sid = SiD(SiDOptions(mu=0.5))
     step = step_of(toy, "generator", sid)
-    term, f_psi = sid.generator_loss(step), step.estimate.x0
-    expected_B = sid_loss(step.e_fake, step.f_phi, f_psi, step.mask, 0.5, 1 / distance(step))
+    term, f_psi = sid.generator_loss(step), step[PSI].x0
+    expected_B = sid_loss(step.e_fake, step[PHI].x0, f_psi, step.mask, 0.5, 1 / distance(step))
     torch.testing.assert_close(term.loss_B, expected_B)
-    gap_B = masked_mean((step.f_phi - f_psi) ** 2, step.mask).sqrt()
+    gap_B = masked_mean((step[PHI].x0 - f_psi) ** 2, step.mask).sqrt()
     torch.testing.assert_close(term.logged["teacher_estimator_gap"], gap_B.detach())
 
 
 def test_diff_instructs_term(toy: ToyTeacher) -> None:
     objective = DiffInstruct(DiffInstructOptions(weighting="one"))
     step = step_of(toy, "generator", objective)
-    expected_B = masked_mean((step.estimate.x0 - step.f_phi) * step.e_fake, step.mask)
+    expected_B = masked_mean((step[PSI].x0 - step[PHI].x0) * step.e_fake, step.mask)
     torch.testing.assert_close(objective.generator_loss(step).loss_B, expected_B)
 
 
@@ -71,7 +89,7 @@ def test_psi_learns_the_clean_output_by_eq_3(toy: ToyTeacher, objective: Objecti
     gamma_B = (
         (step.alpha_B / step.sigma_B) ** 2 if isinstance(objective, SiD) else torch.ones_like(step.alpha_B)
     )
-    expected_B = dsm_loss(step.estimate.x0, step.e_fake, step.mask, gamma_B)
+    expected_B = dsm_loss(step[PSI].x0, step.e_fake, step.mask, gamma_B)
     torch.testing.assert_close(objective.estimator_loss(step).loss_B, expected_B)
 
 
@@ -81,7 +99,8 @@ def test_psis_adversarial_step_tells_real_from_fake(toy: ToyTeacher) -> None:
     term = gan.estimator_loss(before)
     term.loss_B.sum().backward()
     with torch.no_grad():
-        for moved, parameter in zip(after.estimator.parameters(), before.estimator.parameters(), strict=True):
+        psi = (step.networks[ESTIMATOR].parameters() for step in (after, before))
+        for moved, parameter in zip(*psi, strict=True):
             if parameter.grad is not None:  # the way out of ψ's other answer has none
                 moved -= parameter.grad
     assert gap(gan.estimator_loss(after)) > gap(term) + 1e-3
@@ -98,7 +117,7 @@ def test_thetas_adversarial_step_deceives(toy: ToyTeacher) -> None:
     (slope,) = torch.autograd.grad(gan.generator_loss(first).loss_B.sum(), first.e_fake)
     moved = step_of(toy, "generator", gan)
     moved.e_fake = first.e_fake.detach() - 0.1 * slope / slope.norm()
-    assert moved.fake_logits.mean() > first.fake_logits.mean()
+    assert gan.logits(moved, gan.fake).mean() > gan.logits(first, gan.fake).mean()
 
 
 def test_mu_never_rises_above_the_recipes() -> None:
@@ -119,16 +138,20 @@ def test_over_weight_by_hand() -> None:
     """BCE of one sample over its own mean|e − f_φ|; SiDA has the batch's mean BCE over it."""
 
     def losses(e: list[list[float]]) -> list[float]:
-        step = SimpleNamespace(
+        gan = DiffusionGAN(DiffusionGANOptions(over_weight=True))
+        logits_BNK = torch.tensor([[[0.0]], [[math.log(3)]]])
+        step = MagicMock(
             e_fake=torch.tensor(e),
-            f_phi=torch.tensor([[0.0, 0.0], [2.0, 2.0]]),
             mask=torch.tensor([[True, True]]),
             alpha_B=torch.ones(2),
             sigma_B=torch.ones(2),
-            fake_logits=torch.tensor([[0.0], [math.log(3)]]),
+            module=lambda head: HEADS["token_mean"](1),
         )
-        gan = DiffusionGAN(DiffusionGANOptions(over_weight=True))
-        return gan.generator_loss(cast(StepContext, step)).loss_B.tolist()
+        step.__getitem__.side_effect = {
+            gan.phi: Denoised(torch.tensor([[0.0, 0.0], [2.0, 2.0]])),
+            gan.fake: Denoised(torch.zeros(2), logits_BNK, torch.ones(2, 1, dtype=torch.bool)),
+        }.__getitem__
+        return gan.generator_loss(step).loss_B.tolist()
 
     bce = [math.log(2), math.log(4 / 3)]
     assert losses([[1.0, 2.0], [0.0, 0.0]]) == pytest.approx([bce[0] / 1.5, bce[1] / 2])
@@ -154,34 +177,38 @@ def test_regression_is_the_distance_to_what_the_teacher_writes_from_the_same_noi
 ) -> None:
     objective = Regression(RegressionOptions.model_validate({"steps": 4, "until": until}))
     step = step_of(toy, "generator", objective)
-    writer = SampledGenerator(step.teacher, step.space, DDIM(DDIMOptions.model_validate({"until": until})))
+    writer = SampledGenerator(
+        cast(Denoiser, step.networks[TEACHER]), step.space, DDIM(DDIMOptions.model_validate({"until": until}))
+    )
     target = writer.generate(step.fake, step.noise, 4).state
     assert target is not None
     expected_B = masked_mean((step.e_fake - target) ** 2, step.mask)
     loss_B = objective.generator_loss(step).loss_B
     torch.testing.assert_close(loss_B, expected_B)
-    assert not loss_B.equal(masked_mean((step.e_fake - step.f_phi) ** 2, step.mask))
+    one = writer.generate(step.fake, step.noise, 1).state
+    assert one is not None
+    assert not loss_B.allclose(masked_mean((step.e_fake - one) ** 2, step.mask))
 
 
 def test_regression_onto_what_the_teacher_makes_of_the_students_first_answer(toy: ToyTeacher) -> None:
     objective = Regression(RegressionOptions(steps=3, initial="student"))
     step = step_of(toy, "generator", objective)
-    assert step.start is not None
+    start, phi = cast(DiffusionGenerator, step.networks[START]), cast(Denoiser, step.networks[TEACHER])
     space, batch, schedule = step.space, step.fake, step.space.schedule
     z = step.noise.normal("z", space.state_shape)
-    along = sampling_times(schedule, step.start.t_init, 3)
+    along = sampling_times(schedule, start.t_init, 3)
     t_B, s_B = (schedule.tensor(time, len(batch), z.device) for time in along[1:])
 
     def answer(x: Tensor, time_B: Tensor) -> Tensor:
         pinned = space.pin(x, space.embed(batch), batch)
-        return space.round(step.teacher.denoise(pinned, time_B, batch).x0)
+        return space.round(phi.denoise(pinned, time_B, batch).x0)
 
     with torch.no_grad():
-        x_t = schedule.diffuse(space.round(step.start.one_step(batch, z)), t_B, z)
+        x_t = schedule.diffuse(space.round(start.one_step(batch, z)), t_B, z)
         target = answer(ddim_step(schedule, answer(x_t, t_B), x_t, t_B, s_B), s_B)
     expected_B = masked_mean((step.e_fake - target) ** 2, step.mask)
     torch.testing.assert_close(objective.generator_loss(step).loss_B, expected_B)
-    assert not step.e_start.equal(step.e_fake)
+    assert not start.one_step(batch, z).equal(step.e_fake)
 
 
 @pytest.mark.parametrize(("low", "high"), [(900, 1490), ({"quantile": 0.45}, {"ratio": 2.5})])
@@ -245,15 +272,15 @@ def test_sds_is_diff_instruct_with_the_output_in_the_place_of_psi(toy: ToyTeache
     (slope,) = torch.autograd.grad(objective.generator_loss(step).loss_B.sum(), step.e_fake)
     e = step.e_fake.detach().requires_grad_()
     weight_B = (1 / distance(step)).detach()
-    direct_B = diff_instruct_loss(e, step.f_phi.detach(), e.detach(), step.mask, weight_B)
+    direct_B = diff_instruct_loss(e, step[PHI].x0, e.detach(), step.mask, weight_B)
     torch.testing.assert_close(slope, torch.autograd.grad(direct_B.sum(), e)[0])
 
 
 def test_sds_pulls_to_token_states_and_leaves_other_times_out(toy: ToyTeacher) -> None:
     whole = ScoreDistillationSampling(SDSOptions())
     step = step_of(toy, "generator", whole)
-    target = step.space.round(step.f_phi)
-    assert not torch.equal(target, step.f_phi)
+    target = step.space.round(step[PHI].x0)
+    assert not torch.equal(target, step[PHI].x0)
     expected_B = 0.5 * masked_mean((step.e_fake - target) ** 2, step.mask)
     torch.testing.assert_close(whole.generator_loss(step).loss_B, expected_B)
     low, middle, *_ = sorted(step.t_B.tolist())

@@ -1,15 +1,26 @@
 """dlmone.testing.check_objective finds each fault and says so."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
-from dlmone.core import Needs, Objective, Route, StepContext, Term
+from dlmone.core import (
+    ESTIMATOR,
+    START,
+    TEACHER,
+    GeneratorInput,
+    Gradient,
+    Noised,
+    Objective,
+    Request,
+    StepContext,
+    Term,
+)
 from dlmone.core.losses import masked_mean
-from dlmone.core.objective import Role
+from dlmone.core.request import Role
 from dlmone.testing import check_objective
 
 Finds = Callable[[str], AbstractContextManager[object]]
@@ -18,39 +29,66 @@ Finds = Callable[[str], AbstractContextManager[object]]
 class OneRole(Objective):
     """A term of one role made of a function."""
 
-    def __init__(self, loss: Callable[[StepContext], Term], role: Role = "generator", **needs: Any) -> None:
-        self.loss, self.role, self.declared = loss, role, Needs(**needs)
+    def __init__(
+        self, loss: Callable[[StepContext], Term], *requests: Request, role: Role = "generator"
+    ) -> None:
+        self.loss, self.role, self.listed = loss, role, requests
 
-    def needs(self, role: Role) -> Needs | None:
-        return self.declared if role == self.role else None
+    def requests(self, role: Role) -> Sequence[Request] | None:
+        return self.listed if role == self.role else None
 
-    def generator_loss(self, context: StepContext) -> Term:
-        return self.loss(context)
+    def generator_loss(self, step: StepContext) -> Term:
+        return self.loss(step)
 
     estimator_loss = generator_loss
 
 
-def decay(context: StepContext) -> Tensor:
-    return masked_mean(context.e_fake**2, context.mask)
+def decay(step: StepContext) -> Tensor:
+    return masked_mean(step.e_fake**2, step.mask)
 
 
-def spoil(context: StepContext) -> Term:
-    next(context.estimator.parameters()).data.add_(1)
-    return Term(decay(context), {})
+def spoil(step: StepContext) -> Term:
+    next(step.networks[ESTIMATOR].parameters()).data.add_(1)
+    return Term(decay(step) + masked_mean(step[PSI].x0, step.mask), {})
 
 
+class Forgetful(OneRole):
+    """Its state is not what it was given back."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda c: Term(decay(c), {}))
+        self.loads = 0
+
+    def state(self) -> Mapping[str, float | Tensor]:
+        return {"loads": torch.tensor(self.loads)}
+
+    def load_state(self, state: Mapping[str, float | Tensor]) -> None:
+        self.loads += 1
+
+
+class Wordy(OneRole):
+    def state(self) -> Mapping[str, float | Tensor]:
+        return {"name": "a text"}  # type: ignore[dict-item]
+
+
+PHI, PSI = Request(TEACHER, Noised()), Request(ESTIMATOR, Noised())
+THROUGH_PHI = Request(TEACHER, Noised(), Gradient.INPUT)
+REAL, FIRST = Request(ESTIMATOR, Noised("real")), Request(START, GeneratorInput())
 OBJECTIVES: dict[str, Objective] = {
-    "needs() is None in both roles": OneRole(lambda c: Term(decay(c), {}), role="nobody"),  # type: ignore[arg-type]
-    "reads teacher, which needs('generator') does not declare": OneRole(
-        lambda c: Term(decay(c) + masked_mean(c.f_phi.detach(), c.mask), {})
+    "requests() is None in both roles": OneRole(lambda c: Term(decay(c), {}), role="nobody"),  # type: ignore[arg-type]
+    "must return a sequence of Request or None, not (1,)": OneRole(lambda c: Term(decay(c), {}), 1),  # type: ignore[arg-type]
+    "generator_loss: an objective reads Request(network=teacher": OneRole(
+        lambda c: Term(decay(c) + masked_mean(c[PHI].x0, c.mask), {})
     ),
-    "reads estimator, which needs('generator') does not declare": OneRole(
-        lambda c: Term(c.fake_logits.mean(1) + masked_mean(c.estimate.x0, c.mask), {}), fake_logits=True
+    "which the requests of no objective cover": OneRole(
+        lambda c: Term(decay(c) + masked_mean(c[THROUGH_PHI].x0, c.mask), {}), PHI
     ),
-    "declares real_logits, which generator_loss never reads": OneRole(
-        lambda c: Term(decay(c), {}), real_logits=True
+    "lists estimator at Noised(of='real', times=None), which generator_loss never reads": OneRole(
+        lambda c: Term(decay(c), {}), REAL
     ),
-    "declares start, which generator_loss never reads": OneRole(lambda c: Term(decay(c), {}), start=True),
+    "lists start at GeneratorInput(), which generator_loss never reads": OneRole(
+        lambda c: Term(decay(c), {}), FIRST
+    ),
     "generator_loss must return a Term": OneRole(decay),  # type: ignore[arg-type]
     "must have one value a sample, (4,), not ()": OneRole(lambda c: Term(decay(c).mean(), {})),
     "logged['size'] must have one value a sample": OneRole(
@@ -60,21 +98,20 @@ OBJECTIVES: dict[str, Objective] = {
     "must be finite on finite input": OneRole(lambda c: Term(decay(c) / 0, {})),
     "depends on its batch mates": OneRole(lambda c: Term(decay(c) * decay(c).mean(), {})),
     "depends on what a network predicts at given entries": OneRole(
-        lambda c: Term(((c.e_fake - c.f_phi) ** 2).mean((1, 2)), {}), teacher=Route.DIFFERENTIABLE
+        lambda c: Term(((c.e_fake - c[THROUGH_PHI].x0) ** 2).mean((1, 2)), {}), THROUGH_PHI
     ),
-    "gradient must end at context.e_fake": OneRole(
-        lambda c: Term(decay(c) + masked_mean(c.root, c.mask), {})
+    "gradient reaches the parameters of generator, past the outputs that the step gives": OneRole(
+        lambda c: Term(decay(c) + masked_mean(c.generator.one_step(c.fake, c.z), c.mask), {})
     ),
-    "no gradient reaches context.e_fake": OneRole(
-        lambda c: Term(masked_mean(c.f_phi * c.e_fake.detach(), c.mask), {}),
-        teacher=Route.DETACHED,
+    "no gradient reaches what θ computed": OneRole(
+        lambda c: Term(masked_mean(c[PHI].x0 * c.e_fake.detach(), c.mask), {}), PHI
     ),
-    "must leave ψ as it is": OneRole(spoil),
-    "no gradient reaches ψ": OneRole(
-        lambda c: Term(masked_mean(c.estimate.x0.detach(), c.mask), {}),
-        role="estimator",
-        estimator=Route.DETACHED,
+    "must leave the network estimator as it is": OneRole(spoil, PSI),
+    "no gradient reaches estimator": OneRole(
+        lambda c: Term(masked_mean(c[PSI].x0.detach(), c.mask), {}), PSI, role="estimator"
     ),
+    "load_state(state()) must leave state() as it was": Forgetful(),
+    "state()['name'] must be a number or a tensor, not str": Wordy(lambda c: Term(decay(c), {})),
 }
 
 
@@ -82,3 +119,11 @@ OBJECTIVES: dict[str, Objective] = {
 def test_objectives(finds: Finds, sentence: str) -> None:
     with finds(sentence):
         check_objective(OBJECTIVES[sentence])
+
+
+def test_an_objective_of_before_says_what_to_change() -> None:
+    with pytest.raises(TypeError, match=r"Old defines needs\(\), which became requests\(\)"):
+
+        class Old(Objective):
+            def needs(self, role: Role) -> None:
+                return None

@@ -1,15 +1,31 @@
 """The alternating updates: what moves, what is logged, what is dropped, how a stage starts."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor
 
-from dlmone.core import DlmoneError, InputError, Needs, Objective, Route, StepContext, Teacher, Term
+from dlmone.core import (
+    ESTIMATOR,
+    START,
+    TEACHER,
+    DiffusionGenerator,
+    DiffusionScoreEstimator,
+    DlmoneError,
+    Gradient,
+    InputError,
+    Noised,
+    Objective,
+    Request,
+    StepContext,
+    Teacher,
+    Term,
+)
 from dlmone.core.losses import adversarial_loss
-from dlmone.core.objective import Role
+from dlmone.core.request import Role
 from dlmone.plugins.diff_instruct.objective import DiffInstruct
 from dlmone.plugins.diff_instruct.options import DiffInstructOptions
 from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
@@ -81,15 +97,15 @@ def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
 def test_an_iteration_moves_both_students_and_never_the_teacher() -> None:
     teacher = toy_teacher()
     trained = distillation(teacher=teacher)
-    before = weights(teacher), weights(trained.generator.network), weights(trained.estimator)
+    before = weights(teacher), weights(trained.generator.network), weights(psi(trained))
     logged = trained.advance(norms=True)
     assert same(before[0], weights(teacher))
     network = {
         name.removeprefix("network."): value for name, value in before[0].items() if "network." in name
     }
-    assert same(network, weights(trained.teacher))
+    assert same(network, weights(trained.networks[TEACHER]))
     assert not same(before[1], weights(trained.generator.network))
-    assert not same(before[2], weights(trained.estimator))
+    assert not same(before[2], weights(psi(trained)))
     assert {"generator/score", "generator/adversarial", "estimator/score", "estimator/adversarial"} <= set(
         logged
     )
@@ -105,7 +121,7 @@ def test_stage_2_starts_from_the_student_with_a_fresh_estimator() -> None:
     second = distillation(start=first.weights("ema"), teacher=teacher)
     assert same(weights(second.generator.network), first.weights("ema"))
     assert same(second.weights("ema"), first.weights("ema"))
-    assert same(weights(second.estimator.network), weights(teacher.network))
+    assert same(weights(psi(second).network), weights(teacher.network))
     assert second.generator_optimizer.state() == {}
 
 
@@ -124,10 +140,10 @@ def test_a_weight_of_zero_leaves_a_term_out_and_a_late_one_waits() -> None:
 
 def test_warm_up_trains_the_estimator_alone() -> None:
     trained = distillation(stage(estimator_warmup=1, estimator_steps=2))
-    before = weights(trained.generator.network), weights(trained.estimator)
+    before = weights(trained.generator.network), weights(psi(trained))
     trained.advance(norms=False)
     assert same(before[0], weights(trained.generator.network))
-    assert not same(before[1], weights(trained.estimator))
+    assert not same(before[1], weights(psi(trained)))
     trained.advance(norms=False)
     assert not same(before[0], weights(trained.generator.network))
 
@@ -156,7 +172,7 @@ def test_the_schedules_of_theta_and_psi_count_their_own_updates() -> None:
         optimizer.step = lambda lr: rates[name].append(lr) or step(lr)  # type: ignore[method-assign, func-returns-value]
 
     watch("theta", trained.generator_optimizer)
-    watch("psi", trained.estimator_optimizer)
+    watch("psi", trained.beside.optimizers["estimator"])
     for _ in range(6):
         trained.advance(norms=False)
     assert rates["theta"] == pytest.approx([0.5e-3, 0.75e-3, 0.5e-3, 0.25e-3])
@@ -202,14 +218,23 @@ def test_losses_that_are_not_finite_are_dropped_counted_and_in_the_end_fatal() -
         trained.advance(norms=False)
 
 
+def psi(trained: Distillation) -> DiffusionScoreEstimator:
+    return cast(DiffusionScoreEstimator, trained.beside.modules[ESTIMATOR])
+
+
+def reference(trained: Distillation) -> DiffusionScoreEstimator:
+    assert trained.beside.reference is not None
+    return cast(DiffusionScoreEstimator, trained.beside.reference)
+
+
 class NeedsNothing(Objective):
     """A loss on the generator's output alone."""
 
-    def needs(self, role: Role) -> Needs | None:
-        return Needs() if role == "generator" else None
+    def requests(self, role: Role) -> Sequence[Request] | None:
+        return () if role == "generator" else None
 
-    def generator_loss(self, context: StepContext) -> Term:
-        return Term((context.e_fake**2).mean((1, 2)), {})
+    def generator_loss(self, step: StepContext) -> Term:
+        return Term((step.e_fake**2).mean((1, 2)), {})
 
 
 class DropoutSeen(NeedsNothing):
@@ -218,16 +243,16 @@ class DropoutSeen(NeedsNothing):
     def __init__(self) -> None:
         self.seen: dict[Role, tuple[bool, bool]] = {}
 
-    def needs(self, role: Role) -> Needs | None:
-        return Needs(estimator=Route.DIFFERENTIABLE) if role == "estimator" else Needs()
+    def requests(self, role: Role) -> Sequence[Request]:
+        return (Request(ESTIMATOR, Noised()),)
 
-    def generator_loss(self, context: StepContext) -> Term:
-        self.seen["generator"] = context.generator.training, context.estimator.training
-        return super().generator_loss(context)
+    def generator_loss(self, step: StepContext) -> Term:
+        self.seen["generator"] = step.generator.training, step.networks[ESTIMATOR].training
+        return super().generator_loss(step)
 
-    def estimator_loss(self, context: StepContext) -> Term:
-        self.seen["estimator"] = context.generator.training, context.estimator.training
-        return Term((context.estimate.x0**2).mean((1, 2)), {})
+    def estimator_loss(self, step: StepContext) -> Term:
+        self.seen["estimator"] = step.generator.training, step.networks[ESTIMATOR].training
+        return Term((step[Request(ESTIMATOR, Noised())].x0 ** 2).mean((1, 2)), {})
 
 
 @pytest.mark.parametrize("theta", [True, False])
@@ -243,24 +268,24 @@ def test_each_network_has_dropout_in_its_own_update_if_at_all(theta: bool, psi: 
 def test_the_generator_reads_the_average_of_the_estimator() -> None:
     table = stage(estimator_average=0.5, estimator_warmup=1)
     trained = distillation(table)
-    start = weights(trained.estimator)
+    start = weights(psi(trained))
     trained.advance(norms=False)
-    once = weights(trained.estimator)
+    once = weights(psi(trained))
     # After the first of all updates, the plain mean of start and update.
-    for name, value in weights(trained.reference).items():
+    for name, value in weights(reference(trained)).items():
         torch.testing.assert_close(value, (start[name] + once[name]) / 2)
-    read = trained._context(trained.generator_update, "generator", 0, [0]).estimator
-    learning = trained._context(trained.estimator_update, "estimator", 0, [0]).estimator
-    assert read is trained.reference
-    assert learning is trained.estimator
-    before = weights(trained.reference)
+    read = trained._context(trained.generator_update, "generator", 0, [0]).networks
+    learning = trained._context(trained.estimator_update, "estimator", 0, [0]).networks
+    assert read[ESTIMATOR] is reference(trained)
+    assert learning[ESTIMATOR] is psi(trained)
+    before = weights(reference(trained))
     trained._generator_step(norms=False)
-    assert same(before, weights(trained.reference))
+    assert same(before, weights(reference(trained)))
 
 
 def test_without_an_average_the_generator_reads_the_estimator_itself() -> None:
     trained = distillation()
-    assert trained.reference is trained.estimator
+    assert trained.beside.of("generator")[ESTIMATOR] is psi(trained)
     assert not [name for name in trained.checkpoint({}).tensors if name.startswith("reference")]
 
 
@@ -300,10 +325,8 @@ def test_two_terms_that_log_the_same_names_keep_their_values_apart() -> None:
 def test_an_objective_that_needs_no_estimator_never_trains_one() -> None:
     table = stage(objectives={"size": {"use": "size"}})
     trained = distillation(table, {"size": NeedsNothing()})
-    before = weights(trained.estimator)
-    logged = trained.advance(norms=True)
-    assert same(before, weights(trained.estimator))
-    assert logged["gradient/size"] > 0
+    assert not {TEACHER, ESTIMATOR} & {*trained.networks, *trained.beside.modules}, "nor is one built"
+    assert trained.advance(norms=True)["gradient/size"] > 0
 
 
 def test_real_pairs_that_nobody_reads_are_never_drawn() -> None:
@@ -330,7 +353,7 @@ def test_real_pairs_that_nobody_reads_are_never_drawn() -> None:
 
 def test_diff_instruct_swaps_in_for_sid() -> None:
     swapped = distillation(terms=objectives() | {"score": DiffInstruct(DiffInstructOptions())})
-    assert swapped.generator_update.needs(0).teacher is Route.DETACHED
+    assert {one.gradient for one in swapped.generator_update.requests(0)[:2]} == {Gradient.CONSTANT}
     assert swapped.advance(norms=True)["gradient/score"] > 0
 
 
@@ -369,7 +392,6 @@ def test_the_generator_step_lowers_its_adversarial_loss() -> None:
     """Against a frozen ψ (learning rate nought), θ learns what D takes for real."""
     table = stage(
         objectives={"adversarial": {"use": "diffusion_gan"}},
-        head="token_mean",
         estimator={"lr": 1e-12},
         generator={"lr": 1e-2},
     )
@@ -410,8 +432,8 @@ def test_a_student_refined_keeps_its_start_through_a_resume() -> None:
     terms = {"regression": Regression(RegressionOptions(steps=3, initial="student"))}
     table = stage(objectives={"regression": {"use": "regression"}}, generator={"lr": 1e-3})
     whole, first, second = (distillation(table, terms) for _ in range(3))
-    assert whole.start is not None
-    start = weights(whole.start.network)
+    begun = cast(DiffusionGenerator, whole.networks[START]).network
+    start = weights(begun)
     for _ in range(4):
         whole.advance(norms=False)
     for _ in range(2):
@@ -419,10 +441,10 @@ def test_a_student_refined_keeps_its_start_through_a_resume() -> None:
     second.load(first.checkpoint({}))
     for _ in range(2):
         second.advance(norms=False)
-    assert same(start, weights(whole.start.network))
+    assert same(start, weights(begun))
     assert not same(start, weights(whole.generator.network))
     assert same(weights(whole.generator.network), weights(second.generator.network))
-    assert distillation(stage()).start is None
+    assert START not in distillation(stage()).networks
 
 
 def test_a_stage_of_regression_alone_trains_no_psi_and_follows_its_rate() -> None:
@@ -431,10 +453,10 @@ def test_a_stage_of_regression_alone_trains_no_psi_and_follows_its_rate() -> Non
         objectives={"regression": {"use": "regression"}}, generator={"lr": 1e-3, "schedule": "linear"}
     )
     trained = distillation(table, terms)
-    psi, losses, rates = weights(trained.estimator), [], []
+    losses, rates = [], []
     for _ in range(4):
         losses.append(trained.advance(norms=False)["generator/regression"])
         rates.append(trained.generator_optimizer.adam.param_groups[0]["lr"])
     assert rates == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
-    assert same(psi, weights(trained.estimator))
+    assert ESTIMATOR not in trained.beside.modules
     assert losses[-1] < losses[0]

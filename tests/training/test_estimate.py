@@ -6,7 +6,18 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from dlmone.core import Example, Needs, Objective, Route, Sketch
+from dlmone.core import (
+    ESTIMATOR,
+    START,
+    TEACHER,
+    Example,
+    GeneratorInput,
+    Gradient,
+    Noised,
+    Objective,
+    Request,
+    Sketch,
+)
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
@@ -44,34 +55,44 @@ def test_diffuseq_is_sketched_as_it_is_built():
     assert DiffuSeqTeacher.sketch(DiffuSeqOptions()) == BERT
 
 
+PHI, PSI = Request(TEACHER, Noised()), Request(ESTIMATOR, Noised())
+THROUGH_PHI, THROUGH_PSI = (replace(one, gradient=Gradient.INPUT) for one in (PHI, PSI))
+LOGITS = replace(THROUGH_PSI, features=(-1,))
+REAL = Request(ESTIMATOR, Noised("real"), Gradient.PARAMETERS, features=(-1,))
+FIRST = Request(START, GeneratorInput())
+
+
 @pytest.mark.parametrize(
-    ("role", "needs", "passes", "exact", "trained", "frozen"),
+    ("role", "requests", "passes", "exact", "trained", "frozen"),
     [
-        # θ writes; ψ is trained, once for DSM and logits together, and again on real pairs.
-        ("estimator", Needs(estimator=Route.DIFFERENTIABLE), 4, 0, 1, 0),
-        ("estimator", Needs(estimator=Route.DIFFERENTIABLE, fake_logits=True, real_logits=True), 7, 0, 2, 0),
+        # θ generates; ψ is trained, once for DSM and features together, and again on real pairs.
+        ("estimator", [PSI], 4, 0, 1, 0),
+        ("estimator", [PSI, LOGITS, REAL], 7, 0, 2, 0),
         # θ is trained; frozen networks are passed forward, and backward to their inputs.
-        ("generator", Needs(teacher=Route.DETACHED), 3, 1, 1, 0),
-        ("generator", Needs(teacher=Route.DETACHED, estimator=Route.DETACHED), 3, 2, 1, 0),
-        ("generator", Needs(start=True, teacher_calls=3), 7, 0, 1, 0),
-        ("generator", Needs(Route.DIFFERENTIABLE, Route.DIFFERENTIABLE, fake_logits=True), 3, 4, 1, 2),
-        ("generator", Needs(fake_logits=True), 3, 2, 1, 1),
+        ("generator", [PHI], 4, 0, 1, 0),
+        # Where φ and ψ are compared, both are evaluated in float32.
+        ("generator", [PHI, PSI], 3, 2, 1, 0),
+        ("generator", [THROUGH_PHI, THROUGH_PSI, LOGITS], 3, 4, 1, 2),
+        ("generator", [LOGITS], 5, 0, 1, 1),
+        ("generator", [FIRST], 4, 0, 1, 0),
+        # Guidance takes a second call.
+        ("generator", [replace(THROUGH_PHI, guidance=2.0)], 7, 0, 1, 2),
     ],
 )
-def test_passes_follow_from_what_objectives_need(role, needs, passes, exact, trained, frozen):
-    found = effort(role, needs)
+def test_passes_follow_from_what_objectives_request(role, requests, passes, exact, trained, frozen):
+    found = effort(role, requests)
     assert (found.passes, found.exact, found.trained, found.frozen) == (passes, exact, trained, frozen)
 
 
 @pytest.mark.parametrize("options", [{"steps": 4}, {"steps": 3, "initial": "student"}])
 def test_a_regression_costs_the_calls_that_its_target_makes(options):
     objective = Regression(RegressionOptions(**options))
-    step = new_step(toy_teacher(), "generator", objective.needs("generator"), wrap=Watched)
+    step = new_step(toy_teacher(), "generator", objective.requests("generator"), wrap=Watched)
     objective.generator_loss(step)
-    networks = [step.teacher, step.generator.network, *([step.start.network] if step.start else [])]
+    networks = [step.networks[TEACHER], step.generator.network, step.networks[START].network]
     made = sum(len(network.calls) for network in networks)
     backward = 2  # of θ's one call, in forward passes
-    assert effort("generator", objective.needs("generator")).passes == made + backward
+    assert effort("generator", objective.requests("generator")).passes == made + backward
 
 
 def stage(**changes: object) -> Stage:
@@ -109,7 +130,7 @@ def test_calls_before_the_trained_one_and_late_terms_count():
 
 def kept_bytes(trained: Distillation) -> int:
     """The bytes of all that autograd keeps in one iteration, parameters not included."""
-    networks = (trained.teacher, trained.generator, trained.estimator)
+    networks = [*trained.networks.values(), *trained.beside.modules.values()]
     own = {p.untyped_storage().data_ptr() for network in networks for p in network.parameters()}
     kept = {}
 

@@ -1,15 +1,24 @@
 """Under bfloat16 θ's update still sees f_φ − f_ψ, whatever little ψ has moved: error below 5 %."""
 
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from dlmone.core import StepContext, Term
+from dlmone.core import (
+    ESTIMATOR,
+    TEACHER,
+    Denoiser,
+    Noised,
+    Request,
+    ScoreEstimator,
+    StepContext,
+    Term,
+)
 from dlmone.core.losses import score_weight, sid_loss
-from dlmone.core.objective import Role
+from dlmone.core.request import Role
 from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
@@ -87,13 +96,14 @@ def errors(trained: Distillation, context: StepContext) -> tuple[float, float]:
     e_t = context.space.pin(
         context.space.schedule.diffuse(e, context.t_B, noise), context.space.embed(batch), batch
     )
-    f_phi = trained.teacher.denoise(e_t, context.t_B, batch).x0
-    f_psi = trained.estimator.estimate(e_t, context.t_B, batch).x0
+    phi, psi = cast(Denoiser, trained.networks[TEACHER]), trained.beside.modules[ESTIMATOR]
+    f_phi = phi.denoise(e_t, context.t_B, batch).x0
+    f_psi = cast(ScoreEstimator, psi).estimate(e_t, context.t_B, batch).x0
     weight_B = score_weight("sid", e, f_phi, mask, context.alpha_B, context.sigma_B)
     (slope,) = torch.autograd.grad(sid_loss(e, f_phi, f_psi, mask, MU, weight_B).mean(), e)
     got = context.e_fake.grad
     assert got is not None
-    d = (context.f_phi - context.estimate.x0).detach()
+    d = context[Request(TEACHER, Noised())].x0 - context[Request(ESTIMATOR, Noised())].x0
     return relative(d, (f_phi - f_psi).detach(), mask), relative(got, slope, mask)
 
 
@@ -106,7 +116,7 @@ def test_the_difference_and_its_gradient_are_float32_after_one_update() -> None:
 
 
 def test_autocast_would_bury_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(StepContext, "_precision", lambda _: nullcontext())
+    monkeypatch.setattr(StepContext, "_precision", lambda *_: nullcontext())
     assert min(errors(*one_update())) > 0.3
 
 
@@ -126,7 +136,7 @@ def test_a_backward_pass_within_autocast_would_blur_the_gradient(monkeypatch: py
 def test_a_rounded_teacher_would_bury_them() -> None:
     """As a φ that is stored in bfloat16 is, in whatever precision its products are."""
     trained, context = one_update()
-    for part in trained.teacher.modules():
+    for part in trained.networks[TEACHER].modules():
         if isinstance(part, nn.Linear):
             part.weight.data = part.weight.data.bfloat16().float()
     assert min(errors(trained, context)) > 0.3
@@ -137,7 +147,7 @@ def test_other_passes_keep_autocast() -> None:
 
     class Watched(Seen):
         def estimator_loss(self, context: StepContext) -> Term:
-            watch(context.estimator, dtypes["estimator"])
+            watch(context.networks[ESTIMATOR], dtypes["estimator"])
             watch(context.generator, dtypes["generator"])
             return super().estimator_loss(context)
 

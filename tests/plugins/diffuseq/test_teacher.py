@@ -70,9 +70,9 @@ def test_students_start_as_copies_and_share_the_space() -> None:
     assert generator.network.LayerNorm.weight is not teacher.network.LayerNorm.weight
     batch = Batch(("a",), torch.zeros(1, 24, dtype=torch.long), torch.ones(1, 24, dtype=torch.bool))
     estimate = teacher.new_score_estimator().estimate(
-        torch.randn(1, 24, 16), torch.tensor([5]), batch, logits=True
+        torch.randn(1, 24, 16), torch.tensor([5]), batch, features=True
     )
-    assert estimate.logits_BK.shape == (1, teacher.feature_width)
+    assert estimate.features_BNH.shape == (1, 24, teacher.feature_width)
 
 
 def test_a_new_teacher_starts_as_the_official_one() -> None:

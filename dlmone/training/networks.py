@@ -1,0 +1,150 @@
+"""The networks that are trained beside θ: ψ, what objectives bring, and the averages that they ask for."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Set
+
+import torch
+from torch import Tensor, nn
+
+from dlmone.core import ESTIMATOR, Auxiliary, Average, DiffusionGenerator, Network, Objective, Teacher
+from dlmone.core.noise import Key, seed_of
+from dlmone.core.request import Role
+from dlmone.registry.schema import Stage
+
+from .checkpoint import pack, unpack
+from .optimizer import Optimizer, update_average
+
+#: Beside the names of auxiliaries, ``TERM.NAME``, which hold a dot.
+_ESTIMATOR, _REFERENCE = "estimator", "reference"
+
+
+class EstimatorNetworks:
+    """ψ and the auxiliaries, trained by the estimator's update; and the moving averages of any network.
+
+    Args:
+        requested: what the stage's objectives request; without a request there is no ψ.
+        objectives: the stage's objectives by name.
+        teacher: what the networks are built from, on the compute device.
+        others: the networks that averages can be of besides those here.
+        stage: ψ's optimizer settings, which auxiliaries share, and its average.
+        key: of the random weights that a network starts from.
+    """
+
+    def __init__(
+        self,
+        requested: Set[Network],
+        objectives: Mapping[str, Objective],
+        teacher: Teacher,
+        others: Mapping[Network, nn.Module],
+        stage: Stage,
+        key: Key,
+    ) -> None:
+        self.stage = stage
+        declared = {
+            f"{term}.{network.name}": network
+            for term, objective in objectives.items()
+            for network in objective.auxiliaries
+        }
+        device = next(teacher.parameters()).device
+        self.trained: dict[str, Network] = {}
+        self.modules: dict[Network, nn.Module] = {}
+        if ESTIMATOR in requested:
+            self.trained[_ESTIMATOR] = ESTIMATOR
+            self.modules[ESTIMATOR] = teacher.new_score_estimator().to(device).requires_grad_(True)
+        for name, auxiliary in declared.items():
+            if isinstance(auxiliary, Auxiliary):
+                torch.manual_seed(seed_of((*key, "auxiliary", name)))
+                self.trained[name] = auxiliary
+                self.modules[auxiliary] = auxiliary.new(teacher).to(device).requires_grad_(True)
+        # A discriminator's head may have no parameters at all.
+        self.optimizers = {
+            name: Optimizer(self.modules[network], stage.estimator)
+            for name, network in self.trained.items()
+            if any(parameter.requires_grad for parameter in self.modules[network].parameters())
+        }
+        self.averages = {name: one for name, one in declared.items() if isinstance(one, Average)}
+        for average in self.averages.values():
+            self.modules[average] = _frozen_copy({**others, **self.modules}[average.of])
+        # What θ's update takes for ψ: ψ itself, or its average.
+        averaged = stage.estimator_average and ESTIMATOR in self.modules
+        self.reference = _frozen_copy(self.modules[ESTIMATOR]) if averaged else None
+
+    def of(self, role: Role) -> dict[Network, nn.Module]:
+        """Return the networks as the update of a role sees them."""
+        if role == "generator" and self.reference is not None:
+            return {**self.modules, ESTIMATOR: self.reference}
+        return self.modules
+
+    def trainable(self) -> list[nn.Module]:
+        """Return the networks that ψ's update trains."""
+        return [self.modules[network] for network in self.trained.values()]
+
+    def train(self, mode: bool) -> None:
+        """Set ψ and the auxiliaries to training or evaluation mode."""
+        for module in self.trainable():
+            module.train(mode)
+
+    def step(self, lr: float, updates: int) -> bool:
+        """Update all by the gradients they hold.
+
+        Args:
+            lr: the learning rate.
+            updates: how many updates there were before.
+
+        Returns:
+            Whether every gradient was finite.
+        """
+        finite = [optimizer.step(lr) for optimizer in self.optimizers.values()]
+        for network in self.trained.values():
+            self.follow(network, self.modules[network])
+        if self.reference is not None and self.stage.estimator_average:
+            # The plain mean until there are enough updates to average over.
+            rate = min(self.stage.estimator_average, 1 - 1 / (updates + 2))
+            update_average(self.reference, self.modules[ESTIMATOR], rate)
+        return all(finite)
+
+    def follow(self, network: Network, module: nn.Module) -> None:
+        """Move the averages of a network that was just updated."""
+        for average in self.averages.values():
+            if average.of is network:
+                update_average(_weights(self.modules[average]), _weights(module), average.rate)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return weights and moments for a checkpoint."""
+        return pack(
+            **{name: module.state_dict() for name, module in self._saved().items()},
+            **{f"{name}_optimizer": one.state() for name, one in self.optimizers.items()},
+        )
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take back what `state` returned.
+
+        Raises:
+            RuntimeError: a network has another shape now.
+        """
+        for name, module in self._saved().items():
+            module.load_state_dict(unpack(tensors, name))
+        for name, optimizer in self.optimizers.items():
+            optimizer.load(unpack(tensors, f"{name}_optimizer"))
+
+    def _saved(self) -> dict[str, nn.Module]:
+        named = {**self.trained, **self.averages}
+        saved = {name: _weights(self.modules[network]) for name, network in named.items()}
+        return {**saved, _REFERENCE: self.reference} if self.reference is not None else saved
+
+
+def _frozen_copy(module: nn.Module) -> nn.Module:
+    """Copy a network for its average; a generator's copy shares its space."""
+    if isinstance(module, DiffusionGenerator):
+        module = module.with_network(copy.deepcopy(module.network))
+    else:
+        module = copy.deepcopy(module)
+    _weights(module).requires_grad_(False)
+    return module.eval()
+
+
+def _weights(module: nn.Module) -> nn.Module:
+    """Return what of a network is averaged and saved: of a generator, not the space it shares."""
+    return module.network if isinstance(module, DiffusionGenerator) else module

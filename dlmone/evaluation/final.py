@@ -105,8 +105,8 @@ def evaluate_run(
                 setting=setting,
             )
             rows.append(row)
-            for chooser, sizes in parts.choosers:
-                rows += chooser.rows(row, parts.evaluators, sizes)
+            for selector, sizes in parts.selectors:
+                rows += selector.rows(row, parts.evaluators, sizes)
     rows = [*score_baselines(rows[:1], parts.evaluators, ["copy"]), *rows]
     write_report(session.run_dir.path / "report", rows, len(examples), table.candidates)
     return rows

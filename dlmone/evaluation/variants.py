@@ -32,14 +32,14 @@ class EvaluationPlugins:
         evaluators: by their names in the recipe.
         teacher_sampler: how the teacher writes.
         samplers, augmenters: by the names of the variants that give one.
-        choosers: with the numbers of candidates that each chooses among.
+        selectors: with the numbers of candidates that each chooses among.
     """
 
     evaluators: Mapping[str, Evaluator]
     teacher_sampler: Sampler
     samplers: Mapping[str, Sampler]
     augmenters: Mapping[str, Augmenter]
-    choosers: Sequence[tuple[CandidateSelector, Sequence[int]]]
+    selectors: Sequence[tuple[CandidateSelector, Sequence[int]]]
 
     @property
     def samplers_by_key(self) -> dict[str, Sampler]:
@@ -74,13 +74,13 @@ class EvaluationPlugins:
                 if one.augment
             },
             [
-                _chooser(registry, config, evaluators, slot, f"evaluation.select.{key}")
+                _selector(registry, config, evaluators, slot, f"evaluation.select.{key}")
                 for key, slot in config.select.items()
             ],
         )
 
 
-def _chooser(
+def _selector(
     registry: Registry,
     config: Evaluation,
     evaluators: Mapping[str, Evaluator],

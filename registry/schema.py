@@ -203,7 +203,7 @@ class Stage(Section):
     t_init: Time
     #: Feed θ z itself, as DiffuSeq starts, and not σ(t_init)·z, as SiD does.
     unit_input: bool = False
-    #: K: θ learns to write in this many re-noised calls (Table 4's times); 1 is the paper's one step.
+    #: K: θ is trained to sample in this many re-noised network calls (at Table 4's times); 1 is the paper's.
     calls: PositiveInt = 1
     #: Which of the K outputs the losses see: of an update's k ~ U{1..K}, or of the last one always.
     matching: Literal["uniform", "last"] = "uniform"
@@ -229,13 +229,13 @@ class Stage(Section):
 
 
 class SamplerSlot(Slot):
-    """How a teacher writes in many steps."""
+    """How a teacher samples in several steps."""
 
     kind = "samplers"
 
 
 class GeneratorSlot(Slot):
-    """A model from elsewhere that writes."""
+    """A text generator from elsewhere, as a baseline."""
 
     kind = "generators"
 
@@ -247,29 +247,28 @@ class EvaluatorSlot(Slot):
 
 
 class AugmenterSlot(Slot):
-    """How conditions are varied before they are written for."""
+    """How conditions are varied before generation."""
 
     kind = "augmenters"
 
 
 class SelectorSlot(Slot):
-    """How one of several candidates is chosen."""
+    """How one of several candidates is selected."""
 
     kind = "selectors"
 
 
 class SelectionSlot(SelectorSlot):
-    """Also score the candidate that a selector chooses: among the first ``k``, among all that are drawn if
-    no numbers are given."""
+    """Also score the candidate that a selector picks among the first ``k``; among all candidates by default."""
 
     k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
 
 
 class Variant(Section):
-    """The last student, or the teacher, at a setting of its own.
+    """The last student, or the teacher, with settings of its own.
 
-    ``steps`` is 1 for a student and the last of ``teacher_steps`` for the teacher, if it is not given;
-    ``sampler`` re-noising, or the teacher's.
+    By default ``steps`` is 1 for the student and the last of ``teacher_steps`` for the teacher, and the sampler
+    is re-noising for the student and ``teacher_sampler`` for the teacher.
     """
 
     of: Literal["student", "teacher"] = "student"

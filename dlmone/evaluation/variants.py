@@ -26,13 +26,13 @@ from .selection import CandidateSelector
 
 @dataclass(frozen=True, slots=True)
 class EvaluationPlugins:
-    """What the section ``evaluation`` names, made.
+    """The plugins that a recipe's section ``evaluation`` names.
 
     Attributes:
         evaluators: by their names in the recipe.
-        teacher_sampler: how the teacher writes.
+        teacher_sampler: how the teacher samples.
         samplers, augmenters: by the names of the variants that give one.
-        selectors: with the numbers of candidates that each chooses among.
+        selectors: with the numbers of candidates that each selects from.
     """
 
     evaluators: Mapping[str, Evaluator]
@@ -49,10 +49,10 @@ class EvaluationPlugins:
 
     @classmethod
     def of(cls, registry: Registry, config: Evaluation) -> EvaluationPlugins:
-        """Make what a recipe's evaluation names.
+        """Create the plugins of a recipe's evaluation.
 
         Raises:
-            InputError: options are wrong, or a choice is to be made among more candidates than are drawn.
+            InputError: options are wrong, or one is to be selected among more candidates than are sampled.
             PluginError: a plugin cannot be used.
         """
         evaluators = {
@@ -107,7 +107,7 @@ def _selector(
 def check_variants(
     recipe: Recipe, parts: EvaluationPlugins, teacher: Teacher, compute: Compute, examples: Sequence[Example]
 ) -> None:
-    """Let each variant write twice, φ in the place of θ: what cannot work fails before any training.
+    """Sample twice from each variant, with φ in θ's place: what cannot work fails before any training.
 
     Raises:
         InputError: a sampler cannot do what is asked of it, or conditions cannot be varied so.

@@ -66,7 +66,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 
 def load_latest(folder: Path) -> Checkpoint | None:
-    """Return the newest whole checkpoint of a folder, warning of each torn or altered one stepped over.
+    """Return the newest whole checkpoint of a folder; torn or altered ones are skipped with a warning.
 
     Raises:
         InputError: it is in the format of another version of dlmone.

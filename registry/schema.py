@@ -259,7 +259,7 @@ class SelectorSlot(Slot):
 
 
 class SelectionSlot(SelectorSlot):
-    """Also score the candidate that a selector picks among the first ``k``; among all candidates by default."""
+    """Also score the candidate that a selector picks among the first ``k``, by default among all."""
 
     k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
 
@@ -267,7 +267,7 @@ class SelectionSlot(SelectorSlot):
 class Variant(Section):
     """The last student, or the teacher, with settings of its own.
 
-    By default ``steps`` is 1 for the student and the last of ``teacher_steps`` for the teacher, and the sampler
+    By default ``steps`` is 1 for the student and the last of ``teacher_steps`` for the teacher; the sampler
     is re-noising for the student and ``teacher_sampler`` for the teacher.
     """
 

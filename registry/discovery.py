@@ -3,23 +3,28 @@
 A plugin that fails is set aside with its reason, and harms nothing until a name is missing.
 """
 
+import hashlib
+import importlib.util
 import logging
 import re
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Self
 
 import pluggy
 
-from dlmone.core.errors import PluginError
+from dlmone.core.errors import InputError, PluginError
 
 from . import hooks
 from .catalogue import KINDS, REGISTER, Catalogue, noun
 from .explain import nearest
-from .finding import GROUP, found
 from .plugin import Entry, Plugin, one_line
 
+#: The entry-point group of plugins.
+GROUP = "dlmone"
 _log = logging.getLogger(__name__)
 
 
@@ -121,3 +126,45 @@ def _offer(
             raise PluginError(f"the {noun(kind)} {name!r} points to {place!r}, not to 'package.module:Name'")
     source = (plugin.name, plugin.distribution, plugin.version)
     entries.append(Entry(kind, name, target, options, help, default, *source))
+
+
+def found(files: Sequence[Path]) -> Iterator[tuple[Plugin, Callable[[], object]]]:
+    """Yield every installed plugin and every file, each with the function that imports it.
+
+    Raises:
+        InputError: a file does not exist.
+    """
+    for point in sorted(entry_points(group=GROUP), key=_origin):
+        yield Plugin(point.name, *_origin(point)[:2], target=point.value), point.load
+    for path in {file.resolve(): file for file in files}.values():
+        if not path.is_file():
+            raise InputError(f"{path}: there is no such plugin file")
+        yield _plugin_of_file(path)
+
+
+def _origin(point: EntryPoint) -> tuple[str, str, str]:
+    dist = point.dist
+    return (dist.name, dist.version, point.name) if dist else ("unknown", "", point.name)
+
+
+def _plugin_of_file(path: Path) -> tuple[Plugin, Callable[[], object]]:
+    version = "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    plugin = Plugin(path.stem, str(path), version, target=str(path), is_file=True)
+    return plugin, lambda: _import_file(path)
+
+
+def _import_file(path: Path) -> object:
+    """Import a file under a module name of its own, by which its targets can say f"{__name__}:Class"."""
+    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    name = re.sub(r"\W", "_", f"dlmone_file_{path.stem}_{place}")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

@@ -16,9 +16,8 @@ from .discovery import Registry
 from .explain import Loc, dotted, sentences
 from .files import FILE_KEYS, read_recipe
 from .layers import Layer, layer_of_overrides, origin, stack
-from .plain import plain
 from .schema import Recipe, Slot, TeacherSlot
-from .shape import switched_off
+from .shape import plain, switched_off
 
 _LOADED = (
     "the teacher is loaded from {} as it was trained, so this changes nothing; "

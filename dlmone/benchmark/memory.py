@@ -1,4 +1,4 @@
-"""The most memory that a piece of work takes beyond what is held already."""
+"""Peak memory of a piece of work, beyond what the process holds already."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def peak_memory(run: Callable[[], object], device: torch.device) -> int | None:
 
 
 def _give_back_freed_memory() -> None:
-    """What was freed but kept would serve the run, and hide what it takes."""
+    """Return freed memory to the system: reused by the run, it would hide what the run takes."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)

@@ -1,4 +1,4 @@
-"""How long each part of writing takes: tokenising, the network, rounding, detokenising, and the rest."""
+"""Time the parts of inference: tokenising, the network, rounding, detokenising, and the rest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTS = ("tokenise", "network", "rounding", "detokenise", "other")
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """Seconds of one run by both clocks, and of each part by the chosen one: the parts add up to it."""
+    """Seconds of one run by both clocks; ``parts`` are by the selected one and add up to it."""
 
     wall: float
     cpu: float
@@ -32,7 +32,7 @@ class Stopwatch(AbstractContextManager["Stopwatch"]):
 
     Args:
         generator: whose network and space are timed.
-        clock: ``wall``, or the CPU seconds of all threads, which others on the machine disturb less.
+        clock: ``wall``, or ``cpu``: the CPU seconds of all threads, which other processes disturb less.
         device: a CUDA device is waited for at the borders of the parts, or its work would go unseen.
     """
 
@@ -53,7 +53,7 @@ class Stopwatch(AbstractContextManager["Stopwatch"]):
 
     def __exit__(self, *failure: object) -> None:
         for owner, name, _ in self._timed:
-            delattr(owner, name)  # what the class says comes to light again
+            delattr(owner, name)  # the class's method is found again
 
     def lap(self, run: Callable[[], object]) -> Lap:
         """Time one run."""

@@ -1,4 +1,4 @@
-"""What can be timed: a model folder, the shape that a recipe describes, and writers from elsewhere."""
+"""What can be timed: a model folder, the shape that a recipe describes, and plugins' generators."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dlmone.training.distillation import stage_times
 
 from .timing import Subject
 
-RANDOM = "random weights: its speed alone means something"
+RANDOM = "random weights: only its speed is meaningful"
 
 
 def of_folder(path: Path, sampler: str | None, device: str, registry: Registry) -> Subject:

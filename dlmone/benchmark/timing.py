@@ -1,7 +1,7 @@
 """Seconds a sample: the protocol of the paper's Tables 2 and 7.
 
-Everything that turns a text into a text counts. Rows take turns, so that a machine that slows down slows all
-of them, and every row is warmed up before its first counted run.
+Everything from text to text counts. Rows take turns, so that a slow phase of the machine slows all of them.
+Every row is warmed up before its first counted run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ TEACHER_STEPS = (1, 2, 4, 65, 286, 667, 1000, 2000)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A model to be timed: its name in the table, and what is to be known of its weights."""
+    """A model to be timed: its name in the table, its generator, and where its weights are from."""
 
     name: str
     generator: Generator
@@ -81,20 +81,20 @@ class _Row:
     calls: int = 0
     laps: list[Lap] = field(default_factory=list)
 
-    def write(self, texts: Sequence[str]) -> None:
-        """Write a batch, from text to text."""
+    def generate(self, texts: Sequence[str]) -> None:
+        """Generate a batch, from text to text."""
         examples = [Example(str(i), texts[i % len(texts)], "") for i in range(self.batch)]
         space, device = self.generator.space, self.compute.device
         batch = space.collate(examples).to(device)
         noise = Noise([(0, id, 0) for id in batch.ids], device)
         with self.compute.autocast():
-            written = self.generator.generate(batch, noise, self.steps)
-        space.text(written.tokens_BL, batch)
-        self.calls = written.calls
+            generated = self.generator.generate(batch, noise, self.steps)
+        space.text(generated.tokens_BL, batch)
+        self.calls = generated.calls
 
     def lap(self, texts: Sequence[str]) -> None:
         with Stopwatch(self.generator, self.clock, self.compute.device) as watch:
-            self.laps.append(watch.lap(lambda: self.write(texts)))
+            self.laps.append(watch.lap(lambda: self.generate(texts)))
 
     def result(self) -> RowResult:
         wall = [lap.wall / self.batch for lap in self.laps]
@@ -133,9 +133,9 @@ def bench(
     """
     rows = [row for subject in subjects for row in _rows(subject, compute, plan)]
     timed = [row for row in rows if row.runs]
-    for row in timed:  # the first run of all; another follows, for what is made ready at the second
-        row.peak = peak_memory(lambda row=row: row.write(plan.texts), compute.device)  # type: ignore[misc]
-        row.write(plan.texts)
+    for row in timed:  # the first run; a second warms up what is only prepared then
+        row.peak = peak_memory(lambda row=row: row.generate(plan.texts), compute.device)  # type: ignore[misc]
+        row.generate(plan.texts)
         progress(1)
     for turn in range(max((row.runs for row in timed), default=0)):
         for row in timed:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dlmone.benchmark.timing import Subject
     from dlmone.registry import Registry
 
-#: What is written for where no file says otherwise.
+#: The conditions unless --input names a file.
 TEXTS = ("how can i be a good geologist ?", "what is the best way to learn a language ?")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -62,7 +62,7 @@ def numbers(context: click.Context, option: click.Parameter, value: str | None) 
     "source",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="JSON lines with the texts to write for, taken in turn.",
+    help="JSON lines with the conditions, taken in turn.",
 )
 @click.option(
     "--clock",

@@ -1,4 +1,4 @@
-"""What a user sees while a run goes on: one live line on a terminal, sparse lines elsewhere."""
+"""Progress of a run: one live line on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ QUIET_SECONDS = 20.0
 class Steps:
     """Progress of one phase. On a terminal a bar with rate and time left; in a log, a line now and then.
 
-    ``total`` is None where nobody knows how many steps there will be.
+    ``total`` is None where the number of steps is unknown.
     """
 
     def __init__(

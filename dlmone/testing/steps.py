@@ -76,7 +76,9 @@ def new_step(
     }
     for place, auxiliary in enumerate(auxiliaries, start=4):
         if isinstance(auxiliary, Auxiliary):
-            module = perturbed(auxiliary.new(teacher), seed + place)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed + place)
+                module = perturbed(auxiliary.new(teacher), seed + place)
             networks[auxiliary] = wrap(module) if isinstance(module, Denoiser) else module
         else:
             networks[auxiliary] = perturbed(copy.deepcopy(networks[auxiliary.of]), seed + place)

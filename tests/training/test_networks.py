@@ -1,0 +1,180 @@
+"""Networks that objectives bring: trained, averaged, checkpointed and restored by the run, exactly."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dlmone.core import (
+    ESTIMATOR,
+    GENERATOR,
+    TEACHER,
+    Auxiliary,
+    Average,
+    Denoiser,
+    Gradient,
+    Noised,
+    Objective,
+    Point,
+    Request,
+    State,
+    StepContext,
+    Term,
+)
+from dlmone.core.ddim import ddim_step
+from dlmone.core.losses import masked_mean
+from dlmone.core.request import Role
+from dlmone.registry.schema import Stage
+from dlmone.runtime.device import Compute
+from dlmone.runtime.distributed import World
+from dlmone.testing import check_objective, new_step, toy_teacher
+from dlmone.testing.toy import EXAMPLES
+from dlmone.training.distillation import Distillation
+from dlmone.training.tokenized import TokenizedExamples
+
+
+class Critic(Objective):
+    """A critic of its own on noised states, as another team would bring it: a linear map of φ's features."""
+
+    def __init__(self) -> None:
+        self.critic = Auxiliary("critic", lambda teacher: nn.Linear(teacher.feature_width, 1))
+        self.auxiliaries = (self.critic,)
+        self.fake = Request(TEACHER, Noised("output"), Gradient.INPUT, features=(-1,))
+        self.real = Request(TEACHER, Noised("real"), features=(-1,))
+
+    def requests(self, role: Role) -> Sequence[Request]:
+        return (self.fake,) if role == "generator" else (self.fake, self.real)
+
+    def score(self, step: StepContext, request: Request) -> Tensor:
+        features_BNH, mask_BN = step[request].features()
+        mask_BN1 = mask_BN[..., None]
+        pooled_BH = (features_BNH * mask_BN1).sum(1) / mask_BN1.sum(1)
+        scores_B1: Tensor = step.module(self.critic)(pooled_BH)
+        return scores_B1[:, 0]
+
+    def generator_loss(self, step: StepContext) -> Term:
+        return Term(-self.score(step, self.fake), {})
+
+    def estimator_loss(self, step: StepContext) -> Term:
+        real_B, fake_B = self.score(step, self.real), self.score(step, self.fake)
+        return Term(torch.relu(1 - real_B) + torch.relu(1 + fake_B), {"real": real_B.detach()})
+
+
+@dataclass(frozen=True, slots=True)
+class OneStepDown(State):
+    """Where the teacher's DDIM leads from noised real data, one fifth of the time down."""
+
+    requests = (Request(TEACHER, Noised("real")),)
+
+    def build(self, step: StepContext) -> Point:
+        schedule, above = step.space.schedule, step.point(Noised("real"))
+        s_B = (schedule.min_time + (above.t_B - schedule.min_time) * 4 // 5).to(above.t_B.dtype)
+        x0 = step[self.requests[0]].x0
+        e_s = ddim_step(schedule, x0, above.e_t, above.t_B, s_B)
+        return Point(step.space.pin(e_s, above.e_t, above.batch), s_B, above.batch)
+
+
+class Consistency(Objective):
+    """θ at t agrees with its own average one step of the teacher's ODE further down (Song et al. 2023)."""
+
+    def __init__(self) -> None:
+        self.target = Average("target", GENERATOR, 0.5)
+        self.auxiliaries = (self.target,)
+        self.above = Request(GENERATOR, Noised("real"), Gradient.PARAMETERS)
+        self.below = Request(self.target, OneStepDown())
+
+    def requests(self, role: Role) -> Sequence[Request] | None:
+        return (self.above, self.below) if role == "generator" else None
+
+    def generator_loss(self, step: StepContext) -> Term:
+        mask = step.space.generated(step.real)
+        return Term(masked_mean((step[self.above].x0 - step[self.below].x0) ** 2, mask), {})
+
+
+STAGE = Stage.model_validate(
+    {
+        "steps": 4,
+        "batch": 4,
+        "t_init": 1490,
+        "t_max": 1976,
+        "generator": {"lr": 1e-2},
+        "estimator": {"lr": 1e-2},
+        "objectives": {"critic": {"use": "critic"}, "consistency": {"use": "consistency"}},
+    }
+)
+
+
+def distillation() -> tuple[Distillation, Critic, Consistency]:
+    teacher, critic, consistency = toy_teacher(), Critic(), Consistency()
+    compute = Compute(torch.device("cpu"), bfloat16=False, world=World())
+    terms: dict[str, Objective] = {"critic": critic, "consistency": consistency}
+    examples = TokenizedExamples(teacher.space, EXAMPLES)
+    return Distillation("stage-1", STAGE, teacher, terms, examples, compute, 0), critic, consistency
+
+
+def weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("objective", [Critic(), Consistency()], ids=["critic", "consistency"])
+def test_the_contract_holds_for_networks_of_an_objectives_own(objective: Objective) -> None:
+    check_objective(objective)
+
+
+def test_what_objectives_bring_is_trained_and_averaged() -> None:
+    trained, critic, consistency = distillation()
+    assert ESTIMATOR not in trained.beside.modules, "nobody requested ψ, so there is none"
+    before = weights(trained.beside.modules[critic.critic])
+    theta = weights(trained.generator.network)
+    logged = trained.advance(norms=True)
+    assert not same(before, weights(trained.beside.modules[critic.critic]))
+    assert {"critic/real", "gradient/critic", "gradient/consistency"} <= logged.keys()
+    assert logged["gradient/consistency"] > 0, "also where gradient does not pass θ's own output"
+    average = trained.beside.modules[consistency.target]
+    for name, value in weights(trained.generator.network).items():
+        torch.testing.assert_close(average.network.state_dict()[name], (theta[name] + value) / 2)
+    assert average.space is trained.space
+
+
+def test_a_run_with_a_critic_and_an_ema_target_resumes_exactly() -> None:
+    whole, first, second = (distillation() for _ in range(3))
+    for _ in range(4):
+        expected = whole[0].advance(norms=True)
+    for _ in range(2):
+        first[0].advance(norms=True)
+    checkpoint = first[0].checkpoint({})
+    second[0].load(checkpoint)
+    for _ in range(2):
+        found = second[0].advance(norms=True)
+    assert found == expected
+    assert same(weights(whole[0].generator.network), weights(second[0].generator.network))
+    for place in (1, 2):
+        [one], [other] = whole[place].auxiliaries, second[place].auxiliaries
+        assert same(weights(whole[0].beside.modules[one]), weights(second[0].beside.modules[other]))
+    names = {name.split("/")[0] for name in checkpoint.tensors}
+    assert {"critic.critic", "critic.critic_optimizer", "consistency.target"} <= names
+
+
+def test_guidance_takes_two_calls_and_extrapolates_between_them() -> None:
+    teacher = toy_teacher()
+
+    def unconditioned(batch):  # type: ignore[no-untyped-def]
+        return type(batch)(batch.ids, batch.tokens_BL.masked_fill(~batch.target_BL, 0), batch.target_BL)
+
+    teacher.space.null_condition = unconditioned  # type: ignore[method-assign]
+    plain, guided = Request(TEACHER, Noised()), Request(TEACHER, Noised(), guidance=3.0)
+    step = new_step(teacher, "generator", [plain, guided])
+    point, null = step.point(Noised()), unconditioned(step.fake)
+    network = step.networks[TEACHER]
+    assert isinstance(network, Denoiser)
+    pinned = step.space.pin(point.e_t, step.space.embed(null), null)
+    without = network.denoise(pinned, point.t_B, null).x0
+    expected = without + 3.0 * (step[plain].x0 - without)
+    torch.testing.assert_close(step[guided].x0, expected.detach())
+    assert not torch.allclose(step[guided].x0, step[plain].x0)

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dlmone.core import Batch, Denoised, Denoiser, NoiseSchedule
+from dlmone.plugins.bert.dropout import Dropout
+from dlmone.plugins.bert.encoder import LAYER_NORM_EPS, Encoder
 
-from .dropout import Dropout
-from .encoder import LAYER_NORM_EPS, Encoder
 from .packed import pack
 
 #: Positions of one sample of the released models, for which packed weights are arranged.

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from dlmone.core import Batch, Example, InputError, Noise, NoiseSchedule, Sketch, Teacher, TrainingLoss
 from dlmone.core.schedule import discrete_schedule
+from dlmone.plugins.bert.start import EncoderSizes, load_encoder
 from dlmone.plugins.bert.tokenizer import Tokenizer, tokenizer_for
 
 from .network import DiffuSeqNetwork
 from .options import DiffuSeqOptions
 from .pretrained.embedding import load_embedding
-from .pretrained.encoder import load_encoder
 from .pretrained.official import TABLE, TIED, check_official, to_official
 from .space import DiffuSeqSpace
 from .training.groups import by_length
@@ -65,7 +65,7 @@ class DiffuSeqTeacher(Teacher):
             tokenizer_for(options.tokenizer, texts, options.vocab_size, options.vocab_min_count),
         )
         if options.init_from is not None:
-            load_encoder(teacher.network, options.init_from, options)
+            load_encoder(teacher.network, options.init_from, encoder_sizes(options))
             if options.init_embedding:
                 load_embedding(teacher.space, teacher.network, options.init_from)
         return teacher
@@ -172,6 +172,12 @@ class DiffuSeqTeacher(Teacher):
         self.space.load_state_dict({TABLE: table_VD, "lm_head.bias": official["lm_head.bias"]})
         self.network.load_state_dict({key: official[key] for key in self.network.state_dict()})
         return float((table_VD - official[TABLE].detach()).abs().max())
+
+
+def encoder_sizes(options: DiffuSeqOptions) -> EncoderSizes:
+    return EncoderSizes(
+        options.width, options.layers, options.heads, options.feedforward_width, options.max_positions
+    )
 
 
 def network_of(options: DiffuSeqOptions, schedule: NoiseSchedule) -> DiffuSeqNetwork:

@@ -7,7 +7,9 @@ from torch import Tensor, nn
 
 from dlmone.core import Batch, Denoised, Denoiser
 from dlmone.core.schedule import expand
+from dlmone.plugins.bert.start import EncoderSizes
 
+from .encoder import BertTrunk
 from .space import LangFlowSpace
 from .transformer import Block, NoiseLevel, OutputLayer, zero_linear
 
@@ -27,10 +29,10 @@ class Borrowed:
 
 
 class Prediction(NamedTuple):
-    """Token logits [B, L, V] float32, and the last hidden states [B, L, D]."""
+    """Token logits [B, L, V] float32, and the last hidden states [B, L, H]."""
 
     logits_BLV: Tensor
-    hidden_BLD: Tensor
+    hidden_BLH: Tensor
 
 
 class LangFlowNetwork(Denoiser):
@@ -43,6 +45,7 @@ class LangFlowNetwork(Denoiser):
         space: owns the table and the schedule; borrowed.
         condition: width of the noise level's embedding.
         layers, heads: of the transformer, as wide as the states.
+        encoder: sizes of a BERT-type encoder in the place of the transformer's blocks.
         dropout: after attention and after the MLP of each block.
         bayes: whether the logits have their Bayes term.
         self_conditioning: whether the network reads an earlier estimate x_sc, zeros where there is none.
@@ -58,6 +61,7 @@ class LangFlowNetwork(Denoiser):
         condition: int,
         layers: int,
         heads: int,
+        encoder: EncoderSizes | None = None,
         dropout: float = 0.1,
         bayes: bool = True,
         self_conditioning: bool = True,
@@ -73,8 +77,11 @@ class LangFlowNetwork(Denoiser):
             self.self_cond_proj = zero_linear(2 * width, width, bias=False)
             self.float32_modules = ("sigma_map", "self_cond_proj")
         self.given_mark = nn.Parameter(torch.randn(width)) if marks_given else None
-        self.blocks = nn.ModuleList(Block(width, condition, heads, dropout) for _ in range(layers))
-        self.output_layer = OutputLayer(width, condition, len(space.embedding))
+        self.encoder = None if encoder is None else BertTrunk(width, condition, encoder, dropout)
+        own = layers if encoder is None else 0
+        self.blocks = nn.ModuleList(Block(width, condition, heads, dropout) for _ in range(own))
+        self.hidden_width = width if encoder is None else encoder.width
+        self.output_layer = OutputLayer(self.hidden_width, condition, len(space.embedding))
 
     @property
     def space(self) -> LangFlowSpace:
@@ -89,11 +96,11 @@ class LangFlowNetwork(Denoiser):
         features: bool = False,
         previous: Tensor | None = None,
     ) -> Denoised:
-        logits_BLV, hidden_BLD = self.predict(e_t, t_B, batch, previous)
+        logits_BLV, hidden_BLH = self.predict(e_t, t_B, batch, previous)
         x0_BLD = self.space.mixture(logits_BLV.softmax(-1))
         if not features:
             return Denoised(x0_BLD, logits_BLV=logits_BLV)
-        return Denoised(x0_BLD, hidden_BLD, batch.target_BL, logits_BLV)
+        return Denoised(x0_BLD, hidden_BLH, batch.target_BL, logits_BLV)
 
     def predict(
         self, e_t: Tensor, t_B: Tensor, batch: Batch, previous: Tensor | None = None, ramp: float = 1.0
@@ -103,15 +110,16 @@ class LangFlowNetwork(Denoiser):
         with torch.autocast(e_t.device.type, enabled=False):
             c_BC = self.sigma_map(schedule.network_time(t_B))
             h_BLD = self.read_in(z_BLD, batch, previous)
+        hidden_BLH = h_BLD if self.encoder is None else self.encoder(h_BLD, c_BC)
         for block in self.blocks:
-            h_BLD = block(h_BLD, c_BC)
-        net_BLV = self.output_layer(h_BLD, c_BC).float()
+            hidden_BLH = block(hidden_BLH, c_BC)
+        net_BLV = self.output_layer(hidden_BLH, c_BC).float()
         if not self.bayes:
-            return Prediction(net_BLV, h_BLD)
+            return Prediction(net_BLV, hidden_BLH)
         with torch.autocast(e_t.device.type, enabled=False):
             skip_B = ramp * schedule.alpha(t_B) / schedule.sigma(t_B) ** 2
             logits_BLV = net_BLV + expand(skip_B, z_BLD) * (z_BLD @ self.space.rows().T)
-        return Prediction(logits_BLV, h_BLD)
+        return Prediction(logits_BLV, hidden_BLH)
 
     def read_in(self, z_BLD: Tensor, batch: Batch, previous: Tensor | None) -> Tensor:
         """h = z + W_sc·[z ; x_sc], and the mark at given positions, where there is no estimate to read."""

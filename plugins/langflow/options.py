@@ -32,7 +32,10 @@ class LangFlowOptions(BaseModel):
         vocab_size: for "wordpiece".
         vocab_min_count: of a loaded WordPiece tokenizer, keep the pieces that occur so often in the
             training data; 0 keeps all.
-        init_embedding: a BERT-type encoder whose word embeddings the table starts from.
+        encoder_width: if given, a BERT-type encoder of this width, with `layers` and `heads`, stands in the
+            place of LangFlow's own blocks.
+        init_from: a BERT-type encoder, in the same three places, whose word embeddings the table starts
+            from; with encoder_width, its layers too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,11 +60,14 @@ class LangFlowOptions(BaseModel):
     tokenizer: str = "bert-base-uncased"
     vocab_size: int = Field(default=8192, ge=8)
     vocab_min_count: int = Field(default=0, ge=0)
-    init_embedding: str | None = None
+    encoder_width: int | None = Field(default=None, ge=1)
+    init_from: str | None = None
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        if self.width % (2 * self.heads):
+        if self.encoder_width is not None and self.encoder_width % self.heads:
+            raise ValueError(f"encoder_width {self.encoder_width} is not a multiple of heads {self.heads}")
+        if self.encoder_width is None and self.width % (2 * self.heads):
             raise ValueError(f"width {self.width} is not a multiple of 2·heads ({2 * self.heads})")
         if self.condition_dropout and not self.conditional:
             raise ValueError("condition_dropout is for conditional = true")

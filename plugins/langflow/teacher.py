@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from dlmone.core import Batch, Example, InputError, Noise, Sketch, Teacher, TrainingLoss
+from dlmone.plugins.bert.start import EncoderSizes
 from dlmone.plugins.bert.tokenizer import Tokenizer, tokenizer_for
 
-from .embedding import load_embedding
+from .encoder import load_start
 from .entropy import position_entropy
 from .network import LangFlowNetwork
 from .options import LangFlowOptions
@@ -25,7 +26,7 @@ TOKENIZER = "tokenizer.json"
 #: Sizes of tokenizers that need not be at hand for a sketch.
 VOCAB_SIZES = {"bert-base-uncased": 30522}
 #: Options that say where tokenizer and first weights came from.
-ORIGINS = ("tokenizer", "vocab_size", "vocab_min_count", "init_embedding", "loc", "scale", "entropy")
+ORIGINS = ("tokenizer", "vocab_size", "vocab_min_count", "init_from", "loc", "scale", "entropy")
 
 
 class LangFlowTeacher(Teacher):
@@ -60,12 +61,13 @@ class LangFlowTeacher(Teacher):
             condition=options.condition,
             layers=options.layers,
             heads=options.heads,
+            encoder=encoder_sizes(options),
             dropout=options.dropout,
             bayes=options.bayes,
             self_conditioning=options.self_conditioning,
             marks_given=options.conditional,
         )
-        self.feature_width = options.width
+        self.feature_width = self.network.hidden_width
         #: Updates made, as far as the ramp needs to know.
         self.updates = 0
 
@@ -75,8 +77,8 @@ class LangFlowTeacher(Teacher):
         texts = chain.from_iterable((example.source, example.target) for example in examples)
         tokenizer = tokenizer_for(options.tokenizer, texts, options.vocab_size, options.vocab_min_count)
         teacher = cls(options, Vocabulary(tokenizer.backend))
-        if options.init_embedding is not None:
-            load_embedding(teacher.space, options.init_embedding)
+        if options.init_from is not None:
+            load_start(teacher.space, teacher.network.encoder, options.init_from, encoder_sizes(options))
         if options.entropy is None:
             entropy = position_entropy(teacher.space, examples)
             with torch.no_grad():
@@ -96,7 +98,7 @@ class LangFlowTeacher(Teacher):
 
     @classmethod
     def sketch(cls, options: LangFlowOptions) -> Sketch | None:
-        if options.tokenizer == "words":
+        if options.tokenizer == "words" or options.encoder_width is not None:
             return None
         if options.tokenizer == "wordpiece":
             rows = options.vocab_size
@@ -152,6 +154,16 @@ class LangFlowTeacher(Teacher):
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         self.updates = int(state["updates"])
+
+
+def encoder_sizes(options: LangFlowOptions) -> EncoderSizes | None:
+    """Return the sizes of a BERT-type encoder, None where the network has blocks of its own."""
+    width = options.encoder_width
+    return (
+        None
+        if width is None
+        else EncoderSizes(width, options.layers, options.heads, 4 * width, options.length)
+    )
 
 
 def network_size(options: LangFlowOptions, rows: int) -> int:

@@ -1,4 +1,4 @@
-"""plugins/diffuseq/network.py and encoder.py: official outputs, precision, and the paths attention takes."""
+"""plugins/diffuseq/network.py and plugins/bert/encoder.py: official outputs, precision, and the paths attention takes."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from dlmone.core import Batch
 from dlmone.core.schedule import discrete_schedule
-from dlmone.plugins.diffuseq.dropout import Dropout
-from dlmone.plugins.diffuseq.encoder import SelfAttention
+from dlmone.plugins.bert.dropout import Dropout
+from dlmone.plugins.bert.encoder import SelfAttention
 from dlmone.plugins.diffuseq.network import DiffuSeqNetwork, sinusoid
 
 DATA = Path(__file__).parents[2] / "data" / "diffuseq"

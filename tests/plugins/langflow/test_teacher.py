@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from dlmone.core import Example, InputError, Noise, TimePoint
 from dlmone.plugins.bert.tokenizer import Tokenizer
+from dlmone.plugins.bert.weights import read_tensors, word_vectors
 from dlmone.plugins.langflow.convert import to_official
 from dlmone.plugins.langflow.entropy import position_entropy
 from dlmone.plugins.langflow.options import LangFlowOptions, SamplerOptions
@@ -55,6 +56,7 @@ def teacher_of(seed: int = 0, perturb: float = 0.3, **options: Any) -> LangFlowT
         (False, {}),
         (True, {"condition_dropout": 0.3, "self_conditioning_rate": 0.5}),
         (True, {"bayes_ramp": 20, "self_conditioning": False}),
+        (True, {"encoder_width": 12}),
     ],
 )
 def test_it_keeps_the_teacher_contract(conditional: bool, options: dict[str, Any]) -> None:
@@ -302,16 +304,42 @@ def test_the_table_starts_from_an_encoders_words() -> None:
     options: dict[str, Any] = {
         "tokenizer": f"package:{MINILM}",
         "vocab_min_count": 1,
-        "init_embedding": f"package:{MINILM}",
+        "init_from": f"package:{MINILM}",
     }
     teacher = LangFlowTeacher.build(LangFlowOptions(**(SIZES | options | {"width": 384, "heads": 6})), LINES)
-    from dlmone.plugins.bert.weights import read_tensors, word_vectors
-
-    name = options["init_embedding"]
+    name = options["init_from"]
     words_VH = word_vectors(name, Tokenizer(teacher.space.vocabulary.backend), read_tensors(name))
     # All components are kept: rows stand to one another as the centred words do.
     centred_VH = functional.normalize(words_VH - words_VH.mean(0), dim=1)
     rows_VD = teacher.space.rows().detach()
     torch.testing.assert_close(rows_VD @ rows_VD.T / 384, centred_VH @ centred_VH.T, rtol=0, atol=1e-4)
-    with pytest.raises(InputError, match="init_embedding: width 400 is above the encoder's 384"):
+    with pytest.raises(InputError, match="init_from: width 400 is above the encoder's 384"):
         LangFlowTeacher.build(LangFlowOptions(**(SIZES | options | {"width": 400, "heads": 10})), LINES)
+
+
+@pytest.mark.skipif(find_spec(MINILM) is None, reason=f"{MINILM} is not installed")
+def test_the_encoder_starts_by_reading_words_as_it_was_trained_to() -> None:
+    """A clean condition comes into the encoder as MiniLM would embed it, but for what few components lose."""
+    options: dict[str, Any] = {
+        "tokenizer": f"package:{MINILM}",
+        "vocab_min_count": 1,
+        "conditional": True,
+        "width": 48,
+        "encoder_width": 384,
+        "heads": 12,
+        "init_from": f"package:{MINILM}",
+    }
+    teacher = LangFlowTeacher.build(LangFlowOptions(**(SIZES | options)), EXAMPLES).eval()
+    name, trunk = options["init_from"], teacher.network.encoder
+    assert trunk is not None
+    tensors = read_tensors(name)
+    key = "encoder.layer.0.attention.self.query.weight"
+    assert torch.equal(trunk.state_dict()[key.replace("encoder", "input_transformers", 1)], tensors[key])
+    words_VH = word_vectors(name, Tokenizer(teacher.space.vocabulary.backend), tensors)
+    batch = teacher.space.collate(EXAMPLES)
+    wanted_BLH = words_VH[batch.tokens_BL] + tensors["embeddings.token_type_embeddings.weight"][0]
+    found_BLH = trunk.up(teacher.space.embed(batch))
+    likeness_BL = functional.cosine_similarity(found_BLH, wanted_BLH, dim=-1)
+    assert likeness_BL.min() > 0.8
+    with pytest.raises(InputError, match="its num_attention_heads is 12 and not 6"):
+        LangFlowTeacher.build(LangFlowOptions(**(SIZES | options | {"heads": 6})), EXAMPLES)

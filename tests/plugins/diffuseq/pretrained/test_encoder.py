@@ -1,4 +1,4 @@
-"""plugins/diffuseq/pretrained/encoder.py: what is taken from a BERT-type encoder, and which do not fit."""
+"""plugins/bert/start.py: what is taken from a BERT-type encoder, and which do not fit."""
 
 import json
 from importlib.util import find_spec

@@ -1,17 +1,14 @@
-"""Initialise the network from a pretrained BERT-type encoder.
+"""Initialise a network's encoder from a pretrained BERT-type one."""
 
-The official ``use_plm_init`` also copies BERT's word embeddings, which fixes hidden_dim and the vocabulary.
-Here both stay free; `embedding.py` projects the word embeddings.
-"""
-
+from dataclasses import dataclass
 from typing import Any
 
-from dlmone.core import InputError
-from dlmone.plugins.bert.folders import read_object
-from dlmone.plugins.bert.weights import WEIGHTS, encoder_folder, read_tensors
+from torch import nn
 
-from ..network import DiffuSeqNetwork
-from ..options import DiffuSeqOptions
+from dlmone.core import InputError
+
+from .folders import read_object
+from .weights import WEIGHTS, encoder_folder, read_tensors
 
 POSITIONS = "position_embeddings.weight"
 #: Prefixes of BERT's tensors, and of the same tensors here.
@@ -22,18 +19,31 @@ NAMES = {
 }
 
 
-def load_encoder(network: DiffuSeqNetwork, name: str, options: DiffuSeqOptions) -> None:
+@dataclass(frozen=True, slots=True)
+class EncoderSizes:
+    """Sizes of a BERT-type encoder; of layers and positions the pretrained one may have more."""
+
+    width: int
+    layers: int
+    heads: int
+    feedforward: int
+    positions: int
+
+
+def load_encoder(network: nn.Module, name: str, sizes: EncoderSizes) -> None:
     """Copy encoder, position embeddings and their LayerNorm: the first layers and positions.
 
     Args:
+        network: has an `Encoder` as ``input_transformers``, ``position_embeddings`` and a ``LayerNorm``.
         name: a folder, ``package:NAME`` or a repository of the hub with ``config.json`` and
             ``model.safetensors``.
+        sizes: the network's.
 
     Raises:
         InputError: there is no such model, it is broken, or its sizes are not the recipe's.
     """
     folder = encoder_folder(name)
-    check_sizes(name, read_object(folder / "config.json"), options)
+    check_sizes(name, read_object(folder / "config.json"), sizes)
     pretrained = {renamed(key): tensor for key, tensor in read_tensors(name).items()}
     wanted = {
         key: tensor for key, tensor in network.state_dict().items() if key.startswith(tuple(NAMES.values()))
@@ -42,14 +52,14 @@ def load_encoder(network: DiffuSeqNetwork, name: str, options: DiffuSeqOptions) 
         raise InputError(f"init_from {name!r}: {WEIGHTS} has no tensor for {', '.join(absent)}")
     taken = {key: pretrained[key] for key in wanted}
     try:
-        taken[POSITIONS] = taken[POSITIONS][: options.max_positions]
+        taken[POSITIONS] = taken[POSITIONS][: sizes.positions]
         network.load_state_dict(taken, strict=False)
     except (IndexError, RuntimeError) as error:
         details = " ".join(str(error).split())
         raise InputError(f"init_from {name!r}: {WEIGHTS} contradicts its config.json ({details})") from None
 
 
-def check_sizes(name: str, config: dict[str, Any], options: DiffuSeqOptions) -> None:
+def check_sizes(name: str, config: dict[str, Any], sizes: EncoderSizes) -> None:
     """Compare BERT's ``config.json`` with the recipe.
 
     Raises:
@@ -58,9 +68,9 @@ def check_sizes(name: str, config: dict[str, Any], options: DiffuSeqOptions) -> 
     wrong = [
         f"its {theirs} is {config.get(theirs)} and not {ours}"
         for theirs, ours in (
-            ("hidden_size", options.width),
-            ("num_attention_heads", options.heads),
-            ("intermediate_size", options.feedforward_width),
+            ("hidden_size", sizes.width),
+            ("num_attention_heads", sizes.heads),
+            ("intermediate_size", sizes.feedforward),
             ("hidden_act", "gelu"),
         )
         if config.get(theirs) != ours
@@ -68,8 +78,8 @@ def check_sizes(name: str, config: dict[str, Any], options: DiffuSeqOptions) -> 
     wrong += [
         f"its {theirs} is {config.get(theirs)!r}, less than {ours}"
         for theirs, ours in (
-            ("num_hidden_layers", options.layers),
-            ("max_position_embeddings", options.max_positions),
+            ("num_hidden_layers", sizes.layers),
+            ("max_position_embeddings", sizes.positions),
         )
         if not (isinstance(size := config.get(theirs), int) and size >= ours)
     ]
@@ -78,7 +88,7 @@ def check_sizes(name: str, config: dict[str, Any], options: DiffuSeqOptions) -> 
 
 
 def renamed(key: str) -> str:
-    """Return DiffuSeq's name for a tensor of BERT, whose oldest LayerNorms say gamma and beta."""
+    """Return the name here of a tensor of BERT, whose oldest LayerNorms say gamma and beta."""
     key = key.replace("LayerNorm.gamma", "LayerNorm.weight")
     key = key.replace("LayerNorm.beta", "LayerNorm.bias")
     for theirs, ours in NAMES.items():

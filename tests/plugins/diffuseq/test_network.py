@@ -1,4 +1,4 @@
-"""plugins/diffuseq/network.py and plugins/bert/encoder.py: official outputs, precision, and the paths attention takes."""
+"""DiffuSeq's network and BERT's encoder: official outputs, precision, and the paths attention takes."""
 
 import json
 from pathlib import Path

@@ -287,7 +287,7 @@ def test_metrics_and_plugins_that_nobody_knows(tmp_path):
     assert "unheard_of" in text
     assert Reader(text).cells["final"][0] == ["", "ms a sample ↓", "charm ↑"]
     assert "figure-calls" in Reader(text).ids
-    assert "lack a score of one output or a score of the diversity" in text
+    assert "lack a score of single outputs, or one of the diversity" in text
 
 
 def test_what_is_no_run_is_refused(run, tmp_path):

@@ -51,6 +51,11 @@ def test_links_and_commands(page: Path) -> None:
     assert list(wrong_commands(text)) == []
 
 
+def test_readme_lists_every_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"(docs/{page.name})" not in readme] == []
+
+
 @pytest.mark.parametrize("target", ["nowhere.md", "docs/runs.md#resume-is-inexact", "#no-such-heading"])
 def test_a_broken_link_is_found(target: str) -> None:
     assert list(broken_links(ROOT / "README.md", f"[text]({target})")) == [target]

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import TYPE_CHECKING
 
-from dlmone.core import Evaluator, Example, Generator, InputError, Sample, Score
+from dlmone.core import Evaluator, Example, InputError, Sample, Score
 from dlmone.core.degeneration import is_copy, is_empty, repeats
-from dlmone.generation.inference import generate_samples
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Validation
-from dlmone.runtime.device import Compute
 
 from .confidence import Resampling, Sums
+
+if TYPE_CHECKING:
+    from dlmone.core import Generator
+    from dlmone.runtime.device import Compute
 
 
 def validations(recipe: Recipe) -> dict[str, Validation]:
@@ -112,6 +115,9 @@ class Validator:
         Raises:
             InputError: no evaluator gives the deciding score.
         """
+        # Only a validation samples: scoring files needs no torch.
+        from dlmone.generation.inference import generate_samples
+
         samples = generate_samples(
             generator,
             self.examples,

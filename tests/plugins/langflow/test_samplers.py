@@ -6,11 +6,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from dlmone.core import Batch, Noise
-from dlmone.plugins.langflow.options import SamplerOptions
+from dlmone.core import Batch, InputError, Noise
+from dlmone.plugins.langflow.options import LangFlowOptions, SamplerOptions
 from dlmone.plugins.langflow.samplers import LangFlowSampler, step
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
-from dlmone.testing import Watched
+from dlmone.plugins.samplers.ddim import DDIM
+from dlmone.plugins.samplers.options import DDIMOptions
+from dlmone.testing import Watched, toy_teacher
+from dlmone.testing.toy import EXAMPLES
 
 Official = Callable[[str], dict[str, Tensor]]
 BatchOf = Callable[[Tensor], Batch]
@@ -85,3 +88,67 @@ def test_temperature_sharpens_the_estimates(
     norms = {key: value.norm(dim=-1).median().item() for key, value in estimates.items()}
     assert norms[0.01] == pytest.approx(8, abs=0.1)
     assert norms[1.0] < 7
+
+
+@pytest.fixture(scope="module")
+def guided() -> LangFlowTeacher:
+    """A conditional teacher with random weights, trained without its condition too (or so it says)."""
+    torch.manual_seed(0)
+    options = LangFlowOptions(
+        length=14,
+        width=8,
+        condition=4,
+        layers=1,
+        heads=2,
+        tokenizer="words",
+        conditional=True,
+        condition_dropout=0.1,
+    )
+    teacher = LangFlowTeacher.build(options, EXAMPLES).eval().requires_grad_(False)
+    for parameter in teacher.network.parameters():
+        parameter += 0.5 * torch.randn_like(parameter)
+    return teacher
+
+
+def test_guidance_moves_the_logits_away_from_those_without_a_condition(guided: LangFlowTeacher) -> None:
+    space, batch = guided.space, guided.space.collate(EXAMPLES)
+    null, noise = space.null_condition(batch), Noise([(0, id) for id in batch.ids])
+    network = Watched(guided.network)
+    _, calls = LangFlowSampler(SamplerOptions(guidance=3)).sample(network, space, batch, noise, 2)
+    assert calls == len(network.calls) == 4
+    without, with_it, *later = network.calls
+    assert torch.equal(without.batch.tokens_BL, null.tokens_BL)
+    assert torch.equal(with_it.batch.tokens_BL, batch.tokens_BL)
+    for call in network.calls:
+        assert torch.equal(space.pin(call.e_t, space.embed(call.batch), call.batch), call.e_t)
+    l_null, l_with = (
+        guided.network.predict(call.e_t, call.t_B, call.batch).logits_BLV for call in (without, with_it)
+    )
+    estimate = space.mixture((l_null + 3 * (l_with - l_null)).softmax(-1))
+    for call in later:
+        assert call.previous is not None
+        torch.testing.assert_close(call.previous, estimate)
+    plain, barely = (
+        LangFlowSampler(SamplerOptions(guidance=weight)).sample(guided.network, space, batch, noise, 2)[0]
+        for weight in (1, 1.0001)
+    )
+    torch.testing.assert_close(plain, barely)
+
+
+def test_ddim_draws_from_it_too_and_a_student_reads_no_estimate(guided: LangFlowTeacher) -> None:
+    """The generic samplers self-condition a teacher; the one call of a student is made with zeros."""
+    space, batch = guided.space, guided.space.collate(EXAMPLES)
+    noise, network = Noise([(0, id) for id in batch.ids]), Watched(guided.network)
+    DDIM(DDIMOptions()).sample(network, space, batch, noise, 3)
+    assert [call.previous is None for call in network.calls] == [True, False, False]
+    student = guided.new_generator(space.schedule.time_of_quantile(0.9)).eval()
+    student.network = Watched(student.network)
+    student.generate(batch, noise)
+    assert [call.previous for call in student.network.calls] == [None]
+
+
+def test_other_models_are_refused() -> None:
+    toy = toy_teacher()
+    batch = toy.space.collate(EXAMPLES)
+    with pytest.raises(InputError, match="reads token logits, which this model has not; use ddim here"):
+        PLAIN.sample(toy.network, toy.space, batch, Noise([(0, id) for id in batch.ids]), 2)

@@ -17,6 +17,8 @@ WEIGHTS = "model.safetensors"
 #: Files to fetch from the hub: the encoder, and the tokenizer of its embeddings.
 FILES = ("config.json", WEIGHTS, "tokenizer.json", "vocab.txt", "tokenizer_config.json")
 WORDS = "embeddings.word_embeddings.weight"
+#: Names listed of each kind of mismatch; with a wrong configuration nothing matches.
+LISTED = 6
 
 
 def encoder_folder(name: str) -> Path:
@@ -76,3 +78,31 @@ def principal_components(rows_NH: Tensor, count: int) -> tuple[Tensor, Tensor]:
     basis_HD = basis_HH.flip(1)[:, :count]
     largest_D = basis_HD.gather(0, basis_HD.abs().argmax(0, keepdim=True))
     return mean_H, (basis_HD * largest_D.sign()).float()
+
+
+def check_tensors(given: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Compare names and shapes of a checkpoint's tensors with those of a configuration.
+
+    Raises:
+        InputError: tensors are missing, unexpected or of another shape; one sentence names them.
+    """
+    misfits = {
+        "missing": sorted(expected.keys() - given.keys()),
+        "unexpected": sorted(given.keys() - expected.keys()),
+        "mis-shaped": [
+            f"{key} {tuple(given[key].shape)}, not {tuple(expected[key].shape)}"
+            for key in sorted(given.keys() & expected.keys())
+            if given[key].shape != expected[key].shape
+        ],
+    }
+    if any(misfits.values()):
+        raise InputError(
+            "these weights do not fit the configuration: "
+            + "; ".join(f"{len(names)} {kind} ({listed(names)})" for kind, names in misfits.items() if names)
+        )
+
+
+def listed(names: list[str]) -> str:
+    """Join the first names, and say how many more there are."""
+    more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

@@ -16,6 +16,7 @@ from torch import Tensor
 from dlmone.core import Conversion, InputError
 from dlmone.plugins.bert.folders import model_folder, read_object
 from dlmone.plugins.bert.tokenizer import load_backend
+from dlmone.plugins.bert.weights import check_tensors
 
 from .options import LangFlowOptions
 from .teacher import LangFlowTeacher
@@ -40,8 +41,6 @@ NAMES = {
     "self_conditioning": "self_conditioning",
     "cutoff": "gumbel_cutoff",
 }
-#: Names listed of each kind of misfit; a wrong configuration misfits everywhere.
-LISTED = 6
 
 
 def convert(source: Path, tokenizer: str | None = None) -> Conversion:
@@ -171,24 +170,10 @@ def load_official(teacher: LangFlowTeacher, official: Mapping[str, Tensor], path
         InputError: tensors are missing, unexpected, of another shape, or rotate by other frequencies.
     """
     expected = to_official(teacher)
-    misfits = {
-        "missing": sorted(expected.keys() - official.keys()),
-        "unexpected": sorted(official.keys() - expected.keys()),
-        "mis-shaped": [
-            f"{key} {tuple(official[key].shape)}, not {tuple(expected[key].shape)}"
-            for key in sorted(expected.keys() & official.keys())
-            if official[key].shape != expected[key].shape
-        ],
-    }
-    if any(misfits.values()):
-        found = [f"{len(names)} {kind} ({listed(names)})" for kind, names in misfits.items() if names]
-        raise InputError(f"{path}: these weights do not fit {CONFIG}: {'; '.join(found)}")
+    try:
+        check_tensors(official, expected)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     if not torch.allclose(official[FREQUENCIES].float(), expected[FREQUENCIES], rtol=1e-5, atol=0):
         raise InputError(f"{path}: {FREQUENCIES} are not 10000^(−2j/d), which this plugin rotates by")
     teacher.load_state_dict({key: official[official_name(key)] for key in teacher.state_dict()})
-
-
-def listed(names: list[str]) -> str:
-    """Join names, but not all of very many."""
-    more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more

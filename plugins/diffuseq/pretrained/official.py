@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import InputError
+from dlmone.plugins.bert.weights import check_tensors
 
 from ..options import DiffuSeqOptions
 
@@ -24,8 +25,6 @@ IMPLEMENTED = {
     "use_kl": False,
     "rescale_timesteps": True,
 }
-#: Names listed of each kind of mismatch; with a wrong configuration nothing matches.
-LISTED = 6
 
 
 def from_training_args(args: Mapping[str, Any], bert_config: Mapping[str, Any]) -> DiffuSeqOptions:
@@ -77,29 +76,12 @@ def to_official(space: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> d
 
 
 def check_official(official: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Compare names and shapes of tensors with those of this configuration.
+    """Compare names and shapes of tensors with those of this configuration, `POSITIONS` left out.
 
     Raises:
         InputError: tensors are missing, unexpected or of another shape; one sentence names them.
     """
-    given, wanted = official.keys() - {POSITIONS}, expected.keys() - {POSITIONS}
-    misfits = {
-        "missing": sorted(wanted - given),
-        "unexpected": sorted(given - wanted),
-        "mis-shaped": [
-            f"{key} {tuple(official[key].shape)}, not {tuple(expected[key].shape)}"
-            for key in sorted(given & wanted)
-            if official[key].shape != expected[key].shape
-        ],
-    }
-    if any(misfits.values()):
-        raise InputError(
-            "these weights do not fit the configuration: "
-            + "; ".join(f"{len(names)} {kind} ({listed(names)})" for kind, names in misfits.items() if names)
-        )
-
-
-def listed(names: list[str]) -> str:
-    """Join the first names, and say how many more there are."""
-    more = f", and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
+    given, wanted = (
+        {key: value for key, value in tensors.items() if key != POSITIONS} for tensors in (official, expected)
+    )
+    check_tensors(given, wanted)

@@ -22,7 +22,8 @@ class ScoreDistillation(Objective):
     """ψ learns the generator's score (Eq. 3); θ is pulled so that it matches the teacher's.
 
     A subclass says by which distance (`match`), and whether θ's gradient runs through the inputs of φ and ψ
-    (``gradient``).
+    (``gradient``). It may replace the requests: ``phi`` and ``psi`` are what θ's update compares, at one
+    state; ``dsm`` is what ψ's regresses onto θ's output.
 
     Args:
         weighting: the prefactor ω_t·α_t²/σ_t⁴ of θ's loss.
@@ -42,17 +43,19 @@ class ScoreDistillation(Objective):
         self.dsm_weighting = dsm_weighting
         self.phi = Request(TEACHER, Noised(), self.gradient)
         self.psi = Request(ESTIMATOR, Noised(), self.gradient)
+        self.dsm = Request(ESTIMATOR, Noised())
 
     @abstractmethod
     def match(self, e: Tensor, f_phi: Tensor, f_psi: Tensor, mask: Tensor, weight_B: Tensor) -> Tensor:
         """Return θ's loss [B] from its output and the two predictions at the same e_t."""
 
     def requests(self, role: Role) -> Sequence[Request]:
-        return (self.psi,) if role == "estimator" else (self.phi, self.psi)
+        return (self.dsm,) if role == "estimator" else (self.phi, self.psi)
 
     def generator_loss(self, step: StepContext) -> Term:
         e, f_phi, f_psi, mask = step.e_fake, step[self.phi].x0, step[self.psi].x0, step.mask
-        weight_B = score_weight(self.weighting, e, f_phi, mask, step.alpha_B, step.sigma_B)
+        t_B, schedule = step.point(self.phi.state).t_B, step.space.schedule
+        weight_B = score_weight(self.weighting, e, f_phi, mask, schedule.alpha(t_B), schedule.sigma(t_B))
         squared_B, lagged_B = estimator_lag(e.detach(), f_phi.detach(), f_psi.detach(), mask)
         logged = {
             "teacher_estimator_gap": squared_B.sqrt(),
@@ -62,8 +65,9 @@ class ScoreDistillation(Objective):
         return Term(self.match(e, f_phi, f_psi, mask, weight_B), logged)
 
     def estimator_loss(self, step: StepContext) -> Term:
-        gamma_B = dsm_weight(self.dsm_weighting, step.alpha_B, step.sigma_B)
-        return Term(dsm_loss(step[self.psi].x0, step.e_fake, step.mask, gamma_B), {})
+        t_B, schedule = step.point(self.dsm.state).t_B, step.space.schedule
+        gamma_B = dsm_weight(self.dsm_weighting, schedule.alpha(t_B), schedule.sigma(t_B))
+        return Term(dsm_loss(step[self.dsm].x0, step.e_fake, step.mask, gamma_B), {})
 
     def observe(self, role: Role, means: Mapping[str, float]) -> Mapping[str, float]:
         """Log ψ's lag, the share of the gap between φ and ψ that is ψ's own error (`estimator_lag`)."""

@@ -103,6 +103,10 @@ class ToySpace(Space):
     def insert_blanks(self, batch: Batch, before_BL: Tensor) -> Batch:
         return batch.insert(self.words.index(PAD), before_BL & self.source_tokens(batch))
 
+    def null_condition(self, batch: Batch) -> Batch:
+        tokens_BL = batch.tokens_BL.masked_fill(~batch.target_BL, self.words.index(PAD))
+        return Batch(batch.ids, tokens_BL, batch.target_BL)
+
     def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
         return self._strings(tokens_BL, batch.target_BL)
 

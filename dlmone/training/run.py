@@ -23,7 +23,7 @@ from dlmone.runtime.progress import clock
 from .loop import Session
 from .run_directory import RunDirectory
 from .stage import run_stage, stage_objectives
-from .teacher import check_times, prepare_teacher
+from .teacher import check_guidance, check_times, prepare_teacher
 from .tokenized import TokenizedExamples
 
 
@@ -89,6 +89,7 @@ def _run(
 
     def check(teacher: Teacher) -> None:
         check_times(recipe, teacher.space.schedule, objectives, parts.samplers_by_key)
+        check_guidance(teacher, objectives, train_split[0])
 
     by = parts.teacher_sampler
     teacher = prepare_teacher(session, recipe, train_split, valid_split, by, evaluators, check)

@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from filelock import FileLock
@@ -26,6 +26,7 @@ from dlmone.core import (
     Teacher,
 )
 from dlmone.core.noise import seed_of
+from dlmone.core.request import Role, merged
 from dlmone.evaluation.validation import INTERVAL, Validator
 from dlmone.models.card import teacher_card
 from dlmone.models.folder import load_teacher, publish, read_config
@@ -142,6 +143,30 @@ def check_times(
         for term, objective in objectives[name].items():
             with _at(f"stages.{name}.objectives.{term}"):
                 objective.check(schedule, t_init)
+
+
+def check_guidance(
+    teacher: Teacher, objectives: Mapping[str, Mapping[str, Objective]], example: Example
+) -> None:
+    """Check that what objectives request under guidance can be evaluated: before the training.
+
+    Args:
+        teacher: the teacher, trained or not.
+        objectives: those of each stage, by name.
+        example: any one.
+
+    Raises:
+        InputError: the model was never trained without its condition; the sentence has the term's key.
+    """
+    for name, terms in objectives.items():
+        for term, objective in terms.items():
+            listed = [one for role in get_args(Role) for one in objective.requests(role) or ()]
+            if all(request.guidance == 1 for request in merged(listed).values()):
+                continue
+            try:
+                teacher.space.null_condition(teacher.space.collate([example]))
+            except InputError as error:
+                raise InputError(f"stages.{name}.objectives.{term}: no guidance, for {error}") from None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Diff-Instruct: the integral KL divergence as the distillation objective."""
+"""Diff-Instruct, the integral KL divergence as the distillation objective; and DMD2, its kin."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
@@ -11,4 +11,10 @@ def register_objectives(register: Register) -> None:
         "dlmone.plugins.diff_instruct.objective:DiffInstruct",
         options="dlmone.plugins.diff_instruct.options:DiffInstructOptions",
         help="Diff-Instruct: sg(ê_ψ − ê_φ)ᵀe, no gradient through either network",
+    )
+    register(
+        "dmd2",
+        "dlmone.plugins.diff_instruct.objective:DMD2",
+        options="dlmone.plugins.diff_instruct.options:DMD2Options",
+        help="DMD2: Diff-Instruct over mean|e − ê_φ|, at times of its own for θ",
     )

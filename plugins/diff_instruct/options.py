@@ -1,8 +1,8 @@
-"""Options of the Diff-Instruct objective."""
+"""Options of Diff-Instruct and DMD2."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class DiffInstructOptions(BaseModel):
@@ -12,3 +12,25 @@ class DiffInstructOptions(BaseModel):
 
     weighting: Literal["sid", "one", "score", "snr"] = "sid"
     dsm_weighting: Literal["one", "snr", "min_snr"] = "one"
+
+
+class DMD2Options(BaseModel):
+    """Distribution matching distillation, improved.
+
+    Attributes:
+        low: θ's update draws t uniformly from this quantile of the trained range on …
+        high: … up to this one. ψ's is trained at the stage's times.
+        dsm_weighting: γ_t of ψ's loss; ``snr`` is the error in ε, which DMD2 trains with on Stable Diffusion.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    low: float = Field(default=0.02, ge=0, le=1)
+    high: float = Field(default=0.98, ge=0, le=1)
+    dsm_weighting: Literal["one", "snr", "min_snr"] = "one"
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low:g}) must be below high ({self.high:g})")
+        return self

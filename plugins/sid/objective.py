@@ -1,13 +1,15 @@
 """SiD (Zhou et al. 2024): θ minimises the Fisher divergence to the teacher, Eq. 4."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from torch import Tensor
 
-from dlmone.core import Chart, Gradient, ScoreDistillation
+from dlmone.core import ESTIMATOR, Chart, Gradient, Noised, Request, ScoreDistillation
 from dlmone.core.losses import sid_loss
 from dlmone.core.request import Role
 
+from .dropped import Dropped
 from .options import SiDOptions
 
 
@@ -20,6 +22,10 @@ class SiD(ScoreDistillation):
 
     A negative lag lowers nothing and raises nothing: it is measured while ψ has hardly left φ, as after
     ψ ← φ. Then d is a small part of the true gap, and μ would rise by tens.
+
+    Guidance (Zhou et al. 2024, SiD-LSG): f_φ and f_ψ are f(∅) + κ·(f(c) − f(∅)), and so is what ψ's loss
+    regresses onto e, each with a κ of its own. With one κ for ψ in both losses its guided prediction is still
+    the best answer E[e | e_t], and f_ψ(c) comes to lie nearer to f_ψ(∅). The lag is defined for that case.
     """
 
     charts = (*ScoreDistillation.charts[:1], Chart("ψ's lag, and μ", ("estimator_lag", "mu")))
@@ -27,6 +33,11 @@ class SiD(ScoreDistillation):
 
     def __init__(self, options: SiDOptions) -> None:
         super().__init__(options.weighting, options.dsm_weighting)
+        self.phi = replace(self.phi, guidance=options.teacher_guidance)
+        self.psi = replace(self.psi, guidance=options.estimator_guidance)
+        drops = options.guides_estimator and options.condition_dropout > 0
+        state = Dropped(options.condition_dropout) if drops else Noised()
+        self.dsm = Request(ESTIMATOR, state, guidance=options.dsm_guidance)
         self.options = options
         self.lag = 0.0
         self.observed = 0

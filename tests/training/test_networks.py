@@ -163,14 +163,9 @@ def test_a_run_with_a_critic_and_an_ema_target_resumes_exactly() -> None:
 
 def test_guidance_takes_two_calls_and_extrapolates_between_them() -> None:
     teacher = toy_teacher()
-
-    def unconditioned(batch):  # type: ignore[no-untyped-def]
-        return type(batch)(batch.ids, batch.tokens_BL.masked_fill(~batch.target_BL, 0), batch.target_BL)
-
-    teacher.space.null_condition = unconditioned  # type: ignore[method-assign]
     plain, guided = Request(TEACHER, Noised()), Request(TEACHER, Noised(), guidance=3.0)
     step = new_step(teacher, "generator", [plain, guided])
-    point, null = step.point(Noised()), unconditioned(step.fake)
+    point, null = step.point(Noised()), teacher.space.null_condition(step.fake)
     network = step.networks[TEACHER]
     assert isinstance(network, Denoiser)
     pinned = step.space.pin(point.e_t, step.space.embed(null), null)

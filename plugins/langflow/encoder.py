@@ -18,7 +18,7 @@ TYPES = "embeddings.token_type_embeddings.weight"
 
 
 class BertTrunk(nn.Module):
-    """Encoder(LN(up(h) + position + time(c))), [B, L, D] to [B, L, H]. It is silent about c at first.
+    """Encoder(LN(up(h) + position + time(c))), from [B, L, D]. It is silent about c at first.
 
     Args:
         width: D.
@@ -37,11 +37,14 @@ class BertTrunk(nn.Module):
             sizes.layers, sizes.width, sizes.heads, sizes.feedforward, dropout, dropout
         )
 
-    def forward(self, h_BLD: Tensor, c_BC: Tensor) -> Tensor:
+    def forward(self, h_BLD: Tensor, c_BC: Tensor) -> list[Tensor]:
+        """Return what each layer gives, [B, L, H] each."""
         position_LH = self.position_embeddings.weight[: h_BLD.shape[1]]
         h_BLH = self.LayerNorm(self.up(h_BLD) + position_LH + self.time(c_BC)[:, None])
-        hidden_BLH: Tensor = self.input_transformers(h_BLH)
-        return hidden_BLH
+        hidden = [h_BLH]
+        for layer in self.input_transformers.layer:
+            hidden.append(layer(hidden[-1]))
+        return hidden[1:]
 
 
 @torch.no_grad()

@@ -29,10 +29,10 @@ class Borrowed:
 
 
 class Prediction(NamedTuple):
-    """Token logits [B, L, V] float32, and the last hidden states [B, L, H]."""
+    """Token logits [B, L, V] float32, and what each layer gave, [B, L, H] each."""
 
     logits_BLV: Tensor
-    hidden_BLH: Tensor
+    hidden: list[Tensor]
 
 
 class LangFlowNetwork(Denoiser):
@@ -76,6 +76,7 @@ class LangFlowNetwork(Denoiser):
         if self_conditioning:
             self.self_cond_proj = zero_linear(2 * width, width, bias=False)
             self.float32_modules = ("sigma_map", "self_cond_proj")
+            self.passes = 2
         self.given_mark = nn.Parameter(torch.randn(width)) if marks_given else None
         self.encoder = None if encoder is None else BertTrunk(width, condition, encoder, dropout)
         own = layers if encoder is None else 0
@@ -94,13 +95,29 @@ class LangFlowNetwork(Denoiser):
         batch: Batch,
         *,
         features: bool = False,
+        layers: tuple[int, ...] = (),
+        tokens: bool = False,
         previous: Tensor | None = None,
+        **_: Any,
     ) -> Denoised:
-        logits_BLV, hidden_BLH = self.predict(e_t, t_B, batch, previous)
+        logits_BLV, hidden = self.predict(e_t, t_B, batch, previous)
         x0_BLD = self.space.mixture(logits_BLV.softmax(-1))
-        if not features:
-            return Denoised(x0_BLD, logits_BLV=logits_BLV)
-        return Denoised(x0_BLD, hidden_BLH, batch.target_BL, logits_BLV)
+        wanted = bool(features or layers)
+        return Denoised(
+            x0_BLD,
+            hidden[-1] if wanted else None,
+            batch.target_BL if wanted else None,
+            {layer: hidden[layer] for layer in layers},
+            logits_BLV if tokens else None,
+        )
+
+    def evaluate(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
+        """Predict as in training: self-conditioned on the estimate of a first pass, without gradient."""
+        previous = None
+        if self.self_conditioning:
+            with torch.no_grad():
+                previous = self.denoise(e_t, t_B, batch).x0
+        return self.denoise(e_t, t_B, batch, previous=previous, **wanted)
 
     def predict(
         self, e_t: Tensor, t_B: Tensor, batch: Batch, previous: Tensor | None = None, ramp: float = 1.0
@@ -110,16 +127,22 @@ class LangFlowNetwork(Denoiser):
         with torch.autocast(e_t.device.type, enabled=False):
             c_BC = self.sigma_map(schedule.network_time(t_B))
             h_BLD = self.read_in(z_BLD, batch, previous)
-        hidden_BLH = h_BLD if self.encoder is None else self.encoder(h_BLD, c_BC)
+        hidden = self.hidden(h_BLD, c_BC)
+        logits_BLV = self.output_layer(hidden[-1], c_BC).float()
+        if self.bayes:
+            with torch.autocast(e_t.device.type, enabled=False):
+                skip_B = ramp * schedule.alpha(t_B) / schedule.sigma(t_B) ** 2
+                logits_BLV = logits_BLV + expand(skip_B, z_BLD) * (z_BLD @ self.space.rows().T)
+        return Prediction(logits_BLV, hidden)
+
+    def hidden(self, h_BLD: Tensor, c_BC: Tensor) -> list[Tensor]:
+        """Return what each layer gives, the first one first, [B, L, H] each."""
+        if self.encoder is not None:
+            return self.encoder(h_BLD, c_BC)
+        hidden = [h_BLD]
         for block in self.blocks:
-            hidden_BLH = block(hidden_BLH, c_BC)
-        net_BLV = self.output_layer(hidden_BLH, c_BC).float()
-        if not self.bayes:
-            return Prediction(net_BLV, hidden_BLH)
-        with torch.autocast(e_t.device.type, enabled=False):
-            skip_B = ramp * schedule.alpha(t_B) / schedule.sigma(t_B) ** 2
-            logits_BLV = net_BLV + expand(skip_B, z_BLD) * (z_BLD @ self.space.rows().T)
-        return Prediction(logits_BLV, hidden_BLH)
+            hidden.append(block(hidden[-1], c_BC))
+        return hidden[1:]
 
     def read_in(self, z_BLD: Tensor, batch: Batch, previous: Tensor | None) -> Tensor:
         """h = z + W_sc·[z ; x_sc], and the mark at given positions, where there is no estimate to read."""

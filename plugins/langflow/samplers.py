@@ -1,6 +1,8 @@
 """LangFlow's sampler: deterministic DDIM down the quantiles, self-conditioned; the last call names tokens."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,7 +39,7 @@ class LangFlowSampler(Sampler):
             raise InputError("LangFlow's sampler reads token logits, which this model has not; use ddim here")
         if steps < 1:
             raise InputError(f"a sampler takes at least one step, not {steps}")
-        schedule, given = space.schedule, space.embed(batch)
+        schedule, given = space.schedule, space.embed_condition(batch)
         first = schedule.max_time if start is None else start.time
         times_N = torch.linspace(first, schedule.min_time, steps, dtype=torch.float64).tolist()
         batches = [batch] if self.guidance == 1 else [space.null_condition(batch), batch]
@@ -52,7 +54,7 @@ class LangFlowSampler(Sampler):
                 s_B = schedule.tensor(times_N[i + 1], len(batch), x.device)
                 x = step(schedule, previous, x, t_B, s_B)
         tokens_BL = torch.where(batch.target_BL, logits_BLV.argmax(-1), batch.tokens_BL)
-        state = space.embed(Batch(batch.ids, tokens_BL, batch.target_BL))
+        state = space.embed(replace(batch, tokens_BL=tokens_BL))
         return space.pin(state, given, batch), steps * len(batches)
 
     def _logits(
@@ -66,9 +68,11 @@ class LangFlowSampler(Sampler):
     ) -> Tensor:
         """Return the token logits; with two batches, without and with condition, l_∅ + w·(l − l_∅)."""
         found = []
+        # An optional argument is passed where there is something to pass.
+        carried: dict[str, Any] = {} if previous is None else {"previous": previous}
         for batch in batches:
-            pinned = space.pin(x, space.embed(batch), batch)
-            logits_BLV = network.denoise(pinned, t_B, batch, previous=previous).logits_BLV
+            pinned = space.pin(x, space.embed_condition(batch), batch)
+            logits_BLV = network.denoise(pinned, t_B, batch, tokens=True, **carried).logits_BLV
             if logits_BLV is None:
                 raise InputError("LangFlow's sampler reads token logits, which this network does not give")
             found.append(logits_BLV)

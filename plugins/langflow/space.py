@@ -6,6 +6,7 @@ product, and no token is easier to tell from noise than another.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,7 @@ class LangFlowSpace(Space):
     ) -> None:
         super().__init__()
         self.vocabulary = vocabulary
+        self.hidden_token = vocabulary.pad
         self.proposal = proposal
         self.schedule = GumbelSchedule(proposal, cutoff)
         self.state_shape = (length, width)
@@ -143,7 +145,7 @@ class LangFlowSpace(Space):
 
     def without_condition(self, batch: Batch) -> Batch:
         tokens_BL = batch.tokens_BL.masked_fill(~batch.target_BL, self.vocabulary.pad)
-        return Batch(batch.ids, tokens_BL, batch.target_BL)
+        return replace(batch, tokens_BL=tokens_BL)
 
     # -- tokens to text --------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any, Self
 
@@ -139,7 +140,7 @@ class LangFlowTeacher(Teacher):
 
     def _dropped(self, batch: Batch, dropped_B: Tensor) -> Batch:
         blank_BL = self.space.without_condition(batch).tokens_BL
-        return Batch(batch.ids, torch.where(dropped_B[:, None], blank_BL, batch.tokens_BL), batch.target_BL)
+        return replace(batch, tokens_BL=torch.where(dropped_B[:, None], blank_BL, batch.tokens_BL))
 
     def _ramp(self) -> float:
         """Return the size of the logits' Bayes term: it rises linearly from 0 to 1."""

@@ -28,12 +28,15 @@ def test_logits_and_estimates_are_official(
     t_B = schedule.time_of_gamma(wanted["gamma"])
     z = schedule.diffuse(small.space.embed(batch), t_B, official("forward")["noise"])
     torch.testing.assert_close(z, wanted["z"], **STATES)
-    first = small.network.denoise(wanted["z"], t_B, batch)
+    first = small.network.denoise(wanted["z"], t_B, batch, tokens=True)
     torch.testing.assert_close(first.logits_BLV, wanted["logits_first"], **LOGITS)
     torch.testing.assert_close(first.x0, wanted["x0_first"], **STATES)
-    again = small.network.denoise(wanted["z"], t_B, batch, previous=wanted["x0_first"])
+    again = small.network.denoise(wanted["z"], t_B, batch, tokens=True, previous=wanted["x0_first"])
     torch.testing.assert_close(again.logits_BLV, wanted["logits_self"], **LOGITS)
     torch.testing.assert_close(again.x0, wanted["x0_self"], **STATES)
+    both = small.network.evaluate(wanted["z"], t_B, batch)
+    torch.testing.assert_close(both.x0, wanted["x0_self"], **STATES)
+    assert small.network.passes == 2
     zeros = small.network.denoise(wanted["z"], t_B, batch, previous=torch.zeros_like(z))
     assert torch.equal(zeros.x0, first.x0)
 
@@ -66,9 +69,12 @@ def test_each_part_of_the_network_is_official(
     t_B = small.space.schedule.time_of_gamma(wanted["a_gamma"])
     network_alone = network.predict(wanted["a_z"], t_B, batch, ramp=0).logits_BLV
     torch.testing.assert_close(network_alone, wanted["a_net_logits_first"], **LOGITS)
-    features = network.denoise(wanted["a_z"], t_B, batch, features=True, previous=wanted["a_x0_first"])
-    assert features.features_BNH is not None
-    torch.testing.assert_close(features.features_BNH, wanted["a_block1_out_self"], **LOGITS)
+    answer = network.denoise(wanted["a_z"], t_B, batch, layers=(0,), previous=wanted["a_x0_first"])
+    for layer, name in ((-1, "a_block1_out_self"), (0, "a_block0_out_self")):
+        features_BLH, mask_BL = answer.features(layer)
+        torch.testing.assert_close(features_BLH, wanted[name], **LOGITS)
+        assert mask_BL.all()
+    assert answer.logits_BLV is None
 
 
 def test_the_gradient_to_the_state_is_official(
@@ -108,7 +114,7 @@ def test_variants_of_the_network_are_official(
     batch = batch_of(inputs["input_ids"])
     with torch.no_grad():
         z = teacher.space.schedule.diffuse(teacher.space.embed(batch), t_B, inputs["noise"])
-        answer = teacher.network.denoise(z, t_B, batch)
+        answer = teacher.network.denoise(z, t_B, batch, tokens=True)
     assert answer.logits_BLV is not None
     torch.testing.assert_close(answer.logits_BLV[:, :6], wanted[f"{name}_logits_first"], **LOGITS)
     torch.testing.assert_close(answer.x0, wanted[f"{name}_x0_first"], **STATES)

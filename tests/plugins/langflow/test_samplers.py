@@ -33,7 +33,9 @@ def test_sampled_ids_are_official(
     torch.testing.assert_close(gamma, wanted[f"grid64_n{steps}_gamma"], rtol=0, atol=1e-5)
     last = network.calls[-1]
     assert (last.previous is None) == (steps == 1)
-    logits_BLV = small.network.denoise(last.e_t, last.t_B, batch, previous=last.previous).logits_BLV
+    logits_BLV = small.network.denoise(
+        last.e_t, last.t_B, batch, previous=last.previous, tokens=True
+    ).logits_BLV
     assert logits_BLV is not None
     final = wanted[f"grid64_n{steps}_final_logits"]
     torch.testing.assert_close(logits_BLV[:, :6], final, rtol=0, atol=1e-4)
@@ -61,7 +63,7 @@ def test_the_loop_is_official_at_the_official_gammas(
         torch.testing.assert_close(previous, wanted[f"n{steps}_x0_last"], rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(x, wanted[f"n{steps}_z_final"], rtol=1e-5, atol=1e-5)
     t_B = schedule.tensor(times[-1], 4)
-    logits_BLV = small.network.denoise(x, t_B, batch, previous=previous).logits_BLV
+    logits_BLV = small.network.denoise(x, t_B, batch, previous=previous, tokens=True).logits_BLV
     assert logits_BLV is not None
     torch.testing.assert_close(logits_BLV[:, :6], wanted[f"n{steps}_final_logits"], rtol=0, atol=1e-4)
     assert torch.equal(logits_BLV.argmax(-1), wanted[f"n{steps}_ids"])
@@ -78,7 +80,7 @@ def test_temperature_sharpens_the_estimates(
         sampler = LangFlowSampler(SamplerOptions(temperature=temperature))
         sampler.sample(network, small.space, batch, noise, 2)
         first, last = network.calls
-        logits_BLV = small.network.denoise(first.e_t, first.t_B, batch).logits_BLV
+        logits_BLV = small.network.denoise(first.e_t, first.t_B, batch, tokens=True).logits_BLV
         assert logits_BLV is not None
         assert last.previous is not None
         estimates[temperature] = last.previous

@@ -26,8 +26,8 @@ class Denoised:
     x0: Tensor
     features_BNH: Tensor | None = None
     feature_mask_BN: Tensor | None = None
-    layers: Mapping[int, Tensor] = field(default_factory=dict)
     logits_BLV: Tensor | None = None
+    layers: Mapping[int, Tensor] = field(default_factory=dict)
 
     def features(self, layer: int = -1) -> tuple[Tensor, Tensor]:
         """Return the hidden states [B, N, H] of a layer that was asked for, and their mask [B, N]."""
@@ -38,12 +38,13 @@ class Denoised:
 
     def detach(self) -> "Denoised":
         """Return the same without gradient."""
+        features_BNH, logits_BLV = self.features_BNH, self.logits_BLV
         return Denoised(
             self.x0.detach(),
-            None if self.features_BNH is None else self.features_BNH.detach(),
+            None if features_BNH is None else features_BNH.detach(),
             self.feature_mask_BN,
+            None if logits_BLV is None else logits_BLV.detach(),
             {layer: hidden.detach() for layer, hidden in self.layers.items()},
-            None if self.logits_BLV is None else self.logits_BLV.detach(),
         )
 
     def with_x0(self, x0: Tensor) -> "Denoised":
@@ -65,34 +66,25 @@ class Denoiser(nn.Module, ABC):
     passes: int = 1
 
     @abstractmethod
-    def denoise(
-        self,
-        e_t: Tensor,
-        t_B: Tensor,
-        batch: Batch,
-        *,
-        features: bool = False,
-        layers: tuple[int, ...] = (),
-        tokens: bool = False,
-        previous: Tensor | None = None,
-        guidance: float | None = None,
-        s_B: Tensor | None = None,
-    ) -> Denoised:
+    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, *args: Any, **wanted: Any) -> Denoised:
         """Predict the clean state from the noisy one, differentiably in ``e_t``.
 
         Args:
             e_t: noisy states [B, *state_shape] with given entries pinned.
             t_B: times of the space's schedule, [B].
             batch: the batch the states belong to (masks, and a condition where it is not in the state).
-            features: also return the last hidden states, from the same pass.
-            layers: also return the hidden states of these layers, counted from the first, 0.
-            tokens: also return logits over tokens.
+            args: none.
+            wanted: any of the following, by keyword. A network need not know those that it has no use for:
+                only what is wanted is passed.
+
+        Keywords:
+            features: bool, also return the last hidden states, from the same pass.
+            layers: tuple of int, also return the hidden states of these layers, counted from the first, 0.
+            tokens: bool, also return logits over tokens.
             previous: an earlier estimate of x0, [B, *state_shape]; None stands for zeros. A network without
                 self-conditioning ignores it.
             guidance: the scale κ, for networks that take it.
             s_B: a second time, for networks that take one (flow maps).
-
-        A network need not know the arguments that it has no use for: only those that are wanted are passed.
         """
 
     def evaluate(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:

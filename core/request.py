@@ -114,8 +114,10 @@ class State(ABC):
     A plugin's state is a frozen dataclass with what tells it from others of its kind.
     """
 
-    #: The evaluations that it is built from.
-    requests: tuple[Request, ...] = ()
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """The evaluations that it is built from."""
+        return ()
 
     @abstractmethod
     def build(self, step: StepContext) -> Point:

@@ -104,7 +104,8 @@ class PretrainOptimizer(Optimizer):
 class Validation(Section):
     """How checkpoints are compared to select the best one, on the first ``examples`` of the validation split.
 
-    ``candidates`` are sampled for each. ``metric`` is the score that decides; ``metrics`` names the
+    ``candidates`` are sampled for each. ``metric`` is the score that decides, the first one if none is
+    named; ``metrics`` names the
     entries of ``evaluation.metrics`` that are computed at every validation (if empty, all that can do with
     so few candidates).
     """
@@ -112,7 +113,7 @@ class Validation(Section):
     every: PositiveInt = 200
     examples: Examples = 200
     candidates: PositiveInt = 1
-    metric: str = "bleu"
+    metric: str | None = None
     metrics: tuple[str, ...] = ()
 
 

@@ -210,7 +210,6 @@ WRITTEN = {
 }
 #: In core, a formula may have the name of the method that it belongs to.
 FORMULAS = {"core": {"sid", "sds", "diffusion_gan", "ddim", *WRITTEN["a logged value of core's"]}}
-FORMULAS["registry"] = {"bleu"}  # the default of validation.metric
 #: Arguments whose strings are shown to people as examples.
 SHOWN = ("help", "metavar")
 

@@ -1,4 +1,4 @@
-"""The command line: one file a command, each imported when it is used."""
+"""The command line: its commands are in `commands`, what they share is here."""
 
 import click
 
@@ -22,7 +22,7 @@ COMMANDS = (
 
 @click.group(
     cls=Shell,
-    commands_of=(__name__, COMMANDS),
+    commands_of=(f"{__name__}.commands", COMMANDS),
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

@@ -44,7 +44,7 @@ class _Model:
 
 
 @dataclass(frozen=True, slots=True)
-class _Writer:
+class _System:
     """A model at a setting."""
 
     model: _Model
@@ -114,11 +114,11 @@ def evaluate_run(
 
 def _writers(
     session: Session, recipe: Recipe, teacher: Teacher, students: Mapping[str, Path], parts: EvaluationPlugins
-) -> Iterator[_Writer]:
+) -> Iterator[_System]:
     """Yield the plain settings of the teacher and of each stage's student, then the variants."""
     table, registry = recipe.evaluation, session.registry
 
-    def at(model: _Model, steps: int, variant: Variant, name: str | None = None) -> _Writer:
+    def at(model: _Model, steps: int, variant: Variant, name: str | None = None) -> _System:
         slot, sampler = variant.sampler, parts.samplers.get(name or "")
         if slot is None and model.role == "teacher":
             slot, sampler = table.teacher_sampler, parts.teacher_sampler
@@ -130,7 +130,7 @@ def _writers(
             sampler=describe_plugin(registry, slot) if slot else RENOISING,
             augment=describe_plugin(registry, variant.augment) if variant.augment else UNVARIED,
         )
-        return _Writer(
+        return _System(
             model, setting, model.generator.with_sampler(sampler), parts.augmenters.get(name or "")
         )
 

@@ -97,7 +97,7 @@ def _label(rows: Sequence[Row], name: str) -> str:
 
 
 def _headings(rows: Sequence[Row], names: Sequence[str]) -> list[str]:
-    return ["calls", "ms/sample", *(_label(rows, name) for name in names)]
+    return ["NFE", "ms/sample", *(_label(rows, name) for name in names)]
 
 
 def _cells(row: Row, names: Sequence[str]) -> list[str]:

@@ -54,7 +54,8 @@ def check_metrics(recipe: Recipe, evaluators: Mapping[str, Evaluator], examples:
     score_samples(samples, evaluators)
     for where, config in validations(recipe).items():
         drawn = [replace(sample, candidates=(sample.reference,) * config.candidates) for sample in samples]
-        deciding_score(score_samples(drawn, validation_evaluators(evaluators, config, where)), config, where)
+        scores = score_samples(drawn, validation_evaluators(evaluators, config, where))
+        deciding_score(scores, config.metric, where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class ValidationResult:
     """What a validation says of a model.
 
     Attributes:
-        deciding: the score that ``validation.metric`` names.
+        deciding: the score that ``validation.metric`` names, or the first.
         interval: the bootstrap interval of the deciding score; None where it is no function of sums.
         named: all scores and signs of degeneration by name.
     """
@@ -108,6 +109,13 @@ class Validator:
         self.validation, self.where, self.compute, self.seed = validation, where, compute, seed
         self.evaluators = validation_evaluators(evaluators, validation, where)
         self.examples = examples[: validation.examples]
+        self.metric = validation.metric or self._first_score()
+
+    def _first_score(self) -> str:
+        """Return the name of the first score, from a reference scored as if it had been generated."""
+        [row] = self.examples[:1]
+        drawn = (row.target,) * self.validation.candidates
+        return score_samples([Sample(row.id, row.source, row.target, drawn)], self.evaluators)[0].name
 
     def __call__(self, generator: Generator, steps: int) -> ValidationResult:
         """Return the scores of a model that samples in so many steps.
@@ -127,7 +135,7 @@ class Validator:
             seed=self.seed,
         ).samples
         found = list(iter_scores(samples, self.evaluators))
-        deciding = deciding_score([score for score, _ in found], self.validation, self.where)
+        deciding = deciding_score([score for score, _ in found], self.metric, self.where)
         sums = next(Sums.of(score, by, samples) for score, by in found if score is deciding)
         interval = Resampling().intervals([sums])[0] if sums else None
         named = {score.name: score.value for score, _ in found}
@@ -176,16 +184,16 @@ def improves(score: Score, best: float | None) -> bool:
     return score.value < best if score.direction == "lower" else score.value > best
 
 
-def deciding_score(scores: Sequence[Score], validation: Validation, where: str) -> Score:
-    """Return the score that selects checkpoints.
+def deciding_score(scores: Sequence[Score], metric: str | None, where: str) -> Score:
+    """Return the score that selects checkpoints: that of the name ``metric``, or the first.
 
     Raises:
         InputError: no evaluator of the recipe gives it.
     """
     for score in scores:
-        if score.name == validation.metric:
+        if metric is None or score.name == metric:
             return score
     raise InputError(
-        f"{where}.validation.metric: no evaluator that it runs gives a score {validation.metric!r}; "
+        f"{where}.validation.metric: no evaluator that it runs gives a score {metric!r}; "
         f"they give {', '.join(score.name for score in scores)}"
     )

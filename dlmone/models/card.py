@@ -66,7 +66,7 @@ def student_card(recipe: Recipe, stage: str, facts: Mapping[str, Any]) -> str:
         note=recipe.note,
         step=facts["best_step"],
         steps=table.steps,
-        metric=table.validation.metric,
+        metric=facts["metric"],
         best=facts["best"],
         examples=table.validation.examples or "all",
         weights=table.weights,

@@ -40,7 +40,7 @@ def write_report(
     """
     _require("matplotlib", "jinja2")
     from .candidates import select
-    from .drawing import style
+    from .figures.drawing import style
     from .page import make_page
     from .plugins import RunPlugins
     from .reading import read_runs

@@ -10,13 +10,14 @@ from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
-from . import charts, curves, outputs, tables
+from . import outputs, tables
 from .candidates import Selection
-from .drawing import Picture
 from .facts import facts
+from .figures import charts, curves
+from .figures.drawing import Picture
+from .figures.plane import plane
 from .outputs import Degenerate, Example
 from .paper import paper
-from .plane import plane
 from .plugins import RunPlugins, charts_of
 from .reading import RunData
 from .summary import in_short

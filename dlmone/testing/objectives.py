@@ -1,6 +1,7 @@
 """The Objective contract, on the toy: requested evaluations, one loss a sample, gradient where it belongs."""
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any, cast, get_args
 
 import torch
@@ -162,9 +163,9 @@ class _Trial:
 class _NotingStep(StepContext):
     """Notes which of the evaluations are read."""
 
-    @property
+    @cached_property
     def read(self) -> set[tuple[Network, State, float]]:
-        return self.__dict__.setdefault("_read", set())
+        return set()
 
     def __getitem__(self, request: Request) -> Denoised:
         self.read.add(request.key)

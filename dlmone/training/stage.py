@@ -54,7 +54,7 @@ def run_stage(
         start = load_student(previous, registry).network.state_dict()
     distillation = Distillation(name, stage, teacher, objectives, train_split, compute, recipe.seed, start)
     best_folder = session.run_dir.path / name / "best"
-    facts: dict[str, Any] = {"best": None, "best_step": None}
+    facts: dict[str, Any] = {"best": None, "best_step": None, "metric": None}
     validator = Validator(stage.validation, f"stages.{name}", evaluators, valid_split, compute, recipe.seed)
 
     def validate(step: int) -> Mapping[str, float]:
@@ -65,7 +65,7 @@ def run_stage(
             if which == stage.weights:
                 logged |= result.logged_interval
                 if improves(result.deciding, facts["best"]):
-                    facts.update(best=result.deciding.value, best_step=step)
+                    facts.update(best=result.deciding.value, best_step=step, metric=result.deciding.name)
                     _publish_best(best_folder, recipe, name, teacher, distillation, facts)
         return logged
 
@@ -73,14 +73,14 @@ def run_stage(
         stage.steps, stage.log_every, stage.validation.every, stage.checkpoint_every, stage.keep_checkpoints
     )
     shown = (
-        f"{stage.weights}/{stage.validation.metric}",
+        f"{stage.weights}/{validator.metric}",
         *INTERVAL,
         *(f"{key}/{value}" for key, objective in objectives.items() for value in objective.shown),
     )
     train(session, name, distillation, intervals, validate, facts, shown)
     facts = compute.world.agree(facts)
     session.console.print(
-        f"{name}: best {stage.validation.metric} {facts['best']:.4f} at step {facts['best_step']}",
+        f"{name}: best {validator.metric} {facts['best']:.4f} at step {facts['best_step']}",
         highlight=False,
     )
     return best_folder

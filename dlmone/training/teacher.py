@@ -114,7 +114,7 @@ def pretrain(
         return result.named | result.logged_interval
 
     intervals = Intervals(config.steps, config.log_every, config.validation.every, config.checkpoint_every)
-    train(session, "pretrain", trainee, intervals, validate, {}, shown=(config.validation.metric, *INTERVAL))
+    train(session, "pretrain", trainee, intervals, validate, {}, shown=(validator.metric, *INTERVAL))
     return trainee.average
 
 

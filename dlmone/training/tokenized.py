@@ -40,7 +40,7 @@ class TokenizedExamples:
             PluginError: the space gives rows of several lengths.
         """
         rows_B = torch.tensor(rows)
-        if new := rows_B[~self._known_N[rows_B]].unique().tolist():
+        if new := sorted({*rows_B[~self._known_N[rows_B]].tolist()}):
             self._keep(new)
         assert self._tokens_NL is not None
         ids = tuple(self.examples[row].id for row in rows)

@@ -61,8 +61,8 @@ class SiD(ScoreDistillation):
         self.lag += (lag - self.lag) / min(self.observed, self.options.mu_memory)
         return {**logged, "mu": self.mu}
 
-    def state(self) -> Mapping[str, float]:
+    def state(self) -> Mapping[str, float | Tensor]:
         return {"lag": self.lag, "observed": self.observed}
 
-    def load_state(self, state: Mapping[str, float]) -> None:
-        self.lag, self.observed = state["lag"], int(state["observed"])
+    def load_state(self, state: Mapping[str, float | Tensor]) -> None:
+        self.lag, self.observed = float(state["lag"]), int(state["observed"])

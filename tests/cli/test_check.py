@@ -5,7 +5,7 @@ import json
 from click.testing import CliRunner
 
 from dlmone.cli import main
-from dlmone.cli.check import in_short, in_time
+from dlmone.cli.commands.check import in_short, in_time
 
 
 def check(tmp_path, monkeypatch, *args):

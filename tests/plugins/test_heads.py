@@ -60,6 +60,6 @@ def test_logits_leave_half_precision_even_under_autocast(head: str) -> None:
 
 def test_another_layer_than_the_last_is_read_where_it_is_asked_for(mask_BN: Tensor) -> None:
     last_BNH, first_BNH = torch.zeros(B, N, H), torch.ones(B, N, H)
-    answer = Denoised(torch.zeros(B), last_BNH, mask_BN, {0: first_BNH})
+    answer = Denoised(torch.zeros(B), last_BNH, mask_BN, layers={0: first_BNH})
     assert torch.equal(logits_of(TokenMean(H), answer, 0), torch.ones(B, H))
     assert torch.equal(logits_of(TokenMean(H), answer, -1), torch.zeros(B, H))

@@ -357,5 +357,5 @@ def test_smoothing_keeps_the_last_step_and_forgets_what_is_not_finite():
 
 def test_nothing_is_drawn_before_it_is_asked_for():
     heavy = "{'matplotlib', 'jinja2', 'torch'}"
-    code = f"import sys, dlmone.report, dlmone.cli.report; print({heavy} & {{*sys.modules}})"
+    code = f"import sys, dlmone.report, dlmone.cli.commands.report; print({heavy} & {{*sys.modules}})"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

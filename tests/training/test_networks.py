@@ -66,7 +66,9 @@ class Critic(Objective):
 class OneStepDown(State):
     """Where the teacher's DDIM leads from noised real data, one fifth of the time down."""
 
-    requests = (Request(TEACHER, Noised("real")),)
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        return (Request(TEACHER, Noised("real")),)
 
     def build(self, step: StepContext) -> Point:
         schedule, above = step.space.schedule, step.point(Noised("real"))

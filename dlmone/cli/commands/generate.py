@@ -15,9 +15,9 @@ from dlmone.core.data import Example
 from dlmone.core.errors import InputError
 from dlmone.generation.inputs import batches, examples_of, examples_of_file, lines_as_they_come
 
-from .named import NamedOptions
-from .output import console
-from .request import plugin_option
+from ..named import NamedOptions
+from ..output import console
+from ..request import plugin_option
 
 if TYPE_CHECKING:
     from dlmone.core import Sample

@@ -12,8 +12,8 @@ import click
 
 from dlmone.core.errors import InputError
 
-from .output import print_columns
-from .request import Request, announce, takes_recipe
+from ..output import print_columns
+from ..request import Request, announce, takes_recipe
 
 if TYPE_CHECKING:
     from dlmone.core import Evaluator, Example, Objective, Sketch

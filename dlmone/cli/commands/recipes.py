@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from .output import print_columns, print_json
-from .request import Request, plugin_option
+from ..output import print_columns, print_json
+from ..request import Request, plugin_option
 
 
 @click.group(invoke_without_command=True)

@@ -10,7 +10,7 @@ import click
 
 from dlmone.core.errors import InputError, PluginError
 
-from .request import plugin_option
+from ..request import plugin_option
 
 if TYPE_CHECKING:
     from dlmone.core import Teacher

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .launch import launch, takes_run_directory
-from .output import is_main
-from .request import Request, takes_recipe
+from ..launch import launch, takes_run_directory
+from ..output import is_main
+from ..request import Request, takes_recipe
 
 if TYPE_CHECKING:
     from dlmone.registry import Registry

@@ -7,9 +7,9 @@ import click
 
 from dlmone.core.errors import InputError
 
-from .launch import launch, takes_run_directory
-from .output import is_main
-from .request import Request, takes_recipe
+from ..launch import launch, takes_run_directory
+from ..output import is_main
+from ..request import Request, takes_recipe
 
 
 @click.command()

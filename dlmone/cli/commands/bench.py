@@ -11,8 +11,8 @@ import click
 from dlmone.core.errors import InputError
 from dlmone.generation.inputs import examples_of_file
 
-from .output import console, print_columns, print_json
-from .request import Request, plugin_option
+from ..output import console, print_columns, print_json
+from ..request import Request, plugin_option
 
 if TYPE_CHECKING:
     from dlmone.benchmark.results import BenchResults, RowResult

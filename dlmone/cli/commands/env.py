@@ -2,7 +2,7 @@
 
 import click
 
-from .output import print_columns, print_json
+from ..output import print_columns, print_json
 
 
 @click.command()

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import measures
-from .candidates import Selection
+from .. import measures
+from ..candidates import Selection
+from ..measures import Measures
+from ..reading import RunData
+from ..systems import System, Systems, calls_of, compared, scores_of
 from .drawing import COLOURS, GREY, MARKERS, Labels, Picture, legend, panels
-from .measures import Measures
-from .reading import RunData
-from .systems import System, Systems, calls_of, compared, scores_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

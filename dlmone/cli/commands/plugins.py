@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,8 @@ import click
 
 from dlmone.core.errors import InputError, PluginError
 
-from .output import print_columns, print_json
-from .request import plugin_option
+from ..output import print_columns, print_json
+from ..request import plugin_option
 
 if TYPE_CHECKING:
     from dlmone.registry import Entry, Registry
@@ -74,7 +75,7 @@ def show(name: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
 @click.argument("name")
 def new(name: str) -> None:
     """Write NAME.py: an objective that works, to be made into yours."""
-    from .skeleton import SKELETON
+    from ..skeleton import SKELETON
 
     path = Path(f"{name}.py")
     if not name.isidentifier():
@@ -108,7 +109,7 @@ def _options(registry: Registry, entry: Entry) -> list[dict[str, Any]]:
             "name": name,
             "type": getattr(field.annotation, "__name__", None)
             if isinstance(field.annotation, type)
-            else str(field.annotation).replace("typing.", ""),
+            else re.sub(r"\b(?:\w+\.)+(?=\w)", "", str(field.annotation)),
             "default": None if field.default is PydanticUndefined else str(field.default),
             "help": field.description or "",
         }

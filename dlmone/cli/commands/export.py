@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 import click
 
-from .request import plugin_option
+from ..request import plugin_option
 
 
 @click.command()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from dlmone.core.objective import Chart
 
+from ..log import Curve, Log, smooth
+from ..measures import SIGNS, Measure, drawn, heading
+from ..reading import RunData
+from ..systems import Systems, scores_of
 from .drawing import COLOURS, GREY, Picture, handles, legend, look, panels, runs_entries, series_entries
-from .log import Curve, Log, smooth
-from .measures import SIGNS, Measure, drawn, heading
-from .reading import RunData
-from .systems import Systems, scores_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

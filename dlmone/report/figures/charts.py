@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import measures
-from .candidates import Selection
+from .. import measures
+from ..candidates import Selection
+from ..reading import RunData
+from ..systems import System, Systems, calls_of, compared, scores_of
 from .drawing import MARKERS, Picture, legend, look, panels, runs_entries, series_entries
-from .reading import RunData
-from .systems import System, Systems, calls_of, compared, scores_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ import click
 
 from dlmone.core.errors import InputError
 
-from .named import NamedOptions
-from .request import plugin_option
+from ..named import NamedOptions
+from ..request import plugin_option
 
 if TYPE_CHECKING:
     from dlmone.core import Evaluator, SampleReader
@@ -88,10 +88,10 @@ def evaluate(
 
     registry = Registry.discover(plugins)
     registry.require_files()
-    judges = _judges(registry, metrics, select, utility, overrides)
+    scorers = _scorers(registry, metrics, select, utility, overrides)
     paths = dict.fromkeys((*samples, *([against] if against else ())))
     systems = _read(paths, against, sample_readers(registry), full=as_json)
-    rows = {name: _rows(name, found, judges, _sizes(k), bool(metrics)) for name, found in systems.items()}
+    rows = {name: _rows(name, found, scorers, _sizes(k), bool(metrics)) for name, found in systems.items()}
     resampling = Resampling(bootstrap) if bootstrap else None
     compared = []
     if against and resampling:
@@ -101,27 +101,27 @@ def evaluate(
         compared = [(row, rival, compare(row, rival, resampling)) for row, rival in pairs]
     table = [row for one in rows.values() for row in one]
     if baselines:
-        table += score_baselines([one[0] for one in rows.values()], judges.evaluators)
+        table += score_baselines([one[0] for one in rows.values()], scorers.evaluators)
     found = results(table, resampling, compared, per_sample=per_sample)
     if as_json:
         click.echo(found.text())
     else:
-        from .tables import print_results
+        from ..tables import print_results
 
         print_results(found)
 
 
 @dataclass(frozen=True, slots=True)
-class _Judges:
+class _Scorers:
     """The metrics, by the names they were asked for, and who chooses candidates, if anybody."""
 
     evaluators: dict[str, Evaluator]
-    chooser: CandidateSelector | None
+    selector: CandidateSelector | None
 
 
-def _judges(
+def _scorers(
     registry: Registry, metrics: str | None, select: str | None, utility: str | None, overrides: Sequence[str]
-) -> _Judges:
+) -> _Scorers:
     from dlmone.evaluation.selection import CandidateSelector
     from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 
@@ -139,15 +139,15 @@ def _judges(
     evaluators: dict[str, Evaluator] = {}
     for name in tuple(names):
         evaluators[name] = evaluator(name, "--metrics")[1]
-    chooser = None
+    selector = None
     if select:
         registry.entry("selectors", select, "--select")
         chosen_by = {"utility": utility} if utility else {}
         slot = SelectorSlot.model_validate({"use": select, **options.of(select)} | chosen_by)
-        chooser = CandidateSelector.of(registry, slot, evaluator, f"--set {select}")
+        selector = CandidateSelector.of(registry, slot, evaluator, f"--set {select}")
         names.append(select)
     options.require_used(names)
-    return _Judges(evaluators, chooser)
+    return _Scorers(evaluators, selector)
 
 
 def _read(
@@ -173,20 +173,20 @@ def _read(
 
 
 def _rows(
-    name: str, found: SampleSet, judges: _Judges, sizes: Sequence[int] | None, named: bool
+    name: str, found: SampleSet, scorers: _Scorers, sizes: Sequence[int] | None, named: bool
 ) -> list[Row]:
     """Return a system's row and, after it, one for each number of candidates that one is chosen from."""
     from dlmone.evaluation.scoring import drawn, score
 
     count = drawn(found.samples)
-    for metric, evaluator in judges.evaluators.items():
+    for metric, evaluator in scorers.evaluators.items():
         if named and evaluator.candidates > count:
             need = f"{metric} needs {evaluator.candidates} candidates a sample"
             raise InputError(f"{name}: {need}, and there {'is' if count == 1 else 'are'} {count}")
-    row = score(name, *found, judges.evaluators)
-    if judges.chooser is None:
+    row = score(name, *found, scorers.evaluators)
+    if scorers.selector is None:
         return [row]
-    return [row, *judges.chooser.rows(row, judges.evaluators, sizes)]
+    return [row, *scorers.selector.rows(row, scorers.evaluators, sizes)]
 
 
 def _sizes(k: str) -> list[int] | None:

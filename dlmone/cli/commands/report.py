@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .request import plugin_option
+from ..request import plugin_option
 
 
 @click.command()

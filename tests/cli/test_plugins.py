@@ -54,7 +54,7 @@ def test_show_every_kind_under_a_name_with_its_options():
     assert "  seq_len: int = 128" in result.stdout.splitlines()
     assert "  dataset: Literal['qqp'] = qqp" in plugins("show", "hub").stdout.splitlines()
     [facts] = json.loads(plugins("show", "ddim", "--json").stdout)
-    assert {"name": "start", "type": "float | None", "default": "None"}.items() <= facts["options"][2].items()
+    assert {"name": "start", "type": "Time | None", "default": "None"}.items() <= facts["options"][2].items()
 
 
 def test_show_an_unknown_name():

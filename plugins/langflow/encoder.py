@@ -37,7 +37,7 @@ class BertTrunk(nn.Module):
             sizes.layers, sizes.width, sizes.heads, sizes.feedforward, dropout, dropout
         )
 
-    def forward(self, h_BLD: Tensor, c_BC: Tensor) -> list[Tensor]:
+    def hidden(self, h_BLD: Tensor, c_BC: Tensor) -> list[Tensor]:
         """Return what each layer gives, [B, L, H] each."""
         position_LH = self.position_embeddings.weight[: h_BLD.shape[1]]
         h_BLH = self.LayerNorm(self.up(h_BLD) + position_LH + self.time(c_BC)[:, None])

@@ -138,7 +138,7 @@ class LangFlowNetwork(Denoiser):
     def hidden(self, h_BLD: Tensor, c_BC: Tensor) -> list[Tensor]:
         """Return what each layer gives, the first one first, [B, L, H] each."""
         if self.encoder is not None:
-            return self.encoder(h_BLD, c_BC)
+            return self.encoder.hidden(h_BLD, c_BC)
         hidden = [h_BLD]
         for block in self.blocks:
             hidden.append(block(hidden[-1], c_BC))

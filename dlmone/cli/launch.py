@@ -105,7 +105,14 @@ def _check_same(path: Path, registry: Registry, resolved: ResolvedRecipe) -> Non
     stored = path / "recipe.toml"
     if not stored.is_file():
         raise InputError(f"{path}: there is no run here to resume (no recipe.toml)")
-    before = dict(_values(load_recipe(stored, registry=registry).table))
+    try:
+        before = dict(_values(load_recipe(stored, registry=registry).table))
+    except InputError as error:
+        reason = str(error).splitlines()[0].removeprefix(f"{stored}: ")
+        raise InputError(
+            f"{path}: its recipe cannot be read here, so it was begun with another version of dlmone and can "
+            f"only be continued with that one ({reason})"
+        ) from error
     now = dict(_values(resolved.table))
     differ = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     keys = [key for key in differ if not key.startswith(FREE)]

@@ -138,6 +138,17 @@ def test_a_resumed_run_finishes_with_its_table(finished, workplace):
     assert dlmone("generate", path, "how can i learn french ?").exit_code == 0
 
 
+def test_a_run_of_another_version_is_refused_in_one_sentence(finished, workplace):
+    run = shutil.copytree(workplace / "runs" / "tiny-first-1", workplace / "older")
+    recipe = (run / "recipe.toml").read_text()
+    (run / "recipe.toml").write_text(recipe.replace("optimizer", "optimiser"))
+    result = dlmone("run", "tiny.toml", "--resume", "older")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].startswith(
+        "error: older: its recipe cannot be read here, so it was begun with another version of dlmone"
+    )
+
+
 def test_a_torn_checkpoint_is_stepped_over_with_a_warning(finished, workplace):
     run = shutil.copytree(workplace / "runs" / "tiny-first-1", workplace / "torn")
     (run / "one" / "checkpoints" / "step-000006" / "state.safetensors").write_bytes(b"torn")

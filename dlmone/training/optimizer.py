@@ -110,5 +110,10 @@ def ema_decay(config: EmaConfig, batch: int, updates: int) -> float:
 
 @torch.no_grad()
 def update_average(average: nn.Module, module: nn.Module, decay: float) -> None:
-    """average ← decay·average + (1 − decay)·module, over all parameters."""
+    """average ← decay·average + (1 − decay)·module, over all parameters; buffers are copied.
+
+    What a teacher learned outside its parameters (`Teacher.observe`) so reaches the one that is published.
+    """
     torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
+    for kept, learned in zip(average.buffers(), module.buffers(), strict=True):
+        kept.copy_(learned)

@@ -62,6 +62,14 @@ def test_the_average_is_the_convex_combination() -> None:
     torch.testing.assert_close(average.weight, expected)
 
 
+def test_what_is_learned_outside_the_parameters_reaches_the_average() -> None:
+    average, module = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    module(torch.randn(5, 3))
+    update_average(average, module, 0.75)
+    assert torch.equal(average.running_mean, module.running_mean)
+    assert average.num_batches_tracked == 1
+
+
 def test_integer_betas_and_infinite_gradients_are_survived() -> None:
     module = nn.Linear(2, 1)
     optimizer = Optimizer(module, OptimizerConfig.model_validate({"lr": 0.1, "beta1": 0}))

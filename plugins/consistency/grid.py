@@ -37,9 +37,8 @@ def _by_ratio(schedule: NoiseSchedule, top: float, count: int) -> tuple[float, .
     low, high = (end ** (1 / RHO) for end in ends)
     if math.isinf(high):
         raise InputError(f'spacing: σ/α has no end at t_init = {top:g}; use spacing = "time"')
-        inner = [
-            schedule.time_of_ratio((low + (high - low) * i / (count - 1)) ** RHO) for i in range(1, count - 1)
-        ]
+    roots = [low + (high - low) * i / (count - 1) for i in range(1, count - 1)]
+    inner = (schedule.time_of_ratio(root**RHO) for root in roots)
     return tuple(sorted({schedule.min_time, *inner, top}))
 
 

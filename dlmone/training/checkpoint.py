@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or not there: staged, hashed, renamed into place."""
+"""Save and load checkpoints atomically: written to a temporary folder, hashed, then renamed into place."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from dlmone.runtime.files import atomic_folder
 
 _TENSORS = "state.safetensors"
 _MANIFEST = "manifest.json"
-#: Counted up when the names of tensors or facts change, as those of an older state would seem to be missing.
+#: Format version. Increase it when tensors or facts are renamed: older checkpoints are then refused by name.
 _FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A training state: named tensors, JSON facts, the step they belong to."""
+    """A training state: named tensors, JSON facts and the step they belong to."""
 
     step: int
     tensors: dict[str, Tensor]
@@ -36,14 +36,14 @@ class Checkpoint:
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Write ``folder/step-NNNNNN`` and delete all but the ``keep`` newest.
 
-    The new checkpoint appears under its name only when every byte of it is on disk, so a process killed
-    at any instant leaves the earlier ones as they were.
+    The new checkpoint gets its name only once all of it is on disk. A process killed at any moment
+    therefore leaves the earlier checkpoints intact.
 
     Raises:
-        DlmoneError: it could not be written (a full disk); the sentence names the last good checkpoint.
+        DlmoneError: the checkpoint could not be saved; the message names the last good one.
     """
     final = folder / f"step-{checkpoint.step:06d}"
-    for stale in folder.glob(".step-*"):  # of a process that was killed while writing
+    for stale in folder.glob(".step-*"):  # left by a process that was killed while saving
         shutil.rmtree(stale, ignore_errors=True)
     tensors = {key: value.detach().contiguous() for key, value in checkpoint.tensors.items()}
     try:
@@ -66,10 +66,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
 
 
 def load_latest(folder: Path) -> Checkpoint | None:
-    """Return the newest whole checkpoint of a folder; torn or altered ones are skipped with a warning.
+    """Return the newest intact checkpoint of a folder. Incomplete or altered ones are skipped with a warning.
 
     Raises:
-        InputError: it is in the format of another version of dlmone.
+        InputError: the checkpoint is in the format of another version of dlmone.
     """
     for path in reversed(step_folders(folder)):
         try:
@@ -84,7 +84,7 @@ def load_latest(folder: Path) -> Checkpoint | None:
             tensors = load_file(path / _TENSORS)
             return Checkpoint(manifest["step"], tensors, manifest["facts"])
         except (OSError, ValueError, KeyError, SafetensorError) as error:
-            warnings.warn(f"{path}: torn or altered checkpoint stepped over ({error})", stacklevel=2)
+            warnings.warn(f"{path}: skipped an incomplete or altered checkpoint ({error})", stacklevel=2)
     return None
 
 
@@ -94,12 +94,12 @@ def step_folders(folder: Path) -> list[Path]:
 
 
 def pack(**parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Join named groups of tensors to one flat mapping, ``GROUP/NAME``."""
+    """Join named groups of tensors into one flat mapping, ``GROUP/NAME``."""
     return {f"{group}/{name}": tensor for group, named in parts.items() for name, tensor in named.items()}
 
 
 def unpack(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
-    """Return one group of what `pack` joined."""
+    """Return one group of a mapping made by `pack`."""
     return {key[len(group) + 1 :]: value for key, value in tensors.items() if key.startswith(group + "/")}
 
 

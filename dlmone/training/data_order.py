@@ -1,4 +1,4 @@
-"""The order in which training sees its examples: a function of the step, never of what came before."""
+"""Order the training examples by step, independently of earlier steps."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ from dlmone.core.noise import Key, stream
 
 
 class DataOrder:
-    """Endless epochs over the places of a data set, each in its own keyed order.
+    """Endless epochs over the indices of a data set, each shuffled by its own random key.
 
-    Because the batch of a step is a function of the step, a resumed run continues with exactly the batch
-    it would have seen, and nothing about the position has to be saved.
+    The batch is a function of the step alone. A resumed run therefore continues with exactly the same
+    batches, and no position has to be saved.
     """
 
     def __init__(self, size: int, key: Key, batch: int) -> None:
@@ -20,7 +20,7 @@ class DataOrder:
         self._order: np.ndarray = np.empty(0, dtype=np.int64)
 
     def __getitem__(self, step: int) -> list[int]:
-        """Return the places of a step's global batch in the data set."""
+        """Return the data-set indices of a step's global batch."""
         return [
             self._index(position // self.size, position % self.size)
             for position in range(step * self.batch, (step + 1) * self.batch)

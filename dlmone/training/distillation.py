@@ -1,4 +1,4 @@
-"""The alternating updates of Algorithm 1 and the state they carry from step to step."""
+"""Run the alternating updates of Algorithm 1 and keep their state."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ from .update import MetricSums, Update, WeightedTerm
 
 
 def stage_times(name: str, stage: Stage, schedule: NoiseSchedule) -> tuple[float, tuple[float, float]]:
-    """Return t_init and [t_min, t_max) of a stage in times of the teacher's schedule.
+    """Return t_init and [t_min, t_max) of a stage as times of the teacher's schedule.
 
     Raises:
-        InputError: one of them lies outside the trained range, or they are the wrong way round.
+        InputError: a time lies outside the trained range, or t_min is not below t_max.
     """
 
     named = {"t_init": stage.t_init, "t_min": stage.t_min, "t_max": stage.t_max}
@@ -58,12 +58,12 @@ def stage_times(name: str, stage: Stage, schedule: NoiseSchedule) -> tuple[float
 
 
 def _distribution(config: LogNormal | None, t_range: tuple[float, float]) -> Times:
-    """Return how a role draws its times: uniformly on the stage's range, or log-normally within it."""
+    """Return a role's distribution of times: uniform on the stage's range, or log-normal within it."""
     return LogNormalTimes(config.mean, config.std, *t_range) if config else UniformTimes(*t_range)
 
 
 class Distillation:
-    """One stage: θ and ψ started from φ, updated in turn.
+    """One stage of distillation: θ and ψ, initialised from φ and updated in turn.
 
     Args:
         name: the stage's name, part of every random key.
@@ -73,7 +73,7 @@ class Distillation:
         examples: the training split, tokenised by the teacher's space.
         compute: device and precision.
         seed: the run's seed.
-        start: θ's first weights; φ's if None.
+        start: θ's initial weights; φ's if None.
 
     Raises:
         InputError: t_init, t_min or t_max lies outside the teacher's trained range.
@@ -127,10 +127,10 @@ class Distillation:
         requested = {request.network for request in requests.values()}
         self.networks: dict[Network, nn.Module] = {GENERATOR: self.generator}
         if TEACHER in requested:
-            # Not cast to half precision: beside a ψ that moved little, rounded weights are most of f_φ − f_ψ.
+            # Keep float32: while ψ is still close to φ, rounding errors would dominate f_φ − f_ψ.
             self.networks[TEACHER] = copy.deepcopy(teacher.network).requires_grad_(False).eval()
         if START in requested:
-            # θ as it begins, whose weights the previous stage keeps: a run that resumes has the same one.
+            # θ's initial weights. The previous stage saved them, so a resumed run starts from the same ones.
             self.networks[START] = self.frozen_generator(self.generator.network)
         self.beside = EstimatorNetworks(requested, objectives, teacher, self.networks, stage, (seed, name))
         self.examples = examples
@@ -142,10 +142,10 @@ class Distillation:
 
     @ieee_float32()
     def advance(self, norms: bool) -> dict[str, float]:
-        """Do one iteration: the estimator's update(s), then the generator's. Return what to log.
+        """Run one iteration, the estimator's update(s) and then the generator's. Return the values to log.
 
         Raises:
-            DlmoneError: more losses than the limit were not finite.
+            DlmoneError: more losses or gradients than `compute.non_finite_limit` were not finite.
         """
         logged: dict[str, float] = {}
         if self.estimator_update.terms:
@@ -183,7 +183,7 @@ class Distillation:
         with frozen(*self.beside.trainable()):
             logged = self._accumulate(self.generator_update, *draws, norms)
         self.compute.world.sum_gradients(self.generator.network)
-        # θ's schedules count its own updates, which begin when ψ's warm-up is over.
+        # θ's schedules count θ's own updates, which start after ψ's warm-up.
         update, updates = (step - self.stage.estimator_warmup for step in (self.step, self.stage.steps))
         rate = _learning_rate(self.stage.generator, update, updates)
         self.non_finite += not self.generator_optimizer.step(rate)
@@ -193,7 +193,7 @@ class Distillation:
         return logged | self.generator_update.observe(self.step, logged)
 
     def _accumulate(self, update: Update, draws: Role, draw: int, norms: bool) -> dict[str, float]:
-        # Dropout is the one draw that torch's global generator makes: seeded anew for every update.
+        # Only dropout uses torch's global generator. Reseed it for every update, so that resuming is exact.
         torch.manual_seed(
             seed_of((self.seed, self.name, update.role, self.step, draw, self.compute.world.rank))
         )
@@ -208,7 +208,7 @@ class Distillation:
                     terms = update.evaluate(context, self.step)
                 finite_B = update.accumulate(context, terms, self.stage.batch, sums, norms)
                 sums.add("non_finite", (~finite_B).float())
-                # Samples without a finite loss are left out, and the others tried again.
+                # Drop the samples whose loss is not finite and retry with the rest.
                 kept = [row for row, finite in zip(rows, finite_B.tolist(), strict=True) if finite]
                 rows = kept if len(kept) < len(rows) else []
         logged = dict(sums.means(self.stage.batch, self.compute.world))
@@ -216,7 +216,7 @@ class Distillation:
         return logged
 
     def _context(self, update: Update, draws: Role, draw: int, rows: Sequence[int]) -> StepContext:
-        """Return what an update sees of some positions of the global batch."""
+        """Return the context of an update for some positions of the global batch."""
         device = self.compute.device
         keys = [(self.seed, self.name, draws, draw, position) for position in rows]
         real_keys = keys if self.stage.shared_noise else [(*key, "real") for key in keys]
@@ -239,13 +239,13 @@ class Distillation:
         )
 
     def _call(self, draws: Role, draw: int) -> int:
-        """Return k, the call whose output an update sees: one for the whole global batch."""
+        """Return k, the student's network call that is trained: one k for the whole global batch."""
         if self.stage.matching == "last":
             return self.stage.calls
         return int(stream((self.seed, self.name, draws, draw, "calls")).integers(self.stage.calls)) + 1
 
     def frozen_generator(self, network: Denoiser) -> DiffusionGenerator:
-        """Return θ with the weights that ``network`` has now, to be called and not trained."""
+        """Return θ with the current weights of ``network``, for inference only."""
         return self.generator.with_network(self.compute.frozen_copy(network)).eval()
 
     def weights(self, which: str) -> dict[str, Tensor]:
@@ -253,7 +253,7 @@ class Distillation:
         return (self.average if which == "ema" else self.generator.network).state_dict()
 
     def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint:
-        """Return all that continuing needs; the rest is a function of the step."""
+        """Return the state needed to resume. Everything else is a function of the step."""
         tensors = (
             pack(
                 generator=self.generator.network.state_dict(),
@@ -271,10 +271,10 @@ class Distillation:
         return Checkpoint(self.step, tensors, {**facts, "non_finite": self.non_finite, "objectives": learned})
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint.
+        """Restore a checkpoint.
 
         Raises:
-            InputError: it belongs to a network of another shape.
+            InputError: the checkpoint's tensors do not fit this network.
         """
         try:
             self.generator.network.load_state_dict(unpack(checkpoint.tensors, "generator"))

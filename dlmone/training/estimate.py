@@ -1,9 +1,9 @@
-"""Estimate what a run will take, from its recipe and the size of its teacher alone: roughly.
+"""Estimate a run's time and memory from its recipe and the size of its teacher.
 
-Work is counted in multiplications and additions, two for each parameter and position of a pass. A backward
-pass costs two forward passes, one where the parameters are frozen. Time is work divided by the rate of one
-matrix product, timed here. Memory is parameters, what is kept of each for the updates, and the activations
-that backward passes need.
+Compute is counted in floating-point operations: two per parameter and position of a forward pass. A backward
+pass costs two forward passes, or one where the parameters are frozen. Time is operations divided by the
+throughput of a matrix product, which is measured here. Memory is parameters, gradients, optimizer state and
+the activations saved for the backward pass. The estimates are rough.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from dlmone.runtime.device import Compute
 
 from .update import Update, WeightedTerm
 
-#: Networks reach about this share of a plain product's rate: normalisation, softmax and copying take time.
+#: Share of a plain matrix product's throughput that a network reaches; the rest is norms, softmax, copies.
 EFFICIENCY = 0.5
 #: A transformer layer of width w has about 12·w² parameters.
 LAYER_PARAMETERS = 12
-#: What autograd keeps of a layer, in w numbers a position. Of its input 1, queries, keys and values 3, the
-#: attention's output 1, the feed-forward network's input 1, its inner values before and after the activation
-#: 4 + 4, the inputs of the two LayerNorms 2. Where the parameters are frozen, the linear maps keep no inputs.
+#: Activations that autograd saves per layer and position, in units of w numbers: input 1, queries, keys and
+#: values 3, attention output 1, feed-forward input 1, hidden values before and after the activation 4 + 4,
+#: LayerNorm inputs 2. With frozen parameters, linear layers save no inputs.
 TRAINED_NUMBERS, FROZEN_NUMBERS = 16, 10
-#: Of these, what autocast keeps in float32: the inputs of the LayerNorms.
+#: The part of these that autocast keeps in float32: the LayerNorm inputs.
 NORM_NUMBERS = 2
-#: Width of an attention head. The CPU's attention keeps its weights; fused kernels on a GPU do not.
+#: Width of an attention head. Attention on the CPU saves its weights; fused kernels on a GPU do not.
 HEAD_WIDTH = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What one sample costs in one update.
+    """The cost of one sample in one update.
 
     Attributes:
-        passes: in units of a forward pass in the run's precision.
-        exact: such passes in float32, whatever the run's precision.
-        trained: graphs kept at once through networks in training.
-        frozen: graphs kept at once through frozen networks, for the gradient of their input.
-        start: whether θ as it was when the stage began is needed.
+        passes: forward-pass equivalents in the run's precision.
+        exact: forward-pass equivalents in float32, whatever the run's precision.
+        trained: autograd graphs alive at once through trained networks.
+        frozen: autograd graphs alive at once through frozen networks, for input gradients.
+        start: whether the student's weights at the start of the stage are needed.
     """
 
     passes: float
@@ -58,7 +58,7 @@ class Effort:
 
 
 def measure(teacher: Teacher) -> Sketch:
-    """Return the size of a teacher that is there."""
+    """Return the size of a loaded teacher."""
 
     def count(module: nn.Module) -> int:
         return sum(parameter.numel() for parameter in module.parameters())
@@ -68,15 +68,15 @@ def measure(teacher: Teacher) -> Sketch:
 
 
 def effort(role: Role, requests: Iterable[Request]) -> Effort:
-    """Return what an update costs whose objectives request this, θ's output included.
+    """Return the cost of an update whose objectives make these requests, θ's output included.
 
-    A pass through which gradient flows to the state costs a second one, and to trained parameters a third.
+    A gradient with respect to the state adds one pass; with respect to trained parameters, another.
     """
     plan = merged(requests).values()
     passes, exact, trained, frozen = (3.0, 0.0, 1, 0) if role == "generator" else (1.0, 0.0, 0, 0)
     for request in plan:
         if request.network is GENERATOR and request.state == GeneratorInput():
-            continue  # θ's output, which is there in any case
+            continue  # θ's output, already counted
         trains = trained_in(role, request.network)
         backward = 2 if trains else int(request.gradient > Gradient.CONSTANT)
         calls = 1 if request.guidance == 1.0 else 2
@@ -91,8 +91,8 @@ def effort(role: Role, requests: Iterable[Request]) -> Effort:
 
 
 def stage_effort(stage: Stage, objectives: Mapping[str, Objective]) -> dict[Role, Effort]:
-    """Return what the updates of a stage cost, all objectives taking part; none for a role without terms."""
-    # Calls of a student of several that come before the one trained; a uniformly drawn one on average.
+    """Return the cost of a stage's updates by role, with all objectives active; only roles with a term."""
+    # A few-step student makes calls before the trained one; k is uniform, so count the average.
     before = (stage.calls - 1) / (1 if stage.matching == "last" else 2)
     weights: dict[Role, dict[str, float]] = {
         "generator": {key: slot.generator_weight for key, slot in stage.objectives.items()},
@@ -114,13 +114,13 @@ def operations(
     sizes: Mapping[str, int],
     slowdown: float = 1.0,
 ) -> dict[str, float]:
-    """Return the operations of each part of a run, as many as take its time in the run's precision.
+    """Return the operations of each part of a run, in equivalents of the run's precision.
 
     Args:
         recipe: the recipe.
         sketch: the size of its networks.
         efforts: the stages' efforts by name.
-        sizes: examples of each split. Where they are not known, what takes a whole split is left out.
+        sizes: examples of each split. If unknown, work over a whole split is not counted.
         slowdown: how many times longer a pass takes in float32 than in the run's precision.
     """
 
@@ -128,7 +128,7 @@ def operations(
         return min(sizes.get(split, wanted or 0), wanted or sizes.get(split, 0))
 
     one_pass = 2.0 * sketch.network * sketch.positions
-    # Rounding to tokens, and logits, take a product with the whole table of the space.
+    # Rounding to tokens, and logits, take a product with the whole embedding table.
     one_call = one_pass + 2.0 * sketch.space * sketch.positions
     parts: dict[str, float] = {}
     pretrain = recipe.teacher.pretrain
@@ -160,7 +160,7 @@ def operations(
 def memory(
     recipe: Recipe, sketch: Sketch, efforts: Mapping[str, Mapping[Role, Effort]], compute: Compute
 ) -> float:
-    """Return the bytes that the hungriest part of a run takes."""
+    """Return the peak memory in bytes, over the parts of a run."""
 
     def rows(batch: int) -> int:
         return min(batch, compute.microbatch or batch)
@@ -183,15 +183,15 @@ def memory(
 
 
 def activations(sketch: Sketch, effort: Effort, rows: int, compute: Compute) -> float:
-    """Return the bytes that autograd keeps of an update of ``rows`` samples, without dropout.
+    """Return the bytes of activations that autograd saves in an update of ``rows`` samples, without dropout.
 
-    Frozen networks, those whose difference is taken, are passed in float32.
+    Frozen networks run in float32, because their difference is taken.
     """
     layers = sketch.network / (LAYER_PARAMETERS * sketch.width**2)
     heads = sketch.width / HEAD_WIDTH if compute.device.type == "cpu" else 0.0
 
     def graph(numbers: int, half: bool) -> float:
-        """Bytes a layer and position."""
+        """Return the bytes per layer and position."""
         size = 2 if half else 4
         weights = heads * sketch.positions * (4 + 2 * half)  # in half precision a copy beside the softmax
         return sketch.width * ((numbers - NORM_NUMBERS) * size + NORM_NUMBERS * 4) + weights
@@ -202,15 +202,15 @@ def activations(sketch: Sketch, effort: Effort, rows: int, compute: Compute) -> 
 
 
 def product_rate(compute: Compute, width: int, rows: int = 2048, seconds: float = 0.3) -> float:
-    """Return the operations a second of products [rows, width] × [width, 4·width] in a run's precision.
+    """Return the operations per second of products [rows, width] × [width, 4·width] in a run's precision.
 
-    It is that of the fastest round within ``seconds``: others on the machine slow some down.
+    The fastest round within ``seconds`` counts, as other processes may slow down some of them.
     """
     dtype = torch.bfloat16 if compute.bfloat16 else torch.float32
     left = torch.randn(rows, width, device=compute.device, dtype=dtype)
     right = torch.randn(width, 4 * width, device=compute.device, dtype=dtype)
     on_gpu = compute.device.type == "cuda"
-    count = 20 if on_gpu else 1  # a GPU is waited for, which takes as long as a product
+    count = 20 if on_gpu else 1  # waiting for a GPU takes as long as one product
     best, started = float("inf"), time.perf_counter()
     while time.perf_counter() - started < seconds:
         begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The loop that pretraining and every stage run in: log, validate, checkpoint, stop, resume."""
+"""Run the training loop of pretraining and of every stage: log, validate, checkpoint, stop, resume."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .run_directory import RunDirectory
 
 
 class Trainable(Protocol):
-    """What the loop drives: pretraining, or a stage of distillation."""
+    """What the loop trains: pretraining, or a stage of distillation."""
 
     step: int
 
@@ -33,7 +33,7 @@ class Trainable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What every part of a run shares."""
+    """The objects that all parts of a run share."""
 
     run_dir: RunDirectory
     compute: Compute
@@ -43,7 +43,7 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """How often, in steps, a loop does what."""
+    """Intervals in steps between log entries, validations and checkpoints."""
 
     steps: int
     log_every: int
@@ -61,18 +61,18 @@ def train(
     facts: dict[str, Any],
     shown: tuple[str, ...],
 ) -> None:
-    """Advance a trainee to its last step, from its newest whole checkpoint if there is one.
+    """Train to the last step, from the newest intact checkpoint if there is one.
 
-    Step 0 is validated too, so that a run shows where it started from.
+    Step 0 is validated too, so that the log shows the starting point.
 
     Args:
         name: the stage's name: its folder, and its entries in ``metrics.jsonl``.
-        validate: called with a step, on the main process alone; returns what to log.
-        facts: the caller's facts that belong to the state (the best score so far); saved and restored.
-        shown: logged values to show beside the progress.
+        validate: called with a step, on the main process only; returns the values to log.
+        facts: the caller's part of the state (e.g. the best score so far); saved and restored.
+        shown: names of logged values to show next to the progress.
 
     Raises:
-        Interrupted: the user stopped it; a checkpoint has been written.
+        Interrupted: the user stopped training; a checkpoint has been saved.
         DlmoneError: training failed; the last checkpoint is kept.
     """
     folder = session.run_dir.path / name / "checkpoints"
@@ -118,7 +118,7 @@ def train(
             if logging:
                 log("train", {**values, "seconds_per_step": time.perf_counter() - started})
             if validating:
-                # With the training's own signs of health beside the scores: they are read together.
+                # Show training values next to the scores, as they are read together.
                 scores = {**values, **validated()}
                 log("validation", scores)
                 steps.say(f"{name}  step {trainee.step}  {numbers(scores, *shown)}")

@@ -1,4 +1,4 @@
-"""The networks that are trained beside θ: ψ, what objectives bring, and the averages that they ask for."""
+"""Hold the networks trained alongside θ: ψ, the objectives' auxiliaries, and moving averages."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _ESTIMATOR, _REFERENCE = "estimator", "reference"
 
 
 class EstimatorNetworks:
-    """ψ and the auxiliaries, trained by the estimator's update; and the moving averages of any network.
+    """ψ and the auxiliaries, trained by the estimator's update, and the moving averages of any network.
 
     Args:
-        requested: what the stage's objectives request; without a request there is no ψ.
+        requested: the networks that the stage's objectives request; ψ exists only if requested.
         objectives: the stage's objectives by name.
-        teacher: what the networks are built from, on the compute device.
-        others: the networks that averages can be of besides those here.
+        teacher: the networks are built from it; on the compute device.
+        others: further networks that averages may follow.
         stage: ψ's optimizer settings, which auxiliaries share, and its average.
-        key: of the random weights that a network starts from.
+        key: random key of the initial weights.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class EstimatorNetworks:
                 torch.manual_seed(seed_of((*key, "auxiliary", name)))
                 self.trained[name] = auxiliary
                 self.modules[auxiliary] = auxiliary.new(teacher).to(device).requires_grad_(True)
-        # A discriminator's head may have no parameters at all.
+        # A discriminator's head may have no parameters.
         self.optimizers = {
             name: Optimizer(self.modules[network], stage.estimator)
             for name, network in self.trained.items()
@@ -67,7 +67,7 @@ class EstimatorNetworks:
         self.averages = {name: one for name, one in declared.items() if isinstance(one, Average)}
         for average in self.averages.values():
             self.modules[average] = _frozen_copy({**others, **self.modules}[average.of])
-        # What θ's update takes for ψ: ψ itself, or its average.
+        # The ψ that θ's update uses: ψ itself, or its average.
         averaged = stage.estimator_average and ESTIMATOR in self.modules
         self.reference = _frozen_copy(self.modules[ESTIMATOR]) if averaged else None
 
@@ -87,11 +87,11 @@ class EstimatorNetworks:
             module.train(mode)
 
     def step(self, lr: float, updates: int) -> bool:
-        """Update all by the gradients they hold.
+        """Update all networks from their gradients.
 
         Args:
             lr: the learning rate.
-            updates: how many updates there were before.
+            updates: number of earlier updates.
 
         Returns:
             Whether every gradient was finite.
@@ -100,13 +100,13 @@ class EstimatorNetworks:
         for network in self.trained.values():
             self.follow(network, self.modules[network])
         if self.reference is not None and self.stage.estimator_average:
-            # The plain mean until there are enough updates to average over.
+            # A plain mean until there have been enough updates for the decay.
             rate = min(self.stage.estimator_average, 1 - 1 / (updates + 2))
             update_average(self.reference, self.modules[ESTIMATOR], rate)
         return all(finite)
 
     def follow(self, network: Network, module: nn.Module) -> None:
-        """Move the averages of a network that was just updated."""
+        """Update the averages of a network after its own update."""
         for average in self.averages.values():
             if average.of is network:
                 update_average(_weights(self.modules[average]), _weights(module), average.rate)
@@ -119,10 +119,10 @@ class EstimatorNetworks:
         )
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned.
+        """Restore what `state` returned.
 
         Raises:
-            RuntimeError: a network has another shape now.
+            RuntimeError: a network has another shape than the saved one.
         """
         for name, module in self._saved().items():
             module.load_state_dict(unpack(tensors, name))
@@ -146,5 +146,5 @@ def _frozen_copy(module: nn.Module) -> nn.Module:
 
 
 def _weights(module: nn.Module) -> nn.Module:
-    """Return what of a network is averaged and saved: of a generator, not the space it shares."""
+    """Return the part of a network that is averaged and saved. A generator's shared space is excluded."""
     return module.network if isinstance(module, DiffusionGenerator) else module

@@ -13,7 +13,7 @@ from dlmone.registry.schema import RateSchedule
 
 
 class Optimizer:
-    """AdamW over one module, with SiD's care for gradients that are not finite.
+    """AdamW over one module, with SiD's handling of non-finite gradients.
 
     Args:
         module: its parameters that require grad are updated.
@@ -33,10 +33,10 @@ class Optimizer:
         )
 
     def step(self, lr: float | None = None) -> bool:
-        """Make the gradients finite (SiD: nan → 0, ±inf → ±1e5), clip, update, clear.
+        """Make the gradients finite (SiD: nan → 0, ±inf → ±1e5), clip them, update, and clear them.
 
         Returns:
-            Whether every gradient was finite to begin with.
+            Whether every gradient was finite before that.
         """
         parameters = list(self.named.values())
         for parameter in parameters:
@@ -66,7 +66,7 @@ class Optimizer:
         }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `state` returned."""
+        """Restore what `state` returned."""
         moments: dict[str, dict[str, Tensor]] = {}
         for key, value in state.items():
             name, moment = key.rsplit(".", 1)
@@ -82,11 +82,11 @@ def learning_rate(lr: float, warmup: int, schedule: RateSchedule, update: int, u
     """Return the learning rate of an update: ``lr`` times a linear warm-up times a linear decay to zero.
 
     Args:
-        lr: the highest rate.
-        warmup: in how many updates the rate rises to it.
-        schedule: ``linear`` decays from the first update on, ``constant`` never.
-        update: the update's number among those of its network, from 0.
-        updates: how many the network gets; the decay reaches zero there.
+        lr: the peak learning rate.
+        warmup: number of updates of the linear warm-up.
+        schedule: ``linear`` decays from the first update; ``constant`` does not decay.
+        update: index of the update, counted per network from 0.
+        updates: total updates of the network; the decay reaches zero there.
     """
     warm = min(1.0, (update + 1) / warmup) if warmup else 1.0
     left = 1 - update / updates if schedule == "linear" else 1.0
@@ -94,12 +94,12 @@ def learning_rate(lr: float, warmup: int, schedule: RateSchedule, update: int, u
 
 
 def ema_decay(config: EmaConfig, batch: int, updates: int) -> float:
-    """Return SiD's EMA decay, 0.5^(batch/half-life); early on the half-life is a share of the samples seen.
+    """Return SiD's EMA decay, 0.5^(batch/half-life). Early on, the half-life is a share of the samples seen.
 
     Args:
         config: the half-life in samples, and that share.
-        batch: samples of an update.
-        updates: how many θ has had, this one included.
+        batch: samples per update.
+        updates: number of θ's updates, including this one.
     """
     half_life = config.half_life
     if config.ramp is not None:
@@ -110,9 +110,9 @@ def ema_decay(config: EmaConfig, batch: int, updates: int) -> float:
 
 @torch.no_grad()
 def update_average(average: nn.Module, module: nn.Module, decay: float) -> None:
-    """average ← decay·average + (1 − decay)·module, over all parameters; buffers are copied.
+    """Set average ← decay·average + (1 − decay)·module over all parameters; copy the buffers.
 
-    What a teacher learned outside its parameters (`Teacher.observe`) so reaches the one that is published.
+    Buffers hold what a teacher learned outside its parameters (`Teacher.observe`).
     """
     torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
     for kept, learned in zip(average.buffers(), module.buffers(), strict=True):

@@ -1,4 +1,4 @@
-"""Pretraining a teacher: its own loss, AdamW, a learning-rate schedule, an EMA."""
+"""Pretrain a teacher with its own loss, AdamW, a learning-rate schedule and an EMA."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from .update import MetricSums
 
 
 class Pretraining:
-    """The training of a teacher, a step at a time.
+    """Train a teacher step by step.
 
     Args:
         teacher: an untrained teacher, on the compute device.
-        config: steps, batch, optimizer, EMA.
+        config: steps, batch size, optimizer and EMA.
         examples: the training split.
         compute: device and precision.
         seed: the run's seed.
@@ -45,15 +45,15 @@ class Pretraining:
         self.non_finite = 0
 
     def learning_rate(self) -> float:
-        """Linear warm-up, then linear decay to zero at the last step (DiffuSeq) or constant."""
+        """Return the learning rate: linear warm-up, then constant or linear decay to zero (DiffuSeq)."""
         config = self.config
         return learning_rate(config.optimizer.lr, config.warmup, config.schedule, self.step, config.steps)
 
     def advance(self, norms: bool) -> dict[str, float]:
-        """Do one update and return what to log (there are no per-term norms here).
+        """Run one update and return the values to log. ``norms`` is ignored: there is a single term.
 
         Raises:
-            DlmoneError: more losses than the limit were not finite.
+            DlmoneError: more losses or gradients than `compute.non_finite_limit` were not finite.
         """
         world, batch = self.compute.world, self.config.batch
         places, share = self.order[self.step], world.share(batch)
@@ -91,11 +91,11 @@ class Pretraining:
         return logged | {"lr": rate, "non_finite": float(self.non_finite)}
 
     def _loss(self, rows: list[tuple[int, int]], sums: MetricSums) -> TrainingLoss | None:
-        """Return the loss of the samples that have a finite one, and count the others.
+        """Return the loss of the samples whose loss is finite, and count the others.
 
         Args:
-            rows: positions in the global batch, each with its example's place in the split.
-            sums: where the others are counted.
+            rows: positions in the global batch, each with its example's index in the split.
+            sums: receives the count of non-finite losses.
         """
         while rows:
             tokens = self.examples.batch([place for _, place in rows]).to(self.compute.device)
@@ -110,7 +110,7 @@ class Pretraining:
         return None
 
     def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint:
-        """Return all that continuing needs; the rest is a function of the step."""
+        """Return the state needed to resume. Everything else is a function of the step."""
         tensors = pack(
             teacher=self.teacher.state_dict(),
             average=self.average.state_dict(),
@@ -120,10 +120,10 @@ class Pretraining:
         return Checkpoint(self.step, tensors, {**facts, "non_finite": self.non_finite})
 
     def load(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint.
+        """Restore a checkpoint.
 
         Raises:
-            InputError: it belongs to a network of another shape.
+            InputError: the checkpoint's tensors do not fit this network.
         """
         try:
             self.teacher.load_state_dict(unpack(checkpoint.tensors, "teacher"))

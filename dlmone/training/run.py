@@ -1,4 +1,4 @@
-"""A whole run: data → teacher → stage after stage → final evaluation beside the teacher."""
+"""Run a recipe: data → teacher → stages → final evaluation of student and teacher."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def run(
     command: Sequence[str],
     until: Literal["teacher", "end"] = "end",
 ) -> None:
-    """Run a recipe in a run directory, continuing whatever is already there.
+    """Run a recipe in a run directory, resuming if it holds an earlier part of the run.
 
     Args:
-        resolved: the recipe with every default filled in.
-        path: the run directory; made if need be.
-        registry: where the plugins are.
-        console: where progress goes (standard error).
+        resolved: the recipe with all defaults filled in.
+        path: the run directory; created if missing.
+        registry: provides the plugins.
+        console: receives the progress (standard error).
         command: the command line, for the manifest.
-        until: stop when the teacher is there, or go to the end.
+        until: stop once the teacher is trained, or run to the end.
 
     Raises:
-        DlmoneError: one sentence; what has been written stays.
+        DlmoneError: the run failed, with one sentence on why; files already saved stay.
     """
     recipe = resolved.recipe
     compute = Compute.start(recipe.compute)
@@ -84,7 +84,7 @@ def _run(
     parts = EvaluationPlugins.of(registry, recipe.evaluation)
     evaluators = parts.evaluators
     check_metrics(recipe, evaluators, valid_split)
-    # What is wrong with a stage is said before any training.
+    # Report errors in a stage's config before any training.
     objectives = {name: stage_objectives(registry, recipe, name) for name in recipe.stages}
 
     def check(teacher: Teacher) -> None:

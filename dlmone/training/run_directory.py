@@ -1,4 +1,4 @@
-"""The run directory: its lock, its manifest, its log of metrics."""
+"""Manage the run directory: its lock, manifest and metrics log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LIBRARIES = ("dlmone", "torch", "numpy", "tokenizers", "safetensors", "pluggy", 
 
 
 class RunDirectory:
-    """One run's folder.
+    """The folder of one run.
 
     ``recipe.toml`` (resolved), ``manifest.json``, ``metrics.jsonl``, a folder for each stage with
     ``checkpoints/`` and ``best/``, ``teacher/``, ``student/``, ``samples/``, ``report/``.
@@ -34,10 +34,10 @@ class RunDirectory:
         self._lock = FileLock(path / ".lock")
 
     def open(self) -> None:
-        """Create the folder and take it for this process.
+        """Create the folder and lock it for this process.
 
         Raises:
-            InputError: another process is running in it, or it cannot be made.
+            InputError: another process uses the folder, or it cannot be created.
         """
         if not self.main:
             return
@@ -54,7 +54,7 @@ class RunDirectory:
             self._lock.release()
 
     def write_manifest(self, command: Sequence[str], seed: int, compute: str, plugins: Any) -> None:
-        """Write what the run was made with: versions, plugins, seed, hardware, command."""
+        """Write the run's provenance: versions, plugins, seed, hardware and command."""
         if not self.main:
             return
         manifest = {
@@ -80,9 +80,9 @@ class RunDirectory:
         return entry
 
     def rewind(self, stage: str, step: int) -> None:
-        """Drop what a killed run logged after the checkpoint it is resumed from.
+        """Drop log entries later than the checkpoint that the run resumes from.
 
-        Entries of ``stage`` beyond ``step`` and a torn last line go; other stages' entries stay.
+        Removes entries of ``stage`` after ``step`` and an incomplete last line. Other stages' entries stay.
         """
         path = self.path / "metrics.jsonl"
         if not self.main or not path.exists():
@@ -105,7 +105,7 @@ class RunDirectory:
 def _writing(path: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as error:  # of a write it does not say to which file
+    except OSError as error:  # a failed write does not name its file
         raise DlmoneError(
             f"{path}: cannot be written ({error.strerror}); --resume continues the run once it can"
         ) from error
@@ -121,10 +121,10 @@ def new_run_path(root: Path, name: str, profile: str | None) -> Path:
 
 
 def latest_run_path(root: Path, name: str, profile: str | None) -> Path:
-    """Return the newest run of a recipe and profile.
+    """Return the newest run directory of a recipe and profile.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such run.
     """
     stem = f"{name}-{profile}" if profile else name
     runs = [path for path in root.glob(f"{stem}-*") if path.name[len(stem) + 1 :].isdigit()]

@@ -1,4 +1,4 @@
-"""One stage of a run: distil, validate raw and EMA weights, keep the best student."""
+"""Run one stage: distil, validate raw and EMA weights, keep the best student."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def stage_objectives(registry: Registry, recipe: Recipe, name: str) -> dict[str,
     """Return a stage's objectives by name.
 
     Raises:
-        InputError: the options of one are wrong, or it has no place in this stage.
-        PluginError: one is not installed.
+        InputError: an objective's options are invalid, or it cannot be used in this stage.
+        PluginError: an objective is not installed.
     """
     stage, objectives = recipe.stages[name], {}
     for key, slot in stage.objectives.items():
@@ -43,10 +43,10 @@ def run_stage(
     valid_split: Sequence[Example],
     evaluators: Mapping[str, Evaluator],
 ) -> Path:
-    """Run (or continue) a stage and return the folder of its best student.
+    """Run or resume a stage and return the folder of its best student.
 
-    ψ starts from φ with fresh optimizers in every stage; θ starts from φ, or from the best student of
-    the previous stage (section 3.3).
+    In every stage ψ starts from φ and the optimizers are new. θ starts from φ, or from the best student
+    of the previous stage (section 3.3).
     """
     stage, compute, registry = recipe.stages[name], session.compute, session.registry
     start = None

@@ -1,4 +1,4 @@
-"""Where the teacher comes from: a folder, the cache, or pretraining on the spot."""
+"""Provide the teacher: load it from a folder or the cache, or pretrain it."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def prepare_teacher(
     evaluators: Mapping[str, Evaluator],
     check: Callable[[Teacher], None],
 ) -> Teacher:
-    """Return φ on the compute device, its folder in the run directory.
+    """Return φ on the compute device and save it in the run directory.
 
-    ``check`` is called with the teacher before it is pretrained, to refuse what it cannot be used for.
+    ``check`` is called with the teacher before pretraining, to refuse a recipe that it cannot serve.
 
     Raises:
-        InputError: the recipe gives neither a path nor a pretraining, or the folder cannot be loaded.
+        InputError: the recipe gives neither a path nor pretraining, or the folder cannot be loaded.
     """
     slot, run_dir = recipe.teacher, session.run_dir
     device = session.compute.device
@@ -91,7 +91,7 @@ def pretrain(
     evaluators: Mapping[str, Evaluator],
     check: Callable[[Teacher], None],
 ) -> Teacher:
-    """Train the recipe's teacher (or continue to) and return its EMA."""
+    """Pretrain the recipe's teacher, or resume pretraining, and return its EMA."""
     slot, compute = recipe.teacher, session.compute
     config = slot.pretrain
     if config is None:
@@ -124,7 +124,7 @@ def check_times(
     objectives: Mapping[str, Mapping[str, Objective]],
     samplers: Mapping[str, Sampler],
 ) -> None:
-    """Check the recipe's times on a teacher's schedule: before the training, not in the middle of it.
+    """Check the recipe's times against a teacher's schedule, before any training.
 
     Args:
         recipe: the recipe.
@@ -133,7 +133,8 @@ def check_times(
         samplers: by their keys in the recipe.
 
     Raises:
-        InputError: there is no such time, or two of them are the wrong way round; the sentence has the key.
+        InputError: a time is outside the schedule, or a lower bound is not below its upper bound; the message
+            names the key.
     """
     for key, sampler in samplers.items():
         with _at(key):
@@ -148,15 +149,15 @@ def check_times(
 def check_guidance(
     teacher: Teacher, objectives: Mapping[str, Mapping[str, Objective]], example: Example
 ) -> None:
-    """Check that what objectives request under guidance can be evaluated: before the training.
+    """Check that the teacher can evaluate the guidance that objectives request, before any training.
 
     Args:
         teacher: the teacher, trained or not.
         objectives: those of each stage, by name.
-        example: any one.
+        example: any example.
 
     Raises:
-        InputError: the model was never trained without its condition; the sentence has the term's key.
+        InputError: the model was not trained without its condition; the message names the term's key.
     """
     for name, terms in objectives.items():
         for term, objective in terms.items():
@@ -171,7 +172,7 @@ def check_guidance(
 
 @contextmanager
 def _at(key: str) -> Iterator[None]:
-    """Put a slot's key before the name of an option with which an error begins."""
+    """Prefix an error about an option with the key of its slot."""
     try:
         yield
     except InputError as error:
@@ -179,15 +180,15 @@ def _at(key: str) -> Iterator[None]:
 
 
 def cache_folder() -> Path:
-    """Where pretrained teachers are kept: ``$DLMONE_CACHE``, else the user's cache folder."""
+    """Return the cache of pretrained teachers: ``$DLMONE_CACHE``, else the user's cache folder."""
     root = os.environ.get("DLMONE_CACHE")
     return (Path(root) if root else user_cache_path("dlmone")) / "teachers"
 
 
 def cache_key(session: Session, recipe: Recipe, examples: Sequence[Example]) -> str:
-    """Hash what a teacher's weights depend on: data, plugin, options, pretraining, seed, precision.
+    """Hash all that a teacher's weights depend on: data, plugin, options, pretraining, seed, precision.
 
-    Files that an option points at (an encoder to start from) count by their name only.
+    Files that an option points at (e.g. a pretrained encoder) count by name only.
     """
     from dlmone import __version__
 
@@ -200,7 +201,7 @@ def cache_key(session: Session, recipe: Recipe, examples: Sequence[Example]) -> 
         "options": slot.options,
         "pretrain": slot.pretrain.model_dump(exclude=hidden) if slot.pretrain else None,
         "seed": recipe.seed,
-        # Dropout is drawn a microbatch and a process at a time.
+        # Dropout masks depend on the microbatch and the process.
         "precision": [compute.precision, compute.microbatch, compute.world.size],
     }
     digest = hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=10)
@@ -210,7 +211,7 @@ def cache_key(session: Session, recipe: Recipe, examples: Sequence[Example]) -> 
 
 
 def _keep(session: Session, folder: Path, cached: Path) -> None:
-    """Put a teacher into the cache, unless another run has. It is a convenience: failing only warns."""
+    """Put a teacher into the cache unless another run has done so. A failure only warns."""
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(cached.parent / ".lock"):
@@ -221,7 +222,7 @@ def _keep(session: Session, folder: Path, cached: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a folder; files are linked where the file system lets them."""
+    """Copy a folder; hard-link its files where the file system allows it."""
     with atomic_folder(target) as copy:
         shutil.copytree(source, copy, copy_function=_link, dirs_exist_ok=True)
 

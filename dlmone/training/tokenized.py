@@ -1,4 +1,4 @@
-"""The training split as batches of tokens: each example is tokenised once, when it is first drawn."""
+"""Serve the training split as token batches, tokenising each example once, on first use."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from dlmone.core import Batch, Example, PluginError, Space
 
 
 class TokenizedExamples:
-    """A split whose tokens are kept in memory, 5 bytes a position (int32 and bool).
+    """A split whose tokens are cached in memory: 5 bytes per position (int32 and bool).
 
-    A space's batches all have one length, and a row depends on its example alone (`dlmone.testing` checks
-    it): so a batch of kept rows is what `Space.collate` returns, bit for bit. Rows are tokenised when they
-    are first drawn: a run neither waits at its start nor tokenises what it never draws.
+    A space's batches all have one length, and a row depends on its example alone (checked by
+    `dlmone.testing`). A batch of cached rows therefore equals the result of `Space.collate`, bit for bit.
+    Rows are tokenised on first use, so that training starts at once and unused examples cost nothing.
 
     Args:
-        space: tokenises.
+        space: the space that tokenises.
         examples: the split.
     """
 
@@ -33,11 +33,11 @@ class TokenizedExamples:
         return len(self.examples)
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """Return the examples at these places of the split as a batch on the CPU.
+        """Return the examples at these indices of the split as a batch on the CPU.
 
         Raises:
-            InputError: an example does not fit; the sentence names it.
-            PluginError: the space gives rows of several lengths.
+            InputError: an example does not fit; the message names it.
+            PluginError: the space returns rows of different lengths.
         """
         rows_B = torch.tensor(rows)
         if new := sorted({*rows_B[~self._known_N[rows_B]].tolist()}):

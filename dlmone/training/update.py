@@ -1,4 +1,4 @@
-"""One update of Algorithm 1: terms evaluated on shared passes, gradients accumulated, values logged."""
+"""Compute one update of Algorithm 1: evaluate the terms on shared passes and accumulate gradients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dlmone.runtime.distributed import World
 
 @dataclass(frozen=True, slots=True)
 class WeightedTerm:
-    """An objective with its weight in one role, taking part from step ``start`` on."""
+    """An objective with its weight in one role, active from step ``start``."""
 
     name: str
     objective: Objective
@@ -29,10 +29,10 @@ Terms = list[tuple[WeightedTerm, Term]]
 
 
 class Update:
-    """The loss of one role: what its terms request, and how they become gradients.
+    """The loss of one role: its terms, their requests and their gradients.
 
     Args:
-        role: whose update this is.
+        role: the network updated.
         terms: the objectives with a weight in this role.
     """
 
@@ -48,7 +48,7 @@ class Update:
         return [request for term in self.active(step) for request in term.objective.requests(self.role) or ()]
 
     def observe(self, step: int, means: Mapping[str, float]) -> dict[str, float]:
-        """Show each active objective the values it logged in the update; return what they add to the log.
+        """Pass each active objective the values it logged in the update. Return what it adds to the log.
 
         An objective sees and returns its own names; in the log each is ``TERM/NAME``.
         """
@@ -68,18 +68,18 @@ class Update:
     ) -> Tensor:
         """Add one (micro)batch's gradients of the weighted sum of terms, each a mean over ``batch``.
 
-        Call it outside autocast: within, PyTorch would compute the backward pass of a float32 product in half
-        precision. (A product that autocast made in half precision stays so.)
+        Call it outside autocast. Inside, PyTorch would compute the backward pass of a float32 product in half
+        precision. (A product that autocast ran in half precision stays in it.)
 
-        If the loss of any sample is not finite, nothing is added: through the shared passes it would reach
-        every gradient. The caller tries again without those samples.
+        If any sample's loss is not finite, no gradient is added, because the shared passes would spread it
+        to all samples. The caller retries without those samples.
 
         Args:
             context: the microbatch.
             terms: what `evaluate` returned for it.
             batch: size of the global batch.
-            sums: where logged values are summed.
-            norms: also take each term's gradient norm at the generator's output (logged steps only).
+            sums: accumulates the logged values.
+            norms: also compute each term's gradient norm at the generator's output (logged steps only).
 
         Returns:
             Which samples have finite losses, [B].

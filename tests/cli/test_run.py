@@ -156,7 +156,7 @@ def test_a_torn_checkpoint_is_stepped_over_with_a_warning(finished, workplace):
     result = dlmone("run", "tiny.toml", "--resume", "torn", "--no-report")
     assert result.exit_code == 0, result.output
     [warning] = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
-    assert "step-000006: torn or altered checkpoint stepped over" in warning
+    assert "step-000006: skipped an incomplete or altered checkpoint" in warning
     assert not (run / "report" / "index.html").exists()
 
 

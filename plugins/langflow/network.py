@@ -107,8 +107,8 @@ class LangFlowNetwork(Denoiser):
             x0_BLD,
             hidden[-1] if wanted else None,
             batch.target_BL if wanted else None,
-            {layer: hidden[layer] for layer in layers},
-            logits_BLV if tokens else None,
+            layers={layer: hidden[layer] for layer in layers},
+            logits_BLV=logits_BLV if tokens else None,
         )
 
     def evaluate(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:

@@ -1,7 +1,7 @@
 """The paper's losses as pure functions: Eq. 3–6 and the weightings they leave open.
 
 Every loss is a mean over the *generated* entries of a sample ([PAD] included, given entries excluded)
-and is returned one value a sample, [B]: the engine averages over the global batch, and can drop a sample
+and is returned one value a sample, [B]: training averages over the global batch, and can drop a sample
 whose loss is not finite. Notation: e the generator's output, f_φ and f_ψ the x0 predictions of teacher
 and score estimator at the same e_t, d = f_φ − f_ψ.
 """

@@ -46,13 +46,13 @@ class Objective(ABC):
     """One term of the losses that θ and ψ minimise in turn. Constructed with its options.
 
     An objective owns no network and no optimizer: it requests evaluations, and declares the networks of its
-    own in ``auxiliaries``. It takes part in the roles for which `requests` returns a sequence; the engine
+    own in ``auxiliaries``. It takes part in the roles for which `requests` returns a sequence; a stage
     calls `generator_loss` or `estimator_loss` in just those.
 
     Attributes:
         shown: names of logged values that are shown beside the scores of a validation.
         charts: how a report draws what the term logs; a value without a chart is in the log only.
-        auxiliaries: the networks it brings, which the engine trains, averages, checkpoints and restores.
+        auxiliaries: the networks it brings, which a run trains, averages, checkpoints and restores.
     """
 
     shown: tuple[str, ...] = ()

@@ -1,7 +1,7 @@
 """The recipe's schema: what a TOML recipe may say, with every default named.
 
-Paper symbols stand beside the keys they set. Where the paper is silent the default is the one argued
-for in docs/choices.md, and every such choice is a key here.
+Paper symbols stand next to the keys they set. docs/choices.md gives the reason for each default where the
+paper is silent, and says which of these choices no key changes.
 """
 
 import re
@@ -105,9 +105,8 @@ class Validation(Section):
     """How checkpoints are compared to select the best one, on the first ``examples`` of the validation split.
 
     ``candidates`` are sampled for each. ``metric`` is the score that decides, the first one if none is
-    named; ``metrics`` names the
-    entries of ``evaluation.metrics`` that are computed at every validation (if empty, all that can do with
-    so few candidates).
+    named. ``metrics`` names the entries of ``evaluation.metrics`` that are computed at every validation; if
+    empty, all those for which so few candidates suffice.
     """
 
     every: PositiveInt = 200

@@ -33,9 +33,9 @@ def main(context: click.Context, traceback: bool) -> None:
     """Distil diffusion language models into one-step text generators.
 
     \b
-    dlmone run qqp                       a toy run of the whole method, minutes on a laptop
+    dlmone run qqp                       a toy run of the whole method, 18 minutes on two cores
     dlmone check qqp --profile paper     what the paper's setting takes
-    dlmone generate MODEL "how are you?" write with a student or a teacher
+    dlmone generate MODEL "how are you?" sample from a student or a teacher
     """
     context.ensure_object(Settings).traceback = traceback
     if context.invoked_subcommand is None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 #: ``--resume`` without a directory.
 LATEST = ""
-#: What may change when a run is resumed: what is said of it, where it is computed, how it is judged.
+#: What may change when a run is resumed: its description, its device, its evaluation.
 FREE = ("name", "description", "note", "compute.", "evaluation.")
 
 _OPTIONS = (

@@ -45,7 +45,7 @@ def check_teacher(
 
 
 def _restored(teacher: Teacher) -> Teacher:
-    """Rebuild a teacher as the engine does, from JSON, files and tensors."""
+    """Rebuild a teacher as loading does, from JSON, files and tensors."""
     config = json.loads(json.dumps(teacher.config()))
     other = type(teacher).restore(config, teacher.assets())
     other.load_state_dict(teacher.state_dict())

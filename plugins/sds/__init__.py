@@ -10,5 +10,5 @@ def register_objectives(register: Register) -> None:
         "sds",
         "dlmone.plugins.sds.objective:ScoreDistillationSampling",
         options="dlmone.plugins.sds.options:SDSOptions",
-        help="score distillation sampling: ½‖e − sg(ê_φ)‖², mode-seeking, without ψ",
+        help="score distillation sampling: ½‖e − sg(f_φ)‖², mode-seeking, without ψ",
     )

@@ -19,7 +19,7 @@ def write(path, *rows):
     return path
 
 
-def test_what_the_engine_writes_is_read_back(tmp_path):
+def test_what_a_run_saves_is_read_back(tmp_path):
     samples = [
         Sample("0", "wörd", "r", ("a",)),
         Sample("x\ny", 'a line\u2028"recover"', "", ("b\x85c",)),

@@ -32,12 +32,15 @@ def numbers(context: click.Context, option: click.Parameter, value: str | None) 
     return tuple(map(int, words))
 
 
-@click.command()
+@click.command(short_help="Time models or a recipe, beside baselines.")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--profile", metavar="NAME", help="Of a recipe.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="Change a key of a recipe.")
 @click.option(
-    "--against", metavar="NAME[:KEY=VALUE,…]", multiple=True, help="A generator plugin beside: gpt2."
+    "--against",
+    metavar="NAME[:KEY=VALUE,…]",
+    multiple=True,
+    help="A generator plugin as a baseline: gpt2.",
 )
 @click.option(
     "--steps",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dlmone.registry import Registry
 
 
-@click.command()
+@click.command(short_help="Convert a checkpoint of another code base into a model folder.")
 @click.argument("name")
 @click.argument("source", metavar="DIR", type=click.Path(path_type=Path))
 @click.argument("out", metavar="OUT", type=click.Path(path_type=Path))

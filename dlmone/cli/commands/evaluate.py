@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     help="An option of a metric or selector, as in --set bertscore.num_layers=6; several times.",
 )
 @click.option("--against", type=click.Path(path_type=Path), help="Test each system against this one.")
-@click.option("--select", metavar="NAME", help="Also score the candidates that a selector (mbr) chooses.")
-@click.option("--utility", metavar="METRIC", help="By what the selector compares.  [default: bleu]")
+@click.option("--select", metavar="NAME", help="Also score the candidate that a selector picks, as mbr.")
+@click.option("--utility", metavar="METRIC", help="The metric the selector compares by.  [default: bleu]")
 @click.option(
-    "--k", default="all", show_default=True, metavar="K,K", help="Of how many candidates it chooses."
+    "--k", default="all", show_default=True, metavar="K,K", help="Among how many candidates it picks."
 )
 @click.option(
     "--bootstrap",
@@ -51,7 +51,9 @@ if TYPE_CHECKING:
     help="Resamples behind intervals and tests; 0 leaves both out.",
 )
 @click.option(
-    "--baselines/--no-baselines", default=True, help="Whether copying and the reference stand beside.  [yes]"
+    "--baselines/--no-baselines",
+    default=True,
+    help="Also score copying the source and the reference.  [yes]",
 )
 @click.option("--per-sample", is_flag=True, help="Give each example's value in the JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as docs/metrics.md describes it.")
@@ -78,7 +80,7 @@ def evaluate(
     if against and not bootstrap:
         raise click.UsageError("--against tests by resampling, which --bootstrap 0 leaves out")
     if utility and not select:
-        raise click.UsageError("--utility is what --select chooses by: give both")
+        raise click.UsageError("--utility is the metric that --select compares by: give both")
     from dlmone.evaluation.comparison import compare
     from dlmone.evaluation.confidence import Resampling
     from dlmone.evaluation.results import results
@@ -113,7 +115,7 @@ def evaluate(
 
 @dataclass(frozen=True, slots=True)
 class _Scorers:
-    """The metrics, by the names they were asked for, and who chooses candidates, if anybody."""
+    """The metrics, by the names they were asked for, and the selector of candidates, if any."""
 
     evaluators: dict[str, Evaluator]
     selector: CandidateSelector | None
@@ -175,7 +177,7 @@ def _read(
 def _rows(
     name: str, found: SampleSet, scorers: _Scorers, sizes: Sequence[int] | None, named: bool
 ) -> list[Row]:
-    """Return a system's row and, after it, one for each number of candidates that one is chosen from."""
+    """Return a system's row and, after it, one for each number of candidates that one is selected from."""
     from dlmone.evaluation.scoring import drawn, score
 
     count = drawn(found.samples)

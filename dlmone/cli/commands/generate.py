@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NAMED = 10
 
 
-@click.command()
+@click.command(short_help="Generate texts with a student or a teacher.")
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 @click.option(

@@ -25,7 +25,7 @@ def plugins(context: click.Context) -> None:
         context.invoke(list_plugins)
 
 
-@plugins.command("list")
+@plugins.command("list", short_help="List what plugins offer, and the broken ones.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plugin_option
 def list_plugins(as_json: bool = False, plugins: tuple[Path, ...] = ()) -> None:

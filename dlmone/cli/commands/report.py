@@ -9,7 +9,7 @@ import click
 from ..request import plugin_option
 
 
-@click.command()
+@click.command(short_help="Write runs as one HTML page.")
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "-o",

@@ -85,6 +85,9 @@ class DenoiserGenerator(Generator):
 class DiffusionGenerator(DenoiserGenerator):
     """The student θ: one call of a denoiser at t_init, G_θ(c, z) of section 3.1.
 
+    A subclass may begin from another state (`start`) or have a network of its own. Training, inference and
+    samplers all go by these two.
+
     Args:
         network: the denoiser, started as a copy of the teacher's.
         space: the space it shares with the teacher.
@@ -110,6 +113,7 @@ class DiffusionGenerator(DenoiserGenerator):
 
     @property
     def start(self) -> Start:
+        """Where sampling begins."""
         return Start(self.t_init, self.unit_input)
 
     def one_step(self, batch: Batch, z: Tensor) -> Tensor:
@@ -131,9 +135,10 @@ class DiffusionGenerator(DenoiserGenerator):
 
         Only the last of them is differentiable: earlier ones are made without gradient.
         """
-        x = self.start.state(self.space, noise.normal("z", self.space.state_shape))
-        times = renoising_times(self.space.schedule, self.t_init, steps)[:calls]
-        return renoise(self.network, self.space, batch, x, times, noise)
+        with torch.no_grad():
+            given = self.space.embed_condition(batch)
+            point = self.input_of(batch, given, noise, calls, steps)
+        return self.space.pin(point.call(self.network), given, batch)
 
     @torch.no_grad()
     def generate(

@@ -128,6 +128,13 @@ def _check_one_step(generator: DiffusionGenerator, batch: Batch) -> None:
     slopes = torch.autograd.grad(e.square().sum(), parameters, allow_unused=True)
     learns = any(slope is not None and bool(slope.any()) for slope in slopes)
     require(learns, "no gradient of one_step() reaches θ's parameters")
+    # Training calls the network at `input_of`; inference goes by `roll_out`.
+    noise, given = _noise(batch), space.embed_condition(batch)
+    trained = space.pin(generator.input_of(batch, given, noise, 1, 1).call(generator.network), given, batch)
+    same = torch.equal(trained, e) and torch.equal(generator.roll_out(batch, noise, 1, 1), e)
+    require(
+        same, "a student must be trained as it samples: change its `start` or its network, not one_step()"
+    )
 
 
 def _states(generator: DiffusionGenerator, batch: Batch) -> Tensor:

@@ -1,7 +1,7 @@
 """What a student is, is its teacher's to say: every part of dlmone makes students by `new_generator`.
 
 The plugin below makes students of its own class and one layer smaller than their teacher. Everything runs in
-this process with the base class's network call taken away, so whoever builds the base class fails.
+this process with the base class's start taken away, so whoever samples with the base class fails.
 """
 
 import json
@@ -19,22 +19,22 @@ from dlmone.registry import Registry
 TINY = Path(__file__).parents[1] / "tiny.toml"
 PLUGIN = '''
 import copy
-from dlmone.core import DiffusionGenerator
+from dlmone.core import DiffusionGenerator, Start
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.registry import hookimpl
 
 
+class TwiceTheNoise(Start):
+    def state(self, space, z):
+        return 2 * super().state(space, z)
+
+
 class Doubled(DiffusionGenerator):
-    """Calls its network with twice the noise."""
+    """Begins with twice the noise."""
 
-    seen = []
-
-    def call(self, batch, start, time):
-        self.seen.append(self.sampler)
-        given = self.space.embed(batch)
-        t_B = self.space.schedule.tensor(time, len(batch), start.device)
-        answer = self.network.denoise(self.space.pin(2 * start, given, batch), t_B, batch)
-        return self.space.pin(answer.x0, given, batch)
+    @property
+    def start(self):
+        return TwiceTheNoise(self.t_init, self.unit_input)
 
 
 class Shortening(DiffuSeqTeacher):
@@ -71,7 +71,7 @@ def no_base_class():
         raise AssertionError("DiffusionGenerator itself was used")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DiffusionGenerator, "call", used)
+        patch.setattr(DiffusionGenerator, "start", property(used))
         yield
 
 

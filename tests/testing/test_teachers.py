@@ -3,14 +3,14 @@
 import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from dlmone.core import Batch, Denoised, DiffusionGenerator, Noise, TrainingLoss
+from dlmone.core import Batch, Denoised, DiffusionGenerator, Noise, Space, Start, TrainingLoss
 from dlmone.testing import ToyTeacher, check_teacher, toy_teacher
 from dlmone.testing.toy import EXAMPLES, ToyNetwork
 
@@ -85,9 +85,23 @@ class Unpinned(DiffusionGenerator):
         return self.network.denoise(z, self.space.schedule.tensor(self.t_init, len(batch)), batch).x0
 
 
-class Crowded(DiffusionGenerator):
+class Overridden(DiffusionGenerator):
+    """Samples otherwise than it is trained."""
+
     def one_step(self, batch: Batch, z: Tensor) -> Tensor:
-        return super().one_step(batch, z + z.mean(0))
+        return super().one_step(batch, 2 * z)
+
+
+@dataclass(frozen=True)
+class CrowdedStart(Start):
+    def state(self, space: Space, z: Tensor) -> Tensor:
+        return Start.state(self, space, z + z.mean(0))
+
+
+class Crowded(DiffusionGenerator):
+    @property
+    def start(self) -> Start:
+        return CrowdedStart(self.t_init)
 
 
 class Scaled(DiffusionGenerator):
@@ -98,9 +112,16 @@ class Scaled(DiffusionGenerator):
         self.scale = nn.Parameter(torch.ones(1))
 
 
+@dataclass(frozen=True)
+class DoubledStart(Start):
+    def state(self, space: Space, z: Tensor) -> Tensor:
+        return 2 * Start.state(self, space, z)
+
+
 class Doubled(DiffusionGenerator):
-    def call(self, batch: Batch, start: Tensor, time: float) -> Tensor:
-        return super().call(batch, 2 * start, time)
+    @property
+    def start(self) -> Start:
+        return DoubledStart(self.t_init)
 
 
 class Moody(ToyTeacher):
@@ -128,7 +149,7 @@ class Wider(Moody):
 
 def bound(student: DiffusionGenerator) -> DiffusionGenerator:
     """Bind a student to its network in a closure, which copying it does not reach."""
-    vars(student)["call"] = lambda *args: DiffusionGenerator.call(student, *args)
+    vars(student)["roll_out"] = lambda *args: DiffusionGenerator.roll_out(student, *args)
     return student
 
 
@@ -179,6 +200,9 @@ TEACHERS: dict[str, Callable[[], ToyTeacher]] = {
     ),
     "one_step() must return the condition pinned": patched(
         "new_generator", lambda toy, right, t_init, *__: Unpinned(right.network, toy.space, t_init)
+    ),
+    "a student must be trained as it samples": patched(
+        "new_generator", lambda toy, right, t_init, *__: Overridden(right.network, toy.space, t_init)
     ),
     "what is generated for a sample depends on its batch mates": patched(
         "new_generator", lambda toy, right, t_init, *__: Crowded(right.network, toy.space, t_init)

@@ -1,4 +1,4 @@
-"""What one update sees: batches, keyed noise, and the evaluations that its objectives requested."""
+"""Provide one update's inputs: batches, keyed noise, and the evaluations that its objectives request."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -33,7 +33,7 @@ from .times import Times
 
 @contextmanager
 def frozen(*modules: nn.Module) -> Iterator[None]:
-    """Within, the modules' parameters take no gradient; their inputs still pass it on."""
+    """Freeze the modules' parameters within the context; gradient still flows to their inputs."""
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     for parameter in parameters:
         parameter.requires_grad_(False)
@@ -47,23 +47,23 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 class StepContext:
     """One update of Algorithm 1 for one (micro)batch.
 
-    ``step[request]`` is an evaluation. Each is made when it is first read, in one pass for all requests of
-    the same network, state and guidance, and kept.
+    ``step[request]`` is an evaluation. It is computed on first read and cached. Requests for the same
+    network, state and guidance share one pass.
 
-    What θ computes in its own update is cut off from θ: the objectives see a leaf, at which the gradient of
-    each term is taken (`leaves`), and `backward` then sends their sum through θ.
+    In θ's own update, θ's outputs are detached: objectives receive leaf tensors (`leaves`). The gradient of
+    each term is taken there, and `backward` propagates the sum through θ.
 
     Args:
-        role: whose update this is.
+        role: the role updated.
         space: the space that all networks share.
-        networks: by what requests call them; in the generator's role all but θ are frozen by the caller.
-        requests: of all objectives that take part in this role.
-        fake: the batch whose conditions c_fake θ generates for.
-        noise: keyed draws for it (``z``, ``t``, ``epsilon``).
-        times: how t is drawn in this role; one t a sample, shared by real and fake.
+        networks: by their `Network`; in the generator's role the caller has frozen all but θ.
+        requests: those of all objectives active in this role.
+        fake: the batch with the conditions c_fake for which θ generates.
+        noise: keyed random numbers for it (``z``, ``t``, ``epsilon``).
+        times: this role's distribution of t; one t per sample, shared by real and fake.
         real: returns the batch of real pairs; called only if a request needs it.
-        real_noise: keyed draws for it (``epsilon``); the paper draws ε_real independently of ε_fake.
-        calls: (k, K): θ's output is the k-th of a student that samples in K calls. One step is (1, 1).
+        real_noise: keyed random numbers for it (``epsilon``); in the paper ε_real is independent of ε_fake.
+        calls: (k, K): θ's output is that of the k-th of K network calls; (1, 1) for a one-step student.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class StepContext:
         self._roots: list[tuple[Tensor, Tensor]] = []
 
     def __getitem__(self, request: Request) -> Denoised:
-        """Return an evaluation; what was requested as a constant carries no gradient.
+        """Return an evaluation; if requested as a constant, it carries no gradient.
 
         Raises:
             PluginError: no objective of this update requested it.
@@ -109,15 +109,15 @@ class StepContext:
         return found.detach() if constant else found
 
     def point(self, state: State) -> Point:
-        """Return a state and its time, built when first asked for."""
+        """Return a state and its time, built on first use."""
         if state not in self._points:
-            # A pass without a graph may be the first to ask; those with one must find it whole.
+            # The state is cached, so build its graph even if it is first read under no_grad.
             with torch.set_grad_enabled(self.role == "generator"):
                 self._points[state] = state.build(self)
         return self._points[state]
 
     def module(self, network: Network) -> nn.Module:
-        """Return a network itself, for what an objective computes with it at little cost (a head)."""
+        """Return a network itself, for an objective that calls it directly (e.g. a discriminator head)."""
         return self.networks[network]
 
     @property
@@ -132,11 +132,11 @@ class StepContext:
 
     @cached_property
     def t_B(self) -> Tensor:
-        """t by the stage's distribution for this role, one a sample."""
+        """t from the stage's distribution for this role, one per sample, [B]."""
         return self.times.sample(self.space.schedule, self.noise.uniform("t"))
 
     def times_of(self, times: Times) -> Tensor:
-        """t by another distribution, from draws of its own."""
+        """Return t from another distribution with its own random numbers, one per sample, [B]."""
         return times.sample(self.space.schedule, self.noise.uniform(f"t {times}"))
 
     @cached_property
@@ -156,7 +156,7 @@ class StepContext:
 
     @cached_property
     def given(self) -> Tensor:
-        """The condition's states of the fake batch, embedded without sight of its reference."""
+        """The fake batch's embedded condition; the reference is hidden during embedding."""
         with torch.no_grad():
             return self.space.embed_condition(self.fake)
 
@@ -167,7 +167,7 @@ class StepContext:
 
     @cached_property
     def generator_input(self) -> Point:
-        """What θ's k-th call is given; without gradient to the calls before it."""
+        """Input of θ's k-th call; no gradient flows to the earlier calls."""
         with torch.no_grad():
             return self.generator.input_of(self.fake, self.given, self.noise, *self.calls)
 
@@ -187,17 +187,17 @@ class StepContext:
 
     @property
     def leaves(self) -> list[Tensor]:
-        """What θ computed in its own update, as the objectives see it."""
+        """The detached outputs of θ at which each term's gradient is taken."""
         return [leaf for _, leaf in self._roots]
 
     def backward(self, loss: Tensor) -> None:
-        """Send a loss's gradient to the parameters that this update trains.
+        """Backpropagate a loss to the parameters that this update trains.
 
-        In θ's role what is not finite at θ's outputs does not reach θ (SiD).
+        In θ's role, non-finite gradients at θ's outputs are replaced before they reach θ (SiD).
         """
         if loss.requires_grad:
             torch.autograd.backward(loss)
-        # The last first: a later output may have been computed from an earlier one.
+        # In reverse order: a later output may depend on an earlier one.
         for root, leaf in reversed(self._roots):
             if leaf.grad is not None:
                 torch.autograd.backward(root, leaf.grad.nan_to_num(nan=0.0, posinf=1e5, neginf=-1e5))
@@ -215,9 +215,9 @@ class StepContext:
         return found
 
     def _precision(self, state: State) -> AbstractContextManager[object]:
-        """Return the precision of the evaluations at a state: float32 where several networks are compared.
+        """Return the precision of evaluations at a state: float32 where several networks are compared.
 
-        f_φ − f_ψ begins at 0 and stays small. Half precision rounds each of the two by more than that.
+        f_φ − f_ψ starts at 0 and stays small, below the rounding error of either in half precision.
         """
         if not compared(self._plan.values(), state):
             return nullcontext()
@@ -239,7 +239,7 @@ class StepContext:
     def _call(
         self, network: Network, point: Point, request: Request | None = None, **inputs: float
     ) -> Denoised:
-        """Make one evaluation, passing only what is wanted: a network takes the arguments it knows."""
+        """Run one evaluation. Only requested keywords are passed, as a network need not accept others."""
         wanted: dict[str, Any] = {**inputs}
         if request and -1 in request.features:
             wanted["features"] = True

@@ -1,4 +1,4 @@
-"""The one call that φ, θ and ψ share: ê0 = f(e_t, t, c)."""
+"""Define the call that φ, θ and ψ share: ê0 = f(e_t, t, c)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ from .space import Batch
 
 @dataclass(frozen=True, slots=True)
 class Denoised:
-    """A denoiser's answer.
+    """A denoiser's output.
 
     Attributes:
         x0: the x0 prediction ê0, [B, *state_shape], float32 or better.
-        features_BNH: the last hidden states, when asked for.
-        feature_mask_BN: True at the features of generated entries; comes with the features.
-        layers: the hidden states of the other layers that were asked for, [B, N, H] each.
+        features_BNH: the last hidden states, if requested.
+        feature_mask_BN: True at the features of generated entries; present with the features.
+        layers: the hidden states of other requested layers, [B, N, H] each.
         logits_BLV: scores of the tokens at each position, float32, from a network that predicts tokens.
     """
 
@@ -30,7 +30,7 @@ class Denoised:
     layers: Mapping[int, Tensor] = field(default_factory=dict)
 
     def features(self, layer: int = -1) -> tuple[Tensor, Tensor]:
-        """Return the hidden states [B, N, H] of a layer that was asked for, and their mask [B, N]."""
+        """Return the hidden states [B, N, H] of a requested layer, and their mask [B, N]."""
         hidden_BNH = self.features_BNH if layer == -1 else self.layers.get(layer)
         assert hidden_BNH is not None, f"the features of layer {layer} were not asked for"
         assert self.feature_mask_BN is not None
@@ -53,14 +53,14 @@ class Denoised:
 
 
 class Denoiser(nn.Module, ABC):
-    """A network that predicts the clean state. Whatever it predicts inside, it answers with x0."""
+    """A network that predicts the clean state. Whatever its parametrisation, it returns x0."""
 
-    #: Submodules that run outside autocast, whose weights must stay float32 when others are cast.
+    #: Submodules that run outside autocast; their weights stay float32 when others are cast.
     float32_modules: tuple[str, ...] = ()
     #: Whether the network reads an earlier estimate of x0 (self-conditioning, Chen et al. 2023). Samplers
-    #: hand ``previous`` on to such networks only, so that others need not know of it.
+    #: pass ``previous`` to such networks only, so that others can ignore it.
     self_conditioning: bool = False
-    #: Whether it takes the guidance scale as an input; others are guided by two calls.
+    #: Whether the network takes the guidance scale as an input; others are guided by two calls.
     takes_guidance: bool = False
     #: Network passes that `evaluate` makes.
     passes: int = 1
@@ -74,8 +74,8 @@ class Denoiser(nn.Module, ABC):
             t_B: times of the space's schedule, [B].
             batch: the batch the states belong to (masks, and a condition where it is not in the state).
             args: none.
-            wanted: any of the following, by keyword. A network need not know those that it has no use for:
-                only what is wanted is passed.
+            wanted: any of the following, by keyword. Only requested ones are passed, so a network need not
+                accept the others.
 
         Keywords:
             features: bool, also return the last hidden states, from the same pass.
@@ -88,9 +88,9 @@ class Denoiser(nn.Module, ABC):
         """
 
     def evaluate(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
-        """Predict at a state that no sampler led to, as in training: there is no previous estimate.
+        """Predict x0 at a state without a previous estimate, as in training.
 
-        A network trained with self-conditioning in two passes makes both here, and says so in ``passes``.
+        A network trained with two-pass self-conditioning runs both here and sets ``passes`` to 2.
         """
         return self.denoise(e_t, t_B, batch, **wanted)
 
@@ -102,4 +102,4 @@ class Denoiser(nn.Module, ABC):
                 part.to(dtype)
 
     def pack(self) -> None:
-        """Keep the weights as the device reads them fastest. After this it only answers, without gradient."""
+        """Store the weights in the device's fastest layout. Inference without gradient only afterwards."""

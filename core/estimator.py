@@ -1,4 +1,4 @@
-"""The score estimator ψ: the generator's score, and the features that a discriminator reads (section 3.2)."""
+"""Define the score estimator ψ: the generator's score, and features for a discriminator (section 3.2)."""
 
 from abc import ABC, abstractmethod
 from typing import Any
@@ -10,15 +10,15 @@ from .space import Batch
 
 
 class ScoreEstimator(nn.Module, ABC):
-    """Denoises the generator's noised outputs; its hidden states tell real from generated."""
+    """Denoise the generator's noised outputs; a discriminator reads the hidden states."""
 
     @abstractmethod
     def estimate(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
-        """Return ê_ψ(e_t, t, c) and what else is wanted from the same pass, as `Denoiser.denoise` does."""
+        """Return ê_ψ(e_t, t, c) and further outputs of the same pass, as `Denoiser.denoise` does."""
 
 
 class DiffusionScoreEstimator(ScoreEstimator):
-    """ψ as a denoiser of the teacher's shape."""
+    """ψ as a denoiser of the teacher's architecture."""
 
     def __init__(self, network: Denoiser) -> None:
         super().__init__()

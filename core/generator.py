@@ -1,4 +1,4 @@
-"""Generators: models that generate token sequences; the one-step student is one of them."""
+"""Define generators, models that generate token sequences; the one-step student is one of them."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -27,7 +27,7 @@ class Generated:
 
 
 class Generator(nn.Module, ABC):
-    """Generates the target positions of batches. An autoregressive model can be one.
+    """Generate the target positions of batches. An autoregressive model is a generator too.
 
     Attributes:
         space: how texts become batches and back.
@@ -45,8 +45,8 @@ class Generator(nn.Module, ABC):
     ) -> Generated:
         """Generate the target positions of ``batch`` in ``steps`` refinement steps, without gradient.
 
-        ``earlier`` are the states of the earlier candidates for the same batch; a generator of independent
-        candidates ignores them.
+        ``earlier`` are the states of earlier candidates for the same batch. Generators of independent
+        candidates ignore them.
         """
 
     def prepare(self, dtype: torch.dtype) -> None:
@@ -59,8 +59,8 @@ class Generator(nn.Module, ABC):
 class DenoiserGenerator(Generator):
     """A generator around a denoiser, which can be copied with another network or another sampler.
 
-    A student is what its teacher's plugin makes it: it may be a subclass with a behaviour of its own. So
-    copy it by these methods; building one anew from its parts would lose that.
+    A teacher's plugin may return a subclass with its own behaviour. Copy it with these methods: rebuilding
+    it from its parts would lose the subclass.
     """
 
     space: Space
@@ -89,10 +89,10 @@ class DiffusionGenerator(DenoiserGenerator):
     samplers all go by these two.
 
     Args:
-        network: the denoiser, started as a copy of the teacher's.
+        network: the denoiser, initialised as a copy of the teacher's.
         space: the space it shares with the teacher.
-        t_init: the time the network is told, and whose σ scales its input.
-        unit_input: feed z itself instead of σ(t_init)·z (DiffuSeq's own start; SiD feeds σ·z).
+        t_init: the time passed to the network; its σ scales the input.
+        unit_input: use z itself as input instead of σ(t_init)·z (as DiffuSeq's sampler; SiD uses σ·z).
         sampler: for inference; re-noising (`roll_out`) if None.
     """
 
@@ -117,7 +117,7 @@ class DiffusionGenerator(DenoiserGenerator):
         return Start(self.t_init, self.unit_input)
 
     def one_step(self, batch: Batch, z: Tensor) -> Tensor:
-        """e = G_θ(c, z), differentiable in θ. ``z`` is standard normal [B, *state_shape].
+        """Return e = G_θ(c, z), differentiable in θ. ``z`` is standard normal [B, *state_shape].
 
         The input is σ(t_init)·z at generated entries and the clean condition at given ones; the output's
         given entries are overwritten by the condition (appendix B.1.2).
@@ -125,15 +125,15 @@ class DiffusionGenerator(DenoiserGenerator):
         return renoise(self.network, self.space, batch, self.start.state(self.space, z), [self.t_init])
 
     def input_of(self, batch: Batch, given: Tensor, noise: Noise, k: int, steps: int) -> Point:
-        """Return what the k-th of ``steps`` re-noised calls (Table 4) is given, pinned to ``given``."""
+        """Return the input of the k-th of ``steps`` re-noised calls (Table 4), pinned to ``given``."""
         x = self.start.state(self.space, noise.normal("z", self.space.state_shape))
         times = renoising_times(self.space.schedule, self.t_init, steps)[:k]
         return renoised_input(self.network, self.space, batch, given, x, times, noise)
 
     def roll_out(self, batch: Batch, noise: Noise, calls: int, steps: int) -> Tensor:
-        """The output of the first ``calls`` of ``steps`` re-noised calls (Table 4).
+        """Return the output after the first ``calls`` of ``steps`` re-noised calls (Table 4).
 
-        Only the last of them is differentiable: earlier ones are made without gradient.
+        Only the last call is differentiable; earlier ones run without gradient.
         """
         with torch.no_grad():
             given = self.space.embed_condition(batch)

@@ -1,4 +1,4 @@
-"""The Objective contract: one pure loss term of the two alternating updates."""
+"""Define the Objective contract: one loss term of the two alternating updates."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A loss term: one value a sample [B], and detached values [B] to log by name.
+    """A loss term: one value per sample [B], and detached values [B] to log by name.
 
-    A recipe names its terms, and the log has ``TERM/NAME`` for a value: two terms never share a column.
+    The log stores a value as ``TERM/NAME``, with the recipe's name for the term, so two terms never collide.
     """
 
     loss_B: Tensor
@@ -43,16 +43,16 @@ class Chart:
 
 
 class Objective(ABC):
-    """One term of the losses that θ and ψ minimise in turn. Constructed with its options.
+    """One term of the losses that θ and ψ minimise alternately. Constructed with its options.
 
-    An objective owns no network and no optimizer: it requests evaluations, and declares the networks of its
-    own in ``auxiliaries``. It takes part in the roles for which `requests` returns a sequence; a stage
-    calls `generator_loss` or `estimator_loss` in just those.
+    An objective owns no network and no optimizer. It requests evaluations, and declares further networks in
+    ``auxiliaries``. It is active in the roles for which `requests` returns a sequence; a stage calls
+    `generator_loss` or `estimator_loss` in those only.
 
     Attributes:
-        shown: names of logged values that are shown beside the scores of a validation.
-        charts: how a report draws what the term logs; a value without a chart is in the log only.
-        auxiliaries: the networks it brings, which a run trains, averages, checkpoints and restores.
+        shown: names of logged values to print next to validation scores.
+        charts: how a report plots the logged values; a value without a chart is only in the log.
+        auxiliaries: further networks, which a run trains, averages, checkpoints and restores.
     """
 
     shown: tuple[str, ...] = ()
@@ -69,13 +69,13 @@ class Objective(ABC):
 
     @abstractmethod
     def requests(self, role: Role) -> Sequence[Request] | None:
-        """Return the evaluations that the term of a role reads, the same every time; None for no term.
+        """Return the evaluations that a role's term reads, the same on every call; None for no term.
 
-        θ's own output needs no request: `StepContext.e_fake` is always there.
+        θ's own output needs no request: `StepContext.e_fake` is always available.
         """
 
     def generator_loss(self, step: StepContext) -> Term:
-        """Return θ's term. Gradient reaches θ through what θ computed: ``step.e_fake``, and its requests."""
+        """Return θ's term. Gradient reaches θ through ``step.e_fake`` and requested evaluations of θ."""
         raise TypeError(f"{type(self).__name__} has no generator loss")
 
     def estimator_loss(self, step: StepContext) -> Term:
@@ -90,26 +90,26 @@ class Objective(ABC):
             t_init: the time of θ's first network call.
 
         Raises:
-            InputError: an option is impossible with them; the sentence begins with the option's name.
+            InputError: an option does not fit them; the message begins with the option's name.
         """
 
     def observe(self, role: Role, means: Mapping[str, float]) -> Mapping[str, float]:
         """Read the values that this term logged in an update, as means over the global batch.
 
-        For objectives that adapt to the training. What they learn is their `state`.
+        For objectives that adapt during training; `state` returns what they have adapted.
 
         Args:
-            role: whose update it was.
+            role: the role that was updated.
             means: by the names in `Term.logged`.
 
         Returns:
-            More values to log.
+            Additional values to log.
         """
         return {}
 
     def state(self) -> Mapping[str, float | Tensor]:
-        """Return what `observe` has learned, to be checkpointed: a run that resumes is the same run."""
+        """Return what `observe` has learned. It is checkpointed, so that resuming is exact."""
         return {}
 
     def load_state(self, state: Mapping[str, float | Tensor]) -> None:  # noqa: B027  most learn nothing
-        """Take back what `state` returned."""
+        """Restore what `state` returned."""

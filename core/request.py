@@ -1,7 +1,7 @@
-"""What an objective asks of the networks: evaluations, as requests that are merged and made once each.
+"""Describe the network evaluations that objectives request; equal requests are merged and computed once.
 
-An objective lists its requests for a role; everything else follows from the list: which networks there are,
-what an update costs, and where gradient flows.
+An objective lists its requests for each role. The list determines which networks exist, what an update
+costs, and where gradient flows.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ Role = Literal["generator", "estimator"]
 
 
 class Gradient(IntEnum):
-    """How gradient flows out of an evaluation.
+    """Where an evaluation's gradient flows.
 
-    CONSTANT: not at all. INPUT: to the state the network was evaluated at, past its frozen parameters.
-    PARAMETERS: to the parameters of the network that the update trains, and to the state.
+    CONSTANT: nowhere. INPUT: to the state at which the network was evaluated; its parameters are frozen.
+    PARAMETERS: to the parameters of the trained network, and to the state.
     """
 
     CONSTANT = 0
@@ -39,7 +39,7 @@ class Gradient(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A network of the step, by identity."""
+    """A network of the step, compared by identity."""
 
     name: str
 
@@ -49,17 +49,17 @@ class Network:
 
 #: φ, frozen.
 TEACHER = Network("teacher")
-#: ψ: trained by the estimator's update; its average in the generator's, where the stage keeps one.
+#: ψ, trained by the estimator's update. The generator's update uses its average if the stage has one.
 ESTIMATOR = Network("estimator")
 #: θ.
 GENERATOR = Network("generator")
-#: θ as it was when its stage began, frozen.
+#: θ with its weights at the start of the stage, frozen.
 START = Network("start")
 
 
 @dataclass(frozen=True, eq=False)
 class Auxiliary(Network):
-    """A network that an objective brings; the engine trains, checkpoints and restores it.
+    """A network that an objective adds; a run trains, checkpoints and restores it.
 
     Its parameters are trained by the estimator's update, with ψ's optimizer settings.
 
@@ -73,7 +73,7 @@ class Auxiliary(Network):
 
 @dataclass(frozen=True, eq=False)
 class Average(Network):
-    """A moving average of another network's weights, updated whenever that network is.
+    """A moving average of another network's weights, updated after each update of that network.
 
     Attributes:
         of: the network, `GENERATOR`, `ESTIMATOR` or an `Auxiliary`.
@@ -93,7 +93,7 @@ class Point:
         t_B: their times.
         batch: the batch they belong to.
         s_B: a second time, for networks that take one (flow maps).
-        previous: the estimate of x0 that sampling led here with, for networks with self-conditioning.
+        previous: the sampler's earlier estimate of x0, for networks with self-conditioning.
     """
 
     e_t: Tensor
@@ -109,24 +109,24 @@ class Point:
 
 
 class State(ABC):
-    """A state of the step, by value: equal states are built once.
+    """A state of the step, compared by value: equal states are built once.
 
-    A plugin's state is a frozen dataclass with what tells it from others of its kind.
+    A plugin's state is a frozen dataclass whose fields identify it.
     """
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """The evaluations that it is built from."""
+        """The evaluations from which it is built."""
         return ()
 
     @abstractmethod
     def build(self, step: StepContext) -> Point:
-        """Return the states, reading no evaluation that ``requests`` does not list."""
+        """Return the states. Only evaluations listed in ``requests`` may be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratorInput(State):
-    """What θ's call of this step is given: σ(t_init)·z, or its re-noised previous output (k > 1)."""
+    """Input of θ's call in this step: σ(t_init)·z, or its re-noised previous output (k > 1)."""
 
     def build(self, step: StepContext) -> Point:
         return step.generator_input
@@ -134,11 +134,11 @@ class GeneratorInput(State):
 
 @dataclass(frozen=True, slots=True)
 class Noised(State):
-    """α_t·e + σ_t·ε with the condition pinned, one t a sample.
+    """α_t·e + σ_t·ε with the condition pinned, one t per sample.
 
     Attributes:
         of: ``output`` is θ's output e = G_θ(c, z); ``real`` the embedding of the real batch, at the same t.
-        times: how t is drawn; as the stage says for this role if None.
+        times: the distribution of t; the stage's for this role if None.
     """
 
     of: Literal["output", "real"] = "output"
@@ -160,11 +160,11 @@ class Request:
     """One evaluation of a network.
 
     Attributes:
-        network: which.
-        state: where.
-        gradient: how gradient flows out of it. In the estimator's role ψ's evaluations always train ψ.
-        features: the layers whose features are wanted, −1 the last one.
-        tokens: whether logits over tokens are wanted, from networks that have them.
+        network: the network to evaluate.
+        state: the state and time at which to evaluate it.
+        gradient: where its gradient flows. In the estimator's role ψ's evaluations always train ψ.
+        features: the layers whose features to return; −1 is the last one.
+        tokens: whether to return logits over tokens, from networks that have them.
         guidance: κ of f(∅) + κ·(f(c) − f(∅)); 1 is the plain conditional evaluation.
     """
 
@@ -177,11 +177,11 @@ class Request:
 
     @property
     def key(self) -> tuple[Network, State, float]:
-        """What makes two requests one pass."""
+        """The key under which requests share one pass."""
         return self.network, self.state, self.guidance
 
     def __or__(self, other: Request) -> Request:
-        """Return the request that answers both."""
+        """Return the request that covers both."""
         return replace(
             self,
             gradient=max(self.gradient, other.gradient),
@@ -191,7 +191,7 @@ class Request:
 
 
 def merged(requests: Iterable[Request]) -> dict[tuple[Network, State, float], Request]:
-    """Return one request a pass, those that states are built from included."""
+    """Return one request per pass, including those from which states are built."""
     plan: dict[tuple[Network, State, float], Request] = {}
     for request in _closure(requests):
         plan[request.key] = plan[request.key] | request if request.key in plan else request

@@ -1,4 +1,4 @@
-"""Samplers: inference with a denoiser in several network calls."""
+"""Define samplers: inference with a denoiser in several network calls."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from .space import Batch, Space
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where a student begins: at ``time``, from σ(time)·z, or from z itself (``unit_input``)."""
+    """A student's starting point: σ(time)·z at ``time``, or z itself (``unit_input``)."""
 
     time: float
     unit_input: bool = False
@@ -35,7 +35,7 @@ class Sampler(ABC):
         """Check options that depend on the teacher's schedule; called before any training.
 
         Raises:
-            InputError: an option is impossible with it; the sentence begins with the option's name.
+            InputError: an option does not fit it; the message begins with the option's name.
         """
 
     @abstractmethod
@@ -55,15 +55,15 @@ class Sampler(ABC):
             network: a teacher's φ or a student's θ.
             space: its space.
             batch: the conditions.
-            noise: the keyed draws; the starting noise is the draw called ``z``.
-            steps: the number of steps; a sampler whose order or stride makes another number of network calls
-                returns that.
-            start: where a student begins; None leaves it to the sampler (a teacher's trained range).
-            earlier: the final states of the earlier candidates for the same batch, in their order. A sampler
-                of independent candidates ignores them.
+            noise: keyed random numbers; the initial noise is named ``z``.
+            steps: the number of steps. The number of network calls may differ (order,
+                stride); it is returned.
+            start: a student's starting point; None for the sampler's own (the teacher's trained range).
+            earlier: the final states of earlier candidates for the same batch, in order. Samplers of
+                independent candidates ignore them.
 
         Raises:
-            InputError: the sampler cannot take this number of steps with this schedule, or cannot begin
+            InputError: the sampler does not support this number of steps with this schedule, or cannot start
                 at ``start``.
         """
 

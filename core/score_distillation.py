@@ -1,4 +1,4 @@
-"""What score-distillation objectives share: ψ's denoising loss, and a pull of f_ψ towards f_φ."""
+"""Implement what score-distillation objectives share: ψ's denoising loss, and θ's matching of f_ψ to f_φ."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -19,18 +19,18 @@ from .request import ESTIMATOR, TEACHER, Gradient, Noised, Request, Role
 
 
 class ScoreDistillation(Objective):
-    """ψ learns the generator's score (Eq. 3); θ is pulled so that it matches the teacher's.
+    """ψ learns the generator's score (Eq. 3); θ is updated so that this score matches the teacher's.
 
-    A subclass says by which distance (`match`), and whether θ's gradient runs through the inputs of φ and ψ
-    (``gradient``). It may replace the requests: ``phi`` and ``psi`` are what θ's update compares, at one
-    state; ``dsm`` is what ψ's regresses onto θ's output.
+    A subclass defines the distance (`match`), and whether θ's gradient flows through the inputs of φ and ψ
+    (``gradient``). It may replace the requests. θ's update compares ``phi`` and ``psi`` at one state; ψ's
+    update regresses ``dsm`` onto θ's output.
 
     Args:
         weighting: the prefactor ω_t·α_t²/σ_t⁴ of θ's loss.
-        dsm_weighting: γ_t of ψ's.
+        dsm_weighting: γ_t, the weight of ψ's loss.
     """
 
-    #: How gradient flows out of the evaluations of φ and ψ in θ's update.
+    #: Where the gradient of φ's and ψ's evaluations flows in θ's update.
     gradient: Gradient
     shown = ("teacher_estimator_gap",)
     charts: tuple[Chart, ...] = (

@@ -1,4 +1,4 @@
-"""The space a diffusion language model lives in: how text becomes states and states become text."""
+"""Define a diffusion language model's space: how text becomes states and states become text."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ class Batch:
         ids: [B] example ids.
         tokens_BL: token ids, condition and target.
         target_BL: True where a token is generated, padding included; False where it is given.
-        encoded: what `Space.encode` computed of the conditions, by name, a row a sample.
+        encoded: results of `Space.encode` for the conditions, by name, one row per sample.
     """
 
     ids: tuple[str, ...]
@@ -40,20 +40,20 @@ class Batch:
         return Batch(self.ids[rows], self.tokens_BL[rows], self.target_BL[rows], encoded)
 
     def without_target(self, token: int) -> "Batch":
-        """Return the batch with ``token`` at every generated position: nothing of a reference is left."""
+        """Return the batch with ``token`` at every generated position, so that no reference remains."""
         return replace(self, tokens_BL=self.tokens_BL.masked_fill(self.target_BL, token))
 
     def insert(self, token: int, before_BL: Tensor, keep: int = 1) -> "Batch":
-        """Return the batch with ``token`` given before each place where ``before_BL`` is True, not encoded.
+        """Return the batch, not encoded, with ``token`` given before each True position of ``before_BL``.
 
-        What follows moves back, and rows lose their last places. ``keep`` generated ones stay in any case:
-        of more insertions than that leaves room for, the first are made.
+        Later tokens shift right, and the last positions of a row are cut off. At least ``keep`` generated
+        positions remain: insertions that leave less room are dropped, the last ones first.
         """
         room_B1 = self.target_BL.sum(1, keepdim=True) - keep
         before_BL = before_BL & (before_BL.cumsum(1) <= room_B1)
         length = self.tokens_BL.shape[1]
         places_BL = torch.arange(length, device=before_BL.device) + before_BL.cumsum(1)
-        # What goes past the end goes to one place too many, which is cut off.
+        # Tokens shifted past the end land in one extra column, which is cut off.
         shape, places_BL = (len(self), length + 1), places_BL.clamp(max=length)
         tokens_BL = self.tokens_BL.new_full(shape, token).scatter(1, places_BL, self.tokens_BL)
         target_BL = self.target_BL.new_zeros(shape).scatter(1, places_BL, self.target_BL)
@@ -61,17 +61,17 @@ class Batch:
 
 
 class Codec(nn.Module, ABC):
-    """Text to tokens and back: all that is asked of the space of a writer that knows no diffusion."""
+    """Convert text to tokens and back. Generators that are not diffusion models need only this."""
 
     #: Whether samples have a given part (a condition).
     conditional: bool
 
     @abstractmethod
     def collate(self, examples: Sequence[Example]) -> Batch:
-        """Tokenise examples to a batch on the CPU.
+        """Tokenise examples into a batch on the CPU.
 
         Raises:
-            InputError: an example does not fit (a condition longer than the sequence); the sentence
+            InputError: an example does not fit (a condition longer than the sequence); the message
                 names the example.
         """
 
@@ -84,23 +84,23 @@ class Codec(nn.Module, ABC):
         """Return the given part of each row as text (empty where nothing is given)."""
 
     def source_tokens(self, batch: Batch) -> Tensor:
-        """Return which tokens are the condition's own, [B, L] bool: markers that frame it are not."""
+        """Return which tokens belong to the condition's text, [B, L] bool; markers around it do not."""
         return ~batch.target_BL
 
     def insert_blanks(self, batch: Batch, before_BL: Tensor) -> Batch:
-        """Return the batch with a blank token ([PAD]) put before the tokens where ``before_BL`` is True.
+        """Return the batch with a blank token ([PAD]) inserted before the tokens where ``before_BL`` is True.
 
-        Only `source_tokens` are looked at. The generated part moves back by as many positions, and loses
-        them at its end; blanks that would leave no room for it are left out.
+        Only positions in `source_tokens` count. The generated part shifts right by as many positions and is
+        cut at its end; blanks that would leave no room for it are dropped.
 
         Raises:
-            InputError: the space has no token that stands for nothing.
+            InputError: the space has no blank token.
         """
         raise InputError(f"{type(self).__name__} has no blank token that could be put into a condition")
 
 
 class Space(Codec):
-    """What teacher, generator and score estimator share, and what a published student carries.
+    """The space that teacher, generator and score estimator share, saved with a published student.
 
     States are [B, *state_shape]: token length × embedding width for most models, but nothing assumes it.
     Parameters of a space (an embedding table) are trained with the teacher and frozen in distillation.
@@ -109,7 +109,7 @@ class Space(Codec):
     schedule: NoiseSchedule
     #: Shape of one sample's state.
     state_shape: tuple[int, ...]
-    #: The token that stands in a reference's place where a condition is embedded without it.
+    #: The token that replaces the reference when only a condition is embedded.
     hidden_token: int = 0
 
     @abstractmethod
@@ -117,18 +117,18 @@ class Space(Codec):
         """Return the clean states e = E(x) of a batch's tokens, [B, *state_shape], float32."""
 
     def encode(self, batch: Batch) -> Batch:
-        """Return the batch with what is computed once of its conditions, such as a source encoder's states.
+        """Return the batch with results computed once per condition, such as a source encoder's states.
 
-        Called once for each batch of a step and of inference, before any network call. A space whose
-        conditions are in the states needs none.
+        Called once for each batch in training and inference, before any network call. A space that keeps its
+        conditions in the states need not override it.
         """
         return batch
 
     def embed_condition(self, batch: Batch) -> Tensor:
-        """Return states whose given entries are the condition's, [B, *state_shape]; the others mean nothing.
+        """Return states whose given entries hold the condition, [B, *state_shape]; ignore the other entries.
 
-        The reference is hidden first, so that no space can leak it: what `embed` returns at given entries may
-        depend on all tokens it sees (contextual embeddings).
+        The reference is hidden first, so that it cannot leak: with contextual embeddings, `embed` at given
+        entries depends on all tokens.
         """
         return self.embed(batch.without_target(self.hidden_token))
 
@@ -145,13 +145,13 @@ class Space(Codec):
         return torch.where(self.generated(batch), state, given)
 
     def round(self, state: Tensor) -> Tensor:
-        """Return the nearest states that stand for tokens. A space without rounding returns ``state``."""
+        """Return the nearest states that represent tokens. A space without rounding returns ``state``."""
         return state
 
     def blank(self, state: Tensor, batch: Batch) -> Tensor:
-        """Return which entries of a state stand for nothing ([PAD]): bool, broadcastable to the state.
+        """Return which entries of a state are blank ([PAD]): bool, broadcastable to the state.
 
-        A space that fills no places has none.
+        A space without padding has none.
         """
         return torch.zeros_like(self.generated(batch))
 
@@ -159,7 +159,7 @@ class Space(Codec):
         """Return the batch with its condition emptied, for guidance.
 
         Raises:
-            InputError: the model was never trained without its condition.
+            InputError: the model was not trained without its condition.
         """
         raise InputError(
             f"{type(self).__name__} has no null condition: its model was never trained without one"

@@ -1,4 +1,4 @@
-"""The teacher φ: a frozen denoiser in its space, and the start of everything else."""
+"""Define the teacher φ: a frozen denoiser in its space, from which θ and ψ are initialised."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -22,9 +22,9 @@ class TrainingLoss:
     """One pretraining loss.
 
     Attributes:
-        loss_B: what is minimised, one value a sample (importance weights included).
-        observation: tensors [B] that `Teacher.observe` is given after the update, gathered over the
-            global batch in its order: what a loss-aware time sampler learns from.
+        loss_B: the loss, one value per sample (importance weights included).
+        observation: tensors [B], gathered over the global batch in its order and passed to
+            `Teacher.observe` after the update, e.g. for a loss-aware time sampler.
         logged: detached values [B], averaged and logged.
     """
 
@@ -35,13 +35,13 @@ class TrainingLoss:
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """The size of a teacher: what estimates of memory and time go by before there is one.
+    """The size of a teacher, for estimates of memory and time before it is built.
 
     Attributes:
         network: parameters of the denoiser.
         space: parameters of the space (an embedding table), which all networks share.
-        positions: how many positions one pass computes (the tokens of a sequence).
-        width: the width of what the network computes at a position.
+        positions: positions computed in one pass (the tokens of a sequence).
+        width: the network's hidden width per position.
     """
 
     network: int
@@ -53,9 +53,9 @@ class Sketch:
 class Teacher(nn.Module, ABC):
     """A diffusion language model: a space and a denoiser.
 
-    A teacher is rebuilt from three things a folder can hold: `config` (JSON), `assets` (named files, a
+    A teacher is rebuilt from three things in a folder: `config` (JSON), `assets` (named files, such as a
     tokeniser) and the state dict. A published student is rebuilt from the same three by `new_generator`,
-    with its own weights in the place of φ's, so loading a student never needs its teacher.
+    with its own weights instead of φ's. Loading a student therefore never needs its teacher.
     """
 
     space: Space
@@ -71,11 +71,11 @@ class Teacher(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def restore(cls, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Self:
-        """Rebuild the teacher that gave `config` and `assets`; its weights are loaded afterwards."""
+        """Rebuild a teacher from its `config` and `assets`; its weights are loaded afterwards."""
 
     @classmethod
     def sketch(cls, options: Any) -> Sketch | None:
-        """Return the size of what `build` would return, or None where that takes building it."""
+        """Return the size of the teacher that `build` would return, or None if it must be built to know."""
         return None
 
     @abstractmethod
@@ -87,26 +87,26 @@ class Teacher(nn.Module, ABC):
         return {}
 
     def new_generator(self, t_init: float, unit_input: bool = False) -> DiffusionGenerator:
-        """Return θ, started as a copy of φ (Algorithm 1), sharing this teacher's space.
+        """Return θ, initialised as a copy of φ (Algorithm 1), sharing this teacher's space.
 
         Override it for another kind of student: a subclass of `DiffusionGenerator`, or a smaller network.
-        Training, loading and evaluation all make students here. θ's weights are those of its network; a
+        Training, loading and evaluation all create students here. θ's weights are those of its network; a
         published student is a restored teacher's new generator with these weights loaded.
         """
         return DiffusionGenerator(self.copy_network(), self.space, t_init, unit_input)
 
     def new_score_estimator(self) -> ScoreEstimator:
-        """Return ψ, started as a copy of φ (Algorithm 1)."""
+        """Return ψ, initialised as a copy of φ (Algorithm 1)."""
         return DiffusionScoreEstimator(self.copy_network())
 
     def copy_network(self) -> Denoiser:
-        """Return a copy of φ; what it shares with the space (an embedding table) stays shared."""
+        """Return a copy of φ; weights shared with the space (an embedding table) stay shared."""
         shared: dict[int, Any] = {id(module): module for module in self.space.modules()}
         shared |= {id(tensor): tensor for tensor in (*self.space.parameters(), *self.space.buffers())}
         return copy.deepcopy(self.network, shared)
 
     def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
-        """Return the loss the teacher is pretrained with.
+        """Return the pretraining loss.
 
         Raises:
             InputError: this teacher can be loaded but not trained here.
@@ -117,16 +117,16 @@ class Teacher(nn.Module, ABC):
         """Learn from a finished pretraining step (the history of a loss-aware time sampler)."""
 
     def training_state(self) -> dict[str, Tensor]:
-        """Return what `observe` has learned, to be checkpointed."""
+        """Return what `observe` has learned, for checkpoints."""
         return {}
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take back what `training_state` returned."""
+        """Restore what `training_state` returned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What a converter read from a foreign checkpoint: the teacher, and lines that say what was done."""
+    """A converted foreign checkpoint: the teacher, and lines that describe the conversion."""
 
     teacher: Teacher
     report: tuple[str, ...]

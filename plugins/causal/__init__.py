@@ -1,4 +1,4 @@
-"""Autoregressive baselines: transformers' causal language models, a token at a time with a KV cache."""
+"""Provide autoregressive baselines: causal language models of transformers, decoded with a KV cache."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register

@@ -1,4 +1,4 @@
-"""Texts for a causal language model: ``condition separator | generated tokens, padding``."""
+"""Tokenise text for a causal language model: ``condition separator | generated tokens, padding``."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -20,7 +20,7 @@ class Tokenizer(Protocol):
 
 
 class Utf8:
-    """Tokenise a text into its UTF-8 bytes: for random weights, which have no tokenizer of their own."""
+    """Tokenise text into UTF-8 bytes, for models with random weights, which have no tokenizer."""
 
     def encode(self, text: str) -> list[int]:
         return list(text.encode())

@@ -9,10 +9,10 @@ class CausalOptions(BaseModel):
     """Lengths and decoding.
 
     Attributes:
-        max_source: the most tokens of a condition, with its separator.
-        max_tokens: the most generated tokens; 128 in the paper's Table 7.
-        separator: follows each condition; generation begins after it.
-        sample: sample each token from the model's distribution instead of taking the likeliest.
+        max_source: maximum tokens of a condition, including its separator.
+        max_tokens: maximum generated tokens; 128 in the paper's Table 7.
+        separator: text after each condition; generation starts after it.
+        sample: sample each token from the model's distribution instead of taking the most likely one.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,7 +34,7 @@ class LocalOptions(CausalOptions):
 
 
 class GPT2Options(CausalOptions):
-    """GPT-2's shape.
+    """GPT-2's architecture.
 
     Attributes:
         size: as published (Radford et al. 2019): base has 124 million parameters, large 774 million.

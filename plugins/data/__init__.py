@@ -1,4 +1,4 @@
-"""Data of your own (`jsonl`) and published data sets (`hub`)."""
+"""Provide data from local files (`jsonl`) and published data sets (`hub`)."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register

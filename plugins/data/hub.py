@@ -1,4 +1,4 @@
-"""The data source `hub`: a published data set, cut into its official splits by row order."""
+"""Load a published data set from the Hugging Face hub, split into its official splits by row order."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,14 +43,14 @@ DATASETS = {
     ),
 }
 
-#: Fetches a file of a hub data set: (repository, file, revision) to where it lies.
+#: Fetches a file of a hub data set: (repository, file, revision) → local path.
 Download = Callable[[str, str, str], Path]
 
 _INSTEAD = "or use the data source `jsonl` with a local path"
 
 
 def hub_download(repository: str, file: str, revision: str) -> Path:
-    """Fetch a file into the hub's own cache; offline, one that is already there is used."""
+    """Fetch a file into the hub's cache; offline, use the cached file."""
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
@@ -83,7 +83,7 @@ class HubSource(DataSource):
         ]
 
     def _table(self) -> "pyarrow.Table":
-        """The columns of sources and targets, once it is sure that row order tells the splits."""
+        """Return the source and target columns, after checking that row order defines the splits."""
         try:
             from pyarrow import ArrowException, parquet
         except ImportError as error:

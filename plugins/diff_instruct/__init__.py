@@ -1,4 +1,4 @@
-"""Diff-Instruct, the integral KL divergence as the distillation objective; and DMD2, its kin."""
+"""Provide Diff-Instruct (distillation by the integral KL divergence) and DMD2, which builds on it."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register

@@ -20,7 +20,7 @@ class ConstantField(ScoreDistillation):
 
 
 class DiffInstruct(ConstantField):
-    """Cheaper than SiD: neither network is differentiated with respect to its input."""
+    """w·sg(f_ψ − f_φ)ᵀe. Cheaper than SiD: no backward pass through φ or ψ."""
 
     def __init__(self, options: DiffInstructOptions) -> None:
         super().__init__(options.weighting, options.dsm_weighting)
@@ -29,10 +29,11 @@ class DiffInstruct(ConstantField):
 class DMD2(ConstantField):
     """θ's loss of DMD2 (Yin et al. 2024): ½·‖e − sg(e − g)‖², g = (f_ψ − f_φ)/mean|e − f_φ|.
 
-    Its gradient is g, as that of gᵀe: Diff-Instruct's at w = 1/mean|e − f_φ| (SiD's), so it is computed as
-    that. What DMD2 adds are θ's own times, t ~ U[2 %, 98 %] of the trained range, while ψ learns at all of
-    them. The rest of DMD2 is in the recipe: no regression; ψ updated five times for each update of θ
-    (``estimator_steps``); and a GAN on ψ's features beside it (``diffusion_gan`` with a weight of some 10⁻³).
+    Its gradient in e is g. gᵀe has the same gradient, and is Diff-Instruct's loss with w = 1/mean|e − f_φ|
+    (SiD's weight); this class computes that. DMD2 adds separate times for θ: t ~ U[2 %, 98 %] of the trained
+    range, while ψ learns at all times. The rest of DMD2 is set in the recipe: no regression, five updates of
+    ψ per update of θ (``estimator_steps``), and a GAN on ψ's features (``diffusion_gan`` with a weight of
+    about 10⁻³).
     """
 
     def __init__(self, options: DMD2Options) -> None:

@@ -18,8 +18,8 @@ class DMD2Options(BaseModel):
     """Distribution matching distillation, improved.
 
     Attributes:
-        low: θ's update draws t uniformly from this quantile of the trained range on …
-        high: … up to this one. ψ's is trained at the stage's times.
+        low: lower end of θ's uniform distribution of t, as a quantile of the trained range.
+        high: upper end of it. ψ is trained at the stage's times.
         dsm_weighting: γ_t of ψ's loss; ``snr`` is the error in ε, which DMD2 trains with on Stable Diffusion.
     """
 

@@ -9,7 +9,7 @@ from dlmone.core import Denoised
 
 
 def masked_token_mean(features_BNH: Tensor, mask_BN: Tensor) -> Tensor:
-    """Mean of the features at generated positions, [B, H]."""
+    """Return the mean of the features at generated positions, [B, H]."""
     mask = mask_BN[..., None].to(features_BNH.dtype)
     return (features_BNH * mask).sum(1) / mask.sum(1).clamp(min=1)
 
@@ -25,7 +25,7 @@ class TokenMean(nn.Module):
 
 
 class LinearHead(nn.Module):
-    """A linear map of the masked token mean to one logit, started at zero."""
+    """A linear map of the masked token mean to one logit, initialised at zero."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ HEADS: dict[str, Callable[[int], nn.Module]] = {"token_mean": TokenMean, "linear
 
 
 def logits_of(head: nn.Module, answer: Denoised, layer: int) -> Tensor:
-    """Return D's logits [B, K], in float32 or better whatever autocast makes of the features."""
+    """Return D's logits [B, K], in float32 or better even under autocast."""
     features_BNH, mask_BN = answer.features(layer)
     features_BNH = features_BNH.to(torch.promote_types(features_BNH.dtype, torch.float32))
     with torch.autocast(features_BNH.device.type, enabled=False):

@@ -1,4 +1,4 @@
-"""Diffusion-GAN: ψ's features tell noised real states from noised generated ones (Eq. 5 and 6)."""
+"""Define Diffusion-GAN: ψ's features discriminate noised real from noised generated states (Eq. 5 and 6)."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ from .options import DiffusionGANOptions
 
 
 class DiffusionGAN(Objective):
-    """The adversarial regularisation of section 3.2; real pairs enter ψ's update only."""
+    """The adversarial regularisation of section 3.2; only ψ's update uses real pairs."""
 
     shown = ("d_real", "d_fake")
     charts = (Chart("D(real) and D(generated)", shown, span=(0.4, 0.6)),)
@@ -44,7 +44,7 @@ class DiffusionGAN(Objective):
         return (self.fake, self.phi) if self.options.over_weight else (self.fake,)
 
     def logits(self, step: StepContext, request: Request) -> Tensor:
-        """D_ψ at the state of a request, [B, K]."""
+        """Return the logits of D_ψ at the state of a request, [B, K]."""
         return logits_of(step.module(self.head), step[request], self.options.layer)
 
     def generator_loss(self, step: StepContext) -> Term:

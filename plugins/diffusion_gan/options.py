@@ -9,12 +9,12 @@ class DiffusionGANOptions(BaseModel):
     """The Diffusion-GAN term.
 
     Attributes:
-        head: D's way from ψ's hidden states at generated positions to logits: their mean, each channel a
-            logit and no parameters (SiD-DiT), or a linear map of it to one logit.
-        layer: whose hidden states, -1 the last.
-        over_weight: divide θ's loss of a sample by its mean|e − ê_φ|, SiD's weight. SiDA divides the mean
-            loss of a GPU's batch by each sample's weight instead. The two have one mean where loss and
-            weight are uncorrelated; this one does not depend on how a batch is split. The paper is silent.
+        head: how D maps ψ's hidden states at generated positions to logits. Either their mean, with each
+            channel a logit and no parameters (SiD-DiT), or a linear map of this mean to one logit.
+        layer: the layer whose hidden states D reads; -1 is the last.
+        over_weight: divide each sample's θ loss by its mean|e − ê_φ|, SiD's weight. SiDA instead divides the
+            mean loss of a GPU's batch by each sample's weight. Both have the same mean if loss and weight
+            are uncorrelated; this form does not depend on how a batch is split. The paper does not say.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""Evaluators: DiffuSeq's own numbers, and the health of what a student writes."""
+"""Provide evaluators: DiffuSeq's metrics, and rates of degenerate outputs."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register

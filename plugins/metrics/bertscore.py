@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from .greedy import Embedded
 
-#: How many pairs bert-score matches at a time, unless told otherwise.
+#: bert-score's default batch size, in pairs.
 LIBRARY_BATCH = 64
 
 
@@ -37,7 +37,7 @@ class BertScoreEvaluator(Evaluator):
         """Score the first candidate of each sample against its reference.
 
         Raises:
-            InputError: there is no sample, or the encoder cannot be had.
+            InputError: there is no sample, or the encoder cannot be loaded.
         """
         scored = checked(samples, "bertscore")
         score = mean_score(
@@ -56,13 +56,13 @@ class BertScoreEvaluator(Evaluator):
         """Return the F1 of each output against a reference that is another output.
 
         Raises:
-            InputError: there are not as many outputs as references, or the encoder cannot be had.
+            InputError: the numbers of outputs and references differ, or the encoder cannot be loaded.
         """
         return self._f1(*(list(map(clean_output, side)) for side in (outputs, references)))
 
     @cached_property
     def num_layers(self) -> int:
-        """How many layers are kept: the option, or the entry in bert-score's table of hub names."""
+        """The number of layers kept: the option, or the entry in bert-score's table of hub names."""
         from bert_score.utils import model2layers
 
         layers = self.options.num_layers or model2layers.get(self.options.model)
@@ -78,7 +78,7 @@ class BertScoreEvaluator(Evaluator):
         return load_encoder(self.options.model, self.num_layers, self.options.device)
 
     def _f1(self, outputs: Sequence[str], references: Sequence[str]) -> list[float]:
-        """Return F1 a pair, 0 where a side is empty; a text of several pairs is embedded once."""
+        """Return F1 per pair, 0 where a side is empty. Each distinct text is embedded once."""
         import torch
 
         from .greedy import greedy_f1
@@ -99,11 +99,11 @@ class BertScoreEvaluator(Evaluator):
 
 
 def lowest_matches(lengths_P2: Tensor) -> Tensor:
-    """Return what a token's greatest similarity is at least in bert-score, for both sides of a pair, [P, 2].
+    """Return bert-score's lower bound of a token's greatest similarity, for both sides of a pair, [P, 2].
 
-    It matches `LIBRARY_BATCH` consecutive pairs at a time, and sets what it pads to a similarity of 0:
-    against a sentence shorter than the longest of its batch, no token matches worse than that. Few models
-    give a token nothing but negative similarities, so this seldom moves a score.
+    bert-score matches `LIBRARY_BATCH` consecutive pairs at a time and gives padding a similarity of 0.
+    Against a sentence shorter than the longest of its batch, a token's greatest similarity is thus at least
+    0. Tokens with only negative similarities are rare in most models, so scores seldom change.
     """
     import torch
 
@@ -148,7 +148,7 @@ def embed(texts: Sequence[str], model: Any, tokenizer: Any, batch_size: int) -> 
 
 
 def batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
-    """Yield the numbers of texts that are not empty, shortest first, so that little of a batch is padding."""
+    """Yield the indices of non-empty texts in batches, shortest first, to minimise padding."""
     order = sorted((n for n, length in enumerate(lengths) if length), key=lengths.__getitem__)
     for start in range(0, len(order), size):
         yield order[start : start + size]
@@ -158,7 +158,7 @@ def load_encoder(name: str, num_layers: int, device: str | None = None) -> tuple
     """Return the first ``num_layers`` layers of an encoder (float32, evaluation mode) and its tokeniser.
 
     Raises:
-        InputError: the model cannot be had, is no encoder, or has fewer layers.
+        InputError: the model cannot be loaded, is not an encoder, or has fewer layers.
     """
     import torch
     from transformers import AutoConfig, AutoModel, AutoTokenizer

@@ -61,7 +61,7 @@ def sentence_bleus(outputs: Sequence[str], references: Sequence[str]) -> list[fl
     """Return the smoothed BLEU-4 of each output against its reference, words being split at white space.
 
     Raises:
-        InputError: there are not as many outputs as references.
+        InputError: the numbers of outputs and references differ.
     """
     scores: list[float] = pair_bleus(*encode_pairs(outputs, references, str.split)).tolist()
     return scores
@@ -72,7 +72,7 @@ def pairwise_bleu_matrices(
 ) -> NDArray[np.float64]:
     """Return ``matrix[g, i, j]``, the BLEU of text i of group g against its text j, [G, K, K].
 
-    The diagonal is 0, so that ``matrix[g].sum(-1).argmax()`` is the text of least Bayes risk, the first on
+    The diagonal is 0, so that ``matrix[g].sum(-1).argmax()`` is the text of minimum Bayes risk, the first on
     ties, as in DiffuSeq's script. Matches are counted on ``device``, once for (i, j) and (j, i).
 
     Raises:
@@ -102,7 +102,7 @@ def _both_ways(
 
 
 def _scores(lengths_P2: Array, matches_PN: Array) -> NDArray[np.float64]:
-    """Return `smoothed_bleu` of each row; rows that are equal, as most are to some other, share one call."""
+    """Return `smoothed_bleu` of each row. Equal rows, which are common, share one call."""
     columns = [*lengths_P2.T, *matches_PN.T]
     if not len(lengths_P2):
         return np.zeros(0)

@@ -14,7 +14,7 @@ from .tokens import encode_groups
 
 
 def diversities(groups: Sequence[Sequence[str]]) -> tuple[list[float], list[float]]:
-    """Return the self-BLEU and the Div-4 of each group of at least two texts, all groups being of one size.
+    """Return the self-BLEU and the Div-4 of each group; all groups have the same size, two or more.
 
     Self-BLEU is the mean BLEU over pairs i < j, text i against j as its reference: one direction only. Div-4
     is distinct 4-grams / all 4-grams, pooled over a group; 0 where there are none.

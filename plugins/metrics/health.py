@@ -1,4 +1,4 @@
-"""Signs of degeneration that an overlap metric can miss: copied, empty and repetitive outputs."""
+"""Measure degeneration that overlap metrics can miss: copied, empty and repetitive outputs."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from .scoring import PlainEvaluator, checked, mean_score
 
 
 class CopyRateEvaluator(PlainEvaluator):
-    """The share of outputs that are their own source: a paraphraser that does nothing scores 1."""
+    """The share of outputs equal to their source. Copying every source scores 1."""
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Compare the first candidate of each sample with its source."""
@@ -22,7 +22,7 @@ class HealthEvaluator(PlainEvaluator):
     """The rates of empty and of repetitive outputs, and the mean number of words."""
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
-        """Measure the first candidate of each sample; one of [PAD] alone is empty."""
+        """Score the first candidate of each sample; a candidate of [PAD] only is empty."""
         outputs = [s.candidates[0] for s in checked(samples, "health")]
         words = [len(output.split()) for output in outputs]
         empty = [is_empty(output) for output in outputs]

@@ -1,4 +1,4 @@
-"""What the evaluators of this plugin can be told, checked before any of them is imported."""
+"""Define the evaluators' options, which are validated before any evaluator is imported."""
 
 from pydantic import BaseModel, ConfigDict, Field
 

@@ -31,7 +31,7 @@ def rouge_ls(
     """Return for each pair the F1 of the longest common subsequence of tokens, 0 where they share none.
 
     Raises:
-        InputError: there are not as many outputs as references.
+        InputError: the numbers of outputs and references differ.
     """
     sequences, pairs_P2 = encode_pairs(outputs, references, tokens)
     lcs_P = lcs_lengths(sequences, pairs_P2)

@@ -1,4 +1,4 @@
-"""What the evaluators share: the check of their samples, and a mean that carries its definition."""
+"""Check samples, and compute means with their signatures, for all evaluators here."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -39,7 +39,7 @@ def mean_score(
     libraries: Sequence[str] = (),
     **definition: object,
 ) -> Score:
-    """Return the mean of one value a sample.
+    """Return the mean of one value per sample.
 
     The signature is ``family|metric|definition...|candidates|libraries...|dlmone``; ``libraries`` are the
     distributions whose versions can change the number.

@@ -1,8 +1,8 @@
-"""The strings that are scored: texts without the tokeniser's markers, cleaned as DiffuSeq's script does.
+"""Clean texts for scoring as DiffuSeq's script does, without the tokeniser's markers.
 
-Outer white space goes first and the markers after it, so that the spaces beside ``[CLS]`` and ``[SEP]`` stay:
+Outer white space is removed before the markers, so the spaces next to ``[CLS]`` and ``[SEP]`` remain:
 ``"[CLS] why? [SEP]"`` becomes ``" why? "``. Nothing is lower-cased, and ``[UNK]`` and ``[MASK]`` are words.
-Cleaning a clean text changes no word of it, and nothing at all where no outer white space is left.
+Cleaning a clean text leaves its words unchanged; without outer white space it leaves the text unchanged.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ def clean_text(text: str) -> str:
 
 
 def clean_output(text: str) -> str:
-    """Clean what a model wrote: remove ``[SEP]``, ``[CLS]`` and ``[PAD]``."""
+    """Clean a model's output: remove ``[SEP]``, ``[CLS]`` and ``[PAD]``."""
     return clean_text(text).replace("[PAD]", "")
 
 

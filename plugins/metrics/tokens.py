@@ -1,4 +1,4 @@
-"""Lists of tokens as arrays of integers: numbered in one vocabulary, stored end to end.
+"""Store token lists as arrays of integers: one vocabulary, sequences stored end to end.
 
 A sequence is a span of one flat array in which every sequence is followed by one `PAD`. Nothing is padded
 until sequences of like length meet in a tile, and a group of consecutive sequences is a span too.
@@ -70,7 +70,7 @@ def encode_pairs(
     """Return the tokens of all texts, each different text once, and the pairs [P, 2] of their numbers.
 
     Raises:
-        InputError: there are not as many outputs as references.
+        InputError: the numbers of outputs and references differ.
     """
     if len(outputs) != len(references):
         raise InputError(f"There are {len(outputs)} outputs but {len(references)} references to compare.")

@@ -1,4 +1,4 @@
-"""DiffuSeq's numbers on the words of an output alone: Dist-1 and the average length."""
+"""Compute DiffuSeq's metrics of single outputs: Dist-1 and average length."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from .scoring import PlainEvaluator, checked, mean_score
 
 
 def dist_1(output: str) -> float:
-    """Return the share of distinct ones among the white-space tokens, 0 where there are none."""
+    """Return the share of distinct tokens, split at white space; 0 where there are none."""
     words = output.split()
     return len(set(words)) / len(words) if words else 0.0
 
@@ -31,7 +31,7 @@ class AvgLenEvaluator(PlainEvaluator):
     """
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
-        """Measure the first candidate of each sample."""
+        """Score the first candidate of each sample."""
         outputs = [s.candidates[0] for s in checked(samples, "avg_len")]
         padded = {output != output.strip() for output in outputs}
         outer = "mixed" if len(padded) == 2 else "counted" if padded.pop() else "none"

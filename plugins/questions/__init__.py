@@ -1,4 +1,4 @@
-"""Embedded data: question paraphrases from a grammar, which can score exactly what a model writes."""
+"""Provide embedded data: question paraphrases from a grammar that scores generated text exactly."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register

@@ -1,4 +1,4 @@
-"""The scorer: since the grammar is known, whether an output is a paraphrase is a fact, not an estimate."""
+"""Score samples by the grammar, which decides exactly whether an output is a paraphrase."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -12,14 +12,14 @@ from .options import EvaluatorOptions
 
 
 class QuestionsEvaluator(Evaluator):
-    """Scores samples whose sources are questions of the grammar.
+    """Score samples whose sources are questions of the grammar.
 
     - ``fidelity``: the share of the first ``candidates`` candidates (8 by default, fewer where a sample has
       fewer) that are valid paraphrases of their source, the source itself not being one.
     - ``coverage``: the mean over sources of the share of possible paraphrases that appear among the first
-      ``candidates`` candidates (where more paraphrases than that are possible, of as many as
-      can appear). A model that always gives the same right answer keeps its fidelity and loses coverage.
-      It is left out where a sample has fewer candidates than that.
+      ``candidates`` candidates (at most ``candidates`` of them count as possible). A model that always
+      gives the same correct answer has high fidelity and low coverage. Coverage is omitted if a sample has
+      fewer candidates.
     """
 
     def __init__(self, options: EvaluatorOptions) -> None:

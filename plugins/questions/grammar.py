@@ -1,4 +1,4 @@
-"""The grammar read both ways: from a meaning to its sentences, and from a sentence back to its meaning.
+"""Map a meaning to its sentences, and a sentence back to its meaning.
 
 Version 2 has 8 intents, 32 forms and 230 fillers. Their 2,646 combinations of an intent and its fillers make
 10,584 sentences, no two alike, of at most 11 words (punctuation counts) from a vocabulary of 304, and 31,752
@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from .intents import INTENTS, Fillers, Intent
 
-#: Part of the scores' signature: raise it whenever a word or a form changes.
+#: Part of the scores' signature: increase it whenever a word or a form changes.
 VERSION = 2
 
 
 class Reading(NamedTuple):
-    """What a sentence says, and how: with ``intent.forms[form]``."""
+    """A sentence's meaning, and its surface form ``intent.forms[form]``."""
 
     intent: Intent
     fillers: Fillers
@@ -25,7 +25,7 @@ class Reading(NamedTuple):
 
 @cache
 def readings() -> dict[str, Reading]:
-    """Every sentence of the grammar with its one reading."""
+    """Return every sentence of the grammar with its unique reading."""
     return {
         intent.render(fillers, form): Reading(intent, fillers, form)
         for intent in INTENTS
@@ -35,17 +35,17 @@ def readings() -> dict[str, Reading]:
 
 
 def normalise(sentence: str) -> str:
-    """Single spaces, around punctuation too: tokenisers differ in how they decode it."""
+    """Normalise to single spaces, around punctuation too, as tokenisers decode it differently."""
     return " ".join(re.sub(r"([?,])", r" \1 ", sentence).split())
 
 
 def parse(sentence: str) -> Reading | None:
-    """The reading of a sentence, None if the grammar has no such sentence."""
+    """Return the reading of a sentence, or None if it is not in the grammar."""
     return readings().get(normalise(sentence))
 
 
 def paraphrases(source: str) -> set[str]:
-    """All other ways to say ``source``, itself excluded; a sentence outside the grammar has none."""
+    """Return all paraphrases of ``source`` except itself; a sentence outside the grammar has none."""
     reading = parse(source)
     if reading is None:
         return set()

@@ -14,8 +14,7 @@ Fillers = tuple[str, ...]
 class Intent:
     """A meaning with slots, and its surface forms: all mean the same and use every slot once.
 
-    ``a(n)`` in a form stands for the article that the word after it asks for. Each intent is one of a kind,
-    so that two are equal only when they are the same object.
+    ``a(n)`` in a form becomes the article that the next word requires. Intents are compared by identity.
     """
 
     name: str
@@ -23,11 +22,11 @@ class Intent:
     forms: tuple[str, ...]
 
     def combinations(self) -> Iterator[Fillers]:
-        """Every choice of one filler a slot."""
+        """Yield every combination of one filler per slot."""
         return product(*self.slots.values())
 
     def render(self, fillers: Fillers, form: int) -> str:
-        """The sentence that asks with ``forms[form]``."""
+        """Return the sentence with the surface form ``forms[form]``."""
         sentence = self.forms[form].format(**dict(zip(self.slots, fillers, strict=True)))
         return re.sub(r"a\(n\) (?=([aeiou])?)", lambda match: "an " if match[1] else "a ", sentence)
 

@@ -1,18 +1,18 @@
-"""The options of the `questions` plugin: light, so that a recipe is validated without grammar or torch."""
+"""Define the options of the `questions` plugin without importing grammar or torch."""
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class SourceOptions(BaseModel):
-    """How many pairs to draw from the grammar, and from which seed.
+    """How many pairs to sample from the grammar, and with which seed.
 
-    The splits are functions of the seed alone: asking for more pairs of one split extends it and changes
-    nothing in the others.
+    The splits depend on the seed alone. Requesting more pairs of one split extends it and leaves the others
+    unchanged.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    # The first pairs of train hold every form and filler once; there are fewer than 500 of these.
+    # Fewer than 500 pairs, the first of train, contain every form and filler.
     train: int = Field(default=20_000, ge=500, description="training pairs")
     valid: int = Field(default=200, ge=1, description="validation pairs")
     test: int = Field(default=500, ge=1, description="test pairs")

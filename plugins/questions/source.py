@@ -1,4 +1,4 @@
-"""The data source: as many pairs of the grammar as the options ask for."""
+"""Serve as many pairs of the grammar as the options request."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,9 @@ from .splits import pairs
 class QuestionsSource(DataSource):
     """Question paraphrases: a source is a question, its target another way to ask the same.
 
-    Training holds every word, and no meaning (intent and fillers) of the other two splits, which share none
-    either. No training pair comes twice, and no test or validation source does. The grammar has 27,084
-    training, 512 validation and 1,044 test pairs to draw from.
+    The training split contains every word. No two splits share a meaning (intent and fillers). Training
+    pairs are distinct, and so are test and validation sources. The grammar has 27,084 training, 512
+    validation and 1,044 test pairs.
     """
 
     def __init__(self, options: SourceOptions) -> None:

@@ -1,7 +1,6 @@
-"""Which pairs belong to which split: a function of the seed alone.
+"""Assign pairs to splits by the seed alone.
 
-Items are put in random order by sorting them by a keyed hash, which no version of Python or of a library
-can change.
+Items are shuffled by sorting on a keyed hash, which does not depend on the version of Python or a library.
 """
 
 from collections.abc import Callable, Hashable, Iterable
@@ -15,7 +14,7 @@ from .intents import INTENTS, Fillers, Intent
 
 T = TypeVar("T")
 
-#: One in how many of an intent's combinations each split keeps; train gets the others.
+#: Each split keeps one in this many of an intent's combinations; train gets the rest.
 HELD_OUT: dict[Split, int] = {"test": 10, "valid": 20}
 
 
@@ -31,17 +30,17 @@ class Pair(NamedTuple):
         return self.intent.render(self.fillers, self.source), self.intent.render(self.fillers, self.target)
 
     def units(self) -> set[Hashable]:
-        """What the pair shows: its fillers and forms, and with them each of its words."""
+        """Return the pair's fillers and forms, which contain all of its words."""
         return {(self.intent, part) for part in (*enumerate(self.fillers), self.source, self.target)}
 
 
 def shuffled(items: Iterable[T], *key: object) -> list[T]:
-    """``items`` in a random order that depends on ``key`` and on what each item prints as."""
+    """Return ``items`` in a random order that depends on ``key`` and each item's ``str``."""
     return sorted(items, key=lambda item: blake2b(repr((*key, item)).encode(), digest_size=16).digest())
 
 
 def covering_first(items: Iterable[T], units: Callable[[T], set[Hashable]]) -> list[T]:
-    """``items`` with those that show a unit for the first time moved to the front, in order otherwise."""
+    """Move items that introduce a new unit to the front; keep the order otherwise."""
     seen: set[Hashable] = set()
     news: list[T] = []
     others: list[T] = []
@@ -53,7 +52,7 @@ def covering_first(items: Iterable[T], units: Callable[[T], set[Hashable]]) -> l
 
 
 def combinations(intent: Intent, split: Split, seed: int) -> list[Fillers]:
-    """The intent's combinations of fillers in a split. No two splits share one; train has every filler."""
+    """Return the intent's filler combinations in a split. Splits are disjoint; train has every filler."""
     rest = covering_first(
         shuffled(intent.combinations(), seed, intent.name), lambda fillers: set(enumerate(fillers))
     )
@@ -67,7 +66,7 @@ def combinations(intent: Intent, split: Split, seed: int) -> list[Fillers]:
 
 
 def intent_pairs(intent: Intent, split: Split, seed: int) -> list[Pair]:
-    """The intent's pairs in a split: a source has every target in train, one drawn uniformly elsewhere."""
+    """Return the intent's pairs in a split. In train a source has every target, elsewhere a random one."""
     forms = range(len(intent.forms))
     choices = []
     for fillers in combinations(intent, split, seed):
@@ -80,10 +79,10 @@ def intent_pairs(intent: Intent, split: Split, seed: int) -> list[Pair]:
 
 
 def pairs(split: Split, seed: int) -> list[Pair]:
-    """All pairs of a split, all different, taken from the intents in turn.
+    """Return all pairs of a split, all distinct, alternating between intents.
 
-    Training pairs that show a filler or a form for the first time lead, so that fewer than 500 pairs hold
-    every word.
+    Training pairs that introduce a filler or a form come first, so that fewer than 500 pairs contain every
+    word.
     """
     turns = zip_longest(*(intent_pairs(intent, split, seed) for intent in INTENTS))
     in_turn = [pair for pair in chain.from_iterable(turns) if pair is not None]

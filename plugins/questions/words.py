@@ -1,4 +1,4 @@
-"""The words that fill the grammar's slots: original lists, one tuple a slot.
+"""List the words that fill the grammar's slots, one tuple per slot.
 
 Each filler is one word and fits each form of each intent that uses its list, so that every combination is
 a grammatical question. Three rules keep it so: nouns after an article are singular, subjects of "do" are

@@ -1,4 +1,4 @@
-"""Regression onto samples of several network calls: a good start for score distillation."""
+"""Provide regression onto samples of several network calls, a good start for score distillation."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register

@@ -25,14 +25,14 @@ from .options import RegressionOptions
 
 @dataclass(frozen=True, slots=True)
 class Descent(State):
-    """The ``index``-th state of the DDIM descent that makes the target; φ is called at each."""
+    """The ``index``-th state of the DDIM trajectory that computes the target; φ is called at each."""
 
     options: RegressionOptions
     index: int = 0
 
     @property
     def before(self) -> Request | None:
-        """The evaluation that the state follows from."""
+        """The evaluation from which the state is computed."""
         if self.index:
             return Request(TEACHER, replace(self, index=self.index - 1))
         return Request(START, GeneratorInput()) if self.options.initial == "student" else None
@@ -53,13 +53,13 @@ class Descent(State):
             above = step.point(replace(self, index=self.index - 1))
             e_t = ddim_step(schedule, x0, above.e_t, above.t_B, t_B)
         else:
-            # θ's input is z without a signal, so z is also the noise of its answer: no division by σ_t.
+            # θ's input is pure noise, so z is also the noise estimate; this avoids a division by σ_t.
             e_t = schedule.diffuse(x0, t_B, step.z)
         return Point(space.pin(e_t, step.given, batch), t_B, batch)
 
 
 def step_times(step: StepContext, options: RegressionOptions) -> list[float]:
-    """Return the times of φ's calls: from its last time, or from that of θ's call where θ comes first."""
+    """Return the times of φ's calls, down from φ's last time, or from θ's call if θ gives the start."""
     k, _ = step.calls
     from_theta = options.initial == "student" or k > 1
     top = float(step.generator_input.t_B[0]) if from_theta else step.space.schedule.max_time
@@ -73,16 +73,16 @@ def descent_times(schedule: NoiseSchedule, top: float, options: RegressionOption
 
 
 class Regression(Objective):
-    """One call of θ shall give what several calls give from the same state: ‖G_θ(c, z) − e*(c, z)‖².
+    """Train one call of θ to match the result of several calls from the same state: ‖G_θ(c, z) − e*(c, z)‖².
 
-    e* is the sample of φ's DDIM from z. It is deterministic, so there is one answer for each z and nothing is
-    averaged away, as long as θ can learn the map. It needs no ψ, and stands learning rates that score
-    distillation, whose ψ must keep up, does not. The later calls of a student of several (k > 1) are
-    taught what φ's DDIM makes of the state they are given.
+    e* is φ's DDIM sample from z. DDIM is deterministic, so each z has one target, and the loss does not
+    average over targets as long as θ can learn the map. No ψ is needed. Learning rates can be higher than in
+    score distillation, where ψ has to track θ. For a few-step student, a later call (k > 1) is trained to
+    match φ's DDIM sample from that call's input.
 
-    Or (``initial`` = student) φ refines the sample that θ gave for z when its stage began. That θ has settled
-    which sentence a z stands for, and e* is the same sentence put right: θ no longer learns another network's
-    map of the noise, which errs near its borders, and only sharpens its own.
+    With ``initial = "student"``, φ instead refines the sample that θ gave for z at the start of the stage.
+    θ already maps each z to one sentence, and e* is a corrected version of that sentence. θ then refines its
+    own map. It need not learn the teacher's map, whose errors lie near the borders between sentences.
     """
 
     def __init__(self, options: RegressionOptions) -> None:

@@ -11,10 +11,11 @@ class RegressionOptions(BaseModel):
     """Regression onto samples of several network calls.
 
     Attributes:
-        steps: network calls for a target. The teacher's samples should be good at that many.
-        initial: the network of the first call: the teacher, at its last time, or the student as its stage
-            began, at t_init. The later calls are the teacher's.
-        until: the calls are spread evenly from the first one's time down to here; to the clean state if None.
+        steps: network calls per target. The teacher's samples should be good at that NFE.
+        initial: the network of the first call: the teacher at its last time, or the student at t_init with
+            its weights from the start of the stage. The teacher makes the later calls.
+        until: the last time. Calls are spaced evenly from the first one's time down to it; None is the clean
+            state.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

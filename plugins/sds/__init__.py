@@ -1,4 +1,4 @@
-"""Score distillation sampling: the student is pulled to the teacher's prediction from its noised output."""
+"""Provide score distillation sampling: pull θ's output to the teacher's prediction after noising it."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register

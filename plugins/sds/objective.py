@@ -11,11 +11,12 @@ from .options import SDSOptions
 
 
 class ScoreDistillationSampling(Objective):
-    """θ's output is pulled to what φ takes it for once it is noised: w·½‖e − sg(ê_φ(e_t))‖².
+    """Pull θ's output to φ's prediction from its noised version: w·½‖e − sg(ê_φ(e_t))‖².
 
-    Diff-Instruct with e itself in the place of ê_ψ: without the generator's own score there is nothing that
-    keeps outputs apart, so it trades coverage for fidelity. What lies between two sentences is pulled to one
-    of them, which is where a student trained by regression errs. It costs one pass of φ, shared with SiD.
+    This is Diff-Instruct with e instead of ê_ψ. Without the generator's own score nothing keeps outputs
+    diverse, so it trades coverage for fidelity. An output between two sentences is pulled to one of them,
+    which corrects a typical error of students trained by regression. It costs one pass of φ, which it shares
+    with SiD.
     """
 
     def __init__(self, options: SDSOptions) -> None:
@@ -41,7 +42,7 @@ class ScoreDistillationSampling(Objective):
             raise InputError(f"t_min: {low:g} must be below t_max, {high:g}")
 
     def _range(self, schedule: NoiseSchedule) -> tuple[float, float]:
-        """Return the times of the samples that take part: from the first, up to the second."""
+        """Return the range of times [low, high) of the samples that the loss includes."""
         t_min, t_max = self.options.t_min, self.options.t_max
         low = t_min.on(schedule, "t_min") if t_min is not None else -math.inf
         return low, t_max.on(schedule, "t_max") if t_max is not None else math.inf

@@ -13,8 +13,8 @@ class SDSOptions(BaseModel):
     Attributes:
         weighting: the prefactor of the loss (`dlmone.core.losses.score_weight`).
         rounding: pull to the token states nearest to ê_φ instead of to ê_φ itself, where the space rounds.
-        t_min: samples noised to an earlier time take no part; all if None.
-        t_max: samples noised to this time or a later one take no part; all if None.
+        t_min: samples noised to an earlier time are ignored; None ignores none.
+        t_max: samples noised to this time or a later one are ignored; None ignores none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -1,4 +1,4 @@
-"""Evaluators of the family ``standard``: what the literature around DiffuSeq reports, by its libraries."""
+"""Provide the family ``standard``: metrics common in the literature around DiffuSeq, by their libraries."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register

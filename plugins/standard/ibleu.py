@@ -1,4 +1,4 @@
-"""iBLEU of paraphrases (Sun and Zhou, 2012): likeness to the references less likeness to the sources."""
+"""Compute iBLEU (Sun and Zhou, 2012): similarity to the references minus similarity to the sources."""
 
 from collections.abc import Sequence
 

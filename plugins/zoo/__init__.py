@@ -1,4 +1,4 @@
-"""Models that come with dlmone, ready to generate right after the installation."""
+"""Provide the models shipped with dlmone, which can generate right after installation."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
@@ -9,7 +9,7 @@ def register_models(register: Register) -> None:
     register(
         "qqp-compact",
         f"{__name__}.folders:qqp_compact",
-        help="paraphrases English questions in one call; distilled from qqp-compact-teacher",
+        help="paraphrases English questions in one network call; distilled from qqp-compact-teacher",
     )
     register(
         "qqp-compact-teacher",

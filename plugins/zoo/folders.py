@@ -1,4 +1,4 @@
-"""The folders of the models."""
+"""Locate the folders of the shipped models."""
 
 from pathlib import Path
 

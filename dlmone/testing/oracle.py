@@ -1,5 +1,6 @@
 """Distillation where everything is known: Gaussian data, the exact teacher, the student's exact score."""
 
+import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -57,13 +58,16 @@ class BatchNoise(Noise):
 
     def __init__(self, seed: int) -> None:
         super().__init__(keys=())
-        self.draws = torch.Generator().manual_seed(seed)
+        self.seed = seed
 
     def normal(self, name: str, shape: Sequence[int]) -> Tensor:
-        return torch.randn(BATCH, *shape, generator=self.draws)
+        return torch.randn(BATCH, *shape, generator=self._draws(name))
 
-    def uniform(self, name: str) -> Tensor:
-        return torch.rand(BATCH, generator=self.draws, dtype=torch.float64)
+    def uniform(self, name: str, shape: Sequence[int] = ()) -> Tensor:
+        return torch.rand(BATCH, *shape, generator=self._draws(name), dtype=torch.float64)
+
+    def _draws(self, name: str) -> torch.Generator:
+        return torch.Generator().manual_seed(zlib.crc32(f"{self.seed} {name}".encode()))
 
 
 def distil_gaussian(

@@ -86,6 +86,6 @@ class Below(State):
         above, times_N = step.point(Above(self.options)), grid_tensor(step, self.options)
         # The first time has none before it; what is computed there is not used.
         s_B = times_N[(torch.searchsorted(times_N, above.t_B.contiguous()) - 1).clamp(min=0)]
-        x0 = sum(step[request].x0 for request in self.requests) / self.order
+        x0 = torch.stack([step[request].x0 for request in self.requests]).mean(0)
         e_s = ddim_step(step.space.schedule, x0, above.e_t, above.t_B, s_B)
         return Point(step.space.pin(e_s, above.e_t, above.batch), s_B, above.batch)

@@ -1,0 +1,150 @@
+"""Progressive distillation: by hand on the toy, and one step for two on Gaussian data."""
+
+from itertools import pairwise
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dlmone.core import (
+    GENERATOR,
+    START,
+    Batch,
+    Denoised,
+    Denoiser,
+    DiffusionGenerator,
+    FlowSchedule,
+    InputError,
+    NoiseSchedule,
+    StepContext,
+    UniformTimes,
+)
+from dlmone.core.ddim import ddim, ddim_step, sampling_times
+from dlmone.core.losses import masked_mean
+from dlmone.core.schedule import discrete_schedule, expand
+from dlmone.plugins.progressive.objective import Above, Progressive, round_times
+from dlmone.plugins.progressive.options import ProgressiveOptions
+from dlmone.testing import ToyOptions, ToyTeacher, check_objective, new_step, toy_teacher
+from dlmone.testing.known import Gaussian, NumberSpace, numbers
+from dlmone.testing.oracle import BATCH, ENTRIES, BatchNoise
+
+SCHEDULE = discrete_schedule("sqrt", 2000)
+MEAN, STD = 1.5, 0.7
+
+
+def progressive(**options: Any) -> Progressive:
+    return Progressive(ProgressiveOptions.model_validate(options))
+
+
+def step_of(toy: ToyTeacher, objective: Progressive) -> StepContext:
+    return new_step(toy, "generator", objective.requests("generator") or ())
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_the_contract_holds(steps: int) -> None:
+    check_objective(progressive(steps=steps))
+
+
+@pytest.mark.parametrize("schedule", [SCHEDULE, FlowSchedule()], ids=["whole", "flow"])
+@pytest.mark.parametrize("steps", [1, 3, 8])
+def test_every_other_time_is_one_of_the_new_samplers(schedule: NoiseSchedule, steps: int) -> None:
+    new = sampling_times(schedule, schedule.max_time, steps)
+    assert round_times(schedule, schedule.max_time, steps)[::2] == pytest.approx(new)
+
+
+def test_more_steps_than_times_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^steps: there are 10 times from 9 down, too few for 16 steps$"):
+        progressive(steps=8).check(SCHEDULE, 9)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps", "weighting"), [("sqrt", 2, "truncated_snr"), ("sqrt", 1, "one"), ("flow", 3, "one")]
+)
+def test_the_loss_by_hand(schedule: str, steps: int, weighting: str) -> None:
+    """One DDIM step from z_t with x̃ must end where two of the former θ's do."""
+    toy, objective = (
+        toy_teacher(ToyOptions(schedule=schedule)).double(),
+        progressive(steps=steps, weighting=weighting),
+    )
+    step = step_of(toy, objective)
+    space, real, scale = step.space, step.real, toy.space.schedule
+    theta, former = (cast(DiffusionGenerator, step.networks[one]).network for one in (GENERATOR, START))
+    times = [*round_times(scale, step.generator.t_init, steps), None]
+    above, loss_B = step.point(Above(steps)), objective.generator_loss(step).loss_B
+    kinds = set()
+    for row, time in enumerate(above.t_B.tolist()):
+        one, z = real[row : row + 1], above.e_t[row : row + 1]
+        place = times.index(time)
+        t_1, m_1 = (scale.tensor(times[place + i], 1) for i in (0, 1))
+
+        def pinned(x: Tensor, one: Batch = one) -> Tensor:
+            return space.pin(x, space.embed(one), one)
+
+        z_m = pinned(ddim_step(scale, former.denoise(z, t_1, one).x0, z, t_1, m_1))
+        x0 = former.denoise(z_m, m_1, one).x0
+        target, mask = x0, space.generated(one)
+        if times[place + 2] is not None:
+            s_1 = scale.tensor(times[place + 2], 1)
+            found = ddim_step(scale, x0, z_m, m_1, s_1)
+            # x̃ solved for by two trial values: the DDIM step is affine in it.
+            zero, unit = (ddim_step(scale, torch.full_like(z, value), z, t_1, s_1) for value in (0.0, 1.0))
+            target = (found - zero) / (unit - zero)
+        kinds.add(times[place + 2] is None)
+        error = masked_mean((theta.denoise(z, t_1, one).x0 - target) ** 2, mask)
+        snr = float(scale.alpha(t_1) / scale.sigma(t_1)) ** 2
+        weight = max(snr, 1.0) if weighting == "truncated_snr" else 1.0
+        torch.testing.assert_close(loss_B[row], weight * error[0])
+    assert kinds == ({True} if steps == 1 else {True, False}), "both kinds of target were tried"
+
+
+class Tables(Denoiser):
+    """θ: at each time an affine map of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.zeros(2000)), nn.Parameter(torch.zeros(2000))
+
+    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
+        return Denoised(expand(self.a[t_B], e_t) * e_t + expand(self.b[t_B], e_t))
+
+
+def test_k_steps_of_the_student_are_two_k_of_its_teacher() -> None:
+    steps, space, theta = 2, NumberSpace(SCHEDULE, ENTRIES), Tables()
+    objective, former = progressive(steps=steps), Gaussian(SCHEDULE, MEAN, STD)
+    networks = {
+        one: DiffusionGenerator(net, space, 1999) for one, net in ((GENERATOR, theta), (START, former))
+    }
+    optimizer = torch.optim.Adam(theta.parameters(), lr=5e-2)
+    decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, 400)
+    for seed in range(400):
+        data = numbers(BATCH, ENTRIES)
+        x = MEAN + STD * torch.randn(BATCH, ENTRIES, generator=torch.Generator().manual_seed(seed))
+        real = Batch(data.ids, x, data.target_BL)  # NumberSpace embeds what stands there
+        step = StepContext(
+            role="generator",
+            space=space,
+            networks=networks,
+            requests=objective.requests("generator") or (),
+            fake=data,
+            noise=BatchNoise(seed),
+            times=UniformTimes(0, 1999),
+            real=lambda real=real: real,
+            real_noise=BatchNoise(seed + 400),
+        )
+        step.backward(objective.generator_loss(step).loss_B.mean())
+        optimizer.step()
+        optimizer.zero_grad()
+        decay.step()
+
+    z, batch = torch.linspace(-2, 2, 5)[:, None].expand(5, ENTRIES), numbers(5, ENTRIES)
+
+    def sampled(network: Denoiser, calls: int) -> Tensor:
+        times = sampling_times(SCHEDULE, 1999, calls)
+        with torch.no_grad():
+            return ddim(SCHEDULE, lambda x, t_B: network.denoise(x, t_B, batch).x0, z, times)
+
+    two_k = sampled(former, 2 * steps)
+    torch.testing.assert_close(sampled(theta, steps), two_k, rtol=0, atol=0.03)
+    assert (sampled(former, steps) - two_k).abs().max() > 0.1, "fewer steps of the teacher end elsewhere"
+    assert all(a < b for a, b in pairwise(two_k[:, 0].tolist()))

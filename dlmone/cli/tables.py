@@ -20,7 +20,7 @@ def print_results(found: Results) -> None:
     level = f"{100 * found.bootstrap.level:g} %" if found.bootstrap else ""
     _print_scores([row for row in found.rows if row.selector == FIRST])
     for rows in _selected(found.rows):
-        click.echo(f"\n{rows[0].model}: one candidate a sample, picked by the selector in its signature")
+        click.echo(f"\n{rows[0].model}: one candidate a sample, selected by the selector in its signature")
         _print_choices(rows)
     for (model, against), comparisons in groupby(found.comparisons, key=lambda one: (one.model, one.against)):
         click.echo(f"\n{model} less {against}")

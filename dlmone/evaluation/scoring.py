@@ -1,4 +1,4 @@
-"""Rows of a table: systems scored with whole signatures, and what stands beside them.
+"""Rows of a table: systems and baselines, scored with whole signatures.
 
 `dlmone evaluate` and the final evaluation of a run both make their tables of these.
 """
@@ -19,7 +19,7 @@ from .validation import iter_scores
 
 
 class Setting(BaseModel):
-    """How a model of a run was asked to write.
+    """The setting at which a model of a run was sampled.
 
     Attributes:
         role: which of the two it is.
@@ -48,13 +48,13 @@ class Row:
         scores: with their whole signatures.
         sums: by score, what its interval comes from; a score that is no function of sums has none.
         samples: what was scored.
-        candidates: how many were drawn of each.
-        provenance: how they were written.
+        candidates: how many were sampled for each example.
+        provenance: how they were sampled.
         selector: which candidate was scored.
-        chosen_from: among how many it was chosen, None if it was not.
-        setting: how it was asked to write, where a run knows it.
-        kind: a baseline was not written by a model.
-        milliseconds: that writing one candidate took, if it was measured.
+        chosen_from: among how many it was selected; None if it was not.
+        setting: at which it was sampled, where a run knows it.
+        kind: a baseline is no output of a model.
+        milliseconds: that one candidate took, if measured.
     """
 
     model: str

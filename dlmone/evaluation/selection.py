@@ -57,7 +57,7 @@ class CandidateSelector:
             return cls(selector, None, label)
         by, metric = utility(selector.utility)
         if not isinstance(metric, PairMetric):
-            raise InputError(f"{by.use} compares no two texts, so no candidate can be chosen by it")
+            raise InputError(f"{by.use} compares no two texts, so no candidate can be selected by it")
         return cls(selector, metric, f"{label}/{describe_plugin(registry, by)}")
 
     def name(self, candidates: int) -> str:
@@ -87,12 +87,11 @@ class CandidateSelector:
     def rows(
         self, row: Row, evaluators: Mapping[str, Evaluator], sizes: Sequence[int] | None = None
     ) -> Iterator[Row]:
-        """Yield a row for each number of candidates, scored as if the chosen one alone had been drawn.
+        """Yield a row for each number of candidates; the selected one alone is scored.
 
         Args:
-            row: what is chosen from.
-            evaluators: those that need more than one candidate judge the set, not the choice: they are
-                left out.
+            row: what is selected from.
+            evaluators: those that need more than one candidate score the set: they are left out.
             sizes: as for `picks`.
         """
         for size, picks in self.picks(row.samples, sizes).items():

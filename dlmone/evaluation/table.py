@@ -21,20 +21,20 @@ _Group = tuple[str, list[Row]]
 
 
 def show(console: Console, rows: Sequence[Row]) -> None:
-    """Print a line a number, and a column a model at a setting; below them those of chosen candidates."""
+    """Print a line a number, and a column a model at a setting; below them those of selected candidates."""
 
     def line(text: str = "") -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
     for selector in dict.fromkeys(row.selector for row in rows):
-        judged = [row for row in rows if row.selector == selector]
-        names = _score_names(judged)
-        headings = _headings(judged, names)
+        scored = [row for row in rows if row.selector == selector]
+        names = _score_names(scored)
+        headings = _headings(scored, names)
         margin = max(map(len, headings))
-        cell = 1 + max(len(text) for row in judged for text in _cells(row, names))
-        groups = [(title, list(group)) for title, group in groupby(judged, key=_title)]
+        cell = 1 + max(len(text) for row in scored for text in _cells(row, names))
+        groups = [(title, list(group)) for title, group in groupby(scored, key=_title)]
         if selector != FIRST:
-            line(f"\nOne candidate a sample, chosen by {selector}:")
+            line(f"\nOne candidate a sample, selected by {selector}:")
         for i, block in enumerate(_blocks(groups, margin, cell)):
             spans = [_span(group, cell) for group in block]
             titles = "".join(f"{title:>{span}}" for (title, _), span in zip(block, spans, strict=True))

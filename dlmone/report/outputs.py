@@ -1,4 +1,4 @@
-"""What was written for the same examples, side by side, and marked as far as it can be judged."""
+"""Outputs for the same examples, side by side, with marks where an evaluator knows what is right."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def side_by_side(runs: Sequence[RunData], evaluators: Mapping[str, Mapping[str, 
         return []
     first = written[0][2]
     written = [one for one in written if _questions(one[2]) == _questions(first)]
-    marks = [_judge(samples, evaluators.get(run.name, {})) for run, _, samples in written]
+    marks = [_marks(samples, evaluators.get(run.name, {})) for run, _, samples in written]
     names = [f"{run.name}: {system.name}" if len(runs) > 1 else system.name for run, system, _ in written]
     places = range(0, len(first), max(1, -(-len(first) // SHOWN)))
     return [
@@ -123,7 +123,7 @@ def _questions(samples: Sequence[Sample]) -> list[tuple[str, str]]:
     return [(sample.id, sample.source) for sample in samples]
 
 
-def _judge(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[list[str]]:
+def _marks(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[list[str]]:
     """Return what is to be said of each first candidate: its signs of degeneration, then its quality."""
     firsts = [replace(sample, candidates=sample.candidates[:1]) for sample in samples]
     verdicts = _verdicts(firsts, evaluators)

@@ -34,6 +34,13 @@ def broken_links(page: Path, text: str) -> Iterator[str]:
             yield target
 
 
+def missing_paths(text: str) -> Iterator[str]:
+    """Yield the files of this repository that code spans name and that are not there."""
+    for path in re.findall(r"`((?:\w+/)+\w+\.(?:py|toml|md|json))\b", text):
+        if (ROOT / path.partition("/")[0]).is_dir() and not (ROOT / path).exists():
+            yield path
+
+
 def wrong_commands(text: str) -> Iterator[str]:
     """Yield the commands in code that do not exist, or that have no such option."""
     code = re.findall(r"^```.*?^```|^ {4}.+?$|`[^`\n]+`", text, re.MULTILINE | re.DOTALL)
@@ -49,6 +56,7 @@ def test_links_and_commands(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert list(broken_links(page, text)) == []
     assert list(wrong_commands(text)) == []
+    assert list(missing_paths(text)) == []
 
 
 def test_readme_lists_every_page() -> None:
@@ -59,6 +67,12 @@ def test_readme_lists_every_page() -> None:
 @pytest.mark.parametrize("target", ["nowhere.md", "docs/runs.md#resume-is-inexact", "#no-such-heading"])
 def test_a_broken_link_is_found(target: str) -> None:
     assert list(broken_links(ROOT / "README.md", f"[text]({target})")) == [target]
+
+
+def test_a_file_that_is_not_there_is_found() -> None:
+    assert list(missing_paths("as `core/losses.py` and `core/gone.py::loss` say, `your/own.py`")) == [
+        "core/gone.py"
+    ]
 
 
 @pytest.mark.parametrize("command", ["dlmone distil RECIPE", "dlmone run RECIPE --bogus 1"])

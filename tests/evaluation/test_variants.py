@@ -106,7 +106,7 @@ def test_each_variant_leaves_its_samples(run: Path, swept: tuple[str, Result]) -
 def test_the_table_shows_them(run: Path, swept: tuple[str, Result]) -> None:
     shown = swept[1].stdout
     assert "teacher, padded-teacher" in shown
-    assert "One candidate a sample, chosen by mbr-8/chrf:" in shown
+    assert "One candidate a sample, selected by mbr-8/chrf:" in shown
     assert max(len(line) for line in shown.splitlines()) <= 120
     text = (run / "report" / "table.md").read_text()
     assert "| student, stage-1, repel-9, mbr-2/chrf | 2 |" in text

@@ -247,17 +247,15 @@ class StepContext:
             wanted["layers"] = layers
         if request and request.tokens:
             wanted["tokens"] = True
-        if point.s_B is not None:
-            wanted["s_B"] = point.s_B
         module = self.networks[network]
-        if isinstance(module, ScoreEstimator):
-            return module.estimate(point.e_t, point.t_B, point.batch, **wanted)
         if isinstance(module, DiffusionGenerator):
-            if point.previous is not None:
-                wanted["previous"] = point.previous
-            found = module.network.denoise(point.e_t, point.t_B, point.batch, **wanted)
+            found = module.call(point, **wanted)
             given = self.given if point.batch is self.fake else self.space.embed_condition(point.batch)
             return replace(found, x0=self.space.pin(found.x0, given, point.batch))
+        if point.s_B is not None:
+            wanted["s_B"] = point.s_B
+        if isinstance(module, ScoreEstimator):
+            return module.estimate(point.e_t, point.t_B, point.batch, **wanted)
         return cast(Denoiser, module).evaluate(point.e_t, point.t_B, point.batch, **wanted)
 
     def _leaf(self, root: Tensor) -> Tensor:

@@ -4,14 +4,14 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from .denoiser import Denoiser
+from .denoiser import Denoised, Denoiser
 from .noise import Noise
-from .renoise import renoise, renoised_input, renoising_times
+from .renoise import renoised_input, renoising_times
 from .request import Point
 from .sampler import Sampler, Start
 from .space import Batch, Codec, Space
@@ -116,29 +116,44 @@ class DiffusionGenerator(DenoiserGenerator):
         """Where sampling begins."""
         return Start(self.t_init, self.unit_input)
 
+    def call(self, point: Point, **wanted: Any) -> Denoised:
+        """One network call from a pinned state; ``wanted`` are `Denoiser.denoise`'s.
+
+        All that θ computes passes here, in training and in re-noised sampling.
+        """
+        return point.denoise(self.network, **wanted)
+
     def one_step(self, batch: Batch, z: Tensor) -> Tensor:
         """Return e = G_θ(c, z), differentiable in θ. ``z`` is standard normal [B, *state_shape].
 
         The input is σ(t_init)·z at generated entries and the clean condition at given ones; the output's
         given entries are overwritten by the condition (appendix B.1.2).
         """
-        return renoise(self.network, self.space, batch, self.start.state(self.space, z), [self.t_init])
+        given, t_B = self._given(batch), self.space.schedule.tensor(self.t_init, len(batch), z.device)
+        point = Point(self.space.pin(self.start.state(self.space, z), given, batch), t_B, batch)
+        return self.space.pin(self.call(point).x0, given, batch)
 
     def input_of(self, batch: Batch, given: Tensor, noise: Noise, k: int, steps: int) -> Point:
         """Return the input of the k-th of ``steps`` re-noised calls (Table 4), pinned to ``given``."""
         x = self.start.state(self.space, noise.normal("z", self.space.state_shape))
         times = renoising_times(self.space.schedule, self.t_init, steps)[:k]
-        return renoised_input(self.network, self.space, batch, given, x, times, noise)
+        carry = self.network.self_conditioning
+        return renoised_input(
+            lambda point: self.call(point).x0, self.space, batch, given, x, times, noise, carry
+        )
 
     def roll_out(self, batch: Batch, noise: Noise, calls: int, steps: int) -> Tensor:
         """Return the output after the first ``calls`` of ``steps`` re-noised calls (Table 4).
 
         Only the last call is differentiable; earlier ones run without gradient.
         """
+        given = self._given(batch)
+        point = self.input_of(batch, given, noise, calls, steps)
+        return self.space.pin(self.call(point).x0, given, batch)
+
+    def _given(self, batch: Batch) -> Tensor:
         with torch.no_grad():
-            given = self.space.embed_condition(batch)
-            point = self.input_of(batch, given, noise, calls, steps)
-        return self.space.pin(point.call(self.network), given, batch)
+            return self.space.embed_condition(batch)
 
     @torch.no_grad()
     def generate(

@@ -1,6 +1,6 @@
 """Re-noising (Table 4): predict the clean state, noise it again to an earlier time, predict again."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -30,13 +30,14 @@ def renoising_times(schedule: NoiseSchedule, t_init: float, steps: int) -> list[
 
 
 def renoised_input(
-    network: Denoiser,
+    call: Callable[[Point], Tensor],
     space: Space,
     batch: Batch,
     given: Tensor,
     x: Tensor,
     times: Sequence[float],
     noise: Noise | None = None,
+    carry: bool = False,
 ) -> Point:
     """Return what the last of the calls at ``times`` is given; those before it are made without gradient.
 
@@ -44,24 +45,24 @@ def renoised_input(
     with fresh noise.
 
     Args:
-        network: φ or θ.
-        space: its space.
+        call: one network call, from a point to x0 [B, *state_shape].
+        space: the network's space.
         batch: the conditions.
         given: their states, from `Space.embed_condition`.
         x: noisy states [B, *state_shape] at the first of the times.
         times: from `renoising_times`.
         noise: the fresh noise of call i, from 1, is its draw ``z{i}``. One call needs none.
+        carry: hand each x0 on to the next call, for networks with self-conditioning.
     """
     schedule, t_B = space.schedule, space.schedule.tensor(times[0], len(batch), x.device)
     point = Point(space.pin(x, given, batch), t_B, batch)
     for i, time in enumerate(times[1:], start=1):
         assert noise is not None, "calls after the first need fresh noise"
         with torch.no_grad():
-            e = point.call(network)
+            e = call(point)
             t_B = schedule.tensor(time, len(batch), x.device)
             e_t = schedule.diffuse(e, t_B, noise.normal(f"z{i}", space.state_shape))
-            carried = e if network.self_conditioning else None
-            point = Point(space.pin(e_t, given, batch), t_B, batch, previous=carried)
+            point = Point(space.pin(e_t, given, batch), t_B, batch, previous=e if carry else None)
     return point
 
 
@@ -75,9 +76,13 @@ def renoise(
 ) -> Tensor:
     """Return the answer of the last of the calls at ``times``, [B, *state_shape], given entries pinned.
 
-    It alone is differentiable. The arguments are those of `renoised_input`.
+    It alone is differentiable. ``network`` is φ or θ; the other arguments are those of `renoised_input`.
     """
+
+    def call(point: Point) -> Tensor:
+        return point.denoise(network).x0
+
     with torch.no_grad():
         given = space.embed_condition(batch)
-    point = renoised_input(network, space, batch, given, x, times, noise)
-    return space.pin(point.call(network), given, batch)
+    point = renoised_input(call, space, batch, given, x, times, noise, network.self_conditioning)
+    return space.pin(call(point), given, batch)

@@ -10,11 +10,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
-from .denoiser import Denoiser
+from .denoiser import Denoised, Denoiser
 from .space import Batch
 from .times import Times
 
@@ -102,10 +102,13 @@ class Point:
     s_B: Tensor | None = None
     previous: Tensor | None = None
 
-    def call(self, network: Denoiser) -> Tensor:
-        """Return the x0 that a network predicts here, [B, *state_shape]."""
-        carried = {} if self.previous is None else {"previous": self.previous}
-        return network.denoise(self.e_t, self.t_B, self.batch, **carried).x0
+    def denoise(self, network: Denoiser, **wanted: Any) -> Denoised:
+        """Return what a network predicts here, with the estimate that sampling carried along."""
+        if self.previous is not None:
+            wanted["previous"] = self.previous
+        if self.s_B is not None:
+            wanted["s_B"] = self.s_B
+        return network.denoise(self.e_t, self.t_B, self.batch, **wanted)
 
 
 class State(ABC):

@@ -130,7 +130,7 @@ def _check_one_step(generator: DiffusionGenerator, batch: Batch) -> None:
     require(learns, "no gradient of one_step() reaches θ's parameters")
     # Training calls the network at `input_of`; inference goes by `roll_out`.
     noise, given = _noise(batch), space.embed_condition(batch)
-    trained = space.pin(generator.input_of(batch, given, noise, 1, 1).call(generator.network), given, batch)
+    trained = space.pin(generator.call(generator.input_of(batch, given, noise, 1, 1)).x0, given, batch)
     same = torch.equal(trained, e) and torch.equal(generator.roll_out(batch, noise, 1, 1), e)
     require(
         same, "a student must be trained as it samples: change its `start` or its network, not one_step()"

@@ -288,7 +288,7 @@ def test_a_roll_out_reaches_theta_through_its_last_call_alone(
     with torch.no_grad():
         given = step.space.embed_condition(batch)
         point = theta.input_of(batch, given, noise, k, 4)
-    last = step.space.pin(point.call(theta.network), given, batch)
+    last = step.space.pin(point.denoise(theta.network).x0, given, batch)
     last.sum().backward()
     assert all(torch.equal(a, b) for a, b in zip(found, gradients(theta), strict=True))
     assert torch.equal(last, step.e_fake)

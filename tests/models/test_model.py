@@ -48,7 +48,7 @@ def test_load(run_dir, student, teacher):
     assert (student.role, student.steps, student.sampler) == ("student", 1, "re-noising")
     assert student.generator.t_init == 1490
     assert student.fingerprint == fingerprint(run_dir / "student")
-    assert repr(student) == f"<student {student.fingerprint}: renoise, cpu float32>"
+    assert repr(student) == f"<student {student.fingerprint}: re-noising, cpu float32>"
     assert isinstance(teacher.generator, SampledGenerator)
     assert (teacher.role, teacher.steps, teacher.sampler) == ("teacher", 20, "ddim")
     assert not teacher.generator.training

@@ -1,4 +1,4 @@
-"""``dlmone report``: runs as one self-contained HTML page."""
+"""Write reports: one or more runs as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dlmone.core.errors import DlmoneError
 if TYPE_CHECKING:
     from dlmone.registry import Registry
 
-#: Where a run's page lies in its directory.
+#: Path of a run's page in its directory.
 PAGE = Path("report", "index.html")
 
 
@@ -24,19 +24,19 @@ def write_report(
     selector: str | None = None,
     figures: Path | None = None,
 ) -> Path:
-    """Write runs as one page that needs no other file, and return where it lies.
+    """Write a self-contained page about runs and return its path.
 
     Args:
         paths: run directories, finished or not.
-        out: the page.
-        registry: where evaluators and selectors are.
-        title: of the page; the runs' recipes if not given.
+        out: path of the page.
+        registry: provides evaluators and selectors.
+        title: the page's title; the runs' recipes if not given.
         selector: the selector plugin that picks one of several candidates; the default one if None.
-        figures: a folder for every figure as a PNG of its own.
+        figures: a folder in which to save every figure as a PNG.
 
     Raises:
-        InputError: there is no run in one of the paths, or no selector of that name.
-        DlmoneError: a library to draw with is not installed, or the page cannot be written.
+        InputError: a path holds no run, or there is no selector of that name.
+        DlmoneError: a plotting library is not installed, or the page cannot be written.
     """
     _require("matplotlib", "jinja2")
     from .candidates import select

@@ -1,4 +1,4 @@
-"""Scores of the candidate that is selected among 1, 2, … of a run's samples (the paper's Figure 2)."""
+"""Score the candidate selected among the first 1, 2, … candidates (the paper's Figure 2)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """One system scored by one candidate a sample.
+    """One system's scores with one selected candidate per sample.
 
     Attributes:
-        system: whose candidates they are.
-        rows: scores of the candidate that is selected among the first k, for k = 1, 2, …
+        system: the system that generated the candidates.
+        rows: scores of the candidate selected among the first k, for k = 1, 2, …
     """
 
     system: System
@@ -36,7 +36,7 @@ class Selection:
 
     @property
     def names(self) -> list[str]:
-        """The scores that a single candidate has."""
+        """Names of the scores defined for a single candidate."""
         return list(self.rows[0].scores)
 
     def values(self, name: str) -> list[float]:
@@ -47,9 +47,9 @@ class Selection:
 def select(
     run: RunData, evaluators: Mapping[str, Evaluator], registry: Registry, selector: str
 ) -> list[Selection]:
-    """Select among the candidates of the teacher and of the last student, and score what was selected.
+    """Select among the candidates of the teacher and of the last student, and score the selected ones.
 
-    What cannot be had goes to ``run.missing``.
+    Failures are added to ``run.missing``.
     """
     systems = Systems.of(run.results)
     wanted = [one for one in (systems.teacher, *systems.last_stage) if one and one.row.candidates > 1]
@@ -73,7 +73,7 @@ def _selection(
 ) -> Selection | None:
     found = run.written(system.row.provenance)
     if found is None:
-        run.missing.append(f"The samples of {system.name} are not there.")
+        run.missing.append(f"The samples of {system.name} are missing.")
         return None
     row = Row(system.row.model, [], {}, found.samples, drawn(found.samples), found.provenance)
     return Selection(system, results(list(selector.rows(row, evaluators)), Resampling()).rows)

@@ -1,4 +1,4 @@
-"""What was run: recipe, seed, versions, machine, command, stages and their time."""
+"""Tabulate a run's settings: recipe, seed, versions, machine, command, stages and their time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .tables import Cell, Table
 
 
 def facts(runs: Sequence[RunData]) -> Table:
-    """Return what was run: recipe, seed, versions, machine, command, stages, time."""
+    """Return the runs' recipes, seeds, versions, machines, commands, stages and times."""
     wanted = [
         ("recipe", [_recipe_of(run) for run in runs]),
         ("seed", [str(run.manifest.get("seed", "")) for run in runs]),
@@ -95,5 +95,5 @@ def _evaluation(run: RunData) -> str:
     system = next((one for one in Systems.of(run.results).all), None)
     if system is None:
         return ""
-    scored = f"{system.row.samples:,} examples, {system.row.candidates} candidates of each"
+    scored = f"{system.row.samples:,} examples, {system.row.candidates} candidates each"
     return f"{scored}, batches of {table.get('batch', '?')}, seed {table.get('seed', '?')}"

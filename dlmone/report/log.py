@@ -1,4 +1,4 @@
-"""What a run logged, as curves over one axis on which its stages follow one another."""
+"""Read a run's log as curves over one axis with the stages in sequence."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 Entry = Mapping[str, Any]
 
-#: The name under which a run logs the training of its teacher.
+#: The stage name under which a run logs its teacher's pretraining.
 PRETRAINING = "pretrain"
-#: Points of a curve, at most: more cannot be told apart on a page.
+#: Maximum points of a curve; more would be indistinguishable on a page.
 POINTS = 400
 
 
@@ -22,7 +22,7 @@ class Stage:
     """The entries of one stage.
 
     Attributes:
-        start: where it begins on the common axis: after the steps of the distillation before it.
+        start: its first position on the common axis, after the steps of earlier stages.
         last: its last logged step.
     """
 
@@ -42,10 +42,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Log:
-    """The entries of stages that follow one another.
+    """The entries of consecutive stages.
 
     Attributes:
-        unreadable: how many lines of the file are no entries.
+        unreadable: number of lines that are not valid entries.
     """
 
     stages: list[Stage] = field(default_factory=list)
@@ -53,19 +53,19 @@ class Log:
 
     @property
     def end(self) -> int:
-        """Where the common axis ends."""
+        """The end of the common axis."""
         return max((stage.start + stage.last for stage in self.stages), default=0)
 
     def taught(self) -> Log:
-        """Return the teacher's pretraining alone."""
+        """Return the teacher's pretraining only."""
         return Log([stage for stage in self.stages if stage.name == PRETRAINING])
 
     def distilled(self) -> Log:
-        """Return the stages of distillation, which have steps of their own."""
+        """Return the stages of distillation."""
         return Log([stage for stage in self.stages if stage.name != PRETRAINING])
 
     def keys(self, kind: str, prefixes: tuple[str, ...]) -> list[str]:
-        """Return the keys of numbers in the entries of a kind, in the order in which they appear."""
+        """Return the keys of numeric values in the entries of a kind, in order of appearance."""
         found = (
             key
             for stage in self.stages
@@ -82,14 +82,14 @@ class Log:
         return [one for one in curves if one.steps]
 
     def seconds(self, name: str) -> float | None:
-        """Return the time that a stage's updates took: its steps at the mean of the logged ones."""
+        """Return the duration of a stage's updates: its steps times the mean logged step duration."""
         stage = next((stage for stage in self.stages if stage.name == name), None)
         times = curve(stage.entries, "train", "seconds_per_step").values if stage else []
         return stage.last * sum(times) / len(times) if stage and times else None
 
 
 def read_log(path: Path) -> Log:
-    """Read ``metrics.jsonl``; lines that are no entries (a torn last one) are counted and left out."""
+    """Read ``metrics.jsonl``. Invalid lines (e.g. an incomplete last one) are counted and skipped."""
     try:
         lines = path.read_bytes().splitlines()
     except OSError:
@@ -108,7 +108,7 @@ def read_log(path: Path) -> Log:
 
 
 def curve(entries: Iterable[Entry], kind: str, key: str, start: int = 0) -> Curve:
-    """Return a value over steps, moved by ``start``; entries without it are left out."""
+    """Return a value over steps, shifted by ``start``; entries without it are skipped."""
     seen = [
         (start + entry["step"], float(entry[key]))
         for entry in entries
@@ -118,7 +118,7 @@ def curve(entries: Iterable[Entry], kind: str, key: str, start: int = 0) -> Curv
 
 
 def smooth(one: Curve) -> Curve:
-    """Return the running mean of what is logged of single batches, at no more than `POINTS` steps."""
+    """Return the running mean of values logged per batch, at no more than `POINTS` steps."""
     size = len(one.steps)
     width, stride = max(5, size // 50), max(1, size // POINTS)
     places = range((size - 1) % stride, size, stride) if size else ()

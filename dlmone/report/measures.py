@@ -1,4 +1,4 @@
-"""Which of many scores are drawn, and in which order: a page has room for a few."""
+"""Select the scores that figures and tables show, and order them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Literal
 
 Direction = Literal["higher", "lower", "neither"]
 
-#: Signs of degeneration that every validation logs; they have a figure of their own.
+#: Signs of degeneration that every validation logs; they have a separate figure.
 SIGNS = ("empty", "repetitive", "copied", "mean_length")
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
-#: Panels of a figure, at most.
+#: Maximum number of panels in a figure.
 PANELS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a score's number means: which way is better, and what it is about (`dlmone.core.Score`)."""
+    """How to read a score: which direction is better, and what it measures (`dlmone.core.Score`)."""
 
     direction: Direction = "higher"
     about: Literal["quality", "diversity", "health"] = "quality"
@@ -28,23 +28,23 @@ Measures = Mapping[str, Measure]
 
 
 def ordered(measures: Measures) -> list[str]:
-    """Return names in the order of a table: signs of health come last."""
+    """Return names in table order: signs of degeneration come last."""
     return sorted(measures, key=lambda name: measures[name].about == "health")
 
 
 def drawn(measures: Measures) -> list[str]:
-    """Return the scores that figures show: those with a direction that are no signs of health."""
+    """Return the scores that figures show: those with a direction, without signs of degeneration."""
     shown = (name for name, one in measures.items() if one.direction != "neither" and one.about != "health")
     return [*shown][:PANELS]
 
 
 def quality(measures: Measures) -> str | None:
-    """Return the score that stands for how good one output is: the first such one."""
+    """Return the score that represents the quality of single outputs: the first such one."""
     return next(iter(_about("quality", measures)), None)
 
 
 def diversity(measures: Measures) -> str | None:
-    """Return the score that stands for how different several outputs are: the first that rises with it."""
+    """Return the score that represents the diversity of several outputs: the first that rises with it."""
     found = _about("diversity", measures)
     return next(iter(sorted(found, key=lambda name: measures[name].direction != "higher")), None)
 
@@ -54,7 +54,7 @@ def _about(what: str, measures: Measures) -> list[str]:
 
 
 def heading(name: str, measure: Measure) -> str:
-    """Return a score's name with an arrow that says which way is better."""
+    """Return a score's name with an arrow in the direction that is better."""
     return name + ARROWS[measure.direction]
 
 

@@ -1,4 +1,4 @@
-"""Outputs for the same examples, side by side, with marks where an evaluator knows what is right."""
+"""Show outputs for the same examples side by side, marked as valid or degenerate where known."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .measures import Measure
 from .reading import RunData
 from .systems import System, Systems
 
-#: Examples shown, and degenerate outputs shown of each kind.
+#: Number of examples shown, and of degenerate outputs shown per kind.
 SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What one system wrote for one example, and what is to be said of it."""
+    """One system's output for one example, with its marks."""
 
     system: str
     text: str
@@ -29,7 +29,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A source, its reference, and what was written."""
+    """A source, its reference, and the systems' outputs."""
 
     id: str
     source: str
@@ -39,7 +39,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Degenerate:
-    """How much of all that a system wrote is empty, repetitive or its source, with some of it."""
+    """The shares of a system's outputs that are empty, repetitive or copies, with examples."""
 
     system: str
     drawn: int
@@ -50,15 +50,15 @@ class Degenerate:
 
     @property
     def share(self) -> float:
-        """The share of the outputs that are empty or repetitive."""
+        """The share of outputs that are empty or repetitive."""
         return (self.empty + self.repetitive) / self.drawn
 
 
 def side_by_side(runs: Sequence[RunData], evaluators: Mapping[str, Mapping[str, Evaluator]]) -> list[Example]:
-    """Return some examples, at even distances through the test split, as all systems answered them.
+    """Return all systems' outputs for some examples, evenly spaced through the test split.
 
-    With one run these are its teacher at most calls and the student of every stage at every number of calls;
-    with several, the first one's teacher and each one's last student. Runs on other examples are left out.
+    For one run, these are its teacher at the highest NFE and every stage's student at every NFE. For several,
+    these are the first run's teacher and each run's last student. Runs on other examples are skipped.
     """
     written = list(_written(runs))
     if not written:
@@ -83,7 +83,7 @@ def side_by_side(runs: Sequence[RunData], evaluators: Mapping[str, Mapping[str, 
 
 
 def degenerate(runs: Sequence[RunData]) -> list[Degenerate]:
-    """Return the plain systems that wrote anything empty or repetitive, the worst first."""
+    """Return the plain systems with any empty or repetitive outputs, the worst first."""
     found = []
     for run in runs:
         for system in Systems.of(run.results).plain:
@@ -124,7 +124,7 @@ def _questions(samples: Sequence[Sample]) -> list[tuple[str, str]]:
 
 
 def _marks(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[list[str]]:
-    """Return what is to be said of each first candidate: its signs of degeneration, then its quality."""
+    """Return the marks of each first candidate: its signs of degeneration, then its quality."""
     firsts = [replace(sample, candidates=sample.candidates[:1]) for sample in samples]
     verdicts = _verdicts(firsts, evaluators)
     marks = []
@@ -141,7 +141,7 @@ def _marks(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> li
 
 
 def _verdicts(firsts: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[str]:
-    """Return right or wrong where an evaluator knows, else the value of the score that stands for quality."""
+    """Return right or wrong where an evaluator decides it, else the value of the quality score."""
     scores: dict[str, Score] = {}
     for evaluator in evaluators.values():
         if evaluator.candidates == 1:

@@ -1,4 +1,4 @@
-"""The page: which sections there are, and what each shows."""
+"""Assemble the page from its sections."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .tables import Table
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page; ``texts.toml`` has its words under its name."""
+    """A section of the page; its text is in ``texts.toml`` under its name."""
 
     name: str
     pictures: Sequence[Picture] = ()
@@ -36,7 +36,7 @@ class Section:
 
     @classmethod
     def of(cls, name: str, *parts: Picture | Table | None, **lists: Sequence[Any]) -> Section:
-        """Make a section of the pictures and tables that there are."""
+        """Create a section from its pictures and tables; absent ones are skipped."""
         pictures = [part for part in parts if isinstance(part, Picture)]
         return cls(name, pictures, [part for part in parts if isinstance(part, Table)], **lists)
 
@@ -46,7 +46,7 @@ class Section:
 
     @property
     def text(self) -> str:
-        """How to read what is shown, or why nothing is."""
+        """How to read the section, or why it is empty."""
         return _texts()[self.name]["absent" if self.empty else "reading"]
 
     @property
@@ -56,7 +56,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """All that the template lays out."""
+    """Everything that the template renders."""
 
     title: str
     runs: Sequence[RunData]
@@ -66,12 +66,12 @@ class Page:
 
     @property
     def notes(self) -> list[str]:
-        """What the recipes say of their numbers, once each."""
+        """The recipes' notes on their numbers, without duplicates."""
         return list(dict.fromkeys(note for run in self.runs if (note := str(run.recipe.get("note", "")))))
 
     @property
     def version(self) -> str:
-        """Of the tool that made the page."""
+        """The version of dlmone that made the page."""
         return version("dlmone")
 
     @property
@@ -79,7 +79,7 @@ class Page:
         return [picture for section in self.sections for picture in section.pictures]
 
     def html(self) -> str:
-        """Return the page: one file that loads nothing."""
+        """Return the page as self-contained HTML."""
         from jinja2 import Environment, PackageLoader, StrictUndefined
 
         environment = Environment(
@@ -98,13 +98,13 @@ def make_page(
     selections: Mapping[str, Sequence[Selection]],
     plugins: Mapping[str, RunPlugins],
 ) -> Page:
-    """Put the page together. Figures are to be drawn, and saved, in `drawing.style`.
+    """Assemble the page. Draw and save its figures within `drawing.style`.
 
     Args:
-        title: of the page.
-        runs: what it is about.
-        selections: by run, what selecting among candidates gives.
-        plugins: by run, those of its recipe.
+        title: the page's title.
+        runs: the runs to show.
+        selections: by run, the scores of selected candidates.
+        plugins: by run, the plugins of its recipe.
     """
     evaluators = {name: one.evaluators for name, one in plugins.items()}
     sections = [
@@ -131,7 +131,7 @@ def _failures(runs: Sequence[RunData]) -> Iterator[Section]:
 
 
 def _definitions(runs: Sequence[RunData]) -> dict[str, list[str]]:
-    """Return each score's definitions, and what each row's samples are under the run's name."""
+    """Return each score's definitions, and under each run's name the provenance of its samples."""
     rows = [(run, row) for run in runs if run.results for row in run.results.rows]
     found: dict[str, list[str]] = {}
     for _, row in rows:

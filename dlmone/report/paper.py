@@ -1,4 +1,4 @@
-"""The paper's own figures, for runs of its three tasks on its data."""
+"""Show the paper's numbers next to runs of its three tasks on its data."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from .tables import Cell, Table
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """What ``recipes/paper.json`` holds: the tables' numbers, and on which data they can be compared with."""
+    """The contents of ``recipes/paper.json``: the tables' numbers, and the data they are comparable on."""
 
     content: Any
 
     def tables(self, runs: Sequence[RunData]) -> list[Table]:
-        """Return the paper's figures for the runs' tasks above the runs' own rows, then its times."""
+        """Return the paper's numbers for the runs' tasks above the runs' own rows, then its times."""
         fitting = [run for run in runs if self.comparable(run)]
         tasks = dict.fromkeys(run.recipe["name"] for run in fitting)
         tables = [self._task(task, [run for run in fitting if run.recipe["name"] == task]) for task in tasks]
         return [*tables, self._times()] if tables else []
 
     def comparable(self, run: RunData) -> bool:
-        """Tell whether a run is of one of the paper's tasks, on data from files or from the hub."""
+        """Tell whether a run is on one of the paper's tasks, with data from files or from the hub."""
         use = run.recipe.get("data", {}).get("use")
         return run.recipe.get("name") in self.content["tasks"] and use in self.content["data"]
 
@@ -47,7 +47,7 @@ class Paper:
             for one in Systems.of(run.results).all:
                 rows.append([Cell(one.name), Cell(), *(_cell(one.value(name)) for name in names)])
         head = ["", "from", *(measures.heading(name, measures.Measure(directions[name])) for name in names)]
-        return Table(f"{table['title']}: the paper's figures and these runs'", head, rows)
+        return Table(f"{table['title']}: the paper's numbers and these runs'", head, rows)
 
     def _times(self) -> Table:
         times = self.content["seconds"]
@@ -56,13 +56,13 @@ class Paper:
         return Table(
             f"The paper's Table {times['table']}",
             head,
-            [[Cell(f"seconds a sample on an {times['on']}"), *cells]],
+            [[Cell(f"seconds per sample on an {times['on']}"), *cells]],
         )
 
 
 @cache
 def paper() -> Paper:
-    """Return the paper's figures."""
+    """Return the paper's numbers."""
     return Paper(json.loads(files("dlmone.recipes").joinpath("paper.json").read_text(encoding="utf-8")))
 
 

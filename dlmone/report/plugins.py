@@ -1,4 +1,4 @@
-"""The plugins of a run's recipe, as far as they are installed: what a page needs of them."""
+"""Load those plugins of a run's recipe that a page needs, if installed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunPlugins:
-    """What scores a run's outputs, by name, and how its objectives draw what they logged."""
+    """A run's evaluators by name, and the charts of its objectives."""
 
     evaluators: dict[str, Evaluator]
     charts: list[Chart]
 
     @classmethod
     def of(cls, run: RunData, registry: Registry) -> RunPlugins:
-        """Return the plugins of a run's recipe; what cannot be used goes to ``run.missing``."""
+        """Return the plugins of a run's recipe; failures are added to ``run.missing``."""
         from dlmone.registry import load_recipe
 
         found = cls({}, [])
@@ -44,12 +44,12 @@ class RunPlugins:
             try:
                 found.charts.extend(registry.load("objectives", name).charts)
             except DlmoneError as error:
-                run.missing.append(as_sentence(f"What {name} logged is not drawn: {error}"))
+                run.missing.append(as_sentence(f"Values logged by {name} are not plotted: {error}"))
         return found
 
 
 def charts_of(plugins: Sequence[RunPlugins]) -> list[Chart]:
-    """Return the charts of several runs; of those that share a value, the one that draws most."""
+    """Return the charts of several runs; of charts that share a value, the one with most values."""
     found = sorted((one for each in plugins for one in each.charts), key=lambda one: -len(one.names))
     kept: list[Chart] = []
     for chart in found:

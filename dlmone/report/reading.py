@@ -1,4 +1,4 @@
-"""A run directory as far as it is there: what cannot be read is said, and is no error."""
+"""Read a run directory. Missing or unreadable parts are listed and are no error."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from .log import Log, read_log
 
 @dataclass(frozen=True)
 class RunData:
-    """What a run left behind.
+    """The contents of a run directory.
 
     Attributes:
         path: its directory.
-        name: what it is called on the page: as much of its path as tells it from the others.
+        name: its name on the page: as much of its path as distinguishes it from the others.
         recipe: ``recipe.toml`` as plain values, empty if it cannot be read.
-        profile: the recipe's profile, as far as the file says.
+        profile: the recipe's profile, if the file names it.
         manifest: ``manifest.json``, empty if it cannot be read.
         log: ``metrics.jsonl``.
-        results: the final table; None if the run has not come to it.
-        draws: the files of samples, by name.
-        missing: a sentence for each thing that the page therefore lacks.
+        results: the final table; None if the run has not reached it.
+        draws: the sample files, by name.
+        missing: a sentence for each part that the page lacks.
     """
 
     path: Path
@@ -54,12 +54,12 @@ class RunData:
         return stages
 
     def written(self, provenance: Provenance) -> SampleSet | None:
-        """Return the samples that were written in this way, if their file is there."""
+        """Return the samples with this provenance, if their file exists."""
         found = (draws for draws in self.draws.values() if draws.provenance == provenance)
         return next(found, None)
 
     def best(self, stage: str) -> Mapping[str, Any]:
-        """Return what the published student of a stage says of itself: its best score and step."""
+        """Return the best score and step recorded with a stage's published student."""
         config = _json(self.path / stage / "best" / "config.json") or {}
         student = config.get("student")
         return student if isinstance(student, dict) else {}
@@ -69,14 +69,14 @@ def read_runs(paths: Sequence[Path]) -> list[RunData]:
     """Read run directories.
 
     Raises:
-        InputError: one of them is no run directory, or is named twice.
+        InputError: a path is not a run directory, or is given twice.
     """
     for path in paths:
         if not any((path / name).is_file() for name in ("recipe.toml", "manifest.json", "metrics.jsonl")):
             raise InputError(f"{path}: there is no run here (no recipe.toml, manifest.json or metrics.jsonl)")
     if len({path.resolve() for path in paths}) < len(paths):
         twice = next(path for path in paths if [one.resolve() for one in paths].count(path.resolve()) > 1)
-        raise InputError(f"{twice}: is named twice")
+        raise InputError(f"{twice}: is given twice")
     return [_read_run(path, name) for path, name in zip(paths, short_names(paths), strict=True)]
 
 
@@ -85,12 +85,12 @@ def _read_run(path: Path, name: str) -> RunData:
     recipe, profile = _recipe(path, missing)
     manifest = _json(path / "manifest.json")
     if manifest is None:
-        missing.append("manifest.json cannot be read: versions, hardware and command are not known.")
+        missing.append("manifest.json cannot be read, so versions, hardware and command are unknown.")
     log = read_log(path / "metrics.jsonl")
     if not log.stages:
-        missing.append("metrics.jsonl has no entry that can be read: there are no curves.")
+        missing.append("metrics.jsonl has no readable entry, so there are no curves.")
     elif log.unreadable:
-        missing.append(f"{log.unreadable} lines of metrics.jsonl cannot be read and are left out.")
+        missing.append(f"{log.unreadable} lines of metrics.jsonl cannot be read and are skipped.")
     results = _results(path / "report" / "results.json", missing)
     unfinished = [stage for stage in recipe.get("stages", {}) if not (path / stage / "best").is_dir()]
     if unfinished:
@@ -113,9 +113,9 @@ def _recipe(path: Path, missing: list[str]) -> tuple[dict[str, Any], str | None]
         text = (path / "recipe.toml").read_text(encoding="utf-8")
         table = tomllib.loads(text)
     except (OSError, ValueError):
-        missing.append("recipe.toml cannot be read: what was run is not known.")
+        missing.append("recipe.toml cannot be read, so the settings are unknown.")
         return {}, None
-    # The resolved recipe has no profiles left; its first line says which one it came from.
+    # The resolved recipe has no profiles; its first line names the one it was resolved with.
     profile = re.match(r"# Resolved from .*, profile (\S+)\.$", text.partition("\n")[0])
     return table, profile[1] if profile else None
 
@@ -130,12 +130,12 @@ def _json(path: Path) -> dict[str, Any] | None:
 
 def _results(path: Path, missing: list[str]) -> Results | None:
     if not path.is_file():
-        missing.append("report/results.json is not there: the run has not come to its final evaluation.")
+        missing.append("report/results.json is missing: the run has not reached its final evaluation.")
         return None
     try:
         found = Results.model_validate_json(path.read_bytes())
     except ValidationError:
-        missing.append("report/results.json is not of the format that this version writes: no final table.")
+        missing.append("report/results.json has the format of another version, so there is no final table.")
         return None
     return found if found.rows else None
 
@@ -148,5 +148,5 @@ def _draws(folder: Path, missing: list[str]) -> dict[str, SampleSet]:
         except (InputError, OSError) as error:
             missing.append(f"samples/{file.name} cannot be read ({error}).")
     if not found:
-        missing.append("samples/ has no samples: outputs and choices among candidates are not shown.")
+        missing.append("samples/ is empty, so outputs and selected candidates are not shown.")
     return found

@@ -1,4 +1,4 @@
-"""The run in a few sentences, from its final table."""
+"""Summarise a run in a few sentences from its final table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .systems import System, Systems, calls_of, scores_of
 
 
 def in_short(runs: Sequence[RunData]) -> list[str]:
-    """Return a sentence or two for each run: the student beside its teacher."""
+    """Return one or two sentences per run that compare the student with its teacher."""
     many = len(runs) > 1
     systems = {run.name: Systems.of(run.results) for run in runs}
     teachers = [one for found in systems.values() for one in found.role("teacher")]
@@ -22,7 +22,7 @@ def in_short(runs: Sequence[RunData]) -> list[str]:
 
 
 def _sentences(systems: Systems, teachers: Sequence[System]) -> Iterator[str]:
-    """Yield how a student compares with its teacher, at the most calls that any run on the page gave it."""
+    """Yield sentences that compare a student with its teacher at the highest NFE of any run on the page."""
     own, student = systems.teacher, systems.student
     if student is None or own is None:
         yield "The final table does not yet hold both a teacher and a student."
@@ -36,7 +36,7 @@ def _sentences(systems: Systems, teachers: Sequence[System]) -> Iterator[str]:
         yield "Student and teacher have no score of quality in common."
         return
     reached = " and ".join(_beside(student, teacher, name) for name in both)
-    # Times of another run were taken while the machine did other things.
+    # Another run's times were measured under another load of the machine.
     speed = _speed(student, teacher) if teacher in systems.all else ""
     yield (
         f"In {calls_of(student.row.calls or 0)} the {student.model} reaches {reached} "

@@ -1,4 +1,4 @@
-"""The rows of a final table as systems: who wrote, in how many calls, and under what name they are drawn."""
+"""Represent the rows of a final table as systems: model, network calls and label."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class System:
 
     @property
     def model(self) -> str:
-        """Who wrote, without the setting: ``teacher``, ``student stage-2``, ``copy``."""
+        """The model without its setting: ``teacher``, ``student stage-2``, ``copy``."""
         return f"student {self.stage}" if self.stage else self.row.model
 
     @property
     def name(self) -> str:
-        """The whole name on the page: model, calls, variant and selector."""
+        """The full name on the page: model, calls, variant and selector."""
         calls = "" if self.row.calls is None or self.role == "baseline" else f", {calls_of(self.row.calls)}"
         variant = f", {self.variant}" if self.variant else ""
         return f"{self.model}{calls}{variant}" + (f" + {self.row.selector}" if self.selected else "")
@@ -68,14 +68,14 @@ class Systems:
         return cls([System(row) for row in results.rows] if results else [])
 
     def without(self, written: Collection[Provenance]) -> Systems:
-        """Return what is left when a teacher's rows on samples of this provenance are taken out."""
+        """Return the systems without a teacher's rows on samples of these provenances."""
         return Systems(
             [one for one in self.all if one.role != "teacher" or one.row.provenance not in written]
         )
 
     @property
     def plain(self) -> list[System]:
-        """Those that a model wrote without any variant or selection."""
+        """The systems without a variant or selection."""
         written = (one for one in self.all if one.role != "baseline")
         return [one for one in written if not one.variant and not one.selected]
 
@@ -99,22 +99,22 @@ class Systems:
 
     @property
     def student(self) -> System | None:
-        """The last stage's student at its fewest calls: what the distillation was for."""
+        """The last stage's student at its lowest NFE, the target of the distillation."""
         return self.last_stage[0] if self.last_stage else None
 
     @property
     def teacher(self) -> System | None:
-        """The teacher at its most calls: what the student is measured against."""
+        """The teacher at its highest NFE, with which the student is compared."""
         return max(self.role("teacher"), key=_calls, default=None)
 
     @property
     def pair(self) -> list[System]:
-        """Teacher and student, as far as they are there."""
+        """Teacher and student, those that exist."""
         return [one for one in (self.teacher, self.student) if one]
 
 
 def compared(runs: Sequence[RunData]) -> list[tuple[RunData, Systems]]:
-    """Return the systems of several runs, those of a teacher that they share with the first one only."""
+    """Return the systems of several runs; a shared teacher's appear with the first run only."""
     found: list[tuple[RunData, Systems]] = []
     written: list[Provenance] = []
     for run in runs:
@@ -125,12 +125,12 @@ def compared(runs: Sequence[RunData]) -> list[tuple[RunData, Systems]]:
 
 
 def calls_of(calls: int) -> str:
-    """Write a number of network calls in words."""
+    """Format a number of network calls."""
     return f"{calls:,} call{'' if calls == 1 else 's'}"
 
 
 def scores_of(systems: Sequence[System]) -> dict[str, Measure]:
-    """Return every score that any of the systems has, with what its number means."""
+    """Return every score that any of the systems has, with how to read it."""
     scores = {name: score for one in systems for name, score in one.row.scores.items()}
     return {name: Measure(score.direction, score.measures) for name, score in scores.items()}
 

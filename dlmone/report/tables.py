@@ -1,4 +1,4 @@
-"""The page's tables: cells that say what they are, laid out by the template."""
+"""Build the page's tables; the template lays them out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .systems import System, Systems, scores_of
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell: its text, a smaller one under it, and how it stands out."""
+    """A cell: its text, a smaller text below it, and its highlighting."""
 
     text: str = ""
     small: str = ""
@@ -26,9 +26,9 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. The first cell of a row is its heading; a row of one cell heads the rows below it.
+    """A table. A row's first cell is its heading; a row with one cell heads the rows below it.
 
-    ``left`` says that it holds words and not numbers.
+    ``left`` marks tables of words, which are left-aligned.
     """
 
     caption: str
@@ -38,7 +38,7 @@ class Table:
 
 
 def final(runs: Sequence[RunData]) -> Table | None:
-    """Return the final evaluations but for their variants, with intervals (the paper's Tables 1 and 4)."""
+    """Return the final evaluations without variants, with intervals (the paper's Tables 1 and 4)."""
     systems = {run.name: [one for one in Systems.of(run.results).all if not one.variant] for run in runs}
     scored = scores_of([one for group in systems.values() for one in group])
     names = measures.ordered(scored)
@@ -55,12 +55,12 @@ def final(runs: Sequence[RunData]) -> Table | None:
         ]
     if not rows:
         return None
-    head = ["", "ms a sample ↓", *(measures.heading(name, scored[name]) for name in names)]
+    head = ["", "ms per sample ↓", *(measures.heading(name, scored[name]) for name in names)]
     return Table("The final evaluation (the paper's Tables 1 and 4)", head, rows)
 
 
 def timing(runs: Sequence[RunData]) -> Table | None:
-    """Return the time a sample takes against its network calls (the paper's Table 2)."""
+    """Return the time per sample against network calls (the paper's Table 2)."""
     rows: list[Sequence[Cell]] = []
     for run in runs:
         found = Systems.of(run.results)
@@ -83,12 +83,12 @@ def timing(runs: Sequence[RunData]) -> Table | None:
                 "" if one is slowest else f"{times:.3g} ×",
             ]
             rows.append([Cell(one.name), *map(Cell, cells)])
-    head = ["", "NFE", "ms a sample", "ms a call", "faster than the slowest"]
-    return Table("Time a sample against network calls (the paper's Table 2)", head, rows) if rows else None
+    head = ["", "NFE", "ms per sample", "ms per call", "speed-up over the slowest"]
+    return Table("Time per sample against network calls (the paper's Table 2)", head, rows) if rows else None
 
 
 def stages(runs: Sequence[RunData]) -> Table | None:
-    """Return each stage's student at its fewest calls, and what each stage changed (the paper's Table 3)."""
+    """Return each stage's student at its lowest NFE, and each stage's changes (the paper's Table 3)."""
     rows: list[Sequence[Cell]] = []
     scored = scores_of([one for run in runs for one in Systems.of(run.results).all])
     names = [name for name in measures.ordered(scored) if scored[name].direction != "neither"]
@@ -113,11 +113,11 @@ def stages(runs: Sequence[RunData]) -> Table | None:
                 )
             before = one
     head = ["", *(measures.heading(name, scored[name]) for name in names)]
-    return Table("Stage against stage (the paper's Table 3)", head, rows) if rows else None
+    return Table("Stages compared (the paper's Table 3)", head, rows) if rows else None
 
 
 def frontier(runs: Sequence[RunData]) -> Table | None:
-    """Return what each means of diversity gives beside the plain student (the paper's Table 6)."""
+    """Return each diversity variant next to the plain student (the paper's Table 6)."""
     rows: list[Sequence[Cell]] = []
     scored = scores_of([one for run in runs for one in Systems.of(run.results).all])
     names = measures.drawn(scored)
@@ -144,7 +144,7 @@ def frontier(runs: Sequence[RunData]) -> Table | None:
 
 
 def selected(runs: Sequence[RunData], selections: Mapping[str, Sequence[Selection]]) -> Table | None:
-    """Return single samples beside the one selected among all candidates (the paper's Table 8)."""
+    """Return scores of single samples and of the selected candidate (the paper's Table 8)."""
     scored = scores_of([one for run in runs for one in Systems.of(run.results).all])
     singles = [
         name
@@ -210,7 +210,7 @@ def _best(systems: Sequence[System], name: str, measure: measures.Measure) -> fl
 
 
 def _change(before: RowResult, after: RowResult, name: str, direction: measures.Direction) -> Cell:
-    """Return the relative change; coloured only where neither value lies in the other's interval."""
+    """Return the relative change, coloured only where neither value lies in the other's interval."""
     old, new = before.scores.get(name), after.scores.get(name)
     if old is None or new is None or old.value == 0:
         return Cell()

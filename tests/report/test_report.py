@@ -248,10 +248,10 @@ def test_a_run_that_has_just_begun_has_a_page(tmp_path):
     (run / "metrics.jsonl").write_text("")
     text = report(run)
     for sentence in (
-        "metrics.jsonl has no entry that can be read",
-        "has not come to its final evaluation",
+        "metrics.jsonl has no readable entry",
+        "has not reached its final evaluation",
         "The run has not finished: start, stage-1, sharpen, sharpen-again, stage-2 has no student yet",
-        "Nothing was validated yet.",
+        "There is no validation yet.",
         "There are no samples that belong to the final table.",
     ):
         assert sentence in text
@@ -267,7 +267,7 @@ def test_torn_and_foreign_files_cost_what_is_in_them_and_no_more(tmp_path):
     (run / "manifest.json").write_text("[]")
     text = report(run)
     assert "2 lines of metrics.jsonl cannot be read" in text
-    assert "report/results.json is not of the format that this version writes" in text
+    assert "report/results.json has the format of another version" in text
     assert "samples/teacher-None-1.jsonl cannot be read" in text
     assert "manifest.json cannot be read" in text
     assert {"figure-validation", "figure-health"} <= set(Reader(text).ids)
@@ -285,7 +285,7 @@ def test_metrics_and_plugins_that_nobody_knows(tmp_path):
     text = report(run)
     assert "The recipe&#39;s evaluators cannot be used" in text
     assert "unheard_of" in text
-    assert Reader(text).cells["final"][0] == ["", "ms a sample ↓", "charm ↑"]
+    assert Reader(text).cells["final"][0] == ["", "ms per sample ↓", "charm ↑"]
     assert "figure-calls" in Reader(text).ids
     assert "lack a score of single outputs, or one of the diversity" in text
 
@@ -301,7 +301,7 @@ def test_what_is_no_run_is_refused(run, tmp_path):
     assert f"{tmp_path}: there is no run here" in sentence
     code, sentence = refusal(run, run / ".." / run.name)
     assert code == 2
-    assert "is named twice" in sentence
+    assert "is given twice" in sentence
     code, sentence = refusal(run, "--select", "mbl")
     assert code == 3
     assert "mbl" in sentence
@@ -309,7 +309,7 @@ def test_what_is_no_run_is_refused(run, tmp_path):
 
 
 def test_the_papers_figures_stand_beside_its_own_tasks_alone(page, tmp_path):
-    assert "No number here compares with the paper" in page
+    assert "No run here is comparable with the paper" in page
     run = make_run(tmp_path / "real", stages=1)
     recipe = run / "recipe.toml"
     real = re.sub(

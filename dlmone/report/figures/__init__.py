@@ -1,1 +1,1 @@
-"""The figures of a report: charts of scores, curves of training, the plane of quality and diversity."""
+"""Draw a report's figures: scores, training curves, and quality against diversity."""

@@ -1,4 +1,4 @@
-"""Figures of the final evaluation: scores against network calls, and against candidates."""
+"""Draw the final evaluation: scores against network calls, and against candidates."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def calls(runs: Sequence[RunData]) -> Picture | None:
         for place, series, line in lines:
             _with_intervals(axis, line, name, look(place, series, len(runs)), MARKERS[series % len(MARKERS)])
         axis.set_title(measures.heading(name, scored[name]))
-        axis.set_xlabel("network calls a sample")
+        axis.set_xlabel("network calls per sample")
         _calls_axis(axis, sorted({one.row.calls or 1 for _, _, line in lines for one in line}))
     models = {
         series: "student" if len(runs) > 1 and series == 1 else line[0].model for _, series, line in lines
@@ -43,7 +43,7 @@ def calls(runs: Sequence[RunData]) -> Picture | None:
 
 
 def candidates(runs: Sequence[RunData], selections: Mapping[str, Sequence[Selection]]) -> Picture | None:
-    """Draw scores of the selected candidate against how many there were (the paper's Figure 2)."""
+    """Draw scores of the selected candidate against the number of candidates (the paper's Figure 2)."""
     from matplotlib.ticker import MaxNLocator
 
     lines = [
@@ -86,7 +86,7 @@ def candidates(runs: Sequence[RunData], selections: Mapping[str, Sequence[Select
 def _by_calls(systems: Systems, alone: bool) -> Iterator[tuple[int, list[System]]]:
     """Yield lines of systems in order of their calls: 0 the teacher, 1 the last student, then the others.
 
-    Earlier stages' students are left out where several runs share the picture.
+    Earlier stages' students are omitted where several runs share the picture.
     """
     *earlier, last = list(systems.students.values()) or [[]]
     others = [*(earlier if alone else ()), *([one] for one in systems.role("other"))]
@@ -122,12 +122,12 @@ def _with_intervals(
 
 
 def _calls_axis(axis: Axes, counts: Sequence[int]) -> None:
-    """Make the axis logarithmic, with the numbers of calls that there are as ticks."""
+    """Make the axis logarithmic, with ticks at the numbers of calls that occur."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
     axis.set_xscale("log")
     shown: list[int] = []
-    for count in counts:  # none so near the one before that they would overlap
+    for count in counts:  # skip ticks so close that they would overlap
         if not shown or count >= 1.8 * shown[-1]:
             shown.append(count)
     axis.xaxis.set_major_locator(FixedLocator(shown))

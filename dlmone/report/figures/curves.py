@@ -1,4 +1,4 @@
-"""Figures of the training: validation (the paper's Figure 4), losses, signs of health."""
+"""Draw training: validation (the paper's Figure 4), losses, signs of health."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """Some logged values that belong together.
+    """Logged values drawn in one panel.
 
     Attributes:
         keys: by their names in the log.
         kind: of the entries they are read from.
         log_scale: whether the y axis is logarithmic.
-        span: what the y axis reaches over at least, so that small changes look small.
+        span: minimum range of the y axis, so that small changes look small.
     """
 
     title: str
@@ -37,10 +37,10 @@ class Panel:
     span: tuple[float, float] | None = None
 
 
-#: How much of an axis's height the names of stages take above the curves.
+#: Share of an axis's height for the names of stages above the curves.
 NAMES = 0.2
 
-#: A run's name and what of its log is drawn.
+#: A run's name and the part of its log to draw.
 Traced = tuple[str, Log]
 
 
@@ -52,7 +52,7 @@ def validation(runs: Sequence[RunData]) -> Picture | None:
     traced = _distilled(runs)
     keys = _keys(traced, "validation", ("ema/", "raw/"))
     logged = [name for key in keys if (name := key.partition("/")[2]) not in SIGNS]
-    # A run without a final table does not say what its scores mean.
+    # Without a final table, a run does not record how to read its scores.
     measures = {name: scored.get(name, Measure()) for name in dict.fromkeys([*scored, *logged])}
     known = drawn({name: one for name, one in measures.items() if name in logged})
     if not known:
@@ -67,7 +67,7 @@ def validation(runs: Sequence[RunData]) -> Picture | None:
 
 
 def losses(runs: Sequence[RunData]) -> Picture | None:
-    """Draw the losses of ψ and θ, each by the name of its objective."""
+    """Draw the losses of ψ and θ, labelled by objective."""
     traced = _distilled(runs)
     shown = [
         Panel(f"{title}: {key.partition('/')[2]}", (key,), log_scale=prefix == "estimator/")
@@ -80,7 +80,7 @@ def losses(runs: Sequence[RunData]) -> Picture | None:
 
 
 def pretraining(runs: Sequence[RunData]) -> Picture | None:
-    """Draw the teacher's own training where it was part of the run."""
+    """Draw the teacher's pretraining if it was part of the run."""
     traced = [(run.name, log) for run in runs if (log := run.log.taught()).stages]
     logged = _keys(traced, "train", ("",))
     found = [key for key in _keys(traced, "validation", ("",)) if "/" not in key]
@@ -111,7 +111,7 @@ def health(runs: Sequence[RunData], charts: Sequence[Chart]) -> Picture | None:
         Panel("mean length in words", ("ema/mean_length",), "validation"),
     ]
     if any(any(one.values) for _, log in traced for one in log.curves("train", "non_finite")):
-        wanted.append(Panel("losses that were not finite, so far", ("non_finite",)))
+        wanted.append(Panel("non-finite losses so far", ("non_finite",)))
     shown = [
         panel
         for panel in wanted
@@ -154,9 +154,9 @@ def _line(axis: Axes, one: Curve, kind: str, markers: bool, looks: dict[str, Any
 
 
 def _mark_stages(axis: Axes, log: Log, colour: str | None) -> None:
-    """Draw a dotted line where a stage begins; with its name where no colour says whose it is.
+    """Draw a dotted line at the start of each stage, with its name unless colours tell runs apart.
 
-    Names stand on two levels in turn, that of a short stage would run into the next, above the curves.
+    Names alternate between two levels, so that the name of a short stage does not overlap the next.
     """
     named = colour is None and len(log.stages) > 1
     if named:  # room above the curves, on whatever scale

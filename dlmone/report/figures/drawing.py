@@ -1,4 +1,4 @@
-"""How figures look: colours that the colour-blind tell apart, panels in a grid, SVG for the page."""
+"""Define the figures' style: colour-blind safe colours, panels in a grid, SVG for the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
     from matplotlib.transforms import Bbox
 
-#: Okabe and Ito's palette, the yellow left out: it is too light for lines.
+#: Okabe and Ito's palette without yellow, which is too light for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("-", "--", ":", "-.")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -52,8 +52,8 @@ class Picture:
 
     Attributes:
         name: its anchor, and its file's name.
-        title: what it shows.
-        alt: what one sees in it, for those who do not.
+        title: its caption.
+        alt: its text alternative, for screen readers.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Picture:
     figure: Figure
 
     def data(self, form: str = "svg") -> bytes:
-        """Return the figure as a file of that form: the same bytes for the same figure."""
+        """Return the figure as a file of that format; equal figures give equal bytes."""
         buffer = io.BytesIO()
         metadata = {"Date": None} if form == "svg" else {}
         face: dict[str, Any] = {} if form == "svg" else {"facecolor": "white", "transparent": False}
@@ -70,14 +70,14 @@ class Picture:
         return buffer.getvalue()
 
     def uri(self) -> str:
-        """Return the figure as a ``data:`` address: the page needs no other file."""
+        """Return the figure as a ``data:`` URI, so that the page is self-contained."""
         return "data:image/svg+xml;base64," + base64.b64encode(self.data()).decode("ascii")
 
 
 def panels(count: int, height: float = 2.5, width: float = 3.55) -> tuple[Figure, list[Axes]]:
     """Return a figure with ``count`` panels, at most three in a row, of a size in inches each.
 
-    It belongs to no window: nothing needs a display.
+    It has no window and needs no display.
     """
     from matplotlib.figure import Figure as MatplotlibFigure
 
@@ -89,9 +89,9 @@ def panels(count: int, height: float = 2.5, width: float = 3.55) -> tuple[Figure
 
 
 def look(run: int, series: int, runs: int) -> dict[str, Any]:
-    """Return the looks of a line: colours tell runs apart, or the series of a single run.
+    """Return a line's style: colours tell runs apart, or the series of a single run.
 
-    Of several runs the earlier are wider, so that they are seen below later ones that repeat them.
+    Lines of earlier runs are wider, so that they stay visible below identical later ones.
     """
     colour = series if runs == 1 else run
     width = 1.5 + 0.6 * min(runs - 1 - run, 2)
@@ -102,18 +102,18 @@ def look(run: int, series: int, runs: int) -> dict[str, Any]:
     }
 
 
-#: A legend's text and the looks of what it stands for.
+#: A legend's text and line style.
 Entry = tuple[str, dict[str, Any]]
 
 
 def runs_entries(names: Sequence[str]) -> list[Entry]:
-    """Return what a legend says of the runs: nothing where there is one."""
+    """Return the legend entries of runs; none for a single run."""
     many = len(names) > 1
     return [(name, {"color": COLOURS[i % len(COLOURS)]}) for i, name in enumerate(names)] if many else []
 
 
 def series_entries(labels: Sequence[str], runs: int, marked: bool = False) -> list[Entry]:
-    """Return what a legend says of the series: in grey where colours are the runs'."""
+    """Return the legend entries of series, in grey where colours denote runs."""
     looks = [look(0, place, runs) | ({"color": GREY} if runs > 1 else {}) for place in range(len(labels))]
     markers = [{"marker": MARKERS[place % len(MARKERS)]} if marked else {} for place in range(len(labels))]
     return [(label, one | marker) for label, one, marker in zip(labels, looks, markers, strict=True)]
@@ -135,9 +135,9 @@ def legend(figure: Figure, entries: Sequence[Entry]) -> None:
 
 
 class Labels:
-    """Texts beside points, each on the side where it covers least of the others."""
+    """Labels next to points, each on the side where it overlaps others least."""
 
-    #: Where a text may lie, as offsets in points and alignments.
+    #: Possible positions of a label, as offsets in points and alignments.
     _SIDES = (
         (5, 4, "left", "bottom"),
         (5, -4, "left", "top"),
@@ -158,11 +158,11 @@ class Labels:
         self.keep_free(x, y)
 
     def keep_free(self, x: float, y: float) -> None:
-        """Let no text cover the mark of this point."""
+        """Keep the marker of this point free of labels."""
         self.marks.append((x, y))
 
     def place(self) -> None:
-        """Draw the texts, now that all points and the axes' limits are known."""
+        """Draw the labels, once all points and the axes' limits are known."""
         from matplotlib.transforms import Bbox
 
         figure: Any = self.axis.figure

@@ -1,4 +1,4 @@
-"""The fidelity–diversity plane: every system a point, and what is to be had for what."""
+"""Draw the fidelity–diversity plane: every system a point."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-#: The share of a plain student's quality that another point may lie below it and still be near.
+#: A point is near if its quality is lower than a plain student's by at most this share.
 _HARDLY = 0.1
 
 
@@ -37,7 +37,7 @@ class _Point:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """What one line joins: a model at several numbers of calls, or one means at several strengths."""
+    """The systems that one line joins: a model at several NFE, or one variant at several strengths."""
 
     name: str
     looks: dict[str, Any]
@@ -45,7 +45,7 @@ class _Group:
 
 
 def plane(runs: Sequence[RunData], selections: Mapping[str, Sequence[Selection]]) -> Picture | None:
-    """Draw quality against diversity; a second panel shows what lies near the students."""
+    """Draw quality against diversity; a second panel zooms in on the students."""
     scored = scores_of([one for run in runs for one in Systems.of(run.results).all])
     quality, diversity = measures.quality(scored), measures.diversity(scored)
     if quality is None or diversity is None:
@@ -119,7 +119,7 @@ def _family(system: System) -> str:
 
 
 def _selected(systems: Systems, selections: Sequence[Selection], quality: str) -> Iterator[tuple[str, float]]:
-    """Yield the quality of the candidate selected of a system's: the table's own, else the report's."""
+    """Yield the quality of a system's selected candidate: from the table if there, else the report's."""
     for selection in selections:
         if quality in selection.names:
             yield selection.system.name, selection.values(quality)[-1]
@@ -132,7 +132,7 @@ def _selected(systems: Systems, selections: Sequence[Selection], quality: str) -
 
 
 def _near(points: Sequence[_Point], scored: Measures, quality: str) -> list[_Point]:
-    """Return the best teacher, and what is hardly worse than the plain students."""
+    """Return the best teacher, and the points at most slightly worse than the plain students."""
     sign = -1 if scored[quality].direction == "lower" else 1
     plain = [point.y for point in points if point.system.role != "teacher" and not point.system.variant]
     if not plain:

@@ -1,4 +1,4 @@
-"""The command line: its commands are in `commands`, what they share is here."""
+"""Define the command line; its commands are in `commands`."""
 
 import click
 
@@ -27,14 +27,14 @@ COMMANDS = (
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="dlmone", message="%(prog)s %(version)s")
-@click.option("--traceback", is_flag=True, envvar="DLMONE_TRACEBACK", help="Show where an error came from.")
+@click.option("--traceback", is_flag=True, envvar="DLMONE_TRACEBACK", help="Show the traceback of an error.")
 @click.pass_context
 def main(context: click.Context, traceback: bool) -> None:
     """Distil diffusion language models into one-step text generators.
 
     \b
     dlmone run qqp                       a toy run of the whole method, 18 minutes on two cores
-    dlmone check qqp --profile paper     what the paper's setting takes
+    dlmone check qqp --profile paper     time and memory at the paper's setting
     dlmone generate MODEL "how are you?" sample from a student or a teacher
     """
     context.ensure_object(Settings).traceback = traceback

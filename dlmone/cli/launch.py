@@ -1,4 +1,4 @@
-"""Starting and continuing runs: which directory, the same recipe, and how to go on after a stop."""
+"""Start and resume runs: find the directory, check the recipe, and explain how to resume."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OPTIONS = (
         is_flag=False,
         flag_value=LATEST,
         metavar="[DIR]",
-        help="Continue a run: the one in DIR, or the latest of this recipe and profile.",
+        help="Resume a run: the one in DIR, or the latest of this recipe and profile.",
     ),
     click.option(
         "--run-dir",
@@ -41,7 +41,7 @@ _OPTIONS = (
 
 
 def takes_run_directory(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options ``--resume`` and ``--run-dir``."""
+    """Add the options ``--resume`` and ``--run-dir`` to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -75,7 +75,7 @@ def launch(
         if not (path / "recipe.toml").exists():
             raise
         again = shlex.join([*words, "--resume", str(path)])
-        raise Interrupted(f"{str(stop) or 'interrupted'}\ngo on with: {again}") from None
+        raise Interrupted(f"{str(stop) or 'interrupted'}\nresume with: {again}") from None
     return path
 
 
@@ -91,7 +91,7 @@ def _directory(
     if resume is None:
         path = named or new_run_path(*where)
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"{path} is not empty; give --resume to continue the run that is in it")
+            raise InputError(f"{path} is not empty; give --resume to continue the run in it")
         return path
     path = named or latest_run_path(*where)
     _check_same(path, registry, resolved)

@@ -1,4 +1,4 @@
-"""How OpenMP's threads wait for one another in the command line's process."""
+"""Set how OpenMP's threads wait for one another, in the command line's process."""
 
 import os
 import sys

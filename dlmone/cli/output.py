@@ -1,4 +1,4 @@
-"""Output of commands: columns and JSON on standard output, progress on standard error."""
+"""Print columns and JSON on standard output, and progress on standard error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def console(quiet: bool = False) -> Console:
 
 
 def is_main() -> bool:
-    """Whether this is the main process: under torchrun, rank 0."""
+    """Tell whether this is the main process (rank 0 under torchrun)."""
     return os.environ.get("RANK", "0") == "0"
 
 

@@ -1,4 +1,4 @@
-"""The options that say which recipe is meant, shared by the commands that take one."""
+"""Define the recipe options that commands share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ plugin_option = click.option(
     metavar="FILE",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A one-file plugin; can be given several times.",
+    help="A one-file plugin; repeatable.",
 )
 _OPTIONS = (
     click.argument("recipe"),
@@ -30,7 +30,7 @@ _OPTIONS = (
         "overrides",
         metavar="KEY=VALUE",
         multiple=True,
-        help="Change a key of the recipe, as in --set stages.stage-1.steps=50; several times.",
+        help="Change a key of the recipe, as in --set stages.stage-1.steps=50; repeatable.",
     ),
     click.option("--seed", type=int, metavar="N", help="The run's seed."),
     click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N."),
@@ -40,7 +40,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A recipe as asked for on the command line."""
+    """A recipe as requested on the command line."""
 
     recipe: str
     profile: str | None
@@ -82,14 +82,14 @@ class Request:
 
 
 def takes_recipe(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the argument RECIPE and its options: the fields of a `Request`."""
+    """Add the argument RECIPE and its options, the fields of a `Request`, to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def announce(resolved: ResolvedRecipe) -> None:
-    """Say which profile runs, and what that means for the numbers; under torchrun, once."""
+    """Print which profile runs and the recipe's note; under torchrun, once."""
     recipe = resolved.recipe
     what = f"{recipe.name}, profile {resolved.profile}" if resolved.profile else recipe.name
     if is_main():

@@ -1,4 +1,4 @@
-"""The shell around every command: lazy imports, failures as one sentence, and exit codes.
+"""Run every command with lazy imports, one-sentence errors, and exit codes.
 
 0 done, 1 the run failed, 2 usage or recipe error, 3 plugin error, 130 interrupted.
 """

@@ -1,4 +1,4 @@
-"""What ``dlmone plugins new`` writes."""
+"""Hold the template of ``dlmone plugins new``."""
 
 SKELETON = '''\
 """A dlmone plugin in one file: the objective `NAME`.
@@ -20,7 +20,7 @@ from dlmone.registry.hooks import Register
 
 
 class Options(BaseModel):
-    """What a recipe can say about this objective, with defaults. Unknown keys are refused."""
+    """The objective's options in a recipe, with defaults. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -28,7 +28,7 @@ class Options(BaseModel):
 
 
 class NAME(Objective):
-    """θ is pulled to what the teacher makes of its noised output: ‖e − f_φ(e_t)‖², f_φ held fixed."""
+    """Pull θ's output e to the teacher's prediction from its noised version: ‖e − sg(f_φ(e_t))‖²."""
 
     def __init__(self, options: Options) -> None:
         self.scale = options.scale
@@ -36,15 +36,15 @@ class NAME(Objective):
         self.phi = Request(TEACHER, Noised())
 
     def requests(self, role: Role) -> Sequence[Request] | None:
-        """List what is read in each role: each evaluation is made once, for all objectives, and no other.
+        """List the evaluations read in each role. Each is computed once, shared by all objectives.
 
-        There is no term for the score estimator ψ here, so there is no ψ on behalf of this objective.
+        Here the score estimator ψ has no term, so this objective needs no ψ.
         """
         return (self.phi,) if role == "generator" else None
 
     def generator_loss(self, step: StepContext) -> Term:
-        """Return one loss a sample, [B], and values to log, [B] each."""
-        # Gradient reaches θ through e_fake alone: f_phi is a constant.
+        """Return one loss per sample, [B], and values to log, [B] each."""
+        # Gradient reaches θ through e_fake only: f_phi is a constant.
         f_phi = step[self.phi].x0
         distance_B = masked_mean((step.e_fake - f_phi) ** 2, step.mask)
         return Term(self.scale * distance_B, {"distance": distance_B.detach()})

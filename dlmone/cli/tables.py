@@ -16,11 +16,11 @@ ARROWS = {"higher": "↑", "lower": "↓", "neither": " "}
 
 
 def print_results(found: Results) -> None:
-    """Print tables, then what the numbers in them mean."""
+    """Print tables, then the scores' definitions."""
     level = f"{100 * found.bootstrap.level:g} %" if found.bootstrap else ""
     _print_scores([row for row in found.rows if row.selector == FIRST])
     for rows in _selected(found.rows):
-        click.echo(f"\n{rows[0].model}: one candidate a sample, selected by the selector in its signature")
+        click.echo(f"\n{rows[0].model}: one candidate per sample, selected by the selector in its signature")
         _print_choices(rows)
     for (model, against), comparisons in groupby(found.comparisons, key=lambda one: (one.model, one.against)):
         click.echo(f"\n{model} less {against}")
@@ -33,7 +33,7 @@ def print_results(found: Results) -> None:
 
 
 def _print_scores(rows: Sequence[RowResult]) -> None:
-    """Print a line a score and a column a system."""
+    """Print a line per score and a column per system."""
     lines = [["", *(row.model for row in rows)]]
     for name, score in _scores(rows).items():
         cells = [_cell(row.scores[name]) if name in row.scores else "" for row in rows]
@@ -44,7 +44,7 @@ def _print_scores(rows: Sequence[RowResult]) -> None:
 
 
 def _print_choices(rows: Sequence[RowResult]) -> None:
-    """Print a line a number of candidates and a column a score."""
+    """Print a line per number of candidates and a column per score."""
     scores = _scores(rows)
     lines = [["", *(f"{name} {ARROWS[score.direction]}".rstrip() for name, score in scores.items())]]
     lines += [[row.selector, *(_number(row.scores[name].value) for name in scores)] for row in rows]
@@ -62,14 +62,14 @@ def _print_differences(comparisons: Sequence[ComparisonResult], level: str) -> N
 
 
 def _print_signatures(rows: Sequence[RowResult]) -> None:
-    """Print each definition once, and for each row what its samples are."""
+    """Print each definition once, and each row's provenance."""
     for name in _scores(rows):
         definitions = {row.model: row.definition(name) for row in rows if name in row.scores}
         for definition in dict.fromkeys(definitions.values()):
             # One number can be defined in two ways where the systems' texts differ in kind.
             whose = [model for model, one in definitions.items() if one == definition]
             click.echo(definition + (f"  ({', '.join(whose)})" if len(whose) < len(definitions) else ""))
-    click.echo("\nA signature is a definition and then, after a |, what its samples are:")
+    click.echo("\nA signature is a definition and then, after a |, its samples' provenance:")
     for row in rows:
         # A selector's rows differ in its name alone, which stands in their table.
         if row.selector == FIRST:

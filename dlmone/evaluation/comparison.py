@@ -1,4 +1,4 @@
-"""Systems side by side: their names, whether two have the same examples, and how their scores differ."""
+"""Compare systems: name them, align their examples, and test score differences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .scoring import Row
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """Return the ends of different paths, as short as tells them apart."""
+    """Return the shortest ends of paths that distinguish them."""
     parts = [path.absolute().parts for path in paths]
     length = 1
     while len({one[-length:] for one in parts}) < len(paths):
@@ -23,7 +23,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 
 
 def compare(one: Row, other: Row, resampling: Resampling) -> dict[str, Comparison]:
-    """Compare the scores that two rows of the same examples have in common, by name."""
+    """Compare the scores that two rows on the same examples share, by name."""
     names = [name for name in one.sums if name in other.sums]
     sides = ([row.sums[name] for name in names] for row in (one, other))
     return dict(zip(names, resampling.compare(*sides), strict=True))
@@ -35,7 +35,7 @@ def align_samples(
     """Return samples in the order of another system's.
 
     Raises:
-        InputError: the two were not given the same examples: other ids, or other texts under them.
+        InputError: the two have different examples: other ids, or other texts for an id.
     """
     by_id = {sample.id: sample for sample in samples}
     ids = {sample.id for sample in like}

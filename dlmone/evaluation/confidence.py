@@ -1,7 +1,7 @@
-"""How sure a score is, and how sure a difference: resampling of examples (Efron, 1979; Koehn, 2004).
+"""Estimate confidence intervals and p-values by resampling examples (Efron, 1979; Koehn, 2004).
 
-An interval says how the score would vary with other test examples of the same kind. It says nothing of
-other seeds of training or of drawing.
+An interval shows how a score varies with other test examples of the same kind. It does not cover other seeds
+of training or sampling.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dlmone.core.evaluator import CorpusMetric, Evaluator, Sample, Score
 
 Array = NDArray[np.float64]
 
-#: Counts drawn at a time, at most: 32 MB of them.
+#: Maximum number of counts drawn at a time (32 MB).
 _CHUNK = 4_000_000
 
 
@@ -25,8 +25,8 @@ class Sums:
     """A score as a function of sums over examples.
 
     Attributes:
-        rows_NS: what each of N examples adds to S sums.
-        value: the score of totals [S].
+        rows_NS: the contribution of each of N examples to S sums.
+        value: maps totals [S] to the score.
     """
 
     rows_NS: Array
@@ -34,13 +34,13 @@ class Sums:
 
     @classmethod
     def of_mean(cls, values: Sequence[float]) -> Sums:
-        """Return the mean of one value an example."""
+        """Return the mean of one value per example."""
         size = len(values)
         return cls(np.asarray(values, dtype=np.float64)[:, None], lambda totals: float(totals[0] / size))
 
     @classmethod
     def of(cls, score: Score, evaluator: Evaluator, samples: Sequence[Sample]) -> Sums | None:
-        """Return the sums behind a score that an evaluator gave; None where it is no function of sums."""
+        """Return the sums behind an evaluator's score, or None if the score is not a function of sums."""
         if score.per_sample is not None:
             return cls.of_mean(score.per_sample)
         if isinstance(evaluator, CorpusMetric):
@@ -54,7 +54,7 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The difference of two scores, its interval, and how often chance alone makes one as large."""
+    """The difference of two scores, its interval, and its p-value."""
 
     difference: float
     interval: tuple[float, float]
@@ -63,12 +63,12 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Resampling:
-    """Bootstrap and randomisation, seeded: the same examples are drawn for every score and system.
+    """Seeded bootstrap and randomisation; every score and system gets the same resamples.
 
     Attributes:
-        resamples: how many; a p-value is a multiple of 1 / (1 + resamples).
-        seed: of the draws.
-        level: that the intervals cover.
+        resamples: number of resamples; a p-value is a multiple of 1 / (1 + resamples).
+        seed: seed of the resamples.
+        level: coverage of the intervals.
     """
 
     resamples: int = 1000
@@ -88,8 +88,8 @@ class Resampling:
         """Compare the scores of two systems one by one; rows are of the same examples in the same order.
 
         The interval is the paired bootstrap's, the p-value that of two-sided approximate randomisation
-        (Noreen, 1989): in each of R trials the two systems' outputs are exchanged at each example by a
-        coin, and p = (1 + trials whose difference is as large) / (1 + R).
+        (Noreen, 1989): in each of R trials the two systems' outputs are exchanged at each example with
+        probability ½, and p = (1 + trials whose difference is as large) / (1 + R).
         """
         if not ones:
             return []

@@ -1,4 +1,4 @@
-"""The final evaluation: the student beside its teacher and beside copying the source."""
+"""Run the final evaluation: students, teacher, and a baseline that copies the source."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class _System:
 
     @property
     def file(self) -> str:
-        """The name of its file of samples."""
+        """The name of its sample file."""
         words = (self.setting.role, self.setting.stage, str(self.setting.steps), self.setting.variant)
         return "-".join(word for word in words if word) + ".jsonl"
 
@@ -67,10 +67,10 @@ def evaluate_run(
     examples: Sequence[Example],
     parts: EvaluationPlugins,
 ) -> list[Row]:
-    """Write and score test samples of every model at every setting that the recipe names.
+    """Sample the test split with every model and setting of the recipe, and score the samples.
 
-    Samples go to ``samples/``, the rows to ``report/results.json`` and ``report/table.md``. The first row
-    copies its source; behind each other one stand those that choose among its candidates.
+    Samples go to ``samples/``, the rows to ``report/results.json`` and ``report/table.md``. The first row is
+    the baseline that copies its source. Each other row is followed by those of its selected candidates.
     """
     table, compute = recipe.evaluation, session.compute
     rows: list[Row] = []

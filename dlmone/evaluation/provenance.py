@@ -1,7 +1,7 @@
-"""Where samples come from, and the part of a score's signature that says so.
+"""Record where samples come from, as a part of a score's signature.
 
-An evaluator's signature defines the number; who wrote the texts, and how, only their file knows. A whole
-signature is both, joined here and nowhere else.
+An evaluator's signature defines the score; the sample file records which model sampled the texts, and how. A
+full signature joins both. It is built only here.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from dlmone.core.evaluator import Score
 from dlmone.registry import Registry
 from dlmone.registry.schema import Slot
 
-#: The versions that a draw can depend on.
+#: The libraries whose versions samples can depend on.
 WRITERS = ("dlmone", "torch")
-#: How a student samples by itself: it re-noises its own output.
+#: A student's own sampling: it re-noises its output.
 RENOISING = "re-noising"
-#: The augmenter of conditions that stay as they are.
+#: Marks conditions without augmentation.
 UNVARIED = "none"
-#: Which candidate is scored where none is selected.
+#: The candidate that is scored without a selector.
 FIRST = "first"
 
 
 class Provenance(BaseModel):
-    """How samples were written; what is not known is None.
+    """How samples were generated; unknown fields are None.
 
     Attributes:
         model: the first 12 hexadecimal digits of the SHA-256 of ``model.safetensors``.
-        sampler: how the model writes in several steps, with its options.
-        steps: that were asked for.
-        augment: how conditions were varied for each candidate, with its options; ``none`` if they were not.
-        calls: network calls that one candidate took (NFE).
-        selector: which of the candidates was kept, where one was (``mbr-10/bleu``: of ten).
-        drawn: how many candidates there were to keep one of.
-        seeds: of the draws.
+        sampler: the sampler for several steps, with its options.
+        steps: the requested number of steps.
+        augment: the augmenter of each candidate's condition, with its options; ``none`` without one.
+        calls: network calls per candidate (NFE).
+        selector: the selector, if one kept a single candidate (``mbr-10/bleu``: of ten).
+        drawn: number of candidates before the selection.
+        seeds: the seeds of sampling.
         precision: kind of device and dtype, as ``cpu float32``. Older files call it ``arithmetic``.
-        versions: of the libraries that wrote them.
+        versions: versions of the libraries used.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,7 +61,7 @@ class Provenance(BaseModel):
     def here(
         cls, model: str, sampler: str, calls: int | None, seed: int, augment: str = UNVARIED, **more: Any
     ) -> Provenance:
-        """Return that of samples written by this installation; ``more`` are further fields."""
+        """Return the provenance of samples from this installation; ``more`` are further fields."""
         versions = {name: version(name) for name in WRITERS}
         known = {"model": model, "sampler": sampler, "augment": augment, "calls": calls, **more}
         return cls(**known, seeds=(seed,), versions=versions)
@@ -75,8 +75,9 @@ class Provenance(BaseModel):
         """Return the fields that follow an evaluator's own in a score's signature.
 
         Args:
-            drawn: how many candidates of each sample there are.
-            selector: which of them is scored. Where the writer kept only one, the writer's is said too.
+            drawn: number of candidates per sample.
+            selector: the selector of the scored candidate. If the file kept one candidate only, its selector
+                is named too.
         """
         if self.selector:
             selector = self.selector if selector == FIRST else f"{selector} of {self.selector}"
@@ -95,17 +96,17 @@ class Provenance(BaseModel):
         return "|".join(f"{key}:{'unknown' if value is None else value}" for key, value in fields.items())
 
 
-#: That of a file which does not say.
+#: The provenance of a file that records none.
 UNKNOWN = Provenance()
 
 
 def signed(scores: Iterable[Score], samples: str) -> list[Score]:
-    """Return scores whose signatures say all that changes them; ``samples`` is `Provenance.signature`'s."""
+    """Return scores with full signatures; ``samples`` is the result of `Provenance.signature`."""
     return [replace(score, signature=f"{score.signature}|{samples}") for score in scores]
 
 
 def describe_plugin(registry: Registry, slot: Slot) -> str:
-    """Return a plugin's name with the options that are not its defaults, as ``ddim(eta=0.5)``."""
+    """Return a plugin's name with its non-default options, as ``ddim(eta=0.5)``."""
     options = registry.options(slot.kind, slot.use, slot.options)
     changed = options.model_dump(mode="json", exclude_defaults=True)
     words = ",".join(f"{key}={value}" for key, value in changed.items())
@@ -113,7 +114,7 @@ def describe_plugin(registry: Registry, slot: Slot) -> str:
 
 
 def _ranges(seeds: Iterable[int]) -> str:
-    """Write numbers in order, runs of them as their ends: ``101-103,110``; ``none`` where there are none."""
+    """Format sorted numbers with ranges, as ``101-103,110``; ``none`` if there are none."""
     runs = groupby(enumerate(sorted(seeds)), key=lambda place: place[1] - place[0])
     ends = [[number for _, number in run] for _, run in runs]
     return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in ends) or "none"

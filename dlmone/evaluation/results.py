@@ -1,6 +1,6 @@
-"""The schema of results as JSON: what ``dlmone evaluate --json`` prints and a run's ``results.json`` holds.
+"""Define the JSON schema of results, printed by ``dlmone evaluate --json`` and saved as ``results.json``.
 
-docs/metrics.md describes it. A key may be added; a change of meaning changes `FORMAT`.
+docs/metrics.md describes it. Keys may be added; a change of meaning changes `FORMAT`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FORMAT: Final = "dlmone.results/1"
 class ScoreResult(BaseModel):
     """A score: ``interval`` is the bootstrap's; ``per_sample`` is in the order of the row's ``ids``.
 
-    ``measures`` says how a report presents it (`dlmone.core.Score`).
+    ``measures`` says what the score measures, for reports (`dlmone.core.Score`).
     """
 
     value: float
@@ -33,7 +33,7 @@ class ScoreResult(BaseModel):
 
 
 class RowResult(BaseModel):
-    """One system at one setting. ``calls`` are network calls a candidate (NFE)."""
+    """One system at one setting. ``calls`` are network calls per candidate (NFE)."""
 
     model: str
     kind: Literal["system", "baseline"]
@@ -50,11 +50,11 @@ class RowResult(BaseModel):
 
     @property
     def origin(self) -> str:
-        """The end of every signature in the row: what the samples are."""
+        """The end of every signature in the row: the samples' provenance."""
         return self.provenance.signature(self.candidates, self.selector)
 
     def definition(self, name: str) -> str:
-        """Return the beginning of a score's signature: what its evaluator says."""
+        """Return the beginning of a score's signature: its evaluator's definition."""
         return self.scores[name].signature.removesuffix(f"|{self.origin}")
 
 
@@ -71,7 +71,7 @@ class ComparisonResult(BaseModel):
 
 
 class Bootstrap(BaseModel):
-    """How intervals and p-values were drawn."""
+    """The settings of intervals and p-values."""
 
     resamples: int
     seed: int
@@ -87,7 +87,7 @@ class Results(BaseModel):
     comparisons: list[ComparisonResult] = []
 
     def text(self) -> str:
-        """Return the results as JSON. Values per example are left out where they were not asked for."""
+        """Return the results as JSON, with values per example only if requested."""
         if any(row.ids is not None for row in self.rows):
             return self.model_dump_json(indent=1)
         values = {"per_sample": True}
@@ -110,10 +110,10 @@ def results(
     """Return rows with their intervals, in the schema.
 
     Args:
-        rows: what was scored.
-        resampling: how intervals are drawn; none are if None.
-        compared: rows that were compared.
-        per_sample: whether to give each score's value an example.
+        rows: the scored rows.
+        resampling: settings of the intervals; no intervals if None.
+        compared: the comparisons of rows.
+        per_sample: whether to include each score's values per example.
     """
     sums = [one for row in rows for one in row.sums.values()]
     drawn = iter(resampling.intervals(sums) if resampling else ())

@@ -1,7 +1,7 @@
-"""Files of samples, read: dlmone's own, and those for which a plugin has a reader.
+"""Read sample files: dlmone's own, and those for which a plugin has a reader.
 
-dlmone writes a line a sample, ``{"id", "source", "reference", "candidates", "provenance"}``; the last may be
-missing. What could only be scored wrongly is refused, with file and line.
+dlmone's have one line per sample, ``{"id", "source", "reference", "candidates", "provenance"}``; the last key
+is optional. Files that could not be scored correctly are refused, with file and line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ PATTERN = "*.jsonl"
 
 
 class SampleSet(NamedTuple):
-    """Samples of one system, each with equally many candidates, and how they were written."""
+    """Samples of one system, each with the same number of candidates, and their provenance."""
 
     samples: list[Sample]
     provenance: Provenance
@@ -63,7 +63,7 @@ def read_samples(path: Path, readers: Sequence[SampleReader] = ()) -> SampleSet:
     if path.is_dir():
         return _read_folder(path, readers)
     if not path.is_file():
-        raise InputError(f"{path}: there is no such file of samples")
+        raise InputError(f"{path}: there is no such sample file")
     with path.open("rb") as file:
         is_own = b'"candidates"' in file.readline()
     if not is_own:
@@ -74,13 +74,13 @@ def read_samples(path: Path, readers: Sequence[SampleReader] = ()) -> SampleSet:
 
 
 def read_partial(path: Path) -> tuple[SampleSet, int]:
-    """Return the samples of a dlmone file whose writing was interrupted, and how many bytes they take.
+    """Return the samples of an incomplete dlmone file, and their size in bytes.
 
-    A last line without its end is left out: it may be torn. Other than with `read_samples` there may be no
-    samples at all.
+    An unterminated last line is skipped, as it may be incomplete. Unlike with `read_samples`, there may be
+    no samples.
 
     Raises:
-        InputError: a whole line is no sample.
+        InputError: a complete line is not a sample.
     """
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
@@ -122,7 +122,9 @@ def _parse(path: Path, content: bytes) -> SampleSet:
             raise InputError(f"{place}: {counts}.")
         if row.provenance != rows[0].provenance:
             what = row.provenance.differs(rows[0].provenance)
-            raise InputError(f"{place}: written otherwise than line 1 ({what}); a file holds one system.")
+            raise InputError(
+                f"{place}: generated differently from line 1 ({what}); a file must hold one system."
+            )
     samples = [Sample(row.id, row.source, row.reference, row.candidates) for row in rows]
     return SampleSet(samples, rows[0].provenance)
 
@@ -143,14 +145,14 @@ def _lines(path: Path, content: bytes) -> list[_Line]:
 
 
 def _join(folder: Path, files: Sequence[tuple[Path, SampleSet]]) -> SampleSet:
-    """Return one system's samples from several files, the first one's order kept."""
+    """Return one system's samples from several files, in the order of the first one."""
     (first_path, first), *others = files
     if not others:
         return first
     advice = f"name the files that are to be compared ({folder / PATTERN})"
     for path, found in files:
         if None in (found.provenance.model, found.provenance.seeds):
-            what = "does not say which model and seed wrote it, so it cannot be joined with the others"
+            what = "does not record its model and seed, so it cannot be joined with the others"
             raise InputError(f"{path} {what} in its folder: {advice}.")
         if what := found.provenance.differs(first.provenance, besides=("seeds",)):
             raise InputError(f"{path} is of another system than {first_path} ({what}): {advice}.")

@@ -22,11 +22,11 @@ class Setting(BaseModel):
     """The setting at which a model of a run was sampled.
 
     Attributes:
-        role: which of the two it is.
-        stage: the stage that the student is the best of; None for the teacher.
+        role: teacher or student.
+        stage: the stage whose best student this is; None for the teacher.
         variant: the name under ``evaluation.variants``; None for a plain row.
-        steps: that were asked for. What they cost is the provenance's ``calls``.
-        sampler, augment: the plugins, with the options that are not their defaults.
+        steps: the requested number of steps; the NFE is the provenance's ``calls``.
+        sampler, augment: the plugins, with their non-default options.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,17 +77,17 @@ class Row:
 
     @property
     def title(self) -> str:
-        """All that tells rows apart besides the number of calls: model, variant, selector."""
+        """What distinguishes rows besides the number of calls: model, variant, selector."""
         return self.name if self.selector == FIRST else f"{self.name}, {self.selector}"
 
     @property
     def calls(self) -> int | None:
-        """Network calls a candidate took: None where they are not known, and for a baseline."""
+        """Network calls per candidate (NFE); None if unknown, and for a baseline."""
         return None if self.kind == "baseline" else self.provenance.calls
 
     @property
     def origin(self) -> str:
-        """The part of the signatures that says what the samples are."""
+        """The part of the signatures with the samples' provenance."""
         return self.provenance.signature(self.candidates, self.selector)
 
 
@@ -101,7 +101,7 @@ def score(
     milliseconds: float | None = None,
     setting: Setting | None = None,
 ) -> Row:
-    """Score samples by the evaluators that find enough candidates in them."""
+    """Score samples with the evaluators for which they have enough candidates."""
     row = Row(model, [], {}, samples, drawn(samples), provenance, FIRST, kind, milliseconds, setting)
     return score_row(row, evaluators)
 
@@ -116,10 +116,10 @@ def score_row(row: Row, evaluators: Mapping[str, Evaluator]) -> Row:
 def score_baselines(
     rows: Sequence[Row], evaluators: Mapping[str, Evaluator], names: Sequence[str] = ("copy", "reference")
 ) -> list[Row]:
-    """Score what takes no model, once for each set of examples that rows are of.
+    """Score the baselines without a model, once for each set of examples in the rows.
 
-    ``copy`` draws the source again and again, ``reference`` is what a perfect system would write. Both went
-    through the round trip of tokenising and decoding that outputs take. Unconditional samples have no copy.
+    ``copy`` repeats the source as every candidate; ``reference`` is the reference itself. Both went through
+    the same tokenising and decoding as outputs. Unconditional samples have no ``copy``.
     """
     sets: dict[tuple[tuple[str, str], ...], Row] = {}
     for row in rows:
@@ -147,5 +147,5 @@ def _baseline(name: str, row: Row) -> list[Sample]:
 
 
 def drawn(samples: Sequence[Sample]) -> int:
-    """Return how many candidates every sample has."""
+    """Return the number of candidates per sample."""
     return min(len(sample.candidates) for sample in samples)

@@ -1,4 +1,4 @@
-"""Choosing one of several candidates, for each number of candidates that there may be."""
+"""Select one of several candidates, for each number of candidates."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .scoring import Row, drawn, score_row
 
 @dataclass(frozen=True, slots=True)
 class CandidateSelector:
-    """Who chooses, and by what.
+    """A selector, with the metric by which it compares.
 
     Attributes:
         selector: the plugin.
-        metric: what its ``utility`` names, if it names an evaluator.
-        label: both in words, with ``{k}`` where the number of candidates belongs.
+        metric: the evaluator named by its ``utility``, if any.
+        label: the name of both, with ``{k}`` for the number of candidates.
     """
 
     selector: Selector
@@ -37,50 +37,50 @@ class CandidateSelector:
         utility: Callable[[str], tuple[EvaluatorSlot, Evaluator]],
         where: str = "",
     ) -> CandidateSelector:
-        """Make a selector and what it compares by.
+        """Create a selector and its metric.
 
         Args:
             registry: the plugins.
             slot: the selector.
-            utility: returns the evaluator that goes by a name, with its slot.
-            where: the slot's place, for errors.
+            utility: returns the evaluator of a name, with its slot.
+            where: the slot's key, for errors.
 
         Raises:
-            InputError: the options are wrong, or the evaluator compares no texts.
+            InputError: the options are invalid, or the evaluator does not compare pairs of texts.
             PluginError: there is no such selector or evaluator.
         """
         selector: Selector = registry.create("selectors", slot, where)
-        # By what it compares is said once, after the number of candidates.
+        # Name the metric once, after the number of candidates.
         own = {key: value for key, value in slot.options.items() if key != "utility"}
         label = describe_plugin(registry, SelectorSlot.model_validate({"use": slot.use, **own})) + "-{k}"
         if not selector.utility:
             return cls(selector, None, label)
         by, metric = utility(selector.utility)
         if not isinstance(metric, PairMetric):
-            raise InputError(f"{by.use} compares no two texts, so no candidate can be selected by it")
+            raise InputError(f"{by.use} does not compare two texts, so it cannot select a candidate")
         return cls(selector, metric, f"{label}/{describe_plugin(registry, by)}")
 
     def name(self, candidates: int) -> str:
-        """Return the choice among so many candidates in words, as ``mbr-10/bleu``."""
+        """Return the label for a number of candidates, as ``mbr-10/bleu``."""
         return self.label.replace("{k}", str(candidates))
 
     def choose(self, samples: Sequence[Sample]) -> list[Sample]:
-        """Return the samples with the candidate alone that is chosen among all of theirs."""
+        """Return the samples with only their selected candidate."""
         return _chosen(samples, *self.picks(samples, [drawn(samples)]).values())
 
     def picks(self, samples: Sequence[Sample], sizes: Sequence[int] | None = None) -> dict[int, list[int]]:
-        """Return the index of the candidate that is chosen of each sample, by how many are chosen from.
+        """Return the index of each sample's selected candidate, by the number of candidates selected from.
 
         Args:
             samples: with K candidates each.
-            sizes: the numbers of candidates that are asked for; 1 to K if None.
+            sizes: the numbers of candidates to select from; 1 to K if None.
 
         Raises:
             InputError: there are fewer candidates.
         """
         count = drawn(samples)
         if too_many := [size for size in sizes or () if size > count]:
-            raise InputError(f"--k {too_many[0]}: there are {count} candidates a sample")
+            raise InputError(f"--k {too_many[0]}: there are {count} candidates per sample")
         picks_NK = self.selector.select(samples, self.metric)
         return {size: picks_NK[:, size - 1].tolist() for size in sizes or range(1, count + 1)}
 

@@ -1,4 +1,4 @@
-"""The final table, on the screen and in ``report/``."""
+"""Print the final table and save it in ``report/``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from .provenance import FIRST
 from .results import results
 from .scoring import Row
 
-#: Columns that would make lines longer stand below the first ones.
+#: Maximum line width; further columns continue below.
 WIDTH = 120
 
-#: A model at a setting, with its row at each number of calls.
+#: A model at one setting, with its row at each number of calls.
 _Group = tuple[str, list[Row]]
 
 
@@ -34,7 +34,7 @@ def show(console: Console, rows: Sequence[Row]) -> None:
         cell = 1 + max(len(text) for row in scored for text in _cells(row, names))
         groups = [(title, list(group)) for title, group in groupby(scored, key=_title)]
         if selector != FIRST:
-            line(f"\nOne candidate a sample, selected by {selector}:")
+            line(f"\nOne candidate per sample, selected by {selector}:")
         for i, block in enumerate(_blocks(groups, margin, cell)):
             spans = [_span(group, cell) for group in block]
             titles = "".join(f"{title:>{span}}" for (title, _), span in zip(block, spans, strict=True))
@@ -48,7 +48,7 @@ def show(console: Console, rows: Sequence[Row]) -> None:
 
 
 def _blocks(groups: Sequence[_Group], margin: int, cell: int) -> Iterator[list[_Group]]:
-    """Yield as many groups at a time as fit beside each other."""
+    """Yield groups in blocks that fit next to each other."""
     block: list[_Group] = []
     width = margin
     for group in groups:
@@ -67,7 +67,7 @@ def _span(group: _Group, cell: int) -> int:
 
 
 def write_report(folder: Path, rows: Sequence[Row], examples: int, candidates: int) -> None:
-    """Write ``results.json`` and, for readers, ``table.md`` with every score's definition."""
+    """Write ``results.json``, and ``table.md`` with every score's definition."""
     folder.mkdir(parents=True, exist_ok=True)
     found = results(rows, Resampling())
     (folder / "results.json").write_text(found.text(), encoding="utf-8")
@@ -76,7 +76,7 @@ def write_report(folder: Path, rows: Sequence[Row], examples: int, candidates: i
     lines = [headings, ["---"] * len(headings), *([row.title, *_cells(row, names)] for row in rows)]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     text += f"\n\n{examples} examples, {candidates} candidates each. Definitions:\n\n"
-    # A score of chosen candidates reads fewer of them than its namesake: both are defined.
+    # A score of selected candidates reads fewer candidates, so its definition differs: list both.
     definitions = dict.fromkeys(
         (name, row.definition(name)) for name in names for row in found.rows if name in row.scores
     )

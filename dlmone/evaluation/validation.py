@@ -1,4 +1,4 @@
-"""Validation: which evaluators a recipe asks for, what they say of a model, and what decides."""
+"""Validate models during training: run the recipe's evaluators and find the deciding score."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def validations(recipe: Recipe) -> dict[str, Validation]:
-    """Return the validations of a run by the section they are in: the pretraining's, and each stage's."""
+    """Return a run's validations by their section: pretraining's, and each stage's."""
     pretrain = None if recipe.teacher.path else recipe.teacher.pretrain
     found = {"teacher.pretrain": pretrain.validation} if pretrain else {}
     return found | {f"stages.{name}": stage.validation for name, stage in recipe.stages.items()}
@@ -29,7 +29,7 @@ def validations(recipe: Recipe) -> dict[str, Validation]:
 def validation_evaluators(
     evaluators: Mapping[str, Evaluator], validation: Validation, where: str
 ) -> dict[str, Evaluator]:
-    """Return the evaluators that a validation runs.
+    """Return the evaluators of a validation.
 
     Raises:
         InputError: it names one that ``evaluation.metrics`` does not have.
@@ -44,10 +44,10 @@ def validation_evaluators(
 
 
 def check_metrics(recipe: Recipe, evaluators: Mapping[str, Evaluator], examples: Sequence[Example]) -> None:
-    """Score a few references as if they had been generated, so that what cannot work fails before training.
+    """Score a few references as if generated, so that errors appear before training.
 
     Raises:
-        InputError: an evaluator does not fit the data, or a validation's metric is given by none.
+        InputError: an evaluator does not fit the data, or no evaluator gives a validation's metric.
     """
     draws = recipe.evaluation.candidates
     samples = [Sample(e.id, e.source, e.target, (e.target,) * draws) for e in examples[:4]]
@@ -60,11 +60,11 @@ def check_metrics(recipe: Recipe, evaluators: Mapping[str, Evaluator], examples:
 
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
-    """What a validation says of a model.
+    """The result of a validation.
 
     Attributes:
-        deciding: the score that ``validation.metric`` names, or the first.
-        interval: the bootstrap interval of the deciding score; None where it is no function of sums.
+        deciding: the score named by ``validation.metric``, or the first.
+        interval: the bootstrap interval of the deciding score; None if it is not a function of sums.
         named: all scores and signs of degeneration by name.
     """
 
@@ -83,15 +83,15 @@ INTERVAL = ("interval/low", "interval/high")
 
 
 class Validator:
-    """Scores what a model samples for the first rows of the validation split.
+    """Score a model's samples for the first rows of the validation split.
 
     Args:
-        validation: how many rows and candidates, which evaluators, which score decides.
+        validation: numbers of rows and candidates, evaluators, and the deciding score.
         where: its section of the recipe, for errors.
         evaluators: those of the recipe.
         examples: the validation split.
         compute: device and precision.
-        seed: the run's seed, of which the samples are drawn: every validation draws the same noise.
+        seed: the run's seed; every validation samples with the same noise.
 
     Raises:
         InputError: the section names an evaluator that the recipe does not have.
@@ -118,7 +118,7 @@ class Validator:
         return score_samples([Sample(row.id, row.source, row.target, drawn)], self.evaluators)[0].name
 
     def __call__(self, generator: Generator, steps: int) -> ValidationResult:
-        """Return the scores of a model that samples in so many steps.
+        """Return the scores of a model that samples in ``steps`` steps.
 
         Raises:
             InputError: no evaluator gives the deciding score.
@@ -143,7 +143,7 @@ class Validator:
 
 
 def score_samples(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[Score]:
-    """Run the evaluators that find enough candidates in the samples.
+    """Run the evaluators for which the samples have enough candidates.
 
     Raises:
         InputError: two of them give scores of one name.

@@ -1,4 +1,4 @@
-"""The plugins of the final evaluation, made before anything is trained and tried before it is needed."""
+"""Create and test the final evaluation's plugins before training."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class EvaluationPlugins:
 
     @classmethod
     def of(cls, registry: Registry, config: Evaluation) -> EvaluationPlugins:
-        """Create the plugins of a recipe's evaluation.
+        """Create the plugins of a recipe's final evaluation.
 
         Raises:
             InputError: options are wrong, or one is to be selected among more candidates than are sampled.
@@ -90,12 +90,12 @@ def _selector(
     sizes = slot.k or (config.candidates,)
     if max(sizes) > config.candidates:
         raise InputError(
-            f"{where}.k: a choice among {max(sizes)} is asked for, "
-            f"and evaluation.candidates is {config.candidates}"
+            f"{where}.k: cannot select among {max(sizes)} candidates: "
+            f"evaluation.candidates is {config.candidates}"
         )
 
     def utility(name: str) -> tuple[EvaluatorSlot, Evaluator]:
-        """Return the recipe's metric of a name or else, with its defaults, the evaluator."""
+        """Return the recipe's metric of a name, or else the evaluator with its defaults."""
         if name in evaluators:
             return config.metrics[name], evaluators[name]
         other = EvaluatorSlot(use=name)
@@ -107,10 +107,10 @@ def _selector(
 def check_variants(
     recipe: Recipe, parts: EvaluationPlugins, teacher: Teacher, compute: Compute, examples: Sequence[Example]
 ) -> None:
-    """Sample twice from each variant, with φ in θ's place: what cannot work fails before any training.
+    """Sample twice from each variant, with φ instead of θ, so that errors appear before training.
 
     Raises:
-        InputError: a sampler cannot do what is asked of it, or conditions cannot be varied so.
+        InputError: a sampler or augmenter does not support a variant's settings.
     """
     config = recipe.evaluation
     for name, variant in config.variants.items():
@@ -122,7 +122,7 @@ def check_variants(
             student = teacher.new_generator(t_init, stage.unit_input).eval()
             generator: Generator = student.with_sampler(parts.samplers.get(name))
         else:
-            # Its steps may be many: they are left to the evaluation, as those of the plain rows are.
+            # Many steps would be slow, so they are first run in the evaluation, as for the plain rows.
             if name not in parts.augmenters:
                 continue
             generator = SampledGenerator(teacher.network, teacher.space, parts.teacher_sampler)
@@ -140,5 +140,5 @@ def check_variants(
 
 
 def steps_of(variant: Variant, config: Evaluation) -> int:
-    """Return the steps that a variant is asked to take."""
+    """Return a variant's number of steps."""
     return variant.steps or (1 if variant.of == "student" else config.teacher_steps[-1])

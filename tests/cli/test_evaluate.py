@@ -179,9 +179,9 @@ def test_files_of_the_same_name_are_told_apart(tmp_path):
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (["missing.jsonl"], 2, "missing.jsonl: there is no such file of samples"),
+        (["missing.jsonl"], 2, "missing.jsonl: there is no such sample file"),
         ([FIRST, "--metrics", "blue"], 3, "--metrics: there is no evaluator 'blue'; did you mean 'bleu'?"),
-        ([FIRST, "--metrics", "diversity"], 2, "diversity needs 3 candidates a sample, and there is 1"),
+        ([FIRST, "--metrics", "diversity"], 2, "diversity needs 3 candidates per sample, and there is 1"),
         ([FIRST, "--set", "bleu=3"], 2, "--set bleu: expected an option of it"),
         ([FIRST, "--set", "bleu.x=3"], 2, "--set bleu.x: unknown key"),
         (
@@ -191,11 +191,11 @@ def test_files_of_the_same_name_are_told_apart(tmp_path):
         ),
         ([FIRST, "--select", "mrb"], 3, "--select: there is no selector 'mrb'; did you mean 'mbr'?"),
         ([FIRST, "--select", "mbr", "--utility", "blue"], 3, "--utility: there is no evaluator 'blue'"),
-        ([FIRST, "--select", "mbr", "--utility", "dist_1"], 2, "dist_1 compares no two texts"),
-        ([FIRST, "--select", "mbr", "--k", "2"], 2, "--k 2: there are 1 candidates a sample"),
+        ([FIRST, "--select", "mbr", "--utility", "dist_1"], 2, "dist_1 does not compare two texts"),
+        ([FIRST, "--select", "mbr", "--k", "2"], 2, "--k 2: there are 1 candidates per sample"),
         ([FIRST, "--select", "mbr", "--k", "0,1"], 2, "--k 0,1: expected numbers of candidates"),
         ([FIRST, "--select", "mbr", "--k", "few"], 2, "--k few: expected numbers of candidates"),
-        ([FIRST, "--utility", "bleu"], 2, "--utility is what --select chooses by"),
+        ([FIRST, "--utility", "bleu"], 2, "--utility is the metric that --select compares by"),
         ([FIRST, "--against", FIRST], 2, "cannot be compared with itself"),
         ([FIRST, "--against", FIRST, "--bootstrap", "0"], 2, "--against tests by resampling"),
         ([DATA], 2, "has no DiffuSeq outputs"),

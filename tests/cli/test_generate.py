@@ -94,7 +94,7 @@ def test_a_text_that_does_not_fit_costs_no_other_its_output(tiny_run, tmp_path):
     assert third
     assert (nothing, again) == ("", "")
     [line] = result.stderr.splitlines()
-    assert "2 of 4 texts do not fit and were left out (1, 3); the first: example 1: its source leaves" in line
+    assert "2 of 4 texts do not fit and were skipped (1, 3); the first: example 1: its source leaves" in line
     assert generate(*args, "-o", tmp_path / "out.jsonl").exit_code == 2
     assert [sample.id for sample in read_samples(tmp_path / "out.jsonl").samples] == ["0", "2"]
     assert generate(*args, "-o", tmp_path / "out.jsonl", "--resume").exit_code == 2
@@ -249,7 +249,7 @@ def test_malformed_rows_name_file_and_line(tiny_run, tmp_path, content, message)
         ),
         (["RUN", "text", "--set", "ddim.eta=1"], "--set ddim: nothing of that name is used here"),
         (["RUN", "text", "--select", "mbr", "--candidates", 1], "there must be two or more"),
-        (["RUN", "text", "--select", "mbr:dist_1"], "dist_1 compares no two texts"),
+        (["RUN", "text", "--select", "mbr:dist_1"], "dist_1 does not compare two texts"),
         (["RUN", "text", "--resume"], "--resume continues the file that --output names: give both"),
     ],
 )

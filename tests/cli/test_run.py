@@ -104,7 +104,7 @@ def stopped(workplace):
 @pytest.fixture(scope="module")
 def finished(workplace, stopped):
     """The same run, continued as the stopped one said."""
-    words = shlex.split(stopped.stderr.splitlines()[-1].removeprefix("go on with: "))
+    words = shlex.split(stopped.stderr.splitlines()[-1].removeprefix("resume with: "))
     assert words.pop(0) == "dlmone"
     return dlmone(*words)
 
@@ -117,7 +117,7 @@ def test_ctrl_c_leaves_a_run_and_says_how_to_go_on(stopped):
     assert (stopped.exit_code, stopped.stdout) == (130, "")
     said, how = stopped.stderr.splitlines()[-2:]
     assert said.startswith("stopped at one, step 3; the state is in runs/tiny-first-1/one/checkpoints/")
-    assert how == "go on with: dlmone run tiny.toml --plugin stop.py --resume runs/tiny-first-1"
+    assert how == "resume with: dlmone run tiny.toml --plugin stop.py --resume runs/tiny-first-1"
 
 
 def test_a_resumed_run_finishes_with_its_table(finished, workplace):

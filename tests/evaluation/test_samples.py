@@ -43,7 +43,7 @@ def test_what_a_run_saves_is_read_back(tmp_path):
         ([{**ROW, "id": 7}], "line 1: .*id: "),
         ([ROW, ROW], "line 2: the id '7' is that of line 1 already"),
         ([ROW, {**ROW, "id": "8", "candidates": ["a"]}], "line 2: 1 candidates here, but 2 in line 1"),
-        ([ROW, {**ROW, "id": "8", "provenance": {"calls": 4}}], r"line 2: written otherwise .*\(calls\)"),
+        ([ROW, {**ROW, "id": "8", "provenance": {"calls": 4}}], r"line 2: generated differently .*\(calls\)"),
         ([{**ROW, "provenance": {"calls": "many"}}], "line 1: .*provenance.calls: "),
         ([{"id": "7"}], "line 1: .*source: Field required"),
         ([], "line 1: the file is empty"),
@@ -56,7 +56,7 @@ def test_mistakes_name_file_and_line(tmp_path, rows, message):
 
 
 def test_a_missing_file(tmp_path):
-    with pytest.raises(InputError, match=r"missing.jsonl: there is no such file"):
+    with pytest.raises(InputError, match=r"missing.jsonl: there is no such sample file"):
         read_samples(tmp_path / "missing.jsonl")
 
 
@@ -103,7 +103,7 @@ def test_files_of_one_system_are_joined_by_id(tmp_path):
             r"is of another system .*\(calls\): name the files",
         ),
         (samples_of("x", "y"), seeded(8, model="f" * 12), r"another system than .*a.jsonl \(model\)"),
-        (samples_of("x", "y"), UNKNOWN, "b.jsonl does not say which model and seed wrote it"),
+        (samples_of("x", "y"), UNKNOWN, "b.jsonl does not record its model and seed"),
     ],
 )
 def test_files_that_do_not_belong_together(tmp_path, samples, provenance, message):

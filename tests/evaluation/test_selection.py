@@ -99,10 +99,10 @@ def test_mistakes():
         MBR.select(samples, None)
     with pytest.raises(InputError, match=r"one number of candidates .* got \[1, 2\]"):
         MBR.select([*samples, Sample("1", "s", "r", ("a",))], SharedWords())
-    with pytest.raises(InputError, match="--k 3: there are 2 candidates a sample"):
+    with pytest.raises(InputError, match="--k 3: there are 2 candidates per sample"):
         CandidateSelector(MBR, SharedWords(), "mbr-{k}").picks(samples, [1, 3])
     registry, slot = Registry.discover(), EvaluatorSlot(use="dist_1")
-    with pytest.raises(InputError, match="dist_1 compares no two texts"):
+    with pytest.raises(InputError, match="dist_1 does not compare two texts"):
         CandidateSelector.of(
             registry, SelectorSlot(use="mbr"), lambda name: (slot, registry.create("evaluators", slot))
         )

@@ -106,7 +106,7 @@ def test_each_variant_leaves_its_samples(run: Path, swept: tuple[str, Result]) -
 def test_the_table_shows_them(run: Path, swept: tuple[str, Result]) -> None:
     shown = swept[1].stdout
     assert "teacher, padded-teacher" in shown
-    assert "One candidate a sample, selected by mbr-8/chrf:" in shown
+    assert "One candidate per sample, selected by mbr-8/chrf:" in shown
     assert max(len(line) for line in shown.splitlines()) <= 120
     text = (run / "report" / "table.md").read_text()
     assert "| student, stage-1, repel-9, mbr-2/chrf | 2 |" in text
@@ -121,8 +121,8 @@ def test_the_table_shows_them(run: Path, swept: tuple[str, Result]) -> None:
             3,
             "evaluation.select.mbr.use: there is no selector 'mrb'; did you mean 'mbr'?",
         ),
-        ("select.mbr={use='mbr',k=[9]}", 2, "evaluation.select.mbr.k: a choice among 9 is asked for, and"),
-        ("select.mbr={use='mbr',utility='dist_1'}", 2, "dist_1 compares no two texts"),
+        ("select.mbr={use='mbr',k=[9]}", 2, "evaluation.select.mbr.k: cannot select among 9 candidates: "),
+        ("select.mbr={use='mbr',utility='dist_1'}", 2, "dist_1 does not compare two texts"),
         ("variants.x={step=2}", 2, "evaluation.variants.x.step: unknown key; did you mean 'steps'?"),
         ('variants."a/b"={steps=2}', 2, "expected a name of letters, digits and _.+-"),
         ("variants.x={of='stage-1'}", 2, "evaluation.variants.x.of: expected 'student' or 'teacher'"),

@@ -95,7 +95,7 @@ def test_a_selector_leaves_the_chosen_one(student):
         (lambda model: model.generate(["a"], steps=0), "steps: expected a number from 1, got 0"),
         (lambda model: model.generate(["a"], batch=0), "batch: expected a number from 1, got 0"),
         (lambda model: model.generate(["a"], select="mbr", candidates=1), "there must be two or more"),
-        (lambda model: model.generate(["a"], select="mbr:health"), "health compares no two texts"),
+        (lambda model: model.generate(["a"], select="mbr:health"), "health does not compare two texts"),
         (lambda model: model.generate(["a"], select={"utility": "bleu"}), "expected NAME, NAME:VALUE, or"),
     ],
 )

@@ -1,4 +1,4 @@
-"""``dlmone bench``: seconds a sample, and where they go."""
+"""``dlmone bench``: measure the time per sample and its parts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def numbers(context: click.Context, option: click.Parameter, value: str | None) 
     "--steps",
     callback=numbers,
     metavar="N,…",
-    help="[default: 1,2,4 for a student; for a teacher the paper's]",
+    help="[default: 1,2,4 for a student; the paper's for a teacher]",
 )
 @click.option("--batch", callback=numbers, metavar="N,…", default="1", show_default=True, help="Batch sizes.")
 @click.option(
@@ -54,18 +54,18 @@ def numbers(context: click.Context, option: click.Parameter, value: str | None) 
     default="auto",
     show_default=True,
     metavar="NAME,…",
-    help="float32, bfloat16 or both; auto is what this device multiplies faster.",
+    help="float32, bfloat16 or both; auto is the faster one on this device.",
 )
 @click.option("--runs", type=click.IntRange(min=1), help="[default: 100; 3 above 100 steps]")
-@click.option("--extrapolate", is_flag=True, help="Do not run rows above 100 steps: extend the line.")
-@click.option("--sampler", metavar="NAME", help="How teachers sample, as ddim.")
+@click.option("--extrapolate", is_flag=True, help="Extrapolate rows above 100 steps instead of running them.")
+@click.option("--sampler", metavar="NAME", help="The teachers' sampler, as ddim.")
 @click.option(
     "-i",
     "--input",
     "source",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="JSON lines with the conditions, taken in turn.",
+    help="JSON lines with the conditions, used in turn.",
 )
 @click.option(
     "--clock",
@@ -98,8 +98,8 @@ def bench(
 ) -> None:
     """Time MODEL: a model folder, a run directory (its student), or a recipe.
 
-    Of a recipe the shape is timed, teacher and student at random weights. Tokenising, the network, rounding
-    and detokenising all count. Rows take turns, after a warm-up.
+    For a recipe, teacher and student are timed with random weights. Times include tokenising, the network,
+    rounding and detokenising. Rows are timed alternately, after a warm-up.
     """
     from dlmone.benchmark.results import BenchResults, Machine
     from dlmone.benchmark.timing import Plan, count_runs, ratios

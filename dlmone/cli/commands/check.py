@@ -1,4 +1,4 @@
-"""``dlmone check``: what a recipe means on this machine, without training."""
+"""``dlmone check``: check a recipe on this machine and estimate its cost, without training."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 @click.command()
 @takes_recipe
 def check(**request: Any) -> None:
-    """Check RECIPE and say what it would take, without training.
+    """Check RECIPE and estimate its time and memory, without training.
 
-    Everything it names is put together. What is not on this machine (data, a checkpoint, a device) is
-    listed and is no error. Nothing is downloaded.
+    Builds everything that the recipe names. Data, checkpoints and devices that are missing on this machine
+    are listed and are no error. Nothing is downloaded.
     """
     report(*Request(**request).resolve())
 
 
 def report(registry: Registry, resolved: ResolvedRecipe) -> None:
-    """Print what a run would be and an estimate of what it takes.
+    """Print a run's plan and an estimate of its time and memory.
 
     Raises:
         InputError: the recipe is wrong.

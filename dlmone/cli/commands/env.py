@@ -1,4 +1,4 @@
-"""``dlmone env``: what this machine has, for bug reports and for choosing a profile."""
+"""``dlmone env``: describe this machine, for bug reports and for selecting a profile."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""``dlmone evaluate``: scores of sample files, side by side, with what each number means."""
+"""``dlmone evaluate``: score sample files side by side, with each score's definition."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     "overrides",
     metavar="NAME.OPTION=VALUE",
     multiple=True,
-    help="An option of a metric or selector, as in --set bertscore.num_layers=6; several times.",
+    help="An option of a metric or selector, as in --set bertscore.num_layers=6; repeatable.",
 )
 @click.option("--against", type=click.Path(path_type=Path), help="Test each system against this one.")
 @click.option("--select", metavar="NAME", help="Also score the candidate that a selector picks, as mbr.")
@@ -48,14 +48,14 @@ if TYPE_CHECKING:
     default=1000,
     show_default=True,
     metavar="N",
-    help="Resamples behind intervals and tests; 0 leaves both out.",
+    help="Resamples for intervals and tests; 0 omits both.",
 )
 @click.option(
     "--baselines/--no-baselines",
     default=True,
     help="Also score copying the source and the reference.  [yes]",
 )
-@click.option("--per-sample", is_flag=True, help="Give each example's value in the JSON.")
+@click.option("--per-sample", is_flag=True, help="Include each example's values in the JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as docs/metrics.md describes it.")
 @plugin_option
 def evaluate(
@@ -183,7 +183,7 @@ def _rows(
     count = drawn(found.samples)
     for metric, evaluator in scorers.evaluators.items():
         if named and evaluator.candidates > count:
-            need = f"{metric} needs {evaluator.candidates} candidates a sample"
+            need = f"{metric} needs {evaluator.candidates} candidates per sample"
             raise InputError(f"{name}: {need}, and there {'is' if count == 1 else 'are'} {count}")
     row = score(name, *found, scorers.evaluators)
     if scorers.selector is None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dlmone.generation.output_file import OutputFile
     from dlmone.models.model import GenerationConfig, Model
 
-#: Ids that an error names where many texts do not fit.
+#: Maximum number of ids named in an error about texts that do not fit.
 NAMED = 10
 
 
@@ -38,43 +38,43 @@ NAMED = 10
     "source",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help='JSON lines with "src" or "source", and if wanted "id" and the reference, "trg" or "target".',
+    help='JSON lines with "src" or "source", and optionally "id" and the reference, "trg" or "target".',
 )
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     metavar="FILE",
-    help="A file for JSON lines, written as they are done, instead of standard output.",
+    help="Write JSON lines to this file, as they are generated, instead of standard output.",
 )
 @click.option("--resume", is_flag=True, help="Continue the file that -o names.")
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
-    help="[default: those a student was trained for; 20 for a teacher]",
+    help="[default: the student's number in training; 20 for a teacher]",
 )
 @click.option(
     "--candidates",
     type=click.IntRange(min=1),
     metavar="K",
-    help="Samples a text.  [default: 1; 10 with --select]",
+    help="Samples per text.  [default: 1; 10 with --select]",
 )
-@click.option("--select", metavar="NAME", help="Keep the candidate that a selector picks, as mbr.")
+@click.option("--select", metavar="NAME", help="Keep only the candidate that a selector selects, as mbr.")
 @click.option("--augment", metavar="NAME", help="Vary the condition of each candidate, as pad:0.5.")
 @click.option(
     "--sampler",
     metavar="NAME",
-    help="How it samples, as ddim.  [default: a student re-noises its own output]",
+    help="The sampler, as ddim.  [default: a student re-noises its own output]",
 )
 @click.option(
     "--set",
     "overrides",
     metavar="NAME.OPTION=VALUE",
     multiple=True,
-    help="An option of what --sampler, --augment or --select names, as ddim.eta=0.5 beside --sampler ddim.",
+    help="An option of the --sampler, --augment or --select plugin, as ddim.eta=0.5 with --sampler ddim.",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Texts in a batch.")
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Texts per batch.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--precision",
@@ -83,7 +83,7 @@ NAMED = 10
     show_default=True,
     help="In float32 no output depends on --batch; bfloat16 is faster where the hardware has it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, the ones that -o writes.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines, as -o writes them.")
 @plugin_option
 def generate(
     model: Path,
@@ -98,10 +98,10 @@ def generate(
 ) -> None:
     """Generate with MODEL: a model folder, a run directory, or the name of an installed model.
 
-    The conditions are TEXT..., or the rows of a file, or the lines of standard input, for which outputs
-    appear as soon as they are done. Each gives one line on standard output (with --candidates, as many
-    lines). A sample depends on the seed, the text, its id (its number, if it has none) and the candidate's
-    number, and on nothing else.
+    The conditions are TEXT..., the rows of a file, or the lines of standard input. Outputs appear as soon as
+    they are generated, one line per text on standard output (with --candidates, one line per candidate). A
+    sample depends only on the seed, the text, its id (or its number, without an id) and the candidate's
+    number.
 
     NAME:VALUE sets a plugin's first option; `dlmone plugins show NAME` lists them.
     """
@@ -169,7 +169,7 @@ def _model(
     precision: Literal["float32", "bfloat16", "auto"],
     **settings: Any,
 ) -> tuple[Model, GenerationConfig]:
-    """Return the model, and the checked settings of its inference."""
+    """Return the model and its validated inference settings."""
     from dlmone.models.load import load
     from dlmone.registry import Registry
     from dlmone.registry.schema import AugmenterSlot, SamplerSlot, SelectorSlot, Slot
@@ -222,9 +222,9 @@ def _lines(part: Sequence[Example], samples: Sequence[Sample], kept: int) -> Ite
 
 
 def _sentence(refused: Sequence[tuple[Example, str]], total: int) -> str:
-    """Say which texts were left out, and why the first was."""
+    """Say which texts were skipped, and why the first was."""
     (_, reason), *others = refused
     if not others:
         return reason
     ids = ", ".join(example.id for example, _ in refused[:NAMED]) + (", ..." if others[NAMED - 1 :] else "")
-    return f"{len(refused)} of {total} texts do not fit and were left out ({ids}); the first: {reason}"
+    return f"{len(refused)} of {total} texts do not fit and were skipped ({ids}); the first: {reason}"

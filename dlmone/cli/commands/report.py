@@ -1,4 +1,4 @@
-"""``dlmone report``: runs as one page."""
+"""``dlmone report``: write a report of runs as one page."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ from ..request import plugin_option
     help="The page.  [default: report/index.html in the run; report.html here for several]",
 )
 @click.option("--title", metavar="TEXT", help="The page's title.")
-@click.option(
-    "--select", metavar="NAME", help="The selector that picks one of several candidates.  [default: mbr]"
-)
+@click.option("--select", metavar="NAME", help="The selector of one of several candidates.  [default: mbr]")
 @click.option(
     "--figures",
     type=click.Path(path_type=Path),
@@ -39,8 +37,8 @@ def report(
 ) -> None:
     """Write RUNS as one HTML page: tables, curves and outputs, with how to read them.
 
-    A run need not have finished; what it lacks is said. Several runs are compared. The page needs no other
-    file and no network.
+    A run need not have finished; missing parts are listed. Several runs are compared. The page is
+    self-contained and needs no network.
     """
     from dlmone.registry import Registry
     from dlmone.report import PAGE, write_report

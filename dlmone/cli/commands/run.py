@@ -1,4 +1,4 @@
-"""``dlmone run``: a whole run."""
+"""``dlmone run``: run a recipe from teacher to evaluation."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 @click.command()
 @takes_recipe
 @takes_run_directory
-@click.option("--report/--no-report", default=True, help="Whether to write the page of the run.  [yes]")
-@click.option("--dry-run", is_flag=True, help="Only say what would be run, as `dlmone check` does.")
+@click.option("--report/--no-report", default=True, help="Whether to write the run's report.  [yes]")
+@click.option("--dry-run", is_flag=True, help="Only print the plan, as `dlmone check` does.")
 def run(resume: str | None, run_dir: Path | None, report: bool, dry_run: bool, **request: Any) -> None:
     """Run RECIPE: teacher, distillation, evaluation.
 

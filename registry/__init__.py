@@ -1,4 +1,4 @@
-"""Plugins and recipes: hooks, discovery, the recipe's schema, and recipes turned into objects.
+"""Define plugins and recipes: hooks, discovery, the recipe's schema, and its validation.
 
 Names are loaded when used (PEP 562): a plugin that imports ``hookimpl`` waits for pluggy alone.
 """

@@ -1,7 +1,7 @@
-"""The catalogue: names, who claims them, and what is behind them.
+"""Map names to the plugins that register them and to the code behind them.
 
-Two claims to one name never silently win: using it is an error that names both. Nothing behind a name is
-imported before it is used.
+If two plugins claim a name, using it is an error that names both. Code behind a name is imported on first
+use.
 """
 
 import pkgutil
@@ -18,7 +18,7 @@ from .schema import Slot
 from .shape import switched_off
 
 REGISTER = "register_"
-#: What a plugin can offer: one kind for each ``register_*`` hook.
+#: The kinds of things a plugin can register, one for each ``register_*`` hook.
 KINDS = tuple(name.removeprefix(REGISTER) for name in vars(hooks) if name.startswith(REGISTER))
 
 
@@ -29,7 +29,7 @@ class NoOptions(BaseModel):
 
 
 class Catalogue:
-    """The plugins that were found and the names they offer."""
+    """The plugins found and the names they register."""
 
     def __init__(self) -> None:
         self._plugins: list[Plugin] = []
@@ -37,7 +37,7 @@ class Catalogue:
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
-        """All plugins that were found, the broken ones (those with a ``reason``) among them."""
+        """All plugins found, including broken ones (those with a ``reason``)."""
         return tuple(self._plugins)
 
     @property
@@ -54,11 +54,11 @@ class Catalogue:
         ]
 
     def names(self, kind: str) -> list[str]:
-        """Return the names of a kind in order, also those that are claimed twice."""
+        """Return the sorted names of a kind, including names claimed twice."""
         return sorted(self._claims[kind])
 
     def defaults(self, kind: str) -> list[str]:
-        """Return the names of a kind that are used where none is named, as they were registered.
+        """Return the default names of a kind, in order of registration.
 
         Raises:
             PluginError: there are none.
@@ -69,15 +69,15 @@ class Catalogue:
         raise PluginError(f"no {noun(kind)} is installed that is used by default; name one")
 
     def claims(self, kind: str, name: str) -> tuple[Entry, ...]:
-        """Return every claim to a name: one where all is well."""
+        """Return all claims to a name; more than one is a conflict."""
         return tuple(self._claims[kind].get(name, ()))
 
     def entry(self, kind: str, name: str, where: str = "") -> Entry:
         """Return the one claim to a name.
 
         Raises:
-            PluginError: nobody claims the name (the nearest one and broken plugins are named), or two
-                plugins do (both are named).
+            PluginError: no plugin claims the name (the message has the nearest and the broken ones), or two
+                plugins do (the message names both).
         """
         claims = self.claims(kind, name)
         if len(claims) == 1:
@@ -121,7 +121,7 @@ class Catalogue:
         """Validate a table of options.
 
         Raises:
-            InputError: the options are wrong, one line for each key, which begins with ``where``.
+            InputError: the options are invalid; one line per key, each beginning with ``where``.
             PluginError: there is no such plugin, or it cannot be used.
         """
         model = self.options_model(kind, name, where)
@@ -135,7 +135,7 @@ class Catalogue:
         """Return ``Class(options)`` for a slot of a recipe.
 
         Raises:
-            InputError: the slot's options are wrong.
+            InputError: the slot's options are invalid.
             PluginError: there is no such plugin, or it cannot be used.
         """
         options = self.options(kind, slot.use, slot.options, where)

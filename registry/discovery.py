@@ -1,6 +1,6 @@
-"""The registry: every name that an installed plugin, or a plugin file, offers.
+"""Discover installed plugins and plugin files, and register the names they offer.
 
-A plugin that fails is set aside with its reason, and harms nothing until a name is missing.
+A plugin that fails is kept with its reason, which is shown only when a name is missing.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 class Registry(Catalogue):
-    """The plugins of this process: found, joined, and told of what happens in a run."""
+    """The plugins of this process; they are discovered, registered, and notified of a run's events."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Registry(Catalogue):
         return registry
 
     def add(self, plugin: Plugin, load: Callable[[], object]) -> None:
-        """Import a plugin and take in what it offers: all of it, or, where anything fails, none."""
+        """Import a plugin and register all of its names, or none if anything fails."""
         try:
             module = load()
             self._join(plugin, module)
@@ -88,7 +88,7 @@ class Registry(Catalogue):
         return entries
 
     def require_files(self) -> None:
-        """Refuse to go on without a plugin that was given as a file: the user counts on it.
+        """Raise if a plugin given as a file is broken, as the user requested it explicitly.
 
         Raises:
             PluginError: a one-file plugin is broken.
@@ -98,7 +98,7 @@ class Registry(Catalogue):
                 raise PluginError(f"the plugin file {plugin.target} is broken: {plugin.reason}")
 
     def notify(self, hook: str, **news: Any) -> None:
-        """Tell every plugin that implements a lifecycle hook; one that fails is warned about once."""
+        """Call a lifecycle hook of all plugins; log one warning for a plugin that fails."""
         for module in [one.plugin for one in getattr(self._manager.hook, hook).get_hookimpls()]:
             try:
                 self._manager.subset_hook_caller(hook, self._manager.get_plugins() - {module})(**news)
@@ -154,7 +154,7 @@ def _plugin_of_file(path: Path) -> tuple[Plugin, Callable[[], object]]:
 
 
 def _import_file(path: Path) -> object:
-    """Import a file under a module name of its own, by which its targets can say f"{__name__}:Class"."""
+    """Import a file under a unique module name, so that its targets can be f"{__name__}:Class"."""
     place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
     name = re.sub(r"\W", "_", f"dlmone_file_{path.stem}_{place}")
     spec = importlib.util.spec_from_file_location(name, path)

@@ -1,4 +1,4 @@
-"""pydantic's errors as sentences: the key, what was expected, what was given, and the nearest known key."""
+"""Turn pydantic's errors into sentences: key, expected and given value, and the nearest known key."""
 
 import json
 import re
@@ -14,7 +14,7 @@ Loc = tuple[str | int, ...]
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Say which known name is meant, or which there are: the end of a sentence about an unknown one."""
+    """Return the end of a sentence about an unknown name: the nearest known one, or all known ones."""
     known = sorted(set(known) - {name})
     close = get_close_matches(name, known, n=1)
     if close:
@@ -23,7 +23,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def dotted(loc: Loc, prefix: str = "") -> str:
-    """Write a key path as TOML does, quoting what is no bare key."""
+    """Format a key path as in TOML, quoting keys that are not bare."""
     text = prefix
     for key in loc:
         if isinstance(key, int):
@@ -41,12 +41,12 @@ def sentences(
     place: Callable[[Loc], str],
     also: Iterable[str] = (),
 ) -> list[str]:
-    """Return one sentence for each thing wrong with ``table``.
+    """Return one sentence per mistake in ``table``.
 
     Args:
-        error: what validating ``table`` raised.
+        error: the error from validating ``table``.
         shape: the model it was validated against.
-        place: turns a key path into the words that say where it is.
+        place: describes the location of a key path.
         also: top-level keys that are known besides the model's own.
     """
     lines = []
@@ -75,7 +75,7 @@ def _existing(loc: Loc, table: Any, missing: bool) -> Loc:
 
 
 def _sibling(loc: Loc, shape: Any, table: Any) -> str:
-    """A new stage or objective that lacks its keys may be a misspelt old one: say which."""
+    """Name the existing stage or objective that a new one without its required keys may misspell."""
     if len(loc) < 2 or not is_mapping(part(shape, *loc[:-2])):
         return ""
     for key in loc[:-2]:

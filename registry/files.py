@@ -1,4 +1,4 @@
-"""Recipe files: found by path or by the name of a shipped one, and read."""
+"""Find recipe files by path or shipped name, and read them."""
 
 import tomllib
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from .explain import nearest
 from .layers import Layer
 
 _SHIPPED = "dlmone.recipes"
-#: Keys of a recipe file that say how it is made, and are not part of the recipe.
+#: Keys of a recipe file that control how it is resolved; they are not part of the recipe.
 FILE_KEYS = ("extends", "profile", "profiles")
 
 
@@ -28,7 +28,7 @@ class RecipeFile:
     extended: "RecipeFile | None"
 
     def layers(self, profile: str | None) -> list[Layer]:
-        """Return the layers that this file gives, the lowest first, with ``profile`` on top.
+        """Return this file's layers, the lowest first, with ``profile`` on top.
 
         A profile of the extended file lies under this file's profile of the same name.
 
@@ -68,7 +68,7 @@ def read_recipe(name: str | Path) -> RecipeFile:
 
 
 def recipe_text(name: str | Path) -> str:
-    """Return the recipe at a path, or the shipped one of that name, as it is written.
+    """Return the text of the recipe at a path, or of the shipped one of that name.
 
     Raises:
         InputError: there is no such file.

@@ -1,9 +1,9 @@
 """The hooks a plugin can implement.
 
 A plugin is a module in the entry-point group ``dlmone`` (or a file given with ``--plugin``) with any of
-these functions marked ``@hookimpl``. Registering is lazy: names, targets and option models are strings,
+these functions marked ``@hookimpl``. Registration is lazy: names, targets and option models are strings,
 so that listing plugins imports no torch. New arguments may be added to a hook at any time; an
-implementation takes only the ones it wants (pluggy allows fewer).
+implementation declares only those it uses (pluggy allows fewer).
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ hookimpl = pluggy.HookimplMarker("dlmone")
 
 
 class Register(Protocol):
-    """What a ``register_*`` hook is given: call it once for every name the plugin offers."""
+    """The argument of a ``register_*`` hook; call it once for every name the plugin offers."""
 
     def __call__(
         self, name: str, target: str, *, options: str | None = None, help: str = "", default: bool = False
@@ -60,7 +60,7 @@ def register_samplers(register: Register) -> None:
 
 @hookspec
 def register_generators(register: Register) -> None:
-    """Offer subclasses of ``dlmone.core.Generator`` that write by themselves, without a run of dlmone's."""
+    """Offer subclasses of ``dlmone.core.Generator`` that generate without a dlmone run (e.g. baselines)."""
 
 
 @hookspec
@@ -90,24 +90,24 @@ def register_models(register: Register) -> None:
 
 @hookspec
 def run_started(run_dir: Path, recipe: Mapping[str, Any]) -> None:
-    """Told once, before any training, with the run directory and the resolved recipe."""
+    """Called once before any training, with the run directory and the resolved recipe."""
 
 
 @hookspec
 def step_finished(stage: str, step: int, metrics: Mapping[str, Any]) -> None:
-    """Told after each logged step, with the object that was appended to ``metrics.jsonl``."""
+    """Called after each logged step, with the object appended to ``metrics.jsonl``."""
 
 
 @hookspec
 def checkpoint_saved(stage: str, step: int, path: Path) -> None:
-    """Told when a checkpoint has been renamed into place."""
+    """Called when a checkpoint has been saved."""
 
 
 @hookspec
 def evaluation_finished(stage: str, step: int, scores: Mapping[str, float]) -> None:
-    """Told after each validation and after the final evaluation (``stage`` is then ``"final"``)."""
+    """Called after each validation and after the final evaluation (``stage`` is then ``"final"``)."""
 
 
 @hookspec
 def run_finished(run_dir: Path) -> None:
-    """Told once, when the report has been written."""
+    """Called once, after the report has been saved."""

@@ -1,9 +1,9 @@
-"""The layers of a recipe, and how an upper one changes what lies below it.
+"""Merge the layers of a recipe; upper layers override lower ones.
 
-extended file < file < profile < ``--set`` < ``--seed``. Tables merge key by key, and other values are
-replaced, with three rules of the recipe's own: a plugin's options go when its slot is given another plugin;
-``false`` takes a named part (a stage, an objective, a metric) out; and what describes a teacher to be trained
-(its options, ``pretrain``) goes when an upper layer gives the ``path`` of a trained one.
+extended file < file < profile < ``--set`` < ``--seed``. Tables are merged key by key, other values are
+replaced. Three further rules apply. A plugin's options are dropped when its slot is given another plugin.
+``false`` removes a named part (a stage, an objective, a metric). A teacher's training settings (its options,
+``pretrain``) are dropped when an upper layer gives the ``path`` of a trained one.
 """
 
 import tomllib
@@ -22,7 +22,7 @@ from .times import Time, is_time
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A table of settings and where it came from, in words."""
+    """A table of settings and a description of its source."""
 
     source: str
     table: dict[str, Any]
@@ -32,7 +32,7 @@ def stack(layers: Sequence[Layer]) -> dict[str, Any]:
     """Merge layers, the lowest first.
 
     Raises:
-        InputError: a layer takes out a part that no lower one has.
+        InputError: a layer removes a part that no lower one has.
     """
     table: dict[str, Any] = {}
     for layer in layers:
@@ -55,7 +55,7 @@ def merge(
         loc: the key path of this place, for the error.
 
     Raises:
-        InputError: ``upper`` takes out a part that ``lower`` does not have.
+        InputError: ``upper`` removes a part that ``lower`` does not have.
     """
     merged = dict(lower)
     if _is_slot(shape) and "use" in lower and upper.get("use", lower["use"]) != lower["use"]:
@@ -68,7 +68,7 @@ def merge(
                 where = dotted((*loc, key))
                 raise InputError(f"{source}: {where}: there is none to take out{nearest(key, merged)}")
             del merged[key]
-        # A time is one value, in whichever of its forms it is written.
+        # A time is one value in any of its forms, so it is replaced, not merged.
         elif isinstance(value, Mapping) and part(shape, key) is not Time and not is_time(value):
             below = merged.get(key)
             below = below if isinstance(below, Mapping) else {}
@@ -81,12 +81,12 @@ def merge(
 def layer_of_overrides(below: Mapping[str, Any], overrides: Sequence[str]) -> Layer:
     """Turn ``--set`` arguments, ``KEY=VALUE`` each, into one layer above ``below``.
 
-    KEY is a TOML key, in which ``*`` stands for every key there is; where only some of these places have a
-    part that the rest of KEY names (stages with that objective), for those. VALUE is TOML; what is not TOML
-    and does not look like it (a bare word, a path) is a string.
+    KEY is a TOML key. ``*`` matches every key; if only some of them contain the part named by the rest of KEY
+    (stages with that objective), it matches those. VALUE is TOML, or a string if it does not look like TOML
+    (a bare word, a path).
 
     Raises:
-        InputError: an argument cannot be read, or its ``*`` stands for nothing.
+        InputError: an argument cannot be read, or its ``*`` matches nothing.
     """
     layer = Layer("--set", {})
     for text in overrides:
@@ -104,10 +104,10 @@ def layer_of_overrides(below: Mapping[str, Any], overrides: Sequence[str]) -> La
 
 
 def toml_value(value: str, where: str) -> Any:
-    """Return what a value given as text means: TOML, or the string itself (a bare word, a path).
+    """Parse a value given as text: TOML, or the string itself (a bare word, a path).
 
     Raises:
-        InputError: it looks like TOML and is none; the sentence begins with ``where``.
+        InputError: it looks like TOML but is invalid; the message begins with ``where``.
     """
     try:
         table = tomllib.loads(f"value = {value}")
@@ -115,12 +115,12 @@ def toml_value(value: str, where: str) -> Any:
         if value.startswith(("[", "{", '"', "'")):
             raise InputError(f"{where}: the value is not TOML: {error}") from None
         return value
-    # No recipe holds a date: what looks like one is somebody's file name.
+    # Recipes have no dates; a value that looks like one is a file name.
     return value if isinstance(table["value"], (date, time)) or len(table) > 1 else table["value"]
 
 
 def origin(layers: Sequence[Layer], loc: Loc) -> str:
-    """Say which layer set the value at ``loc``, or the table that lacks it."""
+    """Return the source of the value at ``loc``, or of the table that lacks it."""
     for depth in range(len(loc), -1, -1):
         for layer in reversed(layers):
             if _has(layer.table, loc[:depth]):

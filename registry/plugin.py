@@ -1,4 +1,4 @@
-"""What is known of a plugin, and of each name it offers."""
+"""Describe plugins and the names they register."""
 
 import traceback
 from dataclasses import dataclass, replace
@@ -9,15 +9,15 @@ from dlmone.core.errors import DlmoneError
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """A plugin that was found, working or not.
+    """A plugin found, working or broken.
 
     Attributes:
         name: the entry point's name, or the file's stem.
-        distribution, version: who brought it; for a one-file plugin its path and the hash of its text.
+        distribution, version: its package; for a one-file plugin its path and the hash of its text.
         target: the module, or the file.
-        is_file: whether it was given as a file, so that the user counts on it.
-        reason: why it is broken, in one line; empty where it works.
-        traceback: the whole story of the failure.
+        is_file: whether the user gave it as a file.
+        reason: why it is broken, in one line; empty if it works.
+        traceback: the full traceback of the failure.
     """
 
     name: str
@@ -32,14 +32,14 @@ class Plugin:
         return f"{self.name} ({self.distribution} {self.version})".replace(" )", ")")
 
     def broken_by(self, error: BaseException) -> Self:
-        """Return this plugin with what went wrong."""
+        """Return this plugin marked as broken by ``error``."""
         story = "".join(traceback.format_exception(error))
         return replace(self, reason=one_line(error), traceback=story)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A name that a plugin offers, and where the code behind it and its options are."""
+    """A name that a plugin registers, with the locations of its code and options."""
 
     kind: str
     name: str
@@ -57,7 +57,7 @@ class Entry:
 
 
 def one_line(error: BaseException) -> str:
-    """Say an exception in one line; errors of ours are sentences already."""
+    """Format an exception in one line; dlmone's errors are sentences already."""
     text = " ".join(str(error).split())
     if isinstance(error, DlmoneError):
         return text

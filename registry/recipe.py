@@ -1,4 +1,4 @@
-"""A recipe, from its name to a checked whole in which every value is written out."""
+"""Load a recipe by name and resolve it: validated, with all defaults filled in."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class ResolvedRecipe:
         recipe: the recipe, with its plugins' options filled in.
         profile: the profile it was resolved with.
         source: the file it came from.
-        table: the recipe as plain TOML values; loading it again gives the same recipe.
+        table: the recipe as plain TOML values; loading it gives the same recipe.
     """
 
     recipe: Recipe
@@ -42,7 +42,7 @@ class ResolvedRecipe:
     table: dict[str, Any]
 
     def dump(self) -> str:
-        """Return the recipe as TOML, every value written out."""
+        """Return the recipe as TOML, with all values."""
         profile = f", profile {self.profile}" if self.profile else ""
         return f"# Resolved from {self.source}{profile}.\n\n{tomli_w.dumps(self.table)}"
 
@@ -55,18 +55,18 @@ def load_recipe(
     overrides: Sequence[str] = (),
     seed: int | None = None,
 ) -> ResolvedRecipe:
-    """Read, merge and check a recipe. Nothing behind a plugin's name is imported but its options.
+    """Read, merge and validate a recipe. Of its plugins, only the options are imported.
 
     Args:
         path_or_name: a file, or the name of a shipped recipe.
         registry: the plugins that the recipe can name.
-        profile: one of its override tables; its own ``profile`` key says which, if not given.
-        overrides: ``KEY=VALUE`` settings that lie above the profile (`layer_of_overrides`).
-        seed: lies above all.
+        profile: one of its override tables; the one named by its ``profile`` key if None.
+        overrides: ``KEY=VALUE`` settings on top of the profile (`layer_of_overrides`).
+        seed: overrides all layers.
 
     Raises:
-        InputError: the recipe is wrong; one line for each mistake, with place and remedy.
-        PluginError: it names a plugin that is not there, is broken, or is claimed twice.
+        InputError: the recipe is invalid; one line per mistake, with its location and a fix.
+        PluginError: it names a plugin that is missing, broken, or claimed twice.
     """
     registry.require_files()
     file = read_recipe(path_or_name)

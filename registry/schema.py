@@ -1,4 +1,4 @@
-"""The recipe's schema: what a TOML recipe may say, with every default named.
+"""Define the schema of a TOML recipe, with all defaults.
 
 Paper symbols stand next to the keys they set. docs/choices.md gives the reason for each default where the
 paper is silent, and says which of these choices no key changes.
@@ -23,7 +23,7 @@ from pydantic import (
 from .shape import switched_off
 from .times import Time
 
-#: Folders of a run, and stages in its log, that are no stage of a recipe's.
+#: Names of folders and log stages that a run uses itself; stages cannot have them.
 RESERVED = ("pretrain", "teacher", "student", "samples", "report", "final")
 #: What a logged value's name begins with where no term does: losses, gradient norms, scores, their interval.
 LOGGED = ("generator", "estimator", "gradient", "raw", "ema", "interval")
@@ -39,17 +39,17 @@ class Part(BaseModel):
 
 
 class Section(Part):
-    """A section whose keys are all known."""
+    """A section that accepts known keys only."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Slot(Part):
-    """A section that names a plugin with ``use``; keys the slot does not know are the plugin's options."""
+    """A section that names a plugin with ``use``; other unknown keys are the plugin's options."""
 
     model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
-    #: The kind of plugin that fits here, as in the hook ``register_<kind>``.
+    #: The kind of plugin required here, as in the hook ``register_<kind>``.
     kind: ClassVar[str]
 
     use: str
@@ -67,7 +67,7 @@ def _examples(value: Any) -> Any:
     return value
 
 
-#: The first so many examples of a split; None, written "all", is the whole split.
+#: A number of examples from the start of a split; None, in a recipe "all", is the whole split.
 Examples = Annotated[
     PositiveInt | None,
     BeforeValidator(_examples),
@@ -121,7 +121,7 @@ class PretrainValidation(Validation):
 
 
 class Pretrain(Section):
-    """Training a teacher on the spot (or resuming to train it)."""
+    """Pretraining of a teacher, as part of the run."""
 
     steps: PositiveInt
     batch: PositiveInt
@@ -136,7 +136,7 @@ class Pretrain(Section):
 
 
 class DataSlot(Slot):
-    """Where the examples come from."""
+    """The source of the examples."""
 
     kind = "data"
 
@@ -201,24 +201,24 @@ class Stage(Section):
     t_min: Time = Time(quantile=0.0)
     t_max: Time = Time(quantile=1.0)
     t_init: Time
-    #: Feed θ z itself, as DiffuSeq starts, and not σ(t_init)·z, as SiD does.
+    #: Use z itself as θ's input, as DiffuSeq's sampler does, instead of SiD's σ(t_init)·z.
     unit_input: bool = False
     #: K: θ is trained to sample in this many re-noised network calls (at Table 4's times); 1 is the paper's.
     calls: PositiveInt = 1
-    #: Which of the K outputs the losses see: of an update's k ~ U{1..K}, or of the last one always.
+    #: Which of the K outputs is trained: that of a random k ~ U{1..K} per update, or always the last.
     matching: Literal["uniform", "last"] = "uniform"
     start: Literal["teacher", "previous"] = "previous"
     weights: Literal["ema", "raw"] = "ema"
-    #: How each role draws t: uniformly on [t_min, t_max) if nothing is said (SiD: ψ at −1.2 and 1.2).
+    #: Each role's distribution of t; uniform on [t_min, t_max) by default (SiD: ψ at −1.2 and 1.2).
     generator_times: LogNormal | None = None
     estimator_times: LogNormal | None = None
     estimator_steps: PositiveInt = 1
     estimator_warmup: NonNegativeInt = 0
-    #: θ's update reads an average of ψ over about 1/(1 − rate) of its updates, which is less noisy than ψ.
+    #: θ's update uses a moving average of ψ over about 1/(1 − rate) updates, which is less noisy than ψ.
     estimator_average: Annotated[float, Field(gt=0, lt=1)] | None = None
     shared_noise: bool = False
     shared_draw: bool = False
-    #: Whether each network has its dropout in its own update; in the other's it never does.
+    #: Whether dropout is active in a network's own update; in the other's it never is.
     generator_dropout: bool = True
     estimator_dropout: bool = True
     ema: Ema = Ema()
@@ -229,13 +229,13 @@ class Stage(Section):
 
 
 class SamplerSlot(Slot):
-    """How a teacher samples in several steps."""
+    """The sampler of a teacher, in several steps."""
 
     kind = "samplers"
 
 
 class GeneratorSlot(Slot):
-    """A text generator from elsewhere, as a baseline."""
+    """An external text generator, as a baseline."""
 
     kind = "generators"
 
@@ -247,25 +247,25 @@ class EvaluatorSlot(Slot):
 
 
 class AugmenterSlot(Slot):
-    """How conditions are varied before generation."""
+    """The augmenter that varies conditions before generation."""
 
     kind = "augmenters"
 
 
 class SelectorSlot(Slot):
-    """How one of several candidates is selected."""
+    """The selector of one of several candidates."""
 
     kind = "selectors"
 
 
 class SelectionSlot(SelectorSlot):
-    """Also score the candidate that a selector picks among the first ``k``, by default among all."""
+    """Also score the candidate selected among the first ``k``, by default among all."""
 
     k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
 
 
 class Variant(Section):
-    """The last student, or the teacher, with settings of its own.
+    """The last student, or the teacher, with its own inference settings.
 
     By default ``steps`` is 1 for the student and the last of ``teacher_steps`` for the teacher; the sampler
     is re-noising for the student and ``teacher_sampler`` for the teacher.
@@ -282,7 +282,7 @@ def _in_order(section: Any, key: str, order_key: str) -> Any:
     order, parts = section.get(order_key), section.get(key)
     if not (isinstance(order, (list, tuple)) and isinstance(parts, dict)):
         return section
-    # A part that an ablation took out may still be named.
+    # A part removed by an ablation may still be listed.
     return {**section, key: {name: parts[name] for name in order if name in parts} | parts}
 
 
@@ -296,7 +296,7 @@ VariantName = Annotated[str, AfterValidator(_variant_name)]
 
 
 class Evaluation(Section):
-    """The final evaluation, of the student beside its teacher on the test split.
+    """The final evaluation of student and teacher on the test split.
 
     Besides the plain rows (the teacher and the last student at numbers of steps, earlier students at one)
     there is one for each of ``variants``, and of every row one for each choice of ``select``.

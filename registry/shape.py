@@ -1,4 +1,4 @@
-"""A pydantic model as a shape: where a key path leads in it, and a model as plain TOML values."""
+"""Navigate a pydantic model by key path, and convert a model to plain TOML values."""
 
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeGuard, Union, get_args, get_origin
@@ -7,17 +7,17 @@ from pydantic import BaseModel
 
 
 def is_model(shape: Any) -> TypeGuard[type[BaseModel]]:
-    """Whether the keys at this place are the fields of a model."""
+    """Tell whether the keys here are the fields of a model."""
     return isinstance(shape, type) and issubclass(shape, BaseModel)
 
 
 def is_mapping(shape: Any) -> bool:
-    """Whether the keys at this place are names of the user's own (stages, objectives, metrics)."""
+    """Tell whether the keys here are names given by the user (stages, objectives, metrics)."""
     return get_origin(shape) is dict
 
 
 def part(shape: Any, *path: str | int) -> Any:
-    """Return what the schema expects at ``path`` below ``shape``; None where it expects nothing."""
+    """Return the schema at ``path`` below ``shape``, or None if there is none."""
     for key in path:
         if is_model(shape):
             field = shape.model_fields.get(str(key))

@@ -1,4 +1,4 @@
-"""Short forms of a slot: ``NAME``, or ``NAME:VALUE``, VALUE being the plugin's first option."""
+"""Parse a slot's short forms: ``NAME``, or ``NAME:VALUE`` with the plugin's first option."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -15,13 +15,13 @@ AnySlot = TypeVar("AnySlot", bound=Slot)
 def table_of(
     kind: type[Slot], given: str | Mapping[str, Any], catalogue: Catalogue, where: str
 ) -> dict[str, Any]:
-    """Return the table that is meant, its options unchecked.
+    """Return the slot's table; its options are not yet validated.
 
     Args:
         kind: what the slot is for.
         given: ``ddim``, ``ddim:0.5`` (ddim's first option is eta), or a table with ``use``, as a recipe's.
         catalogue: the plugins that can be named.
-        where: what it was given to, for the errors.
+        where: the option or key it was given for, for errors.
 
     Raises:
         InputError: it names no plugin, or a value is given to a plugin without options.

@@ -1,7 +1,7 @@
 """Contract checks for plugin authors.
 
-Each check takes what a plugin offers and raises AssertionError with a sentence that names the contract it
-breaks; the built-in plugins pass the same ones. `ToyTeacher` is a teacher small enough for any test.
+Each check takes an object of a plugin and raises AssertionError with a sentence that names the violated
+contract. The built-in plugins pass the same checks. `ToyTeacher` is a teacher small enough for any test.
 """
 
 from .augmenters import check_augmenter

@@ -12,14 +12,14 @@ SEEDS = range(20)
 
 
 def check_augmenter(augmenter: Augmenter, *, teacher: Teacher | None = None) -> None:
-    """Hold an augmenter to its contract.
+    """Check an augmenter against its contract.
 
     Args:
         augmenter: the one to check, set so that it varies conditions often.
         teacher: one whose space collates the toy's examples (the toy itself by default).
 
     Raises:
-        AssertionError: it breaks the contract; the sentence says how.
+        AssertionError: it violates the contract; the message says how.
     """
     space = (teacher or toy_teacher()).space
     batch = space.collate(EXAMPLES)

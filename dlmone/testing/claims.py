@@ -1,4 +1,4 @@
-"""How a contract check speaks: it raises AssertionError with a sentence that names the broken contract."""
+"""Raise AssertionError with a sentence that names the violated contract."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,7 @@ def alike(first: Tensor, second: Tensor) -> bool:
 
 
 def require_rows(values: Mapping[str, Tensor], size: int, where: str) -> None:
-    """Require one number a sample of each named tensor."""
+    """Require one number per sample of each named tensor."""
     for name, value_B in values.items():
         found = tuple(value_B.shape)
         require(found == (size,), f"{where}[{name!r}] must have one value a sample, ({size},), not {found}")

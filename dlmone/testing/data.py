@@ -9,10 +9,10 @@ from .claims import require
 
 
 def check_data_source(source: DataSource) -> None:
-    """Hold a data source to its contract.
+    """Check a data source against its contract.
 
     Raises:
-        AssertionError: it breaks the contract; the sentence says how.
+        AssertionError: it violates the contract; the message says how.
     """
     places: dict[str, str] = {}
     for name in get_args(Split):
@@ -32,14 +32,14 @@ def check_data_source(source: DataSource) -> None:
 
 
 def check_sample_reader(reader: SampleReader, path: Path) -> None:
-    """Hold a reader of sample files to its contract.
+    """Check a reader of sample files against its contract.
 
     Args:
         reader: the one to check.
         path: a file or folder of its kind.
 
     Raises:
-        AssertionError: it breaks the contract; the sentence says how.
+        AssertionError: it violates the contract; the message says how.
     """
     require(bool(reader.label), "label must say what the files are")
     files = reader.find(path)

@@ -9,10 +9,10 @@ from .claims import alike, require
 
 
 def check_denoiser(network: Denoiser, space: Space, batch: Batch, feature_width: int) -> None:
-    """Hold a denoiser to its contract; ``network`` is in evaluation mode.
+    """Check a denoiser against its contract; ``network`` is in evaluation mode.
 
     Raises:
-        AssertionError: it breaks the contract; the sentence says how.
+        AssertionError: it violates the contract; the message says how.
     """
     t_B, e_t = _noisy(space, batch)
     kept = e_t.clone()

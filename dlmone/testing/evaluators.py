@@ -12,14 +12,14 @@ from .claims import require
 
 
 def check_evaluator(evaluator: Evaluator, samples: Sequence[Sample]) -> None:
-    """Hold an evaluator to its contract.
+    """Check an evaluator against its contract.
 
     Args:
         evaluator: the one to check.
         samples: two or more that it can score, with at least as many candidates as it needs.
 
     Raises:
-        AssertionError: it breaks the contract; the sentence says how.
+        AssertionError: it violates the contract; the message says how.
     """
     wanted = evaluator.candidates
     require(isinstance(wanted, int) and wanted >= 1, f"candidates must be a number from 1, not {wanted!r}")

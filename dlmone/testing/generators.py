@@ -12,16 +12,16 @@ from .claims import require
 def check_generator(
     generator: Generator, examples: Sequence[Example], *, refines: bool = True, drawn: bool = True
 ) -> None:
-    """Hold a generator to its contract, at one step.
+    """Check a generator against its contract, at one step.
 
     Args:
         generator: the one to check, on the CPU in float32.
         examples: some whose texts its space gives back.
         refines: whether it may take more than one step.
-        drawn: whether what it writes depends on the noise.
+        drawn: whether its outputs depend on the noise.
 
     Raises:
-        AssertionError: it breaks the contract; the sentence says how.
+        AssertionError: it violates the contract; the message says how.
     """
     space = generator.space
     batch = space.collate(examples)

@@ -1,4 +1,4 @@
-"""Data whose score is known: a teacher that is a formula, for proving samplers and objectives against."""
+"""Provide data with a known score and analytic teachers, to check samplers and objectives."""
 
 from collections.abc import Sequence
 

@@ -33,10 +33,10 @@ CALLS = ((1, 1), (2, 3))
 
 
 def check_objective(objective: Objective) -> None:
-    """Hold an objective to its contract, in whole and continuous time, for one call and several.
+    """Check an objective against its contract, in whole and continuous time, for one call and several.
 
     Raises:
-        AssertionError: it breaks the contract; the sentence says how.
+        AssertionError: it violates the contract; the message says how.
     """
     require(
         isinstance(objective, Objective),
@@ -161,7 +161,7 @@ class _Trial:
 
 
 class _NotingStep(StepContext):
-    """Notes which of the evaluations are read."""
+    """Record which evaluations are read."""
 
     @cached_property
     def read(self) -> set[tuple[Network, State, float]]:

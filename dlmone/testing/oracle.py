@@ -42,7 +42,7 @@ class AffineStudent(Denoiser):
 
 
 class ExactEstimator(ScoreEstimator):
-    """ψ: the best x0 prediction for what θ writes now; its parameters, a and b, are constants here."""
+    """ψ: the optimal x0 prediction for θ's current outputs; θ's parameters, a and b, are constants here."""
 
     def __init__(self, schedule: NoiseSchedule, student: AffineStudent) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from .watched import Call, Watched
 
 
 def check_sampler(sampler: Sampler, *, steps: int = 4, teacher: Teacher | None = None) -> None:
-    """Hold a sampler to its contract: for teachers, for students, and with earlier candidates.
+    """Check a sampler against its contract: for teachers, for students, and with earlier candidates.
 
     Args:
         sampler: the one to check.
@@ -21,7 +21,7 @@ def check_sampler(sampler: Sampler, *, steps: int = 4, teacher: Teacher | None =
         teacher: one whose space collates the toy's examples (the toy itself by default).
 
     Raises:
-        AssertionError: it breaks the contract; the sentence says how.
+        AssertionError: it violates the contract; the message says how.
     """
     trial = _Trial(sampler, steps, teacher or toy_teacher())
     state = trial.checked()

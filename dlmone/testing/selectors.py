@@ -22,7 +22,7 @@ class SharedWords:
 
 
 def check_selector(selector: Selector, samples: Sequence[Sample], metric: PairMetric | None = None) -> None:
-    """Hold a selector to its contract.
+    """Check a selector against its contract.
 
     Args:
         selector: the one to check.
@@ -30,7 +30,7 @@ def check_selector(selector: Selector, samples: Sequence[Sample], metric: PairMe
         metric: what its ``utility`` is to name; `SharedWords` by default.
 
     Raises:
-        AssertionError: it breaks the contract; the sentence says how.
+        AssertionError: it violates the contract; the message says how.
     """
     count = len(samples[0].candidates)
     fits = len(samples) >= 2 and count >= 2 and all(len(one.candidates) == count for one in samples)

@@ -11,10 +11,10 @@ from .claims import require
 
 
 def check_space(space: Space, examples: Sequence[Example], *, invertible: bool = True) -> None:
-    """Hold a space to its contract; see `check_teacher` for the arguments.
+    """Check a space against its contract; see `check_teacher` for the arguments.
 
     Raises:
-        AssertionError: it breaks the contract; the sentence says how.
+        AssertionError: it violates the contract; the message says how.
     """
     batch = space.collate(examples)
     _check_batch(space, batch, examples)

@@ -1,4 +1,4 @@
-"""One update of the toy, for calling an objective as a run does."""
+"""Build one update of the toy, to call an objective as a run does."""
 
 import copy
 from collections.abc import Callable, Iterable, Sequence
@@ -51,16 +51,16 @@ def new_step(
 
     Args:
         teacher: φ and the space.
-        role: whose update it is.
+        role: the role updated.
         requests: what the objective(s) request in this role.
         auxiliaries: the networks that they bring.
         examples: the fake batch; the real one is the same in reverse order.
-        seed: of the draws, and of how the others differ from φ.
+        seed: of the random numbers, and of how the other networks differ from φ.
         shared_noise: real and fake batch share their ε.
         wrap: put around each of the denoisers.
         kind: the class of the step.
         t_init: where the student begins; three quarters up the trained range if None.
-        calls: which output of how many calls the losses see.
+        calls: (k, K): the losses use the output of call k of K.
     """
     schedule = teacher.space.schedule
     t_init = schedule.time_of_quantile(0.75) if t_init is None else t_init

@@ -22,7 +22,7 @@ RESERVED = {"config.json", "model.safetensors", "README.md"}
 def check_teacher(
     build: Callable[[], Teacher], examples: Sequence[Example], *, invertible: bool = True
 ) -> None:
-    """Hold a teacher, its space, its network and its copies to their contracts, on the CPU in float32.
+    """Check a teacher, its space, its network and its copies against their contracts, on the CPU in float32.
 
     Args:
         build: makes the teacher; a small one, for it is called hundreds of times.
@@ -31,7 +31,7 @@ def check_teacher(
             that decodes with weights which are not trained yet.
 
     Raises:
-        AssertionError: it breaks a contract; the sentence says how.
+        AssertionError: it violates a contract; the message says how.
     """
     require(len(examples) >= 3, "check_teacher takes three or more examples")
     teacher = build().requires_grad_(True).eval()

@@ -1,4 +1,4 @@
-"""A denoiser that passes every call on and remembers it."""
+"""Wrap a denoiser and record its calls."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -23,8 +23,8 @@ from .request import (
     Request,
     Role,
     State,
-    compared,
     merged,
+    needs_float32,
     trained_in,
 )
 from .space import Batch, Space
@@ -208,18 +208,18 @@ class StepContext:
         point = self.point(request.state)
         trains = trained_in(self.role, request.network)
         graph = torch.set_grad_enabled(trains or request.gradient > Gradient.CONSTANT)
-        with graph, self._precision(request.state):
+        with graph, self._precision(request):
             found = self._guided(request, point)
         if trains and self.role == "generator":
             return replace(found, x0=self._leaf(found.x0))
         return found
 
-    def _precision(self, state: State) -> AbstractContextManager[object]:
-        """Return the precision of evaluations at a state: float32 where several networks are compared.
+    def _precision(self, request: Request) -> AbstractContextManager[object]:
+        """Return the precision of an evaluation: float32 where its difference from another is taken.
 
         f_φ − f_ψ starts at 0 and stays small, below the rounding error of either in half precision.
         """
-        if not compared(self._plan.values(), state):
+        if not needs_float32(request, self._plan.values()):
             return nullcontext()
         return torch.autocast(self.fake.tokens_BL.device.type, enabled=False)
 

@@ -168,6 +168,8 @@ class Request:
         gradient: where its gradient flows. In the estimator's role ψ's evaluations always train ψ.
         features: the layers whose features to return; −1 is the last one.
         tokens: whether to return logits over tokens, from networks that have them.
+        exact: whether it is subtracted from an evaluation at another state, and so has to be float32. Several
+            networks at one state are float32 in any case.
         guidance: κ of f(∅) + κ·(f(c) − f(∅)); 1 is the plain conditional evaluation.
     """
 
@@ -177,6 +179,7 @@ class Request:
     features: tuple[int, ...] = ()
     tokens: bool = False
     guidance: float = 1.0
+    exact: bool = False
 
     @property
     def key(self) -> tuple[Network, State, float]:
@@ -190,6 +193,7 @@ class Request:
             gradient=max(self.gradient, other.gradient),
             features=tuple(sorted({*self.features, *other.features})),
             tokens=self.tokens or other.tokens,
+            exact=self.exact or other.exact,
         )
 
 
@@ -208,9 +212,9 @@ def trained_in(role: Role, network: Network) -> bool:
     return network is GENERATOR
 
 
-def compared(plan: Iterable[Request], state: State) -> bool:
-    """Tell whether several networks are evaluated at a state, so that their difference may be taken."""
-    return len({request.network for request in plan if request.state == state}) > 1
+def needs_float32(request: Request, plan: Iterable[Request]) -> bool:
+    """Tell whether an evaluation is one of two whose difference is taken, which half precision would bury."""
+    return request.exact or len({one.network for one in plan if one.state == request.state}) > 1
 
 
 def _closure(requests: Iterable[Request]) -> Iterator[Request]:

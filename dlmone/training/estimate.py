@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from dlmone.core import GENERATOR, START, GeneratorInput, Gradient, Objective, Request, Sketch, Teacher
-from dlmone.core.request import Role, compared, merged, trained_in
+from dlmone.core.request import Role, merged, needs_float32, trained_in
 from dlmone.evaluation.variants import steps_of
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Stage
@@ -80,7 +80,7 @@ def effort(role: Role, requests: Iterable[Request]) -> Effort:
         trains = trained_in(role, request.network)
         backward = 2 if trains else int(request.gradient > Gradient.CONSTANT)
         calls = 1 if request.guidance == 1.0 else 2
-        if compared(plan, request.state):
+        if needs_float32(request, plan):
             exact += calls * (1 + backward)
         else:
             passes += calls * (1 + backward)

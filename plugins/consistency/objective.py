@@ -35,8 +35,8 @@ class Consistency(Objective):
         self.options = options
         target = Average("target", GENERATOR, options.rate)
         self.auxiliaries = (target,)
-        self.above = Request(GENERATOR, Above(options), Gradient.PARAMETERS)
-        self.below = Request(target, Below(options, options.order))
+        self.above = Request(GENERATOR, Above(options), Gradient.PARAMETERS, exact=True)
+        self.below = Request(target, Below(options, options.order), exact=True)
 
     def requests(self, role: Role) -> Sequence[Request] | None:
         return (self.above, self.below) if role == "generator" else None

@@ -89,8 +89,8 @@ class Progressive(Objective):
 
     def __init__(self, options: ProgressiveOptions) -> None:
         self.options = options
-        self.above = Request(GENERATOR, Above(options.steps), Gradient.PARAMETERS)
-        self.middle = Request(START, Middle(options.steps))
+        self.above = Request(GENERATOR, Above(options.steps), Gradient.PARAMETERS, exact=True)
+        self.middle = Request(START, Middle(options.steps), exact=True)
 
     def requests(self, role: Role) -> Sequence[Request] | None:
         return (self.above, self.middle) if role == "generator" else None

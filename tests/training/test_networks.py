@@ -1,7 +1,7 @@
 """Networks that objectives bring: trained, averaged, checkpointed and restored by the run, exactly."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -175,3 +175,17 @@ def test_guidance_takes_two_calls_and_extrapolates_between_them() -> None:
     expected = without + 3.0 * (step[plain].x0 - without)
     torch.testing.assert_close(step[guided].x0, expected.detach())
     assert not torch.allclose(step[guided].x0, step[plain].x0)
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_what_an_objective_subtracts_is_float32_under_autocast_if_it_says_so(exact: bool) -> None:
+    consistency = Consistency()
+    above, below = (replace(one, exact=exact) for one in (consistency.above, consistency.below))
+    step = new_step(toy_teacher(), "generator", [above, below], auxiliaries=consistency.auxiliaries)
+    dtypes = set()
+    for network in (GENERATOR, consistency.target):
+        linear = step.networks[network].network.own
+        linear.register_forward_hook(lambda _, __, output: dtypes.add(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert step[above].x0.shape == step[below].x0.shape
+    assert (torch.bfloat16 in dtypes) is not exact

@@ -61,7 +61,14 @@ def test_kinds_are_those_of_the_hooks() -> None:
 def test_built_ins_are_found_and_whole() -> None:
     registry = Registry.discover()
     assert registry.broken == ()
-    assert registry.names("objectives") == ["diff_instruct", "diffusion_gan", "regression", "sds", "sid"]
+    assert registry.names("objectives") == [
+        "diff_instruct",
+        "diffusion_gan",
+        "dmd2",
+        "regression",
+        "sds",
+        "sid",
+    ]
     entry = registry.entry("objectives", "sid")
     assert (entry.plugin, entry.distribution) == ("sid", "dlmone")
     assert {"name": "sid", "distribution": "dlmone", "version": entry.version} in registry.describe()
@@ -130,7 +137,7 @@ def test_a_broken_plugin_is_set_aside_whole(install: Install, code: str, reason:
     assert reason in plugin.reason
     assert "\n" not in plugin.reason
     assert plugin.traceback.startswith("Traceback")
-    names = ["diff_instruct", "diffusion_gan", "mine", "regression", "sds", "sid"]
+    names = ["diff_instruct", "diffusion_gan", "dmd2", "mine", "regression", "sds", "sid"]
     assert registry.names("objectives") == names
     registry.notify("run_finished", run_dir=Path())
 

@@ -194,6 +194,10 @@ def test_defaults_of_the_plugins_are_written_out(small: Path) -> None:
         "mu_memory": 20,
         "weighting": "sid",
         "dsm_weighting": "one",
+        "teacher_guidance": 1.0,
+        "estimator_guidance": 1.0,
+        "dsm_guidance": 1.0,
+        "condition_dropout": 0.1,
     }
     assert resolved.recipe.evaluation.teacher_sampler.options == {"eta": 0.0, "rounding": True}
     sampler = REGISTRY.create("samplers", resolved.recipe.evaluation.teacher_sampler)

@@ -34,6 +34,7 @@ class Catalogue:
     def __init__(self) -> None:
         self._plugins: list[Plugin] = []
         self._claims: dict[str, dict[str, list[Entry]]] = {kind: {} for kind in KINDS}
+        self._validated: dict[tuple[str, str, str], BaseModel] = {}
 
     @property
     def plugins(self) -> tuple[Plugin, ...]:
@@ -124,12 +125,18 @@ class Catalogue:
             InputError: the options are invalid; one line per key, each beginning with ``where``.
             PluginError: there is no such plugin, or it cannot be used.
         """
+        if (known := self._validated.get(_key(kind, name, table))) is not None:
+            return known
         model = self.options_model(kind, name, where)
         try:
             return model.model_validate(switched_off(model, table))
         except ValidationError as error:
             lines = sentences(error, model, table, lambda loc: dotted(loc, where))
             raise InputError("\n".join(lines)) from error
+
+    def keep_options(self, kind: str, name: str, table: dict[str, Any], options: BaseModel) -> None:
+        """Keep validated options, so that a table that says the same is not validated again."""
+        self._validated[_key(kind, name, table)] = options
 
     def create(self, kind: str, slot: Slot, where: str = "") -> Any:
         """Return ``Class(options)`` for a slot of a recipe.
@@ -140,6 +147,10 @@ class Catalogue:
         """
         options = self.options(kind, slot.use, slot.options, where)
         return self.load(kind, slot.use, where)(options)
+
+
+def _key(kind: str, name: str, table: dict[str, Any]) -> tuple[str, str, str]:
+    return kind, name, repr(sorted(table.items()))
 
 
 def noun(kind: str) -> str:

@@ -109,7 +109,9 @@ def _with_options(recipe: Recipe, layers: Sequence[Layer], registry: Registry) -
             place = partial(_place, layers, loc)
             mistakes += sentences(error, model, slot.options, place, own)
         else:
-            _at(table, loc).update(plain(options))
+            filled = plain(options)
+            registry.keep_options(slot.kind, slot.use, filled, options)
+            _at(table, loc).update(filled)
     if mistakes:
         raise InputError("\n".join(mistakes))
     return Recipe.model_validate(table)

@@ -244,3 +244,17 @@ def test_a_star_means_the_stages_that_have_the_objective(small: Path) -> None:
     assert {stage.steps for stage in stages.values()} == {7}
     added = load(small, more, 'stages.*.objectives.more={use="sds"}').recipe.stages
     assert all("more" in stage.objectives for stage in added.values())
+
+
+def test_options_are_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the recipe is read, and not again where the plugin is made."""
+    from dlmone.plugins.sid.options import SiDOptions
+
+    validated, inner = [], SiDOptions.model_validate
+    monkeypatch.setattr(SiDOptions, "model_validate", lambda table: validated.append(table) or inner(table))
+    registry = Registry.discover()
+    recipe = load_recipe("qqp", registry=registry, profile="paper").recipe
+    seen = len(validated)
+    for stage in recipe.stages.values():
+        registry.create("objectives", stage.objectives["score"])
+    assert seen == len(recipe.stages) == len(validated)

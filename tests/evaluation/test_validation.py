@@ -13,7 +13,7 @@ from dlmone.registry import Registry, load_recipe
 from dlmone.registry.schema import Validation
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
-from dlmone.testing import ToyTeacher
+from dlmone.testing import toy_teacher
 from dlmone.testing.toy import EXAMPLES
 
 COMPUTE = Compute(torch.device("cpu"), bfloat16=False, world=World())
@@ -39,9 +39,9 @@ def test_all_is_the_whole_split_and_a_number_the_first_rows() -> None:
     assert len(validator(bleu).examples) == min(200, len(EXAMPLES))
 
 
-def test_the_deciding_score_comes_with_its_bootstrap_interval(toy: ToyTeacher) -> None:
+def test_the_deciding_score_comes_with_its_bootstrap_interval() -> None:
     bleu = BleuEvaluator(NoOptions())
-    generator = toy.new_generator(1490).float()
+    generator = toy_teacher().new_generator(1490)
     result = validator({"bleu": bleu}, metric="bleu", candidates=2)(generator, 1)
     samples = generate_samples(generator, EXAMPLES, COMPUTE, candidates=2, seed=3).samples
     (score,) = bleu.evaluate(samples)
@@ -53,8 +53,8 @@ def test_the_deciding_score_comes_with_its_bootstrap_interval(toy: ToyTeacher) -
     assert {"empty", "repetitive", "copied", "mean_length"} <= result.named.keys()
 
 
-def test_a_score_that_is_no_function_of_sums_has_no_interval(toy: ToyTeacher) -> None:
-    result = validator({"words": Length()}, metric="words")(toy.new_generator(1490).float(), 1)
+def test_a_score_that_is_no_function_of_sums_has_no_interval() -> None:
+    result = validator({"words": Length()}, metric="words")(toy_teacher().new_generator(1490), 1)
     assert result.interval is None
     assert result.logged_interval == {}
 

@@ -14,7 +14,7 @@ from dlmone.plugins.samplers.renoise import Renoise
 from dlmone.plugins.samplers.repel import Repel
 from dlmone.testing import ToyOptions, ToyTeacher, Watched, check_sampler, toy_teacher
 from dlmone.testing.known import Coin, NumberSpace, numbers
-from dlmone.testing.toy import EXAMPLES
+from dlmone.testing.toy import EXAMPLES, PAD
 
 START = Start(1490)
 
@@ -78,7 +78,7 @@ def test_the_start_has_the_signal_of_what_the_text_is_not_to_be(toy: ToyTeacher)
 def test_blanks_of_earlier_candidates_push_nothing(toy: ToyTeacher) -> None:
     batch = toy.space.collate(EXAMPLES)
     empty = Batch(
-        batch.ids, batch.tokens_BL.where(~batch.target_BL, toy.space.words.index("[PAD]")), batch.target_BL
+        batch.ids, batch.tokens_BL.where(~batch.target_BL, toy.space.words.index(PAD)), batch.target_BL
     )
     blank = toy.space.embed(empty)
     assert torch.equal(toy.space.blank(blank, batch)[..., 0], batch.target_BL)

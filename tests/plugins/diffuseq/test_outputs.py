@@ -96,7 +96,7 @@ def test_a_folder_without_samples(tmp_path):
         read(tmp_path)
     with pytest.raises(InputError, match=r"has no samples of dlmone's \(\*.jsonl\)\."):
         read_samples(tmp_path)
-    with pytest.raises(InputError, match="there is no such file of samples"):
+    with pytest.raises(InputError, match="there is no such sample file"):
         read(tmp_path / "missing")
 
 

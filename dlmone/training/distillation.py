@@ -128,10 +128,12 @@ class Distillation:
         self.networks: dict[Network, nn.Module] = {GENERATOR: self.generator}
         if TEACHER in requested:
             # Keep float32: while ψ is still close to φ, rounding errors would dominate f_φ − f_ψ.
-            self.networks[TEACHER] = copy.deepcopy(teacher.network).requires_grad_(False).eval()
+            self.networks[TEACHER] = teacher.copy_network().requires_grad_(False).eval()
         if START in requested:
             # θ's initial weights. The previous stage saved them, so a resumed run starts from the same ones.
-            self.networks[START] = self.frozen_generator(self.generator.network)
+            # It stays float32 too: an objective may subtract its answers.
+            begun = copy.deepcopy(self.generator.network).requires_grad_(False)
+            self.networks[START] = self.generator.with_network(begun).eval()
         self.beside = EstimatorNetworks(requested, objectives, teacher, self.networks, stage, (seed, name))
         self.examples = examples
         self._orders = {

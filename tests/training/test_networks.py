@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dlmone.core import (
     ESTIMATOR,
     GENERATOR,
+    START,
     TEACHER,
     Auxiliary,
     Average,
@@ -26,6 +27,8 @@ from dlmone.core import (
 from dlmone.core.ddim import ddim_step
 from dlmone.core.losses import masked_mean
 from dlmone.core.request import Role
+from dlmone.plugins.progressive.objective import Progressive
+from dlmone.plugins.progressive.options import ProgressiveOptions
 from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
@@ -189,3 +192,16 @@ def test_what_an_objective_subtracts_is_float32_under_autocast_if_it_says_so(exa
     with torch.autocast("cpu", torch.bfloat16):
         assert step[above].x0.shape == step[below].x0.shape
     assert (torch.bfloat16 in dtypes) is not exact
+
+
+def test_the_students_start_is_not_rounded_where_it_is_subtracted() -> None:
+    """As φ's, its weights stay float32 under bfloat16."""
+    progressive = Progressive(ProgressiveOptions(steps=2))
+    table = STAGE.model_dump() | {"objectives": {"round": {"use": "progressive"}}}
+    compute = Compute(torch.device("cpu"), bfloat16=True, world=World())
+    teacher = toy_teacher()
+    examples = TokenizedExamples(teacher.space, EXAMPLES)
+    stage = Stage.model_validate(table)
+    trained = Distillation("stage-1", stage, teacher, {"round": progressive}, examples, compute, 0)
+    assert {p.dtype for p in trained.networks[START].network.parameters()} == {torch.float32}
+    assert trained.advance(norms=True)["gradient/round"] > 0

@@ -102,6 +102,7 @@ class Distillation:
         if start is not None:
             self.generator.network.load_state_dict(start)
         self.generator.network.requires_grad_(True)
+        self.space.requires_grad_(False)  # also what a network shares with it, such as an embedding table
         self.average = copy.deepcopy(self.generator.network).requires_grad_(False).eval()
         self.generator_optimizer = Optimizer(self.generator.network, stage.generator)
         self.step = 0

@@ -58,6 +58,7 @@ class EstimatorNetworks:
                 torch.manual_seed(seed_of((*key, "auxiliary", name)))
                 self.trained[name] = auxiliary
                 self.modules[auxiliary] = auxiliary.new(teacher).to(device).requires_grad_(True)
+        teacher.space.requires_grad_(False)  # also what a network shares with it
         # A discriminator's head may have no parameters.
         self.optimizers = {
             name: Optimizer(self.modules[network], stage.estimator)

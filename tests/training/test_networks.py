@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 import torch
@@ -29,11 +30,13 @@ from dlmone.core.losses import masked_mean
 from dlmone.core.request import Role
 from dlmone.plugins.progressive.objective import Progressive
 from dlmone.plugins.progressive.options import ProgressiveOptions
+from dlmone.plugins.sid.objective import SiD
+from dlmone.plugins.sid.options import SiDOptions
 from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
-from dlmone.testing import check_objective, new_step, toy_teacher
-from dlmone.testing.toy import EXAMPLES
+from dlmone.testing import ToyTeacher, check_objective, new_step, toy_teacher
+from dlmone.testing.toy import EXAMPLES, ToyOptions
 from dlmone.training.distillation import Distillation
 from dlmone.training.tokenized import TokenizedExamples
 
@@ -205,3 +208,27 @@ def test_the_students_start_is_not_rounded_where_it_is_subtracted() -> None:
     trained = Distillation("stage-1", stage, teacher, {"round": progressive}, examples, compute, 0)
     assert {p.dtype for p in trained.networks[START].network.parameters()} == {torch.float32}
     assert trained.advance(norms=True)["gradient/round"] > 0
+
+
+class Sharing(ToyTeacher):
+    """Its network holds a parameter of the space, as one does that reads the embedding table."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.space.scale = nn.Parameter(torch.ones(1))
+        self.network.scale = self.space.scale
+
+
+def test_what_a_network_shares_with_the_space_stays_shared_and_frozen() -> None:
+    teacher = Sharing.build(ToyOptions(), EXAMPLES)
+    table = STAGE.model_dump() | {"objectives": {"score": {"use": "sid"}}}
+    compute = Compute(torch.device("cpu"), bfloat16=False, world=World())
+    examples = TokenizedExamples(teacher.space, EXAMPLES)
+    terms = {"score": SiD(SiDOptions())}
+    trained = Distillation("stage-1", Stage.model_validate(table), teacher, terms, examples, compute, 0)
+    psi = trained.beside.modules[ESTIMATOR].network
+    assert trained.generator.network.scale is psi.scale is teacher.space.scale
+    trained.advance(norms=False)
+    assert not teacher.space.scale.requires_grad
+    names = {*trained.generator_optimizer.named, *trained.beside.optimizers["estimator"].named}
+    assert not [name for name in names if "scale" in name]

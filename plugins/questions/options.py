@@ -1,5 +1,7 @@
 """Define the options of the `questions` plugin without importing grammar or torch."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -17,6 +19,28 @@ class SourceOptions(BaseModel):
     valid: int = Field(default=200, ge=1, description="validation pairs")
     test: int = Field(default=500, ge=1, description="test pairs")
     seed: int = Field(default=0, description="draws the splits and the pairs")
+
+
+class Rows(BaseModel):
+    """What a row of text is.
+
+    ``sentences``: one question. ``wrapped``: ``words`` words of running text, one question after another, cut
+    where the row is full; as many words hold a whole question at least or the ends of two.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    rows: Literal["sentences", "wrapped"] = Field(default="sentences", description="what a row is")
+    words: int = Field(default=32, ge=12, description="words of a wrapped row, punctuation counted")
+
+
+class TextOptions(Rows):
+    """How many rows of text to take of each split: all of its sentences once, unless a number is given."""
+
+    train: int | None = Field(default=None, ge=1, description="training rows")
+    valid: int | None = Field(default=None, ge=1, description="validation rows")
+    test: int | None = Field(default=None, ge=1, description="test rows")
+    seed: int = Field(default=0, description="draws the splits and the order of sentences")
 
 
 class EvaluatorOptions(BaseModel):

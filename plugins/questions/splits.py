@@ -65,6 +65,17 @@ def combinations(intent: Intent, split: Split, seed: int) -> list[Fillers]:
     return rest
 
 
+def sentences(split: Split, seed: int, turn: int = 0) -> list[str]:
+    """Return all sentences of a split, each once; every ``turn`` has an order of its own."""
+    found = [
+        intent.render(fillers, form)
+        for intent in INTENTS
+        for fillers in combinations(intent, split, seed)
+        for form in range(len(intent.forms))
+    ]
+    return shuffled(found, seed, split, "sentences", turn)
+
+
 def intent_pairs(intent: Intent, split: Split, seed: int) -> list[Pair]:
     """Return the intent's pairs in a split. In train a source has every target, elsewhere a random one."""
     forms = range(len(intent.forms))

@@ -2,10 +2,11 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from .data import Example
@@ -21,16 +22,25 @@ from .space import Batch, Space
 class TrainingLoss:
     """One pretraining loss.
 
+    The loss of a batch is the mean of ``loss_B``, or, with weights, Σ loss_B / Σ weight_B: the mean over the
+    tokens of a batch where ``loss_B`` is a sum over a sample's tokens and ``weight_B`` their number. Both are
+    taken over the global batch, so microbatches and processes change neither.
+
     Attributes:
         loss_B: the loss, one value per sample (importance weights included).
         observation: tensors [B], gathered over the global batch in its order and passed to
             `Teacher.observe` after the update, e.g. for a loss-aware time sampler.
         logged: detached values [B], averaged and logged.
+        weight_B: what the sum is divided by, without gradient; the number of samples if None.
+        batch_wide: ``loss_B`` is one scalar, as samples can't be told apart (a contrastive loss). The batch
+            is then never split into microbatches or over processes.
     """
 
     loss_B: Tensor
     observation: Mapping[str, Tensor]
     logged: Mapping[str, Tensor]
+    weight_B: Tensor | None = None
+    batch_wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,18 @@ class Teacher(nn.Module, ABC):
             InputError: this teacher can be loaded but not trained here.
         """
         raise InputError(f"{type(self).__name__} cannot be pretrained here; give the path of a trained one")
+
+    def new_optimizers(self, **adam: Any) -> Sequence[torch.optim.Optimizer]:
+        """Return pretraining's optimizers for parameters that the recipe's AdamW should not update.
+
+        AdamW updates all other parameters that require grad. Warm-up and decay scale every learning rate
+        alike, and gradients are clipped over all parameters together. State is checkpointed as tensors and
+        numbers by parameter, as the optimizers of `torch.optim` keep it.
+
+        Args:
+            adam: AdamW's keywords as the recipe gives them: ``lr``, ``betas``, ``eps``, ``weight_decay``.
+        """
+        return ()
 
     def observe(self, observation: Mapping[str, Tensor]) -> None:
         """Learn from a finished pretraining step (the history of a loss-aware time sampler)."""

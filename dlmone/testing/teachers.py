@@ -8,7 +8,18 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from dlmone.core import Batch, DiffusionGenerator, Example, InputError, Noise, Teacher, TrainingLoss
+from dlmone.core import (
+    Batch,
+    DiffusionGenerator,
+    Example,
+    InputError,
+    Noise,
+    PluginError,
+    Teacher,
+    TrainingLoss,
+)
+from dlmone.registry.schema import PretrainOptimizer
+from dlmone.training.optimizer import Optimizer, adam_settings
 
 from .claims import alike, require, require_rows
 from .denoisers import check_denoiser
@@ -158,7 +169,15 @@ def _check_training(teacher: Teacher, batch: Batch) -> None:
     except InputError:
         return  # it can be loaded, not trained
     size, loss_B = len(batch), answer.loss_B
-    require_rows({"loss_B": loss_B}, size, "training_loss(): TrainingLoss")
+    if answer.batch_wide:
+        require(loss_B.shape == (), "training_loss(): loss_B must be a scalar where it is batch_wide")
+        require(answer.weight_B is None, "training_loss(): a loss that is batch_wide has no weight_B")
+    else:
+        require_rows({"loss_B": loss_B}, size, "training_loss(): TrainingLoss")
+    if answer.weight_B is not None:
+        require_rows({"weight_B": answer.weight_B}, size, "training_loss(): TrainingLoss")
+        counts = not answer.weight_B.requires_grad and bool((answer.weight_B >= 0).all())
+        require(counts, "training_loss(): weight_B must be detached and not negative")
     require_rows(answer.observation, size, "training_loss(): observation")
     require_rows(answer.logged, size, "training_loss(): logged")
     require(bool(loss_B.isfinite().all()), "training_loss() must be finite")
@@ -170,11 +189,38 @@ def _check_training(teacher: Teacher, batch: Batch) -> None:
     slopes = torch.autograd.grad(loss_B.sum(), parameters, allow_unused=True)
     learns = any(slope is not None and bool(slope.any()) for slope in slopes)
     require(learns, "no gradient of training_loss() reaches the network's parameters")
-    for row in range(size):
+    for row in range(0 if answer.batch_wide else size):
         rows = batch[row : row + 1]
         alone = teacher.training_loss(rows, _noise(rows)).loss_B[0]
         require(alike(alone, loss_B[row]), "training_loss() of a sample depends on its batch mates")
+    _check_optimizers(teacher, batch)
     _check_training_state(teacher, batch)
+
+
+def _check_optimizers(teacher: Teacher, batch: Batch) -> None:
+    """Require that pretraining can own and checkpoint the optimizers that a teacher declares."""
+    config = PretrainOptimizer(lr=1e-3)
+
+    def trained(one: Teacher) -> Optimizer:
+        return Optimizer(one, config, one.new_optimizers(**adam_settings(config)))
+
+    def step(one: Teacher, optimizer: Optimizer) -> dict[str, Tensor]:
+        torch.autograd.backward(one.training_loss(batch, _noise(batch)).loss_B.sum())
+        optimizer.step()
+        return optimizer.state()
+
+    first = copy.deepcopy(teacher)
+    try:
+        optimizer = trained(first)
+        state = step(first, optimizer)
+    except PluginError as error:
+        raise AssertionError(str(error)) from error
+    second = copy.deepcopy(first)
+    resumed = trained(second)
+    resumed.load(state)
+    after, again = step(first, optimizer), step(second, resumed)
+    same = after.keys() == again.keys() and all(torch.equal(after[name], again[name]) for name in after)
+    require(same, "new_optimizers(): the state of an optimizer does not survive a checkpoint")
 
 
 def _check_training_state(teacher: Teacher, batch: Batch, rounds: int = 16) -> None:

@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dlmone.core import PluginError
 from dlmone.registry.schema import Ema as EmaConfig
 from dlmone.registry.schema import Optimizer as OptimizerConfig
 from dlmone.registry.schema import RateSchedule
 
 
 class Optimizer:
-    """AdamW over one module, with SiD's handling of non-finite gradients.
+    """AdamW over one module, or optimizers of its own, with SiD's handling of non-finite gradients.
 
     Args:
         module: its parameters that require grad are updated.
-        config: learning rate, betas, clipping.
+        config: learning rate, AdamW's betas, clipping.
+        own: optimizers of some of these parameters (`Teacher.new_optimizers`). AdamW updates the others. The
+            learning rates of all keep their proportions while ``step`` changes AdamW's.
+
+    Raises:
+        PluginError: a parameter of ``own`` is not one that is trained, or two optimizers have it.
     """
 
-    def __init__(self, module: nn.Module, config: OptimizerConfig) -> None:
+    def __init__(
+        self, module: nn.Module, config: OptimizerConfig, own: Sequence[torch.optim.Optimizer] = ()
+    ) -> None:
         self.config = config
         self.named = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        self.adam = torch.optim.AdamW(
-            self.named.values(),
-            lr=config.lr,
-            betas=(float(config.beta1), float(config.beta2)),
-            eps=config.eps,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
+        self._owner = _owners(own, self.named, type(module).__name__)
+        self.optimizers = list(own)
+        rest = [parameter for parameter in self.named.values() if parameter not in self._owner]
+        if rest or not own:
+            adam = torch.optim.AdamW(rest, **adam_settings(config), fused=True)
+            self.optimizers.append(adam)
+            self._owner |= dict.fromkeys(rest, adam)
+        self._groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
+        self._proportions = [group["lr"] / config.lr for group in self._groups]
+        self._settings = [_settings(group) for group in self._groups]
 
     def step(self, lr: float | None = None) -> bool:
         """Make the gradients finite (SiD: nan → 0, ±inf → ±1e5), clip them, update, and clear them.
@@ -52,30 +63,88 @@ class Optimizer:
         if self.config.clip_norm:
             nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
         if lr is not None:
-            self.adam.param_groups[0]["lr"] = lr
-        self.adam.step()
-        self.adam.zero_grad(set_to_none=True)
+            for group, proportion in zip(self._groups, self._proportions, strict=True):
+                group["lr"] = lr * proportion
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
         return finite
 
     def state(self) -> dict[str, Tensor]:
-        """Return the moments and step counts, named ``PARAMETER.MOMENT``; empty before the first step."""
-        return {
-            f"{name}.{key}": value
-            for name, parameter in self.named.items()
-            for key, value in self.adam.state.get(parameter, {}).items()
-        }
+        """Return the moments and step counts, named ``PARAMETER.MOMENT``; empty before the first step.
+
+        Plain numbers are tensors too, under a name that ends in ``#``.
+
+        Raises:
+            PluginError: an optimizer of the module's own keeps state of another kind or place.
+        """
+        for group, first in zip(self._groups, self._settings, strict=True):
+            if changed := [key for key, value in first.items() if group[key] != value]:
+                raise PluginError(
+                    f"an optimizer changes {', '.join(changed)} of its parameter groups, which a checkpoint "
+                    "does not hold; it must keep its state by parameter"
+                )
+        held: dict[str, Tensor] = {}
+        for name, parameter in self.named.items():
+            for key, value in self._owner[parameter].state.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    held[f"{name}.{key}"] = value
+                elif isinstance(value, (int, float)):
+                    held[f"{name}.{key}#"] = torch.tensor(value)
+                elif value is not None:
+                    kind = type(self._owner[parameter]).__name__
+                    what = f"{type(value).__name__} as {key!r}"
+                    raise PluginError(f"{kind} keeps a {what}, which a checkpoint can't hold; keep tensors")
+        return held
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Restore what `state` returned."""
-        moments: dict[str, dict[str, Tensor]] = {}
-        for key, value in state.items():
-            name, moment = key.rsplit(".", 1)
-            moments.setdefault(name, {})[moment] = value
-        for name, values in moments.items():
+        for parameter, optimizer in self._owner.items():
+            optimizer.state.pop(parameter, None)
+        for place, value in state.items():
+            name, key = place.rsplit(".", 1)
             parameter = self.named[name]
-            self.adam.state[parameter] = {
-                key: value.to(parameter.device, copy=True) for key, value in values.items()
-            }
+            kept = self._owner[parameter].state[parameter]
+            if key.endswith("#"):
+                kept[key.removesuffix("#")] = value.item()
+            else:
+                kept[key] = value.to(parameter.device, copy=True)
+
+
+def _owners(
+    own: Sequence[torch.optim.Optimizer], named: Mapping[str, nn.Parameter], owner: str
+) -> dict[nn.Parameter, torch.optim.Optimizer]:
+    """Return the optimizer of each parameter that has one of the module's own."""
+    names = {parameter: name for name, parameter in named.items()}
+    owners: dict[nn.Parameter, torch.optim.Optimizer] = {}
+    for optimizer in own:
+        for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+            if parameter not in names:
+                raise PluginError(
+                    f"{owner}.new_optimizers(): {type(optimizer).__name__} has a parameter of shape "
+                    f"{tuple(parameter.shape)} that is not among those that {owner} trains"
+                )
+            if parameter in owners:
+                raise PluginError(
+                    f"{owner}.new_optimizers(): two optimizers have {names[parameter]}; one updates it"
+                )
+            owners[parameter] = optimizer
+    return owners
+
+
+def _settings(group: Mapping[str, Any]) -> dict[str, int | float]:
+    """Return the numbers of a parameter group but for the learning rate, which training sets."""
+    return {key: value for key, value in group.items() if isinstance(value, (int, float)) and key != "lr"}
+
+
+def adam_settings(config: OptimizerConfig) -> dict[str, Any]:
+    """Return AdamW's keywords as a recipe gives them: ``lr``, ``betas``, ``eps``, ``weight_decay``."""
+    return {
+        "lr": config.lr,
+        "betas": (float(config.beta1), float(config.beta2)),
+        "eps": config.eps,
+        "weight_decay": config.weight_decay,
+    }
 
 
 def learning_rate(lr: float, warmup: int, schedule: RateSchedule, update: int, updates: int) -> float:

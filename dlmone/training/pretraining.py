@@ -1,10 +1,11 @@
-"""Pretrain a teacher with its own loss, AdamW, a learning-rate schedule and an EMA."""
+"""Pretrain a teacher with its own loss and optimizers, a learning-rate schedule and an EMA."""
 
 from __future__ import annotations
 
 import copy
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,9 +18,12 @@ from dlmone.runtime.device import Compute
 
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
-from .optimizer import Optimizer, learning_rate, update_average
+from .optimizer import Optimizer, adam_settings, learning_rate, update_average
 from .tokenized import TokenizedExamples
 from .update import MetricSums
+
+#: A sum beside the logged values, whose names are the teacher's.
+_WEIGHT = "/weight"
 
 
 class Pretraining:
@@ -38,7 +42,8 @@ class Pretraining:
     ) -> None:
         self.teacher, self.config, self.compute, self.seed = teacher, config, compute, seed
         self.average = copy.deepcopy(teacher).requires_grad_(False).eval()
-        self.optimizer = Optimizer(teacher, config.optimizer)
+        own = teacher.new_optimizers(**adam_settings(config.optimizer))
+        self.optimizer = Optimizer(teacher, config.optimizer, own)
         self.examples = TokenizedExamples(teacher.space, examples)
         self.order = DataOrder(len(examples), (seed, "pretrain"), config.batch)
         self.step = 0
@@ -68,11 +73,19 @@ class Pretraining:
                 continue
             torch.autograd.backward(answer.loss_B.sum() / batch)
             sums.add("loss", answer.loss_B)
+            if answer.weight_B is not None:
+                sums.add(_WEIGHT, answer.weight_B)
             for name, values_B in answer.logged.items():
                 sums.add(name, values_B)
             for name, values_B in answer.observation.items():
                 observed[name].append(values_B.detach())
         world.sum_gradients(self.teacher)
+        logged = dict(sums.means(batch, world))
+        if weight := logged.pop(_WEIGHT, 0.0):
+            logged["loss"] /= weight
+            for gradient in (parameter.grad for parameter in self.teacher.parameters()):
+                if gradient is not None:
+                    gradient /= weight
         rate = self.learning_rate()
         self.non_finite += not self.optimizer.step(rate)
         noted = world.concatenate({name: torch.cat(parts) for name, parts in observed.items()})
@@ -80,7 +93,6 @@ class Pretraining:
             self.teacher.observe(noted)
         update_average(self.average, self.teacher, self.config.ema)
         self.step += 1
-        logged = dict(sums.means(batch, world))
         self.non_finite += int(logged.pop("non_finite"))
         if self.non_finite > self.compute.non_finite_limit:
             raise DlmoneError(
@@ -102,12 +114,27 @@ class Pretraining:
             keys = [(self.seed, "pretrain", self.step, position) for position, _ in rows]
             with self.compute.autocast():
                 answer = self.teacher.training_loss(tokens, Noise(keys, self.compute.device))
+            if answer.batch_wide:
+                answer = self._of_the_batch(answer, len(rows))
             finite_B = answer.loss_B.isfinite()
             sums.add("non_finite", (~finite_B).float())
             if finite_B.all():
                 return answer
             rows = [row for row, finite in zip(rows, finite_B.tolist(), strict=True) if finite]
         return None
+
+    def _of_the_batch(self, answer: TrainingLoss, size: int) -> TrainingLoss:
+        """Return a loss of the whole batch as one of each sample, all alike.
+
+        Raises:
+            InputError: this is not the whole batch.
+        """
+        if size < self.config.batch:
+            raise InputError(
+                f"{type(self.teacher).__name__} has one loss for the whole batch, which can't be split: set "
+                f"compute.microbatch to {self.config.batch} or more, and run one process"
+            )
+        return replace(answer, loss_B=answer.loss_B.expand(size))
 
     def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint:
         """Return the state needed to resume. Everything else is a function of the step."""

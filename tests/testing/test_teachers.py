@@ -124,6 +124,42 @@ class Doubled(DiffusionGenerator):
         return DoubledStart(self.t_init)
 
 
+class Indebted(ToyTeacher):
+    """Weighs its samples by nothing that adds up."""
+
+    def training_loss(self, batch, noise):
+        answer = super().training_loss(batch, noise)
+        return replace(answer, weight_B=-torch.ones(len(batch)))
+
+
+class Undecided(ToyTeacher):
+    """Says that its loss is the batch's, and gives one a sample."""
+
+    def training_loss(self, batch, noise):
+        return replace(super().training_loss(batch, noise), batch_wide=True)
+
+
+class Doubly(ToyTeacher):
+    """Updates its network twice over."""
+
+    def new_optimizers(self, **adam):
+        return [torch.optim.AdamW(self.network.parameters(), **adam) for _ in range(2)]
+
+
+class Tracer(torch.optim.SGD):
+    """Keeps what no checkpoint can hold."""
+
+    def step(self, closure=None):
+        super().step(closure)
+        for parameter in self.param_groups[0]["params"]:
+            self.state[parameter]["trace"] = [1]
+
+
+class Tracing(ToyTeacher):
+    def new_optimizers(self, **adam):
+        return [Tracer(self.network.parameters(), lr=adam["lr"])]
+
+
 class Moody(ToyTeacher):
     """Makes another kind of student when it has been built than when it has been restored."""
 
@@ -219,6 +255,10 @@ TEACHERS: dict[str, Callable[[], ToyTeacher]] = {
     "training_loss() must be finite": training(lambda loss_B: loss_B / 0),
     "training_loss() must draw from its noise only": training(lambda loss_B: loss_B + torch.rand(())),
     "training_loss() of a sample depends": training(lambda loss_B: loss_B * loss_B.sum()),
+    "weight_B must be detached and not negative": of(Indebted),
+    "loss_B must be a scalar where it is batch_wide": of(Undecided),
+    "two optimizers have network.": of(Doubly),
+    "keeps a list as 'trace'": of(Tracing),
     "no gradient of training_loss()": training(lambda loss_B: loss_B.detach().requires_grad_()),
     "what observe() has learned is lost": of(Forgetful),
 }

@@ -456,7 +456,7 @@ def test_a_stage_of_regression_alone_trains_no_psi_and_follows_its_rate() -> Non
     losses, rates = [], []
     for _ in range(4):
         losses.append(trained.advance(norms=False)["generator/regression"])
-        rates.append(trained.generator_optimizer.adam.param_groups[0]["lr"])
+        rates.append(trained.generator_optimizer.optimizers[0].param_groups[0]["lr"])
     assert rates == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
     assert ESTIMATOR not in trained.beside.modules
     assert losses[-1] < losses[0]

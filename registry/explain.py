@@ -11,6 +11,8 @@ from pydantic import ValidationError
 from .shape import is_mapping, known_keys, part
 
 Loc = tuple[str | int, ...]
+#: The most characters of a wrong value that an error repeats.
+LONGEST = 100
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -93,4 +95,7 @@ def _expected(kind: str, message: str) -> str:
 
 
 def _given(value: Any) -> str:
-    return "" if isinstance(value, dict) else f", got {json.dumps(value, default=str, ensure_ascii=False)}"
+    if isinstance(value, dict):
+        return ""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    return f", got {text if len(text) <= LONGEST else text[:LONGEST] + '…'}"

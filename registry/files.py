@@ -1,5 +1,6 @@
 """Find recipe files by path or shipped name, and read them."""
 
+import json
 import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
@@ -9,8 +10,9 @@ from typing import Any
 
 from dlmone.core.errors import InputError
 
-from .explain import nearest
+from .explain import LONGEST, nearest
 from .layers import Layer
+from .names import folder_name
 
 _SHIPPED = "dlmone.recipes"
 #: Keys of a recipe file that control how it is resolved; they are not part of the recipe.
@@ -110,6 +112,11 @@ def _read(label: str, file: Traversable, extendable: bool) -> RecipeFile:
     profiles = {} if profiles is None else profiles
     if not (isinstance(profiles, dict) and all(isinstance(one, dict) for one in profiles.values())):
         raise InputError(f"{label}: profiles: expected tables, as in [profiles.quick]")
+    for name in profiles:
+        try:
+            folder_name(name)
+        except ValueError as error:
+            raise InputError(f"{label}: profiles: {error}, got {json.dumps(name)[:LONGEST]}") from None
     extended = None
     if extends is not None:
         if not extendable:

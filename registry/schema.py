@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from .names import folder_name
 from .shape import switched_off
 from .times import Time
 
@@ -292,7 +293,7 @@ def _variant_name(name: str) -> str:
     return name
 
 
-VariantName = Annotated[str, AfterValidator(_variant_name)]
+VariantName = Annotated[str, AfterValidator(_variant_name), AfterValidator(folder_name)]
 
 
 class Evaluation(Section):
@@ -342,13 +343,13 @@ def _stage_name(name: str) -> str:
     return name
 
 
-StageName = Annotated[str, AfterValidator(_stage_name)]
+StageName = Annotated[str, AfterValidator(_stage_name), AfterValidator(folder_name)]
 
 
 class Recipe(Section):
     """A whole run: data, teacher, stages, evaluation."""
 
-    name: str
+    name: Annotated[str, AfterValidator(folder_name)]
     description: str = ""
     note: str = ""
     seed: int = 0

@@ -6,6 +6,7 @@ is optional. Files that could not be scored correctly are refused, with file and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,8 @@ from dlmone.registry import Registry
 from .provenance import UNKNOWN, Provenance
 
 PATTERN = "*.jsonl"
+#: How each line of a file of samples begins.
+_BEGINNING = b'{"id": "'
 
 
 class SampleSet(NamedTuple):
@@ -80,11 +83,24 @@ def read_partial(path: Path) -> tuple[SampleSet, int]:
     no samples.
 
     Raises:
-        InputError: a complete line is not a sample.
+        InputError: the file is not dlmone's, or a complete line is not a sample.
     """
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
+    if not whole and not _begins_a_sample(content):
+        raise InputError(f"{path}: not a file of samples that dlmone began, so it stays as it is")
     return (_parse(path, whole) if whole else SampleSet([], UNKNOWN)), len(whole)
+
+
+def _begins_a_sample(text: bytes) -> bool:
+    """Whether a text can be the beginning of a line of samples, torn off before its end."""
+    if not (text.startswith(_BEGINNING) or _BEGINNING.startswith(text)):
+        return False
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return True
+    return isinstance(row, dict) and "candidates" in row
 
 
 def _read_folder(folder: Path, readers: Sequence[SampleReader]) -> SampleSet:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from dlmone.runtime.files import write_whole
+
 from .confidence import Resampling
 from .provenance import FIRST
 from .results import results
@@ -68,9 +70,8 @@ def _span(group: _Group, cell: int) -> int:
 
 def write_report(folder: Path, rows: Sequence[Row], examples: int, candidates: int) -> None:
     """Write ``results.json``, and ``table.md`` with every score's definition."""
-    folder.mkdir(parents=True, exist_ok=True)
     found = results(rows, Resampling())
-    (folder / "results.json").write_text(found.text(), encoding="utf-8")
+    write_whole(folder / "results.json", found.text())
     names = _score_names(rows)
     headings = ["", *_headings(rows, names)]
     lines = [headings, ["---"] * len(headings), *([row.title, *_cells(row, names)] for row in rows)]
@@ -83,7 +84,7 @@ def write_report(folder: Path, rows: Sequence[Row], examples: int, candidates: i
     text += "\n".join(f"- `{name}`: `{definition}`" for name, definition in definitions)
     text += "\n\nA signature is a definition and then, after a `|`, its row's samples:\n\n"
     text += "\n".join(f"- {row.title}: `{row.origin}`" for row in rows)
-    (folder / "table.md").write_text(text + "\n", encoding="utf-8")
+    write_whole(folder / "table.md", text + "\n")
 
 
 def _score_names(rows: Sequence[Row]) -> list[str]:

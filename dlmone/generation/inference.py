@@ -14,6 +14,7 @@ from torch import Tensor
 from dlmone.core import Augmenter, Batch, Codec, Example, Generator, InputError, Noise, Sample
 from dlmone.evaluation.provenance import UNKNOWN, Provenance
 from dlmone.runtime.device import Compute
+from dlmone.runtime.files import write_whole
 
 from .inputs import batches
 
@@ -131,7 +132,4 @@ def sample_line(sample: Sample, provenance: Provenance) -> str:
 
 def save_samples(path: Path, samples: Iterable[Sample], provenance: Provenance = UNKNOWN) -> None:
     """Write samples as JSON lines, each with its provenance: lines can be cut, shuffled and joined."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        for sample in samples:
-            file.write(sample_line(sample, provenance) + "\n")
+    write_whole(path, "".join(sample_line(sample, provenance) + "\n" for sample in samples))

@@ -8,12 +8,12 @@ from typing import Literal
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from dlmone.core import InputError
 from dlmone.registry import Registry
 from dlmone.runtime.files import atomic_folder
+from dlmone.runtime.tensors import save_tensors
 
 from .folder import CARD, WEIGHTS, load_student, load_teacher, read_config
 
@@ -50,7 +50,7 @@ def export(
         tensors = {key: _cast(file.get_tensor(key), PRECISIONS[precision]) for key in file.keys()}  # noqa: SIM118
     with atomic_folder(out) as copy:
         shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS))
-        save_file(tensors, copy / WEIGHTS, metadata=metadata)
+        save_tensors(tensors, copy / WEIGHTS, metadata)
         if card is not None:
             (copy / CARD).write_text(card, encoding="utf-8")
     return sum(path.stat().st_size for path in out.iterdir())

@@ -16,14 +16,14 @@ from typing import Any, Literal
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dlmone.core import DiffusionGenerator, DlmoneError, InputError, Teacher
 from dlmone.registry import Registry
 from dlmone.registry.explain import dotted
 from dlmone.registry.plugin import one_line
-from dlmone.runtime.files import atomic_folder, whole_folder
+from dlmone.runtime.files import atomic_folder, reason_of, whole_folder
+from dlmone.runtime.tensors import save_tensors
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
@@ -70,13 +70,9 @@ def publish(
             for name, content in teacher.assets().items():
                 (staging / name).write_bytes(content)
             (staging / CARD).write_text(card, encoding="utf-8")
-            save_file(
-                {key: value.detach().cpu().contiguous() for key, value in tensors.items()},
-                staging / WEIGHTS,
-                metadata={"config": json.dumps(config)},
-            )
+            save_tensors(tensors, staging / WEIGHTS, {"config": json.dumps(config)})
     except (OSError, SafetensorError) as error:
-        raise DlmoneError(f"{folder}: the model cannot be written ({error})") from error
+        raise DlmoneError(f"{folder}: the model cannot be written ({reason_of(error)})") from error
     return folder
 
 
@@ -196,10 +192,11 @@ def _load_weights(model: nn.Module, folder: Path) -> None:
     """Load the weights of a folder into a teacher or a student: ``space.*`` and ``network.*``."""
     weights = whole_folder(folder) / WEIGHTS
     try:
+        weights.open("rb").close()  # says why a file cannot be read; the library may not
         with safe_open(weights, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{weights}: the weights cannot be read ({error})") from None
+        raise InputError(f"{weights}: the weights cannot be read ({reason_of(error)})") from None
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

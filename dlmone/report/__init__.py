@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlmone.core.errors import DlmoneError
+from dlmone.core.errors import DlmoneError, InputError
 
 if TYPE_CHECKING:
     from dlmone.registry import Registry
@@ -39,12 +39,16 @@ def write_report(
         DlmoneError: a plotting library is not installed, or the page cannot be written.
     """
     _require("matplotlib", "jinja2")
+    from dlmone.runtime.files import reason_of, write_whole
+
     from .candidates import select
     from .figures.drawing import style
     from .page import make_page
     from .plugins import RunPlugins
     from .reading import read_runs
 
+    if out.is_file() and out.stat().st_size and not _is_page(out):
+        raise InputError(f"{out} is there already and is no page of a report; name another file")
     runs = read_runs(paths)
     selector = selector or registry.defaults("selectors")[0]
     registry.entry("selectors", selector, "--select")
@@ -58,11 +62,16 @@ def write_report(
             files |= {figures / f"{picture.name}.png": picture.data("png") for picture in page.pictures}
     for path, content in files.items():
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+            write_whole(path, content)
         except OSError as error:
-            raise DlmoneError(f"{path}: cannot be written ({error.strerror})") from None
+            raise DlmoneError(f"{path}: cannot be written ({reason_of(error)})") from None
     return out
+
+
+def _is_page(path: Path) -> bool:
+    """Tell whether a file is an HTML page, which a new report may replace."""
+    with path.open("rb") as file:
+        return file.read(200).lstrip().lower().startswith(b"<!doctype html")
 
 
 def _require(*libraries: str) -> None:

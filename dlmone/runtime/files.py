@@ -1,13 +1,44 @@
-"""Folders that are whole or not there, whenever a process is killed."""
+"""Files and folders that are whole or as they were, whenever a process is killed or a disk is full."""
 
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 #: Beside folder NAME, while process 123 writes it: ``.NAME-staging-123`` and ``.NAME-old-123``.
 _STAGING, _OLD = "-staging-", "-old-"
+
+
+def reason_of(error: Exception) -> str:
+    """Say why a file could not be read or written: the system's words, as "Permission denied"."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, in a folder that is made if need be. One that was there stays until the new one is whole.
+
+    Raises:
+        OSError: it cannot be written; the error names ``path``.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    target = path.resolve()  # a link stays, and what it points at is written
+    staging = target.with_name(f".{target.name[:100]}{_STAGING}{os.getpid()}")
+    try:
+        if path.exists() and not path.is_file():  # a device or a pipe has nothing to lose; a folder refuses
+            path.write_bytes(data)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with staging.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        staging.replace(target)
+    except OSError as error:  # a failed write names no file, and a failed rename the other one
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        with suppress(OSError):
+            staging.unlink(missing_ok=True)
 
 
 @contextmanager

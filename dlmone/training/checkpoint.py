@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from dlmone.core import DlmoneError, InputError
-from dlmone.runtime.files import atomic_folder
+from dlmone.runtime.files import atomic_folder, reason_of
+from dlmone.runtime.tensors import save_tensors
 
 _TENSORS = "state.safetensors"
 _MANIFEST = "manifest.json"
@@ -45,10 +46,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     final = folder / f"step-{checkpoint.step:06d}"
     for stale in folder.glob(".step-*"):  # left by a process that was killed while saving
         shutil.rmtree(stale, ignore_errors=True)
-    tensors = {key: value.detach().contiguous() for key, value in checkpoint.tensors.items()}
     try:
         with atomic_folder(final) as staging:
-            save_file(tensors, staging / _TENSORS)
+            save_tensors(checkpoint.tensors, staging / _TENSORS)
             manifest = {
                 "format": _FORMAT,
                 "step": checkpoint.step,
@@ -59,7 +59,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     except (OSError, SafetensorError) as error:
         last = next(iter(step_folders(folder)[::-1]), None)
         kept = f"the last good checkpoint is {last}" if last else "no checkpoint has been written yet"
-        raise DlmoneError(f"{folder}: the checkpoint could not be written ({error}); {kept}") from error
+        raise DlmoneError(
+            f"{folder}: the checkpoint could not be written ({reason_of(error)}); {kept}"
+        ) from error
     for old in step_folders(folder)[:-keep]:
         shutil.rmtree(old)
     return final

@@ -17,7 +17,7 @@ from dlmone.evaluation.validation import check_metrics
 from dlmone.evaluation.variants import EvaluationPlugins, check_variants
 from dlmone.registry import Registry, ResolvedRecipe
 from dlmone.runtime.device import Compute
-from dlmone.runtime.files import atomic_folder
+from dlmone.runtime.files import atomic_folder, write_whole
 from dlmone.runtime.progress import clock
 
 from .loop import Session
@@ -68,9 +68,7 @@ def _run(
     recipe, registry, console, path = resolved.recipe, session.registry, session.console, session.run_dir.path
     started = time.monotonic()
     if session.compute.world.main:
-        staging = path / ".recipe.toml"
-        staging.write_text(resolved.dump())
-        staging.replace(path / "recipe.toml")
+        write_whole(path / "recipe.toml", resolved.dump())
         session.run_dir.write_manifest(command, recipe.seed, session.compute.describe(), registry.describe())
         registry.notify("run_started", run_dir=path, recipe=resolved.table)
     console.print(f"run directory {path}; {session.compute.describe()}", highlight=False)

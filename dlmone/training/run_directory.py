@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from dlmone.core import DlmoneError, InputError
+from dlmone.runtime.files import write_whole
 
 LIBRARIES = ("dlmone", "torch", "numpy", "tokenizers", "safetensors", "pluggy", "pydantic", "nltk")
 
@@ -68,7 +70,7 @@ class RunDirectory:
             "cuda": torch.version.cuda,
             "plugins": plugins,
         }
-        (self.path / "manifest.json").write_text(json.dumps(manifest, indent=1))
+        write_whole(self.path / "manifest.json", json.dumps(manifest, indent=1))
 
     def log(self, stage: str, step: int, values: Mapping[str, Any]) -> dict[str, Any]:
         """Append one object to ``metrics.jsonl`` and return it."""
@@ -82,23 +84,25 @@ class RunDirectory:
     def rewind(self, stage: str, step: int) -> None:
         """Drop log entries later than the checkpoint that the run resumes from.
 
-        Removes entries of ``stage`` after ``step`` and an incomplete last line. Other stages' entries stay.
+        Removes entries of ``stage`` after ``step`` and an incomplete last line. Other stages' entries stay,
+        and so does what is no entry.
         """
         path = self.path / "metrics.jsonl"
         if not self.main or not path.exists():
             return
-        kept = []
-        for line in path.read_text().splitlines():
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:
-                continue
-            if entry["stage"] != stage or entry["step"] <= step:
-                kept.append(line)
-        staging = path.with_suffix(".staging")
         with _writing(path):
-            staging.write_text("".join(line + "\n" for line in kept))
-            staging.replace(path)
+            *lines, _ = path.read_bytes().split(b"\n")
+            kept = [line + b"\n" for line in lines if not _later(line, stage, step)]
+            write_whole(path, b"".join(kept))
+
+
+def _later(line: bytes, stage: str, step: int) -> bool:
+    """Tell whether a line of the log is an entry of ``stage`` after ``step``."""
+    try:
+        entry = json.loads(line)
+        return bool(entry["stage"] == stage and entry["step"] > step)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
 
 
 @contextmanager
@@ -127,7 +131,8 @@ def latest_run_path(root: Path, name: str, profile: str | None) -> Path:
         InputError: there is no such run.
     """
     stem = f"{name}-{profile}" if profile else name
-    runs = [path for path in root.glob(f"{stem}-*") if path.name[len(stem) + 1 :].isdigit()]
+    found = root.iterdir() if root.is_dir() else ()
+    runs = [path for path in found if re.fullmatch(rf"{re.escape(stem)}-[0-9]+", path.name)]
     if not runs:
         raise InputError(f"{root}: holds no run of {stem} to resume")
     return max(runs, key=lambda path: int(path.name[len(stem) + 1 :]))

@@ -129,3 +129,33 @@ def test_other_texts_or_another_model_do_not_continue_a_file(tiny_run, rows, tmp
         result = generate(model, "-i", texts, "-o", out, "--resume")
         assert result.exit_code == 2
         assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id": "mine", "learning_rate": 0.1}',
+        "learning_rate = 0.1",
+        "[1, 2]",
+        '{"id": "x"}',
+        "\0\1",
+        '{"source": "a", "candidates": ["b"]}',
+    ],
+)
+def test_a_file_of_another_kind_stays_as_it_is(tiny_run, rows, tmp_path, text):
+    """Also one that has no end of line, which is how a torn sample looks."""
+    out = tmp_path / "settings"
+    out.write_text(text)
+    result = generate(tiny_run, "-i", rows, "-o", out, "--resume")
+    assert result.exit_code == 2
+    assert "not a file of samples that dlmone began, so it stays as it is" in result.stderr
+    assert out.read_text() == text
+
+
+@pytest.mark.parametrize("size", [1, 7, 20, 60])
+def test_a_file_torn_in_its_first_line_is_begun_anew(tiny_run, rows, tmp_path, size):
+    whole, torn = tmp_path / "whole.jsonl", tmp_path / "torn.jsonl"
+    lines(generate(tiny_run, "-i", rows, "-o", whole))
+    torn.write_bytes(whole.read_bytes()[:size])
+    lines(generate(tiny_run, "-i", rows, "-o", torn, "--resume"))
+    assert torn.read_bytes() == whole.read_bytes()

@@ -76,7 +76,18 @@ def test_a_new_plugin_works_as_it_is(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "message"), [("my-loss", "is no name for a plugin"), ("mine", "mine.py is there already")]
+    ("name", "message"),
+    [
+        ("my-loss", "is no name for a plugin"),
+        ("class", "is no name for a plugin"),
+        ("None", "is no name for a plugin"),
+        ("a" * 5000, "is no name for a plugin"),
+        ("mine", "mine.py is there already"),
+        ("os", "is the name of a Python module or builtin"),
+        ("torch", "is the name of a Python module or builtin"),
+        ("list", "is the name of a Python module or builtin"),
+        ("sid", "there is an objective 'sid' already"),
+    ],
 )
 def test_no_new_plugin(tmp_path, monkeypatch, name, message):
     monkeypatch.chdir(tmp_path)
@@ -85,3 +96,4 @@ def test_no_new_plugin(tmp_path, monkeypatch, name, message):
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
     assert (tmp_path / "mine.py").read_text() == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.py"]

@@ -98,6 +98,18 @@ def test_a_mistake_names_its_layer_its_key_and_its_remedy(override: str, sentenc
     assert f"--set: {sentence}" in mistake(override).splitlines()
 
 
+@pytest.mark.parametrize(
+    "name", ["../../x", "/tmp/x", "a\\\\b", "..", "", "x" * 5000, ".hidden", "a\\tb", "a\\u0000b"]
+)
+def test_a_run_stays_in_its_folder(tmp_path: Path, name: str) -> None:
+    sentence = "expected a name for a folder: up to 100 characters, no slash, and no dot at its beginning, "
+    found = mistake(f'name="{name}"')
+    assert found.startswith(f"--set: name: {sentence}")
+    assert len(found) < 400
+    path = write(tmp_path / "r.toml", f"""extends = "qqp"\n[profiles."{name}"]\n""")
+    assert mistake(path=path).startswith(f"{path}: profiles: {sentence}")
+
+
 def test_every_mistake_has_its_line_and_its_file(tmp_path: Path) -> None:
     path = write(
         tmp_path / "upper.toml",

@@ -290,6 +290,18 @@ def test_metrics_and_plugins_that_nobody_knows(tmp_path):
     assert "lack a score of single outputs, or one of the diversity" in text
 
 
+def test_a_page_replaces_a_page_and_nothing_else(run, tmp_path):
+    out = tmp_path / "notes.html"
+    out.write_text("my notes")
+    result = CliRunner().invoke(main, ["report", str(run), "-o", str(out)])
+    assert result.exit_code == 2
+    assert f"{out} is there already and is no page of a report" in result.stderr
+    assert out.read_text() == "my notes"
+    out.write_text("<!DOCTYPE html>an older page")
+    assert CliRunner().invoke(main, ["report", str(run), "-o", str(out)]).exit_code == 0
+    assert "an older page" not in out.read_text()
+
+
 def test_what_is_no_run_is_refused(run, tmp_path):
     def refusal(*args: object) -> tuple[int, str]:
         result = CliRunner().invoke(main, ["report", *map(str, args)])

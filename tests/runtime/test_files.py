@@ -1,13 +1,14 @@
 """dlmone/runtime/files.py: a folder is whole or not there, whatever fails and whenever it is killed."""
 
 import os
+import resource
 import shutil
 from pathlib import Path
 
 import pytest
 
 from dlmone.runtime import files
-from dlmone.runtime.files import atomic_folder, whole_folder
+from dlmone.runtime.files import atomic_folder, whole_folder, write_whole
 
 
 def write(target: Path, text: str) -> None:
@@ -80,3 +81,35 @@ def test_a_kill_at_any_moment_leaves_one_whole_folder(
     write(target, "three")
     assert content(whole_folder(target)) == content(target) == whole("three")
     assert os.listdir(tmp_path) == ["x"]
+
+
+@pytest.fixture
+def small_disk():
+    """Let no file grow beyond a few bytes, as on a disk that is nearly full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path, request):
+    path = tmp_path / "page.html"
+    path.write_text("the good one")
+    request.getfixturevalue("small_disk")
+    with pytest.raises(OSError, match="File too large") as caught:
+        write_whole(path, "a longer one")
+    assert caught.value.filename == str(path)
+    assert path.read_text() == "the good one"
+    assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_a_file_is_written_through_a_link_and_into_a_device(tmp_path):
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.write_text("old")
+    link.symlink_to(real)
+    write_whole(link, "new")
+    assert (link.is_symlink(), real.read_text()) == (True, "new")
+    write_whole(Path(os.devnull), "lost")
+    assert not Path(os.devnull).is_file()
+    with pytest.raises(IsADirectoryError):
+        write_whole(tmp_path, "x")

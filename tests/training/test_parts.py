@@ -189,6 +189,20 @@ def test_rewinding_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     assert [(entry["stage"], entry["step"]) for entry in entries] == [("a", 0), ("a", 5), ("b", 0), ("b", 3)]
 
 
+@pytest.mark.parametrize(
+    "other", [b"\xff\xfe\0", b"caf\xe9", b"[1]", b"{}", b'{"stage": "b", "step": "x"}', b"[" * 10**5]
+)
+def test_rewinding_keeps_what_is_no_entry(tmp_path: Path, other: bytes) -> None:
+    run_dir = RunDirectory(tmp_path)
+    run_dir.log("b", 3, {})
+    log = tmp_path / "metrics.jsonl"
+    before = log.read_bytes() + other + b"\n"
+    log.write_bytes(before)
+    run_dir.log("b", 4, {})
+    run_dir.rewind("b", 3)
+    assert log.read_bytes() == before
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_full_disk_names_the_log_and_the_way_on(tmp_path: Path) -> None:
     log = tmp_path / "metrics.jsonl"
@@ -227,6 +241,9 @@ def test_run_directories_are_numbered(tmp_path: Path) -> None:
         path.mkdir()
     (tmp_path / "qqp-quick-draft").mkdir()
     assert latest_run_path(tmp_path, "qqp", "quick").name == "qqp-quick-11"
+    for pattern in ("*", "[q]qp", "??p"):
+        with pytest.raises(InputError, match="no run"):
+            latest_run_path(tmp_path, pattern, "quick")
 
 
 def test_a_stages_rate_rises_and_falls() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
+import keyword
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,9 @@ from dlmone.core.errors import InputError, PluginError
 
 from ..output import print_columns, print_json
 from ..request import plugin_option
+
+#: The longest name of a new plugin; its file has to be one that file systems take.
+LONGEST = 100
 
 if TYPE_CHECKING:
     from dlmone.registry import Entry, Registry
@@ -75,16 +81,24 @@ def show(name: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
 @click.argument("name")
 def new(name: str) -> None:
     """Write NAME.py: an objective that works, to be made into yours."""
+    from dlmone.registry import Registry
+    from dlmone.runtime.files import write_whole
+
     from ..skeleton import SKELETON
 
     path = Path(f"{name}.py")
-    if not name.isidentifier():
+    if not name.isidentifier() or keyword.iskeyword(name) or len(name) > LONGEST:
         raise InputError(
-            f"{name!r} is no name for a plugin: it must be one for a Python module, like my_loss"
+            f"{name[:200]!r} is no name for a plugin: it must be one for a Python module, like my_loss"
         )
     if path.exists():
         raise InputError(f"{path} is there already")
-    path.write_text(SKELETON.replace("NAME", name), encoding="utf-8")
+    if name in Registry.discover().names("objectives"):
+        raise InputError(f"there is an objective {name!r} already; name yours otherwise")
+    # The file may be imported by its name one day, and what it imports may import that module.
+    if hasattr(builtins, name) or find_spec(name):
+        raise InputError(f"{name!r} is the name of a Python module or builtin; name yours otherwise")
+    write_whole(path, SKELETON.replace("NAME", name))
     click.echo(path)
 
 

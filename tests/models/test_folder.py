@@ -121,7 +121,7 @@ def test_a_full_disk_leaves_the_published_folder_as_it_was(
         path.write_bytes(b"the first par")
         raise failure
 
-    monkeypatch.setattr(module, "save_file", full)
+    monkeypatch.setattr(module, "save_tensors", full)
     for folder in (student, student.with_name("new")):
         with pytest.raises(
             DlmoneError, match=f"^{folder}: the model cannot be written .*No space left"

@@ -83,7 +83,7 @@ def main(recipe_name: str, profile: str | None, overrides: tuple[str, ...], iter
         # All updates from the first iteration on.
         stage = stage.model_copy(update={"estimator_warmup": 0})
         objectives = stage_objectives(registry, recipe, name)
-        efforts = stage_effort(stage, objectives)
+        efforts = stage_effort(stage, objectives, sketch)
         updates = {"generator": 1, "estimator": stage.estimator_steps}
         passes = sum(updates[role] * (one.passes + one.exact * rate / exact) for role, one in efforts.items())
         kept = max(activations(sketch, one, rows(stage.batch), compute) for one in efforts.values())

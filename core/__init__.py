@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .request import (
         ESTIMATOR,
         GENERATOR,
+        OUTPUT,
         START,
         TEACHER,
         Auxiliary,
@@ -70,6 +71,7 @@ _HOME = {
     "Term": "objective",
     "ESTIMATOR": "request",
     "GENERATOR": "request",
+    "OUTPUT": "request",
     "START": "request",
     "TEACHER": "request",
     "Auxiliary": "request",
@@ -107,6 +109,7 @@ _HOME = {
 __all__ = [
     "ESTIMATOR",
     "GENERATOR",
+    "OUTPUT",
     "START",
     "TEACHER",
     "Augmenter",

@@ -227,8 +227,7 @@ class StepContext:
         kappa = request.guidance
         if kappa == 1.0:
             return self._call(request.network, point, request)
-        network = self.networks[request.network]
-        if isinstance(network, Denoiser) and network.takes_guidance:
+        if getattr(self.networks[request.network], "takes_guidance", False):
             return self._call(request.network, point, request, guidance=kappa)
         null = self.space.encode(self.space.null_condition(point.batch))
         pinned = self.space.pin(point.e_t, self.space.embed_condition(null), null)

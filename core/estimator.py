@@ -12,6 +12,11 @@ from .space import Batch
 class ScoreEstimator(nn.Module, ABC):
     """Denoise the generator's noised outputs; a discriminator reads the hidden states."""
 
+    @property
+    def takes_guidance(self) -> bool:
+        """Whether `estimate` takes the guidance scale as an input (`Denoiser.takes_guidance`)."""
+        return False
+
     @abstractmethod
     def estimate(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
         """Return ê_ψ(e_t, t, c) and further outputs of the same pass, as `Denoiser.denoise` does."""
@@ -23,6 +28,10 @@ class DiffusionScoreEstimator(ScoreEstimator):
     def __init__(self, network: Denoiser) -> None:
         super().__init__()
         self.network = network
+
+    @property
+    def takes_guidance(self) -> bool:
+        return self.network.takes_guidance
 
     def estimate(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
         return self.network.evaluate(e_t, t_B, batch, **wanted)

@@ -67,6 +67,11 @@ class DenoiserGenerator(Generator):
     network: Denoiser
     sampler: Sampler | None
 
+    @property
+    def takes_guidance(self) -> bool:
+        """Whether its network takes the guidance scale as an input."""
+        return self.network.takes_guidance
+
     def with_network(self, network: Denoiser) -> Self:
         """Return a copy around ``network``; it shares the space."""
         return copy.deepcopy(self, {id(self.space): self.space, id(self.network): network})

@@ -5,8 +5,9 @@ Training noise is keyed by (seed, role, step, position in the global batch), gen
 a draw. The generator is Philox (counter-based), its key the BLAKE2 hash of the draw's key.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ def seed_of(key: Key) -> int:
 
 
 class Noise:
-    """The named draws of one batch: one key a sample.
+    """The named draws of one batch: one key a sample. Each is made once; treat it as read-only.
 
     Args:
         keys: one key for each sample of the batch.
@@ -37,13 +38,22 @@ class Noise:
     def __init__(self, keys: Sequence[Key], device: torch.device | str = "cpu") -> None:
         self.keys = tuple(keys)
         self.device = device
+        self._made: dict[tuple[str, str, tuple[int, ...]], Tensor] = {}
 
     def normal(self, name: str, shape: Sequence[int]) -> Tensor:
         """Return standard normal draws [B, *shape] in float32 for the draw called ``name``."""
-        rows = [stream((*key, name)).standard_normal(tuple(shape), np.float32) for key in self.keys]
-        return torch.from_numpy(np.stack(rows)).to(self.device)
+        size = tuple(shape)
+        return self._draw(("normal", name, size), lambda rng: rng.standard_normal(size, np.float32))
 
     def uniform(self, name: str, shape: Sequence[int] = ()) -> Tensor:
         """Return uniform draws [B, *shape] in [0, 1), float64, for the draw called ``name``."""
-        rows = [stream((*key, name)).random(tuple(shape)) for key in self.keys]
-        return torch.from_numpy(np.stack(rows)).to(self.device)
+        size = tuple(shape)
+        return self._draw(("uniform", name, size), lambda rng: rng.random(size))
+
+    def _draw(
+        self, draw: tuple[str, str, tuple[int, ...]], sample: Callable[[np.random.Generator], Any]
+    ) -> Tensor:
+        if draw not in self._made:
+            rows = [sample(stream((*key, draw[1]))) for key in self.keys]
+            self._made[draw] = torch.from_numpy(np.stack(rows)).to(self.device)
+        return self._made[draw]

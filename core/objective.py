@@ -71,7 +71,7 @@ class Objective(ABC):
     def requests(self, role: Role) -> Sequence[Request] | None:
         """Return the evaluations that a role's term reads, the same on every call; None for no term.
 
-        θ's own output needs no request: `StepContext.e_fake` is always available.
+        θ's own output, `StepContext.e_fake`, needs no request (`OUTPUT`) unless another evaluation trains θ.
         """
 
     def generator_loss(self, step: StepContext) -> Term:

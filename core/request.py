@@ -7,7 +7,7 @@ costs, and where gradient flows.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal
@@ -119,7 +119,7 @@ class State(ABC):
 
     @property
     def requests(self) -> tuple[Request, ...]:
-        """The evaluations from which it is built."""
+        """The evaluations from which it is built, `OUTPUT` if it reads ``step.e_fake``."""
         return ()
 
     @abstractmethod
@@ -146,6 +146,10 @@ class Noised(State):
 
     of: Literal["output", "real"] = "output"
     times: Times | None = None
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        return (OUTPUT,) if self.of == "output" else ()
 
     def build(self, step: StepContext) -> Point:
         real = self.of == "real"
@@ -197,12 +201,22 @@ class Request:
         )
 
 
+#: θ's output, `StepContext.e_fake`.
+OUTPUT = Request(GENERATOR, GeneratorInput(), Gradient.PARAMETERS)
+
+
 def merged(requests: Iterable[Request]) -> dict[tuple[Network, State, float], Request]:
     """Return one request per pass, including those from which states are built."""
     plan: dict[tuple[Network, State, float], Request] = {}
     for request in _closure(requests):
         plan[request.key] = plan[request.key] | request if request.key in plan else request
     return plan
+
+
+def computes_output(role: Role, plan: Mapping[tuple[Network, State, float], Request]) -> bool:
+    """Tell whether an update computes θ's output: it is requested, or nothing else would train θ."""
+    trains = (trained_in("generator", one.network) and one.gradient > Gradient.INPUT for one in plan.values())
+    return OUTPUT.key in plan or (role == "generator" and not any(trains))
 
 
 def trained_in(role: Role, network: Network) -> bool:
@@ -213,8 +227,12 @@ def trained_in(role: Role, network: Network) -> bool:
 
 
 def needs_float32(request: Request, plan: Iterable[Request]) -> bool:
-    """Tell whether an evaluation is one of two whose difference is taken, which half precision would bury."""
-    return request.exact or len({one.network for one in plan if one.state == request.state}) > 1
+    """Tell whether an evaluation is one of two whose difference is taken, which half precision would bury.
+
+    θ's output is not taken for one of them: it is what the losses train.
+    """
+    others = (one for one in plan if one.key != OUTPUT.key)
+    return request.exact or len({one.network for one in others if one.state == request.state}) > 1
 
 
 def _closure(requests: Iterable[Request]) -> Iterator[Request]:

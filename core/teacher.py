@@ -52,12 +52,16 @@ class Sketch:
         space: parameters of the space (an embedding table), which all networks share.
         positions: positions computed in one pass (the tokens of a sequence).
         width: the network's hidden width per position.
+        passes: network passes of one evaluation (`Denoiser.evaluate`), 2 with self-conditioning.
+        takes_guidance: whether the guidance scale is an input; otherwise a guided evaluation is two.
     """
 
     network: int
     space: int
     positions: int
     width: int
+    passes: int = 1
+    takes_guidance: bool = False
 
 
 class Teacher(nn.Module, ABC):

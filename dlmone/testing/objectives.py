@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dlmone.core import (
     ESTIMATOR,
     GENERATOR,
+    OUTPUT,
     Auxiliary,
     Batch,
     Denoised,
@@ -22,7 +23,7 @@ from dlmone.core import (
     StepContext,
     Term,
 )
-from dlmone.core.request import Role, merged
+from dlmone.core.request import Role, computes_output, merged
 
 from .claims import alike, require, require_rows
 from .steps import new_step
@@ -119,6 +120,9 @@ class _Trial:
         for key, request in merged(self.requests).items():
             sentence = f"requests({self.role!r}) lists {request.network} at {request.state}"
             require(key in read, f"{sentence}, which {self.where} never reads: it costs a network pass")
+        known = OUTPUT.key not in read or computes_output(self.role, merged(self.requests))
+        sentence = f"{self.where} reads θ's output: list OUTPUT in requests({self.role!r})"
+        require(known, f"{sentence}, or in those of the state that reads it")
 
     def _check_gradients(self, step: StepContext) -> None:
         trained = {
@@ -170,6 +174,11 @@ class _NotingStep(StepContext):
     def __getitem__(self, request: Request) -> Denoised:
         self.read.add(request.key)
         return super().__getitem__(request)
+
+    @cached_property
+    def e_fake(self) -> Tensor:
+        self.read.add(OUTPUT.key)
+        return super().e_fake
 
 
 class _Meddler(Denoiser):

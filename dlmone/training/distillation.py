@@ -222,7 +222,8 @@ class Distillation:
         """Return the context of an update for some positions of the global batch."""
         device = self.compute.device
         keys = [(self.seed, self.name, draws, draw, position) for position in rows]
-        real_keys = keys if self.stage.shared_noise else [(*key, "real") for key in keys]
+        noise = Noise(keys, device)
+        shared = self.stage.shared_noise
 
         def batch(kind: str) -> Batch:
             places = self._orders[draws, kind][draw]
@@ -234,10 +235,10 @@ class Distillation:
             networks={**self.networks, **self.beside.of(update.role)},
             requests=update.requests(self.step),
             fake=batch("fake"),
-            noise=Noise(keys, device),
+            noise=noise,
             times=self.times[update.role],
             real=lambda: batch("real"),
-            real_noise=Noise(real_keys, device),
+            real_noise=noise if shared else Noise([(*key, "real") for key in keys], device),
             calls=(self._call(draws, draw), self.stage.calls),
         )
 

@@ -10,13 +10,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-from dlmone.core import GENERATOR, START, GeneratorInput, Gradient, Objective, Request, Sketch, Teacher
-from dlmone.core.request import Role, merged, needs_float32, trained_in
+from dlmone.core import (
+    GENERATOR,
+    OUTPUT,
+    START,
+    Average,
+    GeneratorInput,
+    Gradient,
+    Network,
+    Objective,
+    Request,
+    Sketch,
+    Teacher,
+)
+from dlmone.core.request import Role, computes_output, merged, needs_float32, trained_in
 from dlmone.evaluation.variants import steps_of
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Stage
@@ -63,34 +75,59 @@ def measure(teacher: Teacher) -> Sketch:
     def count(module: nn.Module) -> int:
         return sum(parameter.numel() for parameter in module.parameters())
 
-    space = teacher.space
-    return Sketch(count(teacher.network), count(space), space.state_shape[0], teacher.feature_width)
+    space, network = teacher.space, teacher.network
+    return Sketch(
+        count(network),
+        count(space),
+        space.state_shape[0],
+        teacher.feature_width,
+        network.passes,
+        network.takes_guidance,
+    )
 
 
-def effort(role: Role, requests: Iterable[Request]) -> Effort:
+def effort(role: Role, requests: Iterable[Request], sketch: Sketch, before: float = 0.0) -> Effort:
     """Return the cost of an update whose objectives make these requests, θ's output included.
 
     A gradient with respect to the state adds one pass; with respect to trained parameters, another.
+
+    Args:
+        role: the role updated.
+        requests: of all its objectives.
+        sketch: how many passes an evaluation takes, and whether a guided one takes twice as many.
+        before: θ's calls before the one whose output is trained (a few-step student's).
     """
-    plan = merged(requests).values()
-    passes, exact, trained, frozen = (3.0, 0.0, 1, 0) if role == "generator" else (1.0, 0.0, 0, 0)
-    for request in plan:
-        if request.network is GENERATOR and request.state == GeneratorInput():
-            continue  # θ's output, already counted
+    plan = merged(requests)
+    output = computes_output(role, plan)
+    called = output or any(request.state == GeneratorInput() for request in plan.values())
+    passes, exact = before * called, 0.0
+    trained = frozen = 0
+    if output:
+        passes, trained = (passes + 3, 1) if role == "generator" else (passes + 1, 0)
+    for request in plan.values():
+        if request.key == OUTPUT.key:
+            continue
         trains = trained_in(role, request.network)
         backward = 2 if trains else int(request.gradient > Gradient.CONSTANT)
-        calls = 1 if request.guidance == 1.0 else 2
-        if needs_float32(request, plan):
-            exact += calls * (1 + backward)
+        calls = 1 if request.guidance == 1.0 or sketch.takes_guidance else 2
+        # θ is called once; φ, ψ and their like estimate x0 for themselves first where they read an estimate.
+        forward = 1 if _student(request.network) else sketch.passes
+        if needs_float32(request, plan.values()):
+            exact += calls * (forward + backward)
         else:
-            passes += calls * (1 + backward)
+            passes += calls * (forward + backward)
         trained += calls * trains
         frozen += calls * (backward == 1)
-    start = any(request.network is START for request in plan)
+    start = any(request.network is START for request in plan.values())
     return Effort(passes, exact, trained, frozen, start)
 
 
-def stage_effort(stage: Stage, objectives: Mapping[str, Objective]) -> dict[Role, Effort]:
+def _student(network: Network) -> bool:
+    """Tell whether a network is θ, as it is, was, or is on average."""
+    return _student(network.of) if isinstance(network, Average) else network in (GENERATOR, START)
+
+
+def stage_effort(stage: Stage, objectives: Mapping[str, Objective], sketch: Sketch) -> dict[Role, Effort]:
     """Return the cost of a stage's updates by role, with all objectives active; only roles with a term."""
     # A few-step student makes calls before the trained one; k is uniform, so count the average.
     before = (stage.calls - 1) / (1 if stage.matching == "last" else 2)
@@ -102,9 +139,29 @@ def stage_effort(stage: Stage, objectives: Mapping[str, Objective]) -> dict[Role
     for role, weight in weights.items():
         update = Update(role, (WeightedTerm(key, one, weight[key]) for key, one in objectives.items()))
         if update.terms:
-            one = effort(role, update.requests(stage.steps))
-            efforts[role] = replace(one, passes=one.passes + before)
+            efforts[role] = effort(role, update.requests(stage.steps), sketch, before)
     return efforts
+
+
+def passes(stage: Stage, objectives: Mapping[str, Objective], sketch: Sketch) -> float:
+    """Return the network passes of one iteration for each sample of its batch, with all objectives active.
+
+    They are counted in forward passes of φ, whatever their precision: θ's update and ψ's updates, each with
+    its backward passes (`effort`). ψ's warm-up, in which θ is not updated, is not considered.
+
+    Args:
+        stage: the stage.
+        objectives: its objectives by name.
+        sketch: the size of its networks, from `measure`.
+    """
+    updates = iteration_updates(stage)
+    efforts = stage_effort(stage, objectives, sketch)
+    return sum(updates[role] * (one.passes + one.exact) for role, one in efforts.items())
+
+
+def iteration_updates(stage: Stage) -> dict[Role, int]:
+    """Return how many updates of each role an iteration makes."""
+    return {"generator": 1, "estimator": stage.estimator_steps}
 
 
 def operations(
@@ -142,11 +199,9 @@ def operations(
         rounds = 1 + stage.steps // stage.validation.every
         samples = 2 * rounds * examples("valid", stage.validation.examples) * stage.validation.candidates
         calls = samples * stage.calls
-        updates: dict[Role, int] = {"generator": 1, "estimator": stage.estimator_steps}
-        passes = sum(
-            updates[role] * (one.passes + slowdown * one.exact) for role, one in efforts[name].items()
-        )
-        parts[name] = stage.steps * stage.batch * passes * one_pass + calls * one_call
+        updates = iteration_updates(stage)
+        made = sum(updates[role] * (one.passes + slowdown * one.exact) for role, one in efforts[name].items())
+        parts[name] = stage.steps * stage.batch * made * one_pass + calls * one_call
     if tested := examples("test", recipe.evaluation.examples):
         table = recipe.evaluation
         early = max(len(recipe.stages) - 1, 0)

@@ -106,7 +106,8 @@ class LangFlowTeacher(Teacher):
         else:
             rows = VOCAB_SIZES.get(options.tokenizer) or Tokenizer.load(options.tokenizer).size
         sizes = network_size(options, rows)
-        return Sketch(sizes, rows * options.width + 3, options.length, options.width)
+        passes = 1 + options.self_conditioning
+        return Sketch(sizes, rows * options.width + 3, options.length, options.width, passes)
 
     def config(self) -> dict[str, Any]:
         # Where a tokenizer and first weights came from is no part of what the teacher is now.

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from dlmone.core import (
     ESTIMATOR,
+    OUTPUT,
     TEACHER,
     Gradient,
     NoiseSchedule,
@@ -41,6 +42,10 @@ class Between(State):
 
     The first call's z_t holds no signal, and then the posterior is the forward diffusion q(z_s | e).
     """
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        return (OUTPUT,)
 
     def build(self, step: StepContext) -> Point:
         schedule, space, above = step.space.schedule, step.space, step.generator_input

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from dlmone.core import Batch, Noised, Point, State, StepContext
+from dlmone.core import Batch, Noised, Point, Request, State, StepContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,10 @@ class Dropped(State):
     """
 
     share: float
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        return Noised().requests
 
     def build(self, step: StepContext) -> Point:
         whole, space = step.point(Noised()), step.space

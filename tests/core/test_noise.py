@@ -79,3 +79,13 @@ def test_moments_are_those_of_the_standard_distributions() -> None:
 def test_seeds_fit_in_32_bits_and_streams_repeat(key: Key) -> None:
     assert 0 <= seed_of(key) < 2**32
     assert stream(key).random() == stream(key).random()
+
+
+def test_a_draw_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Key] = []
+    monkeypatch.setattr("dlmone.core.noise.stream", lambda key: made.append(key) or stream(key))
+    noise = Noise(KEYS)
+    draws = [noise.normal("z", (3, 2)) for _ in range(3)] + [noise.uniform("t") for _ in range(2)]
+    assert all(torch.equal(one, draws[0]) for one in draws[:3])
+    assert sorted(made, key=repr) == sorted([(*key, name) for key in KEYS for name in ("z", "t")], key=repr)
+    assert noise.normal("z", (2,)).shape == (5, 2), "another shape is another draw"

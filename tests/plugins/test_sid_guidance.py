@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dlmone.core import (
     ESTIMATOR,
+    GENERATOR,
     TEACHER,
     Batch,
     Denoised,
@@ -16,6 +17,7 @@ from dlmone.core import (
     DiffusionScoreEstimator,
     Gradient,
     InputError,
+    Network,
     Noised,
     Point,
     Request,
@@ -152,3 +154,31 @@ def test_guidance_of_a_model_that_never_lacked_its_condition_is_refused(toy: Toy
         sid = SiD(SiDOptions.model_validate({name: 2.0}))
         with pytest.raises(InputError, match=r"^stages\.two\.objectives\.score: no guidance, for ToySpace"):
             check_guidance(toy, {"two": {"score": sid}}, EXAMPLES[0])
+
+
+class TakesKappa(Denoiser):
+    """A network that is told κ, as ELF's: one call says f(∅) + κ·(f(c) − f(∅)) with f(∅) = 0."""
+
+    takes_guidance = True
+
+    def __init__(self, network: Denoiser) -> None:
+        super().__init__()
+        self.network, self.calls = network, 0
+
+    def denoise(
+        self, e_t: Tensor, t_B: Tensor, batch: Batch, *, guidance: float = 1.0, **wanted: Any
+    ) -> Denoised:
+        self.calls += 1
+        found = self.network.denoise(e_t, t_B, batch, **wanted)
+        return found.with_x0(guidance * found.x0)
+
+
+@pytest.mark.parametrize("network", [TEACHER, ESTIMATOR, GENERATOR], ids=str)
+def test_guidance_as_an_input_takes_one_call(toy: ToyTeacher, network: Network) -> None:
+    plain, guided = Request(network, Noised("real")), Request(network, Noised("real"), guidance=3.0)
+    step = new_step(toy, "generator", (plain, guided), wrap=TakesKappa)
+    module = step.networks[network]
+    told = module if isinstance(module, TakesKappa) else cast(TakesKappa, module.network)
+    mask = step.space.generated(step.real)
+    torch.testing.assert_close(step[guided].x0 * mask, 3 * step[plain].x0 * mask)
+    assert told.calls == 2, "one for each request"

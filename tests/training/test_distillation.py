@@ -25,11 +25,14 @@ from dlmone.core import (
     Term,
 )
 from dlmone.core.losses import adversarial_loss
+from dlmone.core.noise import Key, stream
 from dlmone.core.request import Role
-from dlmone.plugins.diff_instruct.objective import DiffInstruct
-from dlmone.plugins.diff_instruct.options import DiffInstructOptions
+from dlmone.plugins.diff_instruct.objective import DMD2, DiffInstruct
+from dlmone.plugins.diff_instruct.options import DiffInstructOptions, DMD2Options
 from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
 from dlmone.plugins.diffusion_gan.options import DiffusionGANOptions
+from dlmone.plugins.progressive.objective import Progressive
+from dlmone.plugins.progressive.options import ProgressiveOptions
 from dlmone.plugins.regression.objective import Regression
 from dlmone.plugins.regression.options import RegressionOptions
 from dlmone.plugins.sid.objective import SiD
@@ -460,3 +463,27 @@ def test_a_stage_of_regression_alone_trains_no_psi_and_follows_its_rate() -> Non
     assert rates == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
     assert ESTIMATOR not in trained.beside.modules
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["", "shared noise"])
+def test_each_draw_is_made_once_an_update(monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+    """Objectives that read one draw share it: θ's z is that of a regression's target too."""
+    slots = {
+        **stage().model_dump()["objectives"],
+        "pairs": {"use": "regression"},
+        "round": {"use": "progressive"},
+        "pull": {"use": "dmd2"},
+    }
+    terms = {
+        **objectives(),
+        "pairs": Regression(RegressionOptions(steps=3)),
+        "round": Progressive(ProgressiveOptions(steps=2)),
+        "pull": DMD2(DMD2Options()),
+    }
+    trained = distillation(stage(objectives=slots, shared_noise=shared), terms)
+    made: list[Key] = []
+    monkeypatch.setattr("dlmone.core.noise.stream", lambda key: made.append(key) or stream(key))
+    trained.advance(norms=False)
+    names = {key[-1] for key in made}
+    assert {"z", "t", "epsilon", "grid"} <= names
+    assert len(made) == len({*made}), sorted(key for key in {*made} if made.count(key) > 1)

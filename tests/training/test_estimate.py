@@ -10,6 +10,7 @@ from dlmone.core import (
     ESTIMATOR,
     START,
     TEACHER,
+    Denoiser,
     Example,
     GeneratorInput,
     Gradient,
@@ -27,13 +28,13 @@ from dlmone.plugins.regression.options import RegressionOptions
 from dlmone.plugins.sid.objective import SiD
 from dlmone.plugins.sid.options import SiDOptions
 from dlmone.registry import Registry, load_recipe
-from dlmone.registry.schema import Stage
+from dlmone.registry.schema import ObjectiveSlot, Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import new_step, toy_teacher
 from dlmone.testing.watched import Watched
 from dlmone.training.distillation import Distillation
-from dlmone.training.estimate import activations, effort, measure, memory, operations, stage_effort
+from dlmone.training.estimate import activations, effort, measure, memory, operations, passes, stage_effort
 from dlmone.training.tokenized import TokenizedExamples
 
 BERT = Sketch(network=87_287_936, space=3_937_338, positions=128, width=768)
@@ -80,8 +81,69 @@ FIRST = Request(START, GeneratorInput())
     ],
 )
 def test_passes_follow_from_what_objectives_request(role, requests, passes, exact, trained, frozen):
-    found = effort(role, requests)
+    found = effort(role, requests, BERT)
     assert (found.passes, found.exact, found.trained, found.frozen) == (passes, exact, trained, frozen)
+
+
+class Counted(Denoiser):
+    """A network that counts its passes: one forward, one back to its input, another one to its weights."""
+
+    def __init__(self, network: Denoiser, twice: bool = False) -> None:
+        super().__init__()
+        self.network, self.made = network, 0
+        self.passes = 1 + twice
+
+    def denoise(self, e_t, t_B, batch, **wanted):
+        learns = any(p.requires_grad for p in self.network.parameters())
+        graph = torch.is_grad_enabled()
+        self.made += 1 + (2 if graph and learns else int(graph and e_t.requires_grad))
+        return self.network.denoise(e_t, t_B, batch, **wanted)
+
+    def evaluate(self, e_t, t_B, batch, **wanted):
+        if self.passes == 2:
+            with torch.no_grad():
+                self.denoise(e_t, t_B, batch)
+        return self.denoise(e_t, t_B, batch, **wanted)
+
+
+REGISTRY = Registry.discover()
+GUIDED = {"teacher_guidance": 2.0, "estimator_guidance": 2.0, "dsm_guidance": 2.0}
+MADE = [(name, {}) for name in REGISTRY.names("objectives")]
+MADE += [
+    ("sid", GUIDED),
+    ("consistency", {"order": 2}),
+    ("regression", {"initial": "student"}),
+    ("diffusion_gan", {"over_weight": True}),
+]
+
+
+@pytest.mark.parametrize("twice", [False, True], ids=["", "self-conditioned"])
+@pytest.mark.parametrize(("name", "options"), MADE, ids=[f"{name} {options}" for name, options in MADE])
+def test_the_passes_of_each_objective_are_those_that_its_losses_make(name, options, twice):
+    objective = REGISTRY.create("objectives", ObjectiveSlot(use=name, **options))
+    sketch = replace(BERT, passes=1 + twice)
+    for role in ("generator", "estimator"):
+        if (requests := objective.requests(role)) is None:
+            continue
+        step = new_step(
+            toy_teacher(), role, requests, auxiliaries=objective.auxiliaries,
+            wrap=lambda network: Counted(network, twice), calls=(2, 2),
+        )  # fmt: skip
+        (objective.generator_loss if role == "generator" else objective.estimator_loss)(step)
+        made = sum(part.made for module in step.networks.values() for part in module.modules()
+                   if isinstance(part, Counted))  # fmt: skip
+        found = effort(role, requests, sketch, before=1.0)
+        assert found.passes + found.exact == made, role
+
+
+def test_the_passes_of_an_iteration_count_every_update():
+    once = stage_effort(stage(), objectives(), BERT)
+    psi, theta = (once[role].passes + once[role].exact for role in ("estimator", "generator"))
+    assert (psi, theta) == (7, 7)
+    assert passes(stage(), objectives(), BERT) == 14
+    assert passes(stage(estimator_steps=5), objectives(), BERT) == 5 * 7 + 7
+    alone = stage(objectives={"pairs": {"use": "regression"}})
+    assert passes(alone, {"pairs": Regression(RegressionOptions(steps=4))}, BERT) == 4 + 3
 
 
 @pytest.mark.parametrize("options", [{"steps": 4}, {"steps": 3, "initial": "student"}])
@@ -92,7 +154,7 @@ def test_a_regression_costs_the_calls_that_its_target_makes(options):
     networks = [step.networks[TEACHER], step.generator.network, step.networks[START].network]
     made = sum(len(network.calls) for network in networks)
     backward = 2  # of θ's one call, in forward passes
-    assert effort("generator", objective.requests("generator")).passes == made + backward
+    assert effort("generator", objective.requests("generator"), BERT).passes == made + backward
 
 
 def stage(**changes: object) -> Stage:
@@ -118,14 +180,14 @@ def objectives() -> dict[str, Objective]:
 
 
 def test_calls_before_the_trained_one_and_late_terms_count():
-    once = stage_effort(stage(), objectives())
-    several = stage_effort(stage(calls=3, matching="last"), objectives())
+    once = stage_effort(stage(), objectives(), BERT)
+    several = stage_effort(stage(calls=3, matching="last"), objectives(), BERT)
     assert all(several[role].passes == one.passes + 2 for role, one in once.items())
-    drawn = stage_effort(stage(calls=3), objectives())
+    drawn = stage_effort(stage(calls=3), objectives(), BERT)
     assert all(drawn[role].passes == one.passes + 1 for role, one in once.items())
     table = stage().model_dump()
     table["objectives"]["adversarial"]["generator_start"] = 2
-    assert stage_effort(Stage.model_validate(table), objectives()) == once
+    assert stage_effort(Stage.model_validate(table), objectives(), BERT) == once
 
 
 def kept_bytes(trained: Distillation) -> int:
@@ -164,7 +226,7 @@ def test_activations_are_those_that_autograd_keeps(role, bfloat16):
     one_role = Stage.model_validate(table)
     rows = TokenizedExamples(teacher.space, examples)
     trained = Distillation("stage-1", one_role, teacher, objectives(), rows, compute, 0)
-    expected = activations(measure(teacher), stage_effort(one_role, objectives())[role], 4, compute)
+    expected = activations(measure(teacher), stage_effort(one_role, objectives(), BERT)[role], 4, compute)
     assert expected == pytest.approx(kept_bytes(trained), rel=0.2)
 
 
@@ -173,7 +235,7 @@ def papers_stages():
     recipe = load_recipe("qqp", registry=registry, profile="paper").recipe
     return recipe, {
         name: stage_effort(
-            one, {key: registry.create("objectives", slot) for key, slot in one.objectives.items()}
+            one, {key: registry.create("objectives", slot) for key, slot in one.objectives.items()}, BERT
         )
         for name, one in recipe.stages.items()
     }

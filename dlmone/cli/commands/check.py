@@ -95,7 +95,9 @@ class Survey:
         except InputError as error:
             self.lacking.append(str(error))
             return []
-        efforts = {name: stage_effort(stage, self.objectives[name]) for name, stage in recipe.stages.items()}
+        efforts = {
+            name: stage_effort(stage, self.objectives[name], sketch) for name, stage in recipe.stages.items()
+        }
         sizes = {split: len(examples) for split, examples in self.splits.items()}
         needed = memory(recipe, sketch, efforts, compute)
         rate = EFFICIENCY * product_rate(compute, sketch.width)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .space import Batch, Codec, Space
     from .teacher import Conversion, Sketch, Teacher, TrainingLoss
     from .times import LogNormalTimes, QuantileTimes, Times, UniformTimes
+    from .tracker import TrackedRun, Tracker
 
 _HOME = {
     "Augmenter": "augmenter",
@@ -104,6 +105,8 @@ _HOME = {
     "UniformTimes": "times",
     "QuantileTimes": "times",
     "LogNormalTimes": "times",
+    "TrackedRun": "tracker",
+    "Tracker": "tracker",
 }
 
 __all__ = [
@@ -165,6 +168,8 @@ __all__ = [
     "Term",
     "TimePoint",
     "Times",
+    "TrackedRun",
+    "Tracker",
     "TrainingLoss",
     "UniformTimes",
 ]

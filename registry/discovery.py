@@ -9,6 +9,7 @@ import logging
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -96,6 +97,20 @@ class Registry(Catalogue):
         for plugin in self.broken:
             if plugin.is_file:
                 raise PluginError(f"the plugin file {plugin.target} is broken: {plugin.reason}")
+
+    @contextmanager
+    def listening(self, listener: object, name: str) -> Iterator[None]:
+        """Notify an object, too, of a run's events while the context lasts.
+
+        Args:
+            listener: its methods marked ``@hookimpl`` are called.
+            name: what a warning calls it.
+        """
+        self._manager.register(listener, name=name)
+        try:
+            yield
+        finally:
+            self._manager.unregister(listener)
 
     def notify(self, hook: str, **news: Any) -> None:
         """Call a lifecycle hook of all plugins; log one warning for a plugin that fails."""

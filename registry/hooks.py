@@ -6,11 +6,13 @@ so that listing plugins imports no torch. New arguments may be added to a hook a
 implementation declares only those it uses (pluggy allows fewer).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import pluggy
+
+from dlmone.core.evaluator import Sample
 
 hookspec = pluggy.HookspecMarker("dlmone")
 hookimpl = pluggy.HookimplMarker("dlmone")
@@ -89,6 +91,11 @@ def register_models(register: Register) -> None:
 
 
 @hookspec
+def register_trackers(register: Register) -> None:
+    """Offer subclasses of ``dlmone.core.Tracker``, for ``[trackers]`` in a recipe and ``--track NAME``."""
+
+
+@hookspec
 def run_started(run_dir: Path, recipe: Mapping[str, Any]) -> None:
     """Called once before any training, with the run directory and the resolved recipe."""
 
@@ -96,6 +103,11 @@ def run_started(run_dir: Path, recipe: Mapping[str, Any]) -> None:
 @hookspec
 def step_finished(stage: str, step: int, metrics: Mapping[str, Any]) -> None:
     """Called after each logged step, with the object appended to ``metrics.jsonl``."""
+
+
+@hookspec
+def validation_sampled(stage: str, step: int, samples: Sequence[Sample]) -> None:
+    """Called after each validation with its samples, those of the weights that are compared."""
 
 
 @hookspec
@@ -111,3 +123,8 @@ def evaluation_finished(stage: str, step: int, scores: Mapping[str, float]) -> N
 @hookspec
 def run_finished(run_dir: Path) -> None:
     """Called once, after the report has been saved."""
+
+
+@hookspec
+def run_ended(run_dir: Path, completed: bool) -> None:
+    """Called last, also for a run that failed or was stopped (``completed`` is then False)."""

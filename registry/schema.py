@@ -259,6 +259,12 @@ class SelectorSlot(Slot):
     kind = "selectors"
 
 
+class TrackerSlot(Slot):
+    """A tool that follows the run."""
+
+    kind = "trackers"
+
+
 class SelectionSlot(SelectorSlot):
     """Also score the candidate selected among the first ``k``, by default among all."""
 
@@ -360,6 +366,8 @@ class Recipe(Section):
     stage_order: tuple[str, ...] = ()
     evaluation: Evaluation
     compute: Compute = Compute()
+    #: Tools that follow the run. They change nothing in it, and may differ when it is resumed.
+    trackers: dict[str, TrackerSlot] = {}
 
     @model_validator(mode="before")
     @classmethod

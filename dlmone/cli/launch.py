@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 #: ``--resume`` without a directory.
 LATEST = ""
-#: What may change when a run is resumed: its description, its device, its evaluation.
-FREE = ("name", "description", "note", "compute.", "evaluation.")
+#: What may change when a run is resumed: its description, its device, its evaluation, what follows it.
+FREE = ("name", "description", "note", "compute.", "evaluation.", "trackers")
 
 _OPTIONS = (
     click.option(

@@ -34,6 +34,13 @@ _OPTIONS = (
     ),
     click.option("--seed", type=int, metavar="N", help="The run's seed."),
     click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N."),
+    click.option(
+        "--track",
+        "trackers",
+        metavar="NAME",
+        multiple=True,
+        help="Send curves and samples to a tracker (`dlmone plugins`), with its default options; repeatable.",
+    ),
     plugin_option,
 )
 
@@ -48,6 +55,7 @@ class Request:
     seed: int | None
     device: str | None
     plugins: tuple[Path, ...]
+    trackers: tuple[str, ...] = ()
 
     def resolve(self) -> tuple[Registry, ResolvedRecipe]:
         """Return the plugins and the checked recipe.
@@ -60,11 +68,12 @@ class Request:
 
         registry = Registry.discover(self.plugins)
         device = (f"compute.device={self.device}",) if self.device else ()
+        trackers = tuple(f"trackers.{name}.use={name}" for name in self.trackers)
         resolved = load_recipe(
             self.recipe,
             registry=registry,
             profile=self.profile,
-            overrides=(*self.overrides, *device),
+            overrides=(*self.overrides, *device, *trackers),
             seed=self.seed,
         )
         return registry, resolved
@@ -76,6 +85,8 @@ class Request:
             words += [option, str(value)] if value is not None else []
         for override in self.overrides:
             words += ["--set", override]
+        for tracker in self.trackers:
+            words += ["--track", tracker]
         for plugin in self.plugins:
             words += ["--plugin", str(plugin)]
         return words

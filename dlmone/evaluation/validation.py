@@ -66,11 +66,13 @@ class ValidationResult:
         deciding: the score named by ``validation.metric``, or the first.
         interval: the bootstrap interval of the deciding score; None if it is not a function of sums.
         named: all scores and signs of degeneration by name.
+        samples: what was scored.
     """
 
     deciding: Score
     interval: tuple[float, float] | None
     named: dict[str, float]
+    samples: list[Sample]
 
     @property
     def logged_interval(self) -> dict[str, float]:
@@ -139,7 +141,7 @@ class Validator:
         sums = next(Sums.of(score, by, samples) for score, by in found if score is deciding)
         interval = Resampling().intervals([sums])[0] if sums else None
         named = {score.name: score.value for score, _ in found}
-        return ValidationResult(deciding, interval, named | health(samples))
+        return ValidationResult(deciding, interval, named | health(samples), samples)
 
 
 def score_samples(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[Score]:

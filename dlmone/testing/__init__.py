@@ -15,6 +15,7 @@ from .spaces import check_space
 from .steps import new_step
 from .teachers import check_teacher
 from .toy import ToyOptions, ToyTeacher, toy_teacher
+from .trackers import check_tracker
 from .watched import Watched
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "check_selector",
     "check_space",
     "check_teacher",
+    "check_tracker",
     "new_step",
     "toy_teacher",
 ]

@@ -25,6 +25,7 @@ from .run_directory import RunDirectory
 from .stage import run_stage, stage_objectives
 from .teacher import check_guidance, check_times, prepare_teacher
 from .tokenized import TokenizedExamples
+from .tracking import create_trackers, tracking
 
 
 def run(
@@ -57,7 +58,9 @@ def run(
     run_dir.open()
     try:
         session = Session(run_dir, compute, registry, console)
-        _run(session, resolved, command, until)
+        trackers = create_trackers(registry, recipe) if compute.world.main else {}
+        with tracking(registry, resolved, path, trackers):
+            _run(session, resolved, command, until)
     finally:
         run_dir.close()
 

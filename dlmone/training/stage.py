@@ -64,6 +64,7 @@ def run_stage(
             logged |= {f"{which}/{key}": value for key, value in result.named.items()}
             if which == stage.weights:
                 logged |= result.logged_interval
+                registry.notify("validation_sampled", stage=name, step=step, samples=result.samples)
                 if improves(result.deciding, facts["best"]):
                     facts.update(best=result.deciding.value, best_step=step, metric=result.deciding.name)
                     _publish_best(best_folder, recipe, name, teacher, distillation, facts)

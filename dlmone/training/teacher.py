@@ -111,6 +111,7 @@ def pretrain(
         network = compute.frozen_copy(trainee.average.network)
         generator = SampledGenerator(network, trainee.average.space, sampler)
         result = validator(generator, config.validation_steps)
+        session.registry.notify("validation_sampled", stage="pretrain", step=step, samples=result.samples)
         return result.named | result.logged_interval
 
     intervals = Intervals(config.steps, config.log_every, config.validation.every, config.checkpoint_every)

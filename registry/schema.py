@@ -28,6 +28,8 @@ from .times import Time
 RESERVED = ("pretrain", "teacher", "student", "samples", "report", "final")
 #: What a logged value's name begins with where no term does: losses, gradient norms, scores, their interval.
 LOGGED = ("generator", "estimator", "gradient", "raw", "ema", "interval")
+#: Values of a stage's ``start`` that are no saved student.
+STARTS = ("teacher", "previous")
 
 
 class Part(BaseModel):
@@ -208,7 +210,9 @@ class Stage(Section):
     calls: PositiveInt = 1
     #: Which of the K outputs is trained: that of a random k ~ U{1..K} per update, or always the last.
     matching: Literal["uniform", "last"] = "uniform"
-    start: Literal["teacher", "previous"] = "previous"
+    #: Where θ starts: from the teacher, from the best student of the previous stage, or from a saved student
+    #: (a model folder, a run directory, or the name of an installed model).
+    start: Annotated[str, Field(min_length=1)] = "previous"
     weights: Literal["ema", "raw"] = "ema"
     #: Each role's distribution of t; uniform on [t_min, t_max) by default (SiD: ψ at −1.2 and 1.2).
     generator_times: LogNormal | None = None

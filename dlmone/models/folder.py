@@ -139,6 +139,15 @@ def fingerprint(folder: Path) -> str:
         raise InputError(f"{weights}: the weights cannot be read ({error.strerror})") from None
 
 
+def read_assets(folder: Path) -> dict[str, bytes]:
+    """Return a model's files besides configuration, weights and card, such as a tokeniser's."""
+    return {
+        path.name: path.read_bytes()
+        for path in whole_folder(folder).iterdir()
+        if path.is_file() and path.name not in (CONFIG, WEIGHTS, CARD)
+    }
+
+
 def load_teacher(folder: Path, registry: Registry) -> Teacher:
     """Load a published teacher, frozen and in evaluation mode.
 
@@ -176,12 +185,7 @@ def _restore(folder: Path, registry: Registry, role: Literal["teacher", "student
     name = config["teacher"]
     family = registry.load("teachers", name)
     try:
-        assets = {
-            path.name: path.read_bytes()
-            for path in whole_folder(folder).iterdir()
-            if path.is_file() and path.name not in (CONFIG, WEIGHTS, CARD)
-        }
-        teacher: Teacher = family.restore(config["config"], assets)
+        teacher: Teacher = family.restore(config["config"], read_assets(folder))
     except Exception as error:
         reason = _reason(error)
         raise InputError(f"{folder}: the {name} plugin cannot rebuild the model ({reason})") from error

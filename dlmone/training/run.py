@@ -15,6 +15,7 @@ from dlmone.evaluation.final import evaluate_run
 from dlmone.evaluation.table import show
 from dlmone.evaluation.validation import check_metrics
 from dlmone.evaluation.variants import EvaluationPlugins, check_variants
+from dlmone.models.resolve import model_folder
 from dlmone.registry import Registry, ResolvedRecipe
 from dlmone.runtime.device import Compute
 from dlmone.runtime.files import atomic_folder, write_whole
@@ -23,6 +24,7 @@ from dlmone.runtime.progress import clock
 from .loop import Session
 from .run_directory import RunDirectory
 from .stage import run_stage, stage_objectives
+from .start import check_starts, saved_starts
 from .teacher import check_guidance, check_times, prepare_teacher
 from .tokenized import TokenizedExamples
 from .tracking import create_trackers, tracking
@@ -70,9 +72,16 @@ def _run(
 ) -> None:
     recipe, registry, console, path = resolved.recipe, session.registry, session.console, session.run_dir.path
     started = time.monotonic()
+    starts = saved_starts(recipe, registry)
+    models = {f"stages.{name}.start": folder for name, folder in starts.items()}
+    if recipe.teacher.path:
+        models["teacher.path"] = model_folder(recipe.teacher.path, registry)
     if session.compute.world.main:
+        hashes = session.run_dir.check_models(models)
         write_whole(path / "recipe.toml", resolved.dump())
-        session.run_dir.write_manifest(command, recipe.seed, session.compute.describe(), registry.describe())
+        session.run_dir.write_manifest(
+            command, recipe.seed, session.compute.describe(), registry.describe(), hashes
+        )
         registry.notify("run_started", run_dir=path, recipe=resolved.table)
     console.print(f"run directory {path}; {session.compute.describe()}", highlight=False)
 
@@ -91,6 +100,7 @@ def _run(
     def check(teacher: Teacher) -> None:
         check_times(recipe, teacher.space.schedule, objectives, parts.samplers_by_key)
         check_guidance(teacher, objectives, train_split[0])
+        check_starts(starts, teacher, registry)
 
     by = parts.teacher_sampler
     teacher = prepare_teacher(session, recipe, train_split, valid_split, by, evaluators, check)
@@ -102,9 +112,10 @@ def _run(
     tokenized = TokenizedExamples(teacher.space, train_split)
     students: dict[str, Path] = {}
     previous: Path | None = None
-    for name in recipe.stages:
+    for name, stage in recipe.stages.items():
+        start = starts.get(name, previous if stage.start == "previous" else None)
         previous = run_stage(
-            session, recipe, name, teacher, objectives[name], previous, tokenized, valid_split, evaluators
+            session, recipe, name, teacher, objectives[name], start, tokenized, valid_split, evaluators
         )
         students[name] = previous
     if not session.compute.world.main:

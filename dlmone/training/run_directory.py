@@ -18,6 +18,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from dlmone.core import DlmoneError, InputError
+from dlmone.models.folder import fingerprint, read_config
 from dlmone.runtime.files import write_whole
 
 LIBRARIES = ("dlmone", "torch", "numpy", "tokenizers", "safetensors", "pluggy", "pydantic", "nltk")
@@ -55,8 +56,32 @@ class RunDirectory:
         if self.main:
             self._lock.release()
 
-    def write_manifest(self, command: Sequence[str], seed: int, compute: str, plugins: Any) -> None:
-        """Write the run's provenance: versions, plugins, seed, hardware and command."""
+    def check_models(self, models: Mapping[str, Path]) -> dict[str, dict[str, str]]:
+        """Return paths and hashes of the saved models that a run begins from, for its manifest.
+
+        Args:
+            models: model folders by the recipe's keys.
+
+        Raises:
+            InputError: one is not the model that this run began from, or can't be read.
+        """
+        for path in models.values():
+            read_config(path)  # what is no model folder is refused as such
+        found = {key: {"path": str(path), "sha256": fingerprint(path)} for key, path in models.items()}
+        manifest = self.path / "manifest.json"
+        began = json.loads(manifest.read_text()).get("models", {}) if manifest.exists() else {}
+        for key, model in found.items():
+            if key in began and began[key]["sha256"] != model["sha256"]:
+                raise InputError(
+                    f"{key}: {model['path']} is not the model that this run began from (its hash was "
+                    f"{began[key]['sha256']} and is {model['sha256']}); without --resume a new run starts"
+                )
+        return found
+
+    def write_manifest(
+        self, command: Sequence[str], seed: int, compute: str, plugins: Any, models: Any
+    ) -> None:
+        """Write the run's provenance: versions, plugins, seed, hardware, command, models it begins from."""
         if not self.main:
             return
         manifest = {
@@ -69,6 +94,7 @@ class RunDirectory:
             "libraries": {name: version(name) for name in LIBRARIES},
             "cuda": torch.version.cuda,
             "plugins": plugins,
+            "models": models,
         }
         write_whole(self.path / "manifest.json", json.dumps(manifest, indent=1))
 

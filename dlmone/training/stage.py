@@ -38,21 +38,19 @@ def run_stage(
     name: str,
     teacher: Teacher,
     objectives: Mapping[str, Objective],
-    previous: Path | None,
+    start: Path | None,
     train_split: TokenizedExamples,
     valid_split: Sequence[Example],
     evaluators: Mapping[str, Evaluator],
 ) -> Path:
     """Run or resume a stage and return the folder of its best student.
 
-    In every stage ψ starts from φ and the optimizers are new. θ starts from φ, or from the best student
-    of the previous stage (section 3.3).
+    In every stage ψ starts from φ and the optimizers are new. θ starts from the student in ``start``, such as
+    the best one of the previous stage (section 3.3), or from φ.
     """
     stage, compute, registry = recipe.stages[name], session.compute, session.registry
-    start = None
-    if previous is not None and stage.start == "previous":
-        start = load_student(previous, registry).network.state_dict()
-    distillation = Distillation(name, stage, teacher, objectives, train_split, compute, recipe.seed, start)
+    weights = None if start is None else load_student(start, registry).network.state_dict()
+    distillation = Distillation(name, stage, teacher, objectives, train_split, compute, recipe.seed, weights)
     best_folder = session.run_dir.path / name / "best"
     facts: dict[str, Any] = {"best": None, "best_step": None, "metric": None}
     validator = Validator(stage.validation, f"stages.{name}", evaluators, valid_split, compute, recipe.seed)

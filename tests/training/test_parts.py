@@ -204,6 +204,16 @@ def test_rewinding_keeps_what_is_no_entry(tmp_path: Path, other: bytes) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_run_goes_on_from_the_models_that_it_began_from(tmp_path: Path, tiny_run: Path) -> None:
+    run_dir, key = RunDirectory(tmp_path), "stages.stage-1.start"
+    began = run_dir.check_models({key: tiny_run / "student"})
+    assert began[key]["path"] == str(tiny_run / "student")
+    run_dir.write_manifest([], 0, "cpu", [], began)
+    assert run_dir.check_models({key: tiny_run / "student"}) == began
+    with pytest.raises(InputError, match=f"{key}: .* is not the model that this run began from"):
+        run_dir.check_models({key: tiny_run / "teacher"})
+
+
 def test_a_full_disk_names_the_log_and_the_way_on(tmp_path: Path) -> None:
     log = tmp_path / "metrics.jsonl"
     log.symlink_to("/dev/full")

@@ -7,12 +7,12 @@ use.
 import pkgutil
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from dlmone.core.errors import InputError, PluginError
+from dlmone.core.errors import PluginError
 
 from . import hooks
-from .explain import dotted, nearest, sentences
+from .explain import dotted, nearest, validated
 from .plugin import Entry, Plugin, one_line
 from .schema import Slot
 from .shape import switched_off
@@ -128,11 +128,7 @@ class Catalogue:
         if (known := self._validated.get(_key(kind, name, table))) is not None:
             return known
         model = self.options_model(kind, name, where)
-        try:
-            return model.model_validate(switched_off(model, table))
-        except ValidationError as error:
-            lines = sentences(error, model, table, lambda loc: dotted(loc, where))
-            raise InputError("\n".join(lines)) from error
+        return validated(model, switched_off(model, table), lambda loc: dotted(loc, where))
 
     def keep_options(self, kind: str, name: str, table: dict[str, Any], options: BaseModel) -> None:
         """Keep validated options, so that a table that says the same is not validated again."""

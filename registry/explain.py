@@ -4,12 +4,15 @@ import json
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from .shape import is_mapping, known_keys, part
+from dlmone.core.errors import InputError
 
+from .shape import is_mapping, known_keys, misfits, part
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
 Loc = tuple[str | int, ...]
 #: The most characters of a wrong value that an error repeats.
 LONGEST = 100
@@ -24,6 +27,22 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; known here: {', '.join(known)}" if known else ""
 
 
+def value_at(table: Any, loc: Loc) -> Any:
+    """Return the value at a key path of nested tables and lists, None if there is none."""
+    for key in loc:
+        try:
+            table = table[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return table
+
+
+def shortened(text: str) -> str:
+    """Return a user's text for a sentence: its beginning, if it is long, and no line breaks."""
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[: LONGEST + 1])
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+
+
 def dotted(loc: Loc, prefix: str = "") -> str:
     """Format a key path as in TOML, quoting keys that are not bare."""
     text = prefix
@@ -36,21 +55,40 @@ def dotted(loc: Loc, prefix: str = "") -> str:
     return text
 
 
-def sentences(
+def validated(
+    model: type[AnyModel],
+    table: dict[str, Any],
+    place: Callable[[Loc], str],
+    also: Iterable[str] = (),
+) -> AnyModel:
+    """Return a table as its model.
+
+    Args:
+        model: the model.
+        table: its values.
+        place: describes the location of a key path.
+        also: top-level keys that are known besides the model's own.
+
+    Raises:
+        InputError: one line per mistake in the table.
+    """
+    if wrong := [
+        f"{place(loc)}: {text}{_given(value_at(table, loc))}" for loc, text in misfits(model, table)
+    ]:
+        raise InputError("\n".join(wrong))
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        raise InputError("\n".join(_sentences(error, model, table, place, also))) from error
+
+
+def _sentences(
     error: ValidationError,
     shape: Any,
     table: dict[str, Any],
     place: Callable[[Loc], str],
-    also: Iterable[str] = (),
+    also: Iterable[str],
 ) -> list[str]:
-    """Return one sentence per mistake in ``table``.
-
-    Args:
-        error: the error from validating ``table``.
-        shape: the model it was validated against.
-        place: describes the location of a key path.
-        also: top-level keys that are known besides the model's own.
-    """
     lines = []
     for detail in error.errors():
         missing = detail["type"] == "missing"
@@ -97,5 +135,10 @@ def _expected(kind: str, message: str) -> str:
 def _given(value: Any) -> str:
     if isinstance(value, dict):
         return ""
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    return f", got {text if len(text) <= LONGEST else text[:LONGEST] + '…'}"
+    try:
+        return f", got {shortened(json.dumps(value, default=str, ensure_ascii=False))}"
+    except (
+        ValueError,
+        RecursionError,
+    ):  # a whole number of thousands of digits, or a table that holds itself
+        return ""

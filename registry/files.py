@@ -1,18 +1,19 @@
 """Find recipe files by path or shipped name, and read them."""
 
 import json
-import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePath
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 from dlmone.core.errors import InputError
 
-from .explain import LONGEST, nearest
+from .explain import nearest, shortened
 from .layers import Layer
 from .names import folder_name
+from .toml import parse_toml
 
 _SHIPPED = "dlmone.recipes"
 #: Keys of a recipe file that control how it is resolved; they are not part of the recipe.
@@ -80,7 +81,14 @@ def recipe_text(name: str | Path) -> str:
 
 def _find(name: str, folder: Path) -> tuple[str, Traversable]:
     path = folder / name
-    if path.is_file():
+    try:
+        kind = path.stat().st_mode
+    except (OSError, ValueError):  # not there, or no name for a file
+        kind = 0
+    if S_ISDIR(kind) and str(PurePath(name)) not in _shipped_files():
+        inside = " (the recipe of this run is recipe.toml in it)" if (path / "recipe.toml").is_file() else ""
+        raise InputError(f"{name}: a folder, where a recipe's file or name was expected{inside}")
+    if S_ISREG(kind):
         return str(path), path
     shipped, pure = _shipped_files(), PurePath(name)
     short = pure.with_suffix("") if pure.suffix == ".toml" else pure
@@ -88,7 +96,7 @@ def _find(name: str, folder: Path) -> tuple[str, Traversable]:
     if str(short) in shipped:
         return f"recipes/{short}.toml", shipped[str(short)]
     hint = nearest(str(short), shipped).replace("known here", "the shipped recipes are")
-    raise InputError(f"{name}: there is no such recipe{hint}")
+    raise InputError(f"{shortened(name)}: there is no such recipe{hint}")
 
 
 def _shipped_files() -> dict[str, Traversable]:
@@ -116,22 +124,28 @@ def _read(label: str, file: Traversable, extendable: bool) -> RecipeFile:
         try:
             folder_name(name)
         except ValueError as error:
-            raise InputError(f"{label}: profiles: {error}, got {json.dumps(name)[:LONGEST]}") from None
+            raise InputError(f"{label}: profiles: {error}, got {shortened(json.dumps(name))}") from None
     extended = None
     if extends is not None:
         if not extendable:
             raise InputError(f"{label}: extends {extends!r} and is extended itself: one level is the limit")
         # A shipped recipe can only extend another shipped one.
         folder = file.parent if isinstance(file, Path) else Path()
-        extended = _read(*_find(extends, folder), extendable=False)
+        try:
+            found = _find(extends, folder)
+        except InputError as error:
+            raise InputError(f"{label}: extends: {error}") from None
+        extended = _read(*found, extendable=False)
         profile = extended.default_profile if profile is None else profile
     return RecipeFile(label, table, profiles, profile, extended)
 
 
 def _toml(label: str, file: Traversable) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+        return parse_toml(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{label}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{label}: cannot be read: it is not UTF-8 at byte {error.start}") from error
+    except ValueError as error:
         raise InputError(f"{label}: not TOML: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{label}: cannot be read: {error}") from error

@@ -14,10 +14,11 @@ from typing import Any
 
 from dlmone.core.errors import InputError
 
-from .explain import Loc, dotted, nearest
+from .explain import Loc, dotted, nearest, shortened
 from .schema import Recipe, Slot, TeacherSlot
 from .shape import is_mapping, is_model, part
 from .times import Time, is_time
+from .toml import parse_toml
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +111,10 @@ def toml_value(value: str, where: str) -> Any:
         InputError: it looks like TOML but is invalid; the message begins with ``where``.
     """
     try:
-        table = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError as error:
-        if value.startswith(("[", "{", '"', "'")):
-            raise InputError(f"{where}: the value is not TOML: {error}") from None
+        table = parse_toml(f"value = {value}")
+    except ValueError as error:
+        if value.startswith(("[", "{", '"', "'")) or not isinstance(error, tomllib.TOMLDecodeError):
+            raise InputError(f"{shortened(where)}: the value is not TOML: {error}") from None
         return value
     # Recipes have no dates; a value that looks like one is a file name.
     return value if isinstance(table["value"], (date, time)) or len(table) > 1 else table["value"]
@@ -143,9 +144,11 @@ def _has(table: Any, loc: Loc) -> bool:
 
 def _path(key: str, text: str) -> list[str]:
     try:
-        table = tomllib.loads(key.replace("*", '"*"') + " = 0")
-    except tomllib.TOMLDecodeError:
-        raise InputError(f"--set {text}: {key!r} is not a key like stages.stage-1.steps") from None
+        table = parse_toml(key.replace("*", '"*"') + " = 0")
+    except ValueError:
+        raise InputError(
+            f"--set {shortened(text)}: {shortened(key)!r} is not a key like stages.stage-1.steps"
+        ) from None
     path: list[str] = []
     while isinstance(table, dict):
         ((name, table),) = table.items()

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from dlmone.core.errors import InputError, PluginError
 
 from .catalogue import noun
 from .discovery import Registry
-from .explain import Loc, dotted, sentences
+from .explain import Loc, dotted, nearest, validated, value_at
 from .files import FILE_KEYS, read_recipe
 from .layers import Layer, layer_of_overrides, origin, stack
 from .schema import Recipe, Slot, TeacherSlot
@@ -81,11 +81,19 @@ def load_recipe(
 
 
 def _validated(table: dict[str, Any], layers: Sequence[Layer]) -> Recipe:
-    try:
-        return Recipe.model_validate(table)
-    except ValidationError as error:
-        lines = sentences(error, Recipe, table, partial(_place, layers, ()), FILE_KEYS)
-        raise InputError("\n".join(lines)) from error
+    _check_order(table, layers, ("stage_order",), ("stages",))
+    _check_order(table, layers, ("evaluation", "metric_order"), ("evaluation", "metrics"))
+    return validated(Recipe, table, partial(_place, layers, ()), FILE_KEYS)
+
+
+def _check_order(table: dict[str, Any], layers: Sequence[Layer], order: Loc, parts: Loc) -> None:
+    """Raise InputError if an order lists a part that no layer has ever had; one taken out may be listed."""
+    listed = value_at(table, order)
+    known = {name for layer in layers for name in value_at(layer.table, parts) or ()}
+    for name in listed if isinstance(listed, list) else ():
+        if isinstance(name, str) and name not in known:
+            what = f"there is no {dotted((*parts, name))}{nearest(name, known)}"
+            raise InputError(f"{_place(layers, (), order)}: {what}")
 
 
 def _with_options(recipe: Recipe, layers: Sequence[Layer], registry: Registry) -> Recipe:
@@ -104,14 +112,13 @@ def _with_options(recipe: Recipe, layers: Sequence[Layer], registry: Registry) -
             mistakes += [f"{_place(layers, loc, (key,))}: {_LOADED.format(slot.path)}" for key in ignored]
             continue
         try:
-            options = model.model_validate(switched_off(model, slot.options))
-        except ValidationError as error:
-            place = partial(_place, layers, loc)
-            mistakes += sentences(error, model, slot.options, place, own)
+            options = validated(model, switched_off(model, slot.options), partial(_place, layers, loc), own)
+        except InputError as error:
+            mistakes.append(str(error))
         else:
             filled = plain(options)
             registry.keep_options(slot.kind, slot.use, filled, options)
-            _at(table, loc).update(filled)
+            value_at(table, loc).update(filled)
     if mistakes:
         raise InputError("\n".join(mistakes))
     return Recipe.model_validate(table)
@@ -127,12 +134,6 @@ def _slots(value: Any, loc: Loc = ()) -> Iterator[tuple[Loc, Slot]]:
     elif isinstance(value, dict):
         for name, below in value.items():
             yield from _slots(below, (*loc, name))
-
-
-def _at(table: dict[str, Any], loc: Loc) -> dict[str, Any]:
-    for key in loc:
-        table = table[str(key)]
-    return table
 
 
 def _place(layers: Sequence[Layer], table: Loc, key: Loc) -> str:

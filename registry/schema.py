@@ -5,7 +5,7 @@ paper is silent, and says which of these choices no key changes.
 """
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,13 +13,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    NonNegativeInt,
     PlainSerializer,
     PositiveFloat,
     PositiveInt,
     model_validator,
 )
 
+from .bounds import Batch, Calls, Delay, Threads, Updates
 from .names import folder_name
 from .shape import switched_off
 from .times import Time
@@ -96,7 +96,7 @@ RateSchedule = Literal["linear", "constant"]
 class StageOptimizer(Optimizer):
     """AdamW of a stage, with a linear warm-up and decay; both count the updates of the network it trains."""
 
-    warmup: NonNegativeInt = 0
+    warmup: Delay = 0
     schedule: RateSchedule = "constant"
 
 
@@ -112,30 +112,30 @@ class Validation(Section):
     empty, all those for which so few candidates suffice.
     """
 
-    every: PositiveInt = 200
+    every: Updates = 200
     examples: Examples = 200
-    candidates: PositiveInt = 1
+    candidates: Calls = 1
     metric: str | None = None
     metrics: tuple[str, ...] = ()
 
 
 class PretrainValidation(Validation):
-    every: PositiveInt = 1000
+    every: Updates = 1000
 
 
 class Pretrain(Section):
     """Pretraining of a teacher, as part of the run."""
 
-    steps: PositiveInt
-    batch: PositiveInt
+    steps: Updates
+    batch: Batch
     optimizer: PretrainOptimizer
-    warmup: NonNegativeInt = 0
+    warmup: Delay = 0
     schedule: RateSchedule = "linear"
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.9999
     validation: PretrainValidation = PretrainValidation()
-    validation_steps: PositiveInt = 20
-    log_every: PositiveInt = 20
-    checkpoint_every: PositiveInt = 500
+    validation_steps: Calls = 20
+    log_every: Updates = 20
+    checkpoint_every: Updates = 500
 
 
 class DataSlot(Slot):
@@ -164,7 +164,7 @@ class ObjectiveSlot(Slot):
     generator_weight: Annotated[float, Field(ge=0)] = 1.0
     estimator_weight: Annotated[float, Field(ge=0)] = 1.0
     #: The term enters θ's loss after this many steps (SiDA starts its adversarial term late).
-    generator_start: NonNegativeInt = 0
+    generator_start: Delay = 0
 
 
 class Ema(Section):
@@ -195,19 +195,19 @@ class LogNormal(Section):
 class Stage(Section):
     """One stage of distillation (Algorithm 1, section 3.3)."""
 
-    steps: PositiveInt
+    steps: Updates
     objectives: Annotated[dict[TermName, ObjectiveSlot], Field(min_length=1)]
     generator: StageOptimizer
     #: A stage whose objectives train no ψ needs none; the paper's rate otherwise.
     estimator: StageOptimizer = StageOptimizer(lr=1e-5)
-    batch: PositiveInt = 256
+    batch: Batch = 256
     t_min: Time = Time(quantile=0.0)
     t_max: Time = Time(quantile=1.0)
     t_init: Time
     #: Use z itself as θ's input, as DiffuSeq's sampler does, instead of SiD's σ(t_init)·z.
     unit_input: bool = False
     #: K: θ is trained to sample in this many re-noised network calls (at Table 4's times); 1 is the paper's.
-    calls: PositiveInt = 1
+    calls: Calls = 1
     #: Which of the K outputs is trained: that of a random k ~ U{1..K} per update, or always the last.
     matching: Literal["uniform", "last"] = "uniform"
     #: Where θ starts: from the teacher, from the best student of the previous stage, or from a saved student
@@ -217,8 +217,8 @@ class Stage(Section):
     #: Each role's distribution of t; uniform on [t_min, t_max) by default (SiD: ψ at −1.2 and 1.2).
     generator_times: LogNormal | None = None
     estimator_times: LogNormal | None = None
-    estimator_steps: PositiveInt = 1
-    estimator_warmup: NonNegativeInt = 0
+    estimator_steps: Calls = 1
+    estimator_warmup: Delay = 0
     #: θ's update uses a moving average of ψ over about 1/(1 − rate) updates, which is less noisy than ψ.
     estimator_average: Annotated[float, Field(gt=0, lt=1)] | None = None
     shared_noise: bool = False
@@ -228,9 +228,18 @@ class Stage(Section):
     estimator_dropout: bool = True
     ema: Ema = Ema()
     validation: Validation = Validation()
-    log_every: PositiveInt = 20
-    checkpoint_every: PositiveInt = 200
-    keep_checkpoints: PositiveInt = 2
+    log_every: Updates = 20
+    checkpoint_every: Updates = 200
+    keep_checkpoints: Updates = 2
+
+    @model_validator(mode="after")
+    def _trains_the_generator(self) -> Self:
+        if self.estimator_warmup >= self.steps:
+            raise ValueError(
+                f"in its {self.steps} steps θ has no update, as estimator_warmup is {self.estimator_warmup}: "
+                "lower that, or raise steps"
+            )
+        return self
 
 
 class SamplerSlot(Slot):
@@ -272,7 +281,7 @@ class TrackerSlot(Slot):
 class SelectionSlot(SelectorSlot):
     """Also score the candidate selected among the first ``k``, by default among all."""
 
-    k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] | None = None
+    k: Annotated[tuple[Calls, ...], Field(min_length=1)] | None = None
 
 
 class Variant(Section):
@@ -283,7 +292,7 @@ class Variant(Section):
     """
 
     of: Literal["student", "teacher"] = "student"
-    steps: PositiveInt | None = None
+    steps: Calls | None = None
     sampler: SamplerSlot | None = None
     augment: AugmenterSlot | None = None
 
@@ -293,8 +302,9 @@ def _in_order(section: Any, key: str, order_key: str) -> Any:
     order, parts = section.get(order_key), section.get(key)
     if not (isinstance(order, (list, tuple)) and isinstance(parts, dict)):
         return section
-    # A part removed by an ablation may still be listed.
-    return {**section, key: {name: parts[name] for name in order if name in parts} | parts}
+    # A part removed by an ablation may still be listed in the file; it is not listed in a resolved recipe.
+    listed = [name for name in order if name in parts]
+    return {**section, key: {name: parts[name] for name in listed} | parts, order_key: listed}
 
 
 def _variant_name(name: str) -> str:
@@ -314,13 +324,13 @@ class Evaluation(Section):
     """
 
     examples: Examples = None
-    candidates: PositiveInt = 3
-    teacher_steps: tuple[PositiveInt, ...] = (1, 2, 4, 20, 100)
-    student_steps: tuple[PositiveInt, ...] = (1, 2, 4)
+    candidates: Calls = 3
+    teacher_steps: tuple[Calls, ...] = (1, 2, 4, 20, 100)
+    student_steps: tuple[Calls, ...] = (1, 2, 4)
     teacher_sampler: SamplerSlot
     variants: dict[VariantName, Variant] = {}
     select: dict[str, SelectionSlot] = {}
-    batch: PositiveInt = 64
+    batch: Batch = 64
     metrics: dict[str, EvaluatorSlot]
     #: Metrics that come before the others, which follow in the order of their sections. Tables list scores
     #: in this order, and a report takes the first of quality and of diversity for its headline.
@@ -340,9 +350,9 @@ class Compute(Section):
     #: ``bfloat16`` is autocast, but for the difference of φ and ψ in θ's update, which is float32 always.
     #: ``auto`` is bfloat16 where the device multiplies it faster.
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    threads: PositiveInt | None = None
-    microbatch: PositiveInt | None = None
-    non_finite_limit: PositiveInt = 100
+    threads: Threads | None = None
+    microbatch: Batch | None = None
+    non_finite_limit: Updates = 100
 
 
 def _stage_name(name: str) -> str:

@@ -1,9 +1,13 @@
 """Navigate a pydantic model by key path, and convert a model to plain TOML values."""
 
+from collections.abc import Iterator
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel
+
+#: The largest whole number that a tensor, a seed or a file holds.
+LARGEST = 2**63 - 1
 
 
 def is_model(shape: Any) -> TypeGuard[type[BaseModel]]:
@@ -55,6 +59,47 @@ def _bare(annotation: Any) -> Any:
         kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
         return _bare(kinds[0]) if len(kinds) == 1 else None
     return annotation
+
+
+def misfits(annotation: Any, value: Any, loc: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, str]]:
+    """Yield the places in a table where pydantic would take a value that nobody means, with what is expected.
+
+    ``true`` is no number, and no number is larger than what a 64-bit integer holds.
+    """
+    kinds = _kinds(annotation)
+    if isinstance(value, bool):
+        if value and {int, float} & set(kinds) and bool not in kinds:
+            yield loc, "expected a number"
+    elif isinstance(value, int):
+        if abs(value) > LARGEST:
+            yield loc, f"expected a number up to {LARGEST}"
+    elif isinstance(value, dict):
+        for key, below in value.items():
+            yield from misfits(_annotation(kinds, key), below, (*loc, key))
+    elif isinstance(value, (list, tuple)):
+        element = next((get_args(kind)[0] for kind in kinds if get_origin(kind) in (list, tuple)), None)
+        for place, below in enumerate(value):
+            yield from misfits(element, below, (*loc, place))
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """Return the kinds of values that an annotation allows."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _kinds(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return [kind for one in get_args(annotation) for kind in _kinds(one)]
+    return [annotation]
+
+
+def _annotation(kinds: list[Any], key: str) -> Any:
+    """Return the annotation of a key where the values are models or mappings."""
+    for kind in kinds:
+        if is_model(kind) and key in kind.model_fields:
+            return kind.model_fields[key].annotation
+        if is_mapping(kind):
+            return get_args(kind)[1]
+    return None
 
 
 def plain(model: BaseModel) -> dict[str, Any]:

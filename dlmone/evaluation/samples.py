@@ -6,7 +6,6 @@ is optional. Files that could not be scored correctly are refused, with file and
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Sample
+from dlmone.core.parsing import parse_json
 from dlmone.core.samples import SampleReader
 from dlmone.registry import Registry
 
@@ -97,8 +97,8 @@ def _begins_a_sample(text: bytes) -> bool:
     if not (text.startswith(_BEGINNING) or _BEGINNING.startswith(text)):
         return False
     try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
+        row = parse_json(text)
+    except ValueError:
         return True
     return isinstance(row, dict) and "candidates" in row
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BufferedIOBase
 from itertools import islice
@@ -11,6 +10,7 @@ from typing import Any
 
 from dlmone.core.data import Example
 from dlmone.core.errors import InputError
+from dlmone.core.parsing import parse_json
 
 #: Names of a row's source and of its reference; the first of each are DiffuSeq's.
 SOURCES = ("src", "source")
@@ -47,9 +47,11 @@ def examples_of_file(path: Path) -> list[Example]:
     """
     try:
         # Not splitlines(), which also cuts at characters that JSON strings may hold.
-        lines = path.read_text(encoding="utf-8").rstrip().split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read: {error}") from None
+        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: cannot be read: it is not UTF-8 at byte {error.start}") from None
     if lines == [""]:
         raise InputError(f"{path} is empty: there is nothing to generate for")
     rows = [_row(line, number, f"{path}, line {number + 1}") for number, line in enumerate(lines)]
@@ -104,9 +106,9 @@ def _line(number: int, line: bytes) -> Example:
 
 def _row(line: str, number: int, place: str) -> Example:
     try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InputError(f"{place}: malformed JSON at column {error.colno} ({error.msg})") from None
+        row = parse_json(line)
+    except ValueError as error:
+        raise InputError(f"{place}: {error}") from None
     if not isinstance(row, dict):
         raise InputError(f"{place}: expected a JSON object, found {type(row).__name__}")
     source = _text(row, SOURCES, place)

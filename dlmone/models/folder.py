@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from dlmone.core import DiffusionGenerator, DlmoneError, InputError, Teacher
+from dlmone.core.parsing import parse_json
 from dlmone.registry import Registry
 from dlmone.registry.explain import dotted
 from dlmone.registry.plugin import one_line
@@ -87,7 +88,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder}: there is no such model folder")
     path = folder / CONFIG
     try:
-        config: Any = json.loads(path.read_text(encoding="utf-8"))
+        config = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise InputError(
             f"{folder}: not a dlmone model folder, it has no {CONFIG}; if it is another tool's checkpoint, "
@@ -96,7 +97,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from None
+        raise InputError(f"{path}: {error}") from None
     if not isinstance(config, dict):
         raise InputError(f"{path}: expected a JSON object, found {type(config).__name__}")
     if config.get("dlmone") != FORMAT:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from dlmone.core.parsing import parse_json
 
 Entry = Mapping[str, Any]
 
@@ -98,7 +99,7 @@ def read_log(path: Path) -> Log:
     unreadable = 0
     for line in lines:
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             stages.setdefault(entry["stage"], []).append(
                 entry | {"step": int(entry["step"]), "kind": entry["kind"]}
             )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +11,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from dlmone.core.errors import InputError
+from dlmone.core.parsing import parse_json
 from dlmone.evaluation.comparison import short_names
 from dlmone.evaluation.provenance import Provenance
 from dlmone.evaluation.results import Results
 from dlmone.evaluation.samples import SampleSet, read_samples
+from dlmone.registry.toml import parse_toml
 
 from .log import Log, read_log
 
@@ -111,7 +111,7 @@ def _read_run(path: Path, name: str) -> RunData:
 def _recipe(path: Path, missing: list[str]) -> tuple[dict[str, Any], str | None]:
     try:
         text = (path / "recipe.toml").read_text(encoding="utf-8")
-        table = tomllib.loads(text)
+        table = parse_toml(text)
     except (OSError, ValueError):
         missing.append("recipe.toml cannot be read, so the settings are unknown.")
         return {}, None
@@ -122,7 +122,7 @@ def _recipe(path: Path, missing: list[str]) -> tuple[dict[str, Any], str | None]
 
 def _json(path: Path) -> dict[str, Any] | None:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return None
     return value if isinstance(value, dict) else None

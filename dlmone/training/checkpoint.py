@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dlmone.core import DlmoneError, InputError
+from dlmone.core.parsing import parse_json
 from dlmone.runtime.files import atomic_folder, reason_of
 from dlmone.runtime.tensors import save_tensors
 
@@ -75,7 +76,7 @@ def load_latest(folder: Path) -> Checkpoint | None:
     """
     for path in reversed(step_folders(folder)):
         try:
-            manifest = json.loads((path / _MANIFEST).read_text())
+            manifest = parse_json((path / _MANIFEST).read_bytes())
             if manifest.get("format") != _FORMAT:
                 raise InputError(
                     f"{path}: this checkpoint was written by another version of dlmone, which alone can "

@@ -18,6 +18,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from dlmone.core import DlmoneError, InputError
+from dlmone.core.parsing import parse_json
 from dlmone.models.folder import fingerprint, read_config
 from dlmone.runtime.files import write_whole
 
@@ -125,9 +126,9 @@ class RunDirectory:
 def _later(line: bytes, stage: str, step: int) -> bool:
     """Tell whether a line of the log is an entry of ``stage`` after ``step``."""
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
         return bool(entry["stage"] == stage and entry["step"] > step)
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         return False
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class PadOptions(BaseModel):
     """The options of `pad`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     probability: float = Field(default=0.5, ge=0, le=1, description="of an insertion")
     each: Literal["text", "token"] = Field(

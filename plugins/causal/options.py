@@ -17,8 +17,8 @@ class CausalOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    max_source: int = Field(default=128, ge=1)
-    max_tokens: int = Field(default=128, ge=1)
+    max_source: int = Field(default=128, ge=1, le=65_536)
+    max_tokens: int = Field(default=128, ge=1, le=65_536)
     separator: str = Field(default="\n", min_length=1)
     sample: bool = False
 

@@ -22,7 +22,7 @@ class ConsistencyOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rate: float = Field(default=0.95, ge=0, lt=1)
-    times: int = Field(default=40, ge=2)
+    times: int = Field(default=40, ge=2, le=10_000)
     spacing: Literal["time", "ratio"] = "time"
     order: Literal[1, 2] = 1
     weighting: Literal["one", "snr", "min_snr"] = "one"

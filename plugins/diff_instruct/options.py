@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class DiffInstructOptions(BaseModel):
     """``weighting`` is the prefactor of the loss (SiD's 1/mean|e − ê_φ| by default)."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     weighting: Literal["sid", "one", "score", "snr"] = "sid"
     dsm_weighting: Literal["one", "snr", "min_snr"] = "one"
@@ -23,7 +23,7 @@ class DMD2Options(BaseModel):
         dsm_weighting: γ_t of ψ's loss; ``snr`` is the error in ε, which DMD2 trains with on Stable Diffusion.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     low: float = Field(default=0.02, ge=0, le=1)
     high: float = Field(default=0.98, ge=0, le=1)

@@ -36,27 +36,27 @@ class DiffuSeqOptions(BaseModel):
         train_embedding: train the embedding, as the official code does; otherwise it stays fixed.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    seq_len: int = Field(default=128, ge=MIN_SEQ_LEN)
-    hidden_dim: int = Field(default=128, ge=1)
-    hidden_t_dim: int = Field(default=128, ge=2)
-    width: int = Field(default=768, ge=1)
-    layers: int = Field(default=12, ge=1)
-    heads: int = Field(default=12, ge=1)
-    feedforward: int | None = Field(default=None, ge=1)
+    seq_len: int = Field(default=128, ge=MIN_SEQ_LEN, le=65_536)
+    hidden_dim: int = Field(default=128, ge=1, le=100_000)
+    hidden_t_dim: int = Field(default=128, ge=2, le=100_000)
+    width: int = Field(default=768, ge=1, le=100_000)
+    layers: int = Field(default=12, ge=1, le=1_000)
+    heads: int = Field(default=12, ge=1, le=1_000)
+    feedforward: int | None = Field(default=None, ge=1, le=400_000)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     attention_dropout: float = Field(default=0.1, ge=0, lt=1)
-    max_positions: int = Field(default=512, ge=1)
-    diffusion_steps: int = Field(default=2000, ge=2)
+    max_positions: int = Field(default=512, ge=1, le=1_000_000)
+    diffusion_steps: int = Field(default=2000, ge=2, le=1_000_000)
     noise_schedule: Literal["sqrt", "linear", "cosine"] = "sqrt"
     time_sampler: Literal["lossaware", "uniform", "noisy"] = "lossaware"
     noisy_from: int = Field(default=700, ge=0)
     clean_target: bool = False
     loss_positions: Literal["all", "generated"] = "all"
-    length_groups: int = Field(default=1, ge=1)
+    length_groups: int = Field(default=1, ge=1, le=1_000)
     tokenizer: str = "bert-base-uncased"
-    vocab_size: int = Field(default=8192, ge=8)
+    vocab_size: int = Field(default=8192, ge=8, le=10_000_000)
     vocab_min_count: int = Field(default=0, ge=0)
     init_from: str | None = None
     init_embedding: bool = False
@@ -90,7 +90,7 @@ class SamplerOptions(BaseModel):
         rounding: replace each prediction by the nearest embeddings before it is used.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     rounding: bool = True
 

@@ -38,13 +38,13 @@ class LangFlowOptions(BaseModel):
             from; with encoder_width, its layers too.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    length: int = Field(default=128, ge=MIN_LENGTH)
-    width: int = Field(default=768, ge=2)
-    condition: int = Field(default=128, ge=1)
-    layers: int = Field(default=12, ge=1)
-    heads: int = Field(default=12, ge=1)
+    length: int = Field(default=128, ge=MIN_LENGTH, le=65_536)
+    width: int = Field(default=768, ge=2, le=100_000)
+    condition: int = Field(default=128, ge=1, le=100_000)
+    layers: int = Field(default=12, ge=1, le=1_000)
+    heads: int = Field(default=12, ge=1, le=1_000)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     bayes: bool = True
     normalised: bool = True
@@ -58,9 +58,9 @@ class LangFlowOptions(BaseModel):
     conditional: bool = False
     condition_dropout: float = Field(default=0.0, ge=0, lt=1)
     tokenizer: str = "bert-base-uncased"
-    vocab_size: int = Field(default=8192, ge=8)
+    vocab_size: int = Field(default=8192, ge=8, le=10_000_000)
     vocab_min_count: int = Field(default=0, ge=0)
-    encoder_width: int | None = Field(default=None, ge=1)
+    encoder_width: int | None = Field(default=None, ge=1, le=100_000)
     init_from: str | None = None
 
     @model_validator(mode="after")
@@ -84,7 +84,7 @@ class SamplerOptions(BaseModel):
             network calls a step.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     temperature: float = Field(default=1.0, gt=0)
     guidance: float = Field(default=1.0, ge=0)

@@ -14,7 +14,7 @@ class DiversityOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    candidates: int = Field(default=3, ge=2)
+    candidates: int = Field(default=3, ge=2, le=10_000)
 
 
 class BertScoreOptions(BaseModel):
@@ -27,6 +27,6 @@ class BertScoreOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     model: str = "microsoft/deberta-xlarge-mnli"
-    num_layers: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(default=64, ge=1)
+    num_layers: int | None = Field(default=None, ge=1, le=1_000)
+    batch_size: int = Field(default=64, ge=1, le=1_000_000)
     device: str | None = None

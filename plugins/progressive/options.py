@@ -16,5 +16,5 @@ class ProgressiveOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(default=1, ge=1)
+    steps: int = Field(default=1, ge=1, le=10_000)
     weighting: Literal["truncated_snr", "one"] = "truncated_snr"

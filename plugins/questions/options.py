@@ -15,9 +15,9 @@ class SourceOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     # Fewer than 500 pairs, the first of train, contain every form and filler.
-    train: int = Field(default=20_000, ge=500, description="training pairs")
-    valid: int = Field(default=200, ge=1, description="validation pairs")
-    test: int = Field(default=500, ge=1, description="test pairs")
+    train: int = Field(default=20_000, ge=500, le=10_000_000, description="training pairs")
+    valid: int = Field(default=200, ge=1, le=1_000_000, description="validation pairs")
+    test: int = Field(default=500, ge=1, le=1_000_000, description="test pairs")
     seed: int = Field(default=0, description="draws the splits and the pairs")
 
 
@@ -37,9 +37,9 @@ class Rows(BaseModel):
 class TextOptions(Rows):
     """How many rows of text to take of each split: all of its sentences once, unless a number is given."""
 
-    train: int | None = Field(default=None, ge=1, description="training rows")
-    valid: int | None = Field(default=None, ge=1, description="validation rows")
-    test: int | None = Field(default=None, ge=1, description="test rows")
+    train: int | None = Field(default=None, ge=1, le=10_000_000, description="training rows")
+    valid: int | None = Field(default=None, ge=1, le=1_000_000, description="validation rows")
+    test: int | None = Field(default=None, ge=1, le=1_000_000, description="test rows")
     seed: int = Field(default=0, description="draws the splits and the order of sentences")
 
 
@@ -48,4 +48,4 @@ class EvaluatorOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    candidates: int = Field(default=8, ge=1, description="candidates a sample that coverage reads")
+    candidates: int = Field(default=8, ge=1, le=10_000, description="candidates a sample that coverage reads")

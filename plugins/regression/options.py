@@ -20,7 +20,7 @@ class RegressionOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(default=8, ge=1)
+    steps: int = Field(default=8, ge=1, le=10_000)
     initial: Literal["teacher", "student"] = "teacher"
     until: Time | None = None
 

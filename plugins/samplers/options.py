@@ -8,13 +8,13 @@ from dlmone.registry import Time
 class NoOptions(BaseModel):
     """No options."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class DDIMOptions(BaseModel):
     """The options of `ddim`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     eta: float = Field(
         default=0.0, ge=0, le=1, description="0: deterministic; 1: the noise of the DDPM posterior"
@@ -39,7 +39,7 @@ class DDIMOptions(BaseModel):
 class RepelOptions(BaseModel):
     """The options of `repel`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     strength: float = Field(
         default=0.3,

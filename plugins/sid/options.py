@@ -26,7 +26,7 @@ class SiDOptions(BaseModel):
 
     mu: float = 1.2
     mu_lag: float = Field(default=0.0, ge=0)
-    mu_memory: int = Field(default=20, ge=1)
+    mu_memory: int = Field(default=20, ge=1, le=1_000_000)
     weighting: Literal["sid", "one", "score", "snr"] = "sid"
     dsm_weighting: Literal["one", "snr", "min_snr"] = "one"
     teacher_guidance: float = 1.0

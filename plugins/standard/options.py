@@ -12,7 +12,7 @@ Orders = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
 class Options(BaseModel):
     """No evaluator takes a key that it does not know."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class SacreBleuOptions(Options):
@@ -25,7 +25,7 @@ class SacreBleuOptions(Options):
 class ChrfOptions(Options):
     """``word_order = 2`` is chrF++."""
 
-    word_order: int = Field(default=0, ge=0)
+    word_order: int = Field(default=0, ge=0, le=1_000)
     lowercase: bool = False
 
 
@@ -74,12 +74,12 @@ class DivNOptions(RatioOptions):
     """n-grams are pooled over the first ``candidates`` outputs for one source."""
 
     orders: Orders = (1, 2, 4)
-    candidates: int = Field(default=3, ge=2)
+    candidates: int = Field(default=3, ge=2, le=10_000)
 
 
 class SelfBleuOptions(Options):
     """BLEU of n-grams up to ``order`` among the first ``candidates`` outputs for one source."""
 
-    order: int = Field(default=4, ge=1)
-    candidates: int = Field(default=3, ge=2)
+    order: int = Field(default=4, ge=1, le=1_000)
+    candidates: int = Field(default=3, ge=2, le=10_000)
     tokenize: Tokenizer = "13a"

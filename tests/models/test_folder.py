@@ -73,8 +73,8 @@ CANNOT = "the diffuseq plugin cannot rebuild the model"
     ("change", "said"),
     [
         (written("config.json", b"[]"), "config.json: expected a JSON object, found list"),
-        (written("config.json", b"{"), "config.json: not JSON (Expecting property name"),
-        (written("config.json", b"\xff"), "config.json: not JSON ('utf-8' codec"),
+        (written("config.json", b"{"), "config.json: malformed JSON at column 2 (Expecting property name"),
+        (written("config.json", b"\xff"), "config.json: not UTF-8 at byte 0"),
         (config_with(dlmone=2), 'config.json: expected "dlmone": 1, found 2'),
         (config_with(role=None), "config.json: missing or malformed: role"),
         (config_with(role=["student"]), "config.json: missing or malformed: role"),

@@ -108,7 +108,7 @@ def test_an_export_that_breaks_off_leaves_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("dlmone.models.export.save_file", full)
+        patch.setattr("dlmone.models.export.save_tensors", full)
         code, _, stderr = run("export", folder, tmp_path / "small")
     assert code != 0
     assert "No space left on device" in stderr

@@ -30,7 +30,7 @@ times = (
 overrides = st.fixed_dictionaries(
     {},
     optional={
-        "name": st.text(st.characters(codec="utf-8")),
+        "note": st.text(st.characters(codec="utf-8")),
         "seed": st.integers(0, 2**62),
         "stages.stage-1.t_init": times,
         "stages.*.t_max": times | st.integers(0, 2000),
@@ -49,7 +49,7 @@ overrides = st.fixed_dictionaries(
         "stages.stage-1.objectives.score.use": st.sampled_from(["sid", "diff_instruct"]),
         "stages.stage-1.objectives.score.estimator_weight": st.floats(0, 1e300),
         "evaluation.teacher_sampler": st.builds(lambda start: {"use": "ddim", "start": start}, positive),
-        "evaluation.teacher_steps": st.lists(st.integers(1, 2**62)),
+        "evaluation.teacher_steps": st.lists(st.integers(1, 10_000)),
         "evaluation.examples": st.integers(1, 9) | st.just("all") | st.just(False),
         "stages.stage-1.validation.examples": st.integers(1, 9) | st.just("all"),
         "evaluation.metrics.bleu": st.just(False),

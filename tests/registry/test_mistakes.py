@@ -110,6 +110,127 @@ def test_a_run_stays_in_its_folder(tmp_path: Path, name: str) -> None:
     assert mistake(path=path).startswith(f"{path}: profiles: {sentence}")
 
 
+@pytest.mark.parametrize(
+    "key",
+    [
+        "seed",
+        "stages.stage-1.steps",
+        "stages.stage-1.generator.lr",
+        "stages.stage-1.generator_times.mean",
+        "stages.stage-1.validation.examples",
+        "stages.stage-1.validation.candidates",
+        "stages.stage-1.estimator_average",
+        "stages.stage-1.objectives.score.mu",
+        "evaluation.teacher_steps[0]",
+        "teacher.layers",
+        "compute.threads",
+    ],
+)
+def test_true_is_no_number(key: str) -> None:
+    setting = "evaluation.teacher_steps=[true]" if "[" in key else f"{key}=true"
+    assert f"--set: {key}: expected a number, got true" in mistake(setting).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("key", "most"),
+    [
+        ("stages.stage-1.steps", 10**9),
+        ("stages.stage-1.calls", 10**4),
+        ("stages.stage-1.batch", 10**6),
+        ("stages.stage-1.validation.candidates", 10**4),
+        ("evaluation.candidates", 10**4),
+        ("evaluation.batch", 10**6),
+        ("teacher.pretrain.steps", 10**9),
+        ("compute.threads", 512),
+        ("compute.microbatch", 10**6),
+        ("teacher.layers", 1000),
+        ("teacher.width", 100_000),
+        ("teacher.diffusion_steps", 10**6),
+        ("teacher.vocab_size", 10**7),
+    ],
+)
+def test_sizes_have_bounds(key: str, most: int) -> None:
+    assert f"--set: {key}: expected a number less than or equal to {most}, got {most + 1}" in mistake(
+        f"{key}={most + 1}"
+    )
+
+
+@pytest.mark.parametrize(
+    "key", ["seed", "data.train", "stages.stage-1.steps", "stages.stage-1.t_init", "name"]
+)
+def test_numbers_that_nothing_holds(key: str) -> None:
+    assert f"--set: {key}: expected a number up to {2**63 - 1}, got 1000" in mistake(f"{key}=1{'0' * 30}")
+    assert mistake(f"{key}=1{'0' * 5000}").endswith(
+        "the value is not TOML: it has a number of too many digits"
+    )
+
+
+DEEP = {
+    "a list": "x = " + "[" * 1000 + "]" * 1000,
+    "tables": "x = " + "{a = " * 1000 + "1" + "}" * 1000,
+    "a key": ".".join("a" * 900) + " = 1",
+    "a long key": ".".join("a" * 20_000) + " = 1",
+    "a header": "[" + ".".join("a" * 20_000) + "]",
+}
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_a_recipe_without_a_floor(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "deep.toml", DEEP[name] + "\n")
+    assert mistake(path=path) == f"{path}: not TOML: it is nested deeper than 50 levels"
+    if "= 1" in DEEP[name]:
+        key = DEEP[name].removesuffix(" = 1").removeprefix("x = ")
+        found = mistake(f"{key}=1") if name.endswith("key") else mistake(f"x={key}")
+        assert len(found) < 500
+    assert load("note='" + "." * 2000 + "'")
+
+
+def test_long_values_are_shortened() -> None:
+    found = mistake("compute.precision=" + "x" * 10_000, "stages.stage-1.steps='" + "1" * 10_000 + "'")
+    assert all(len(line) < 300 for line in found.splitlines())
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "~nouser/x", "a/" * 3000, "\n", ""])
+def test_names_that_no_file_has(name: str) -> None:
+    found = mistake(path=name)
+    assert (
+        "there is no such recipe" in found or "a folder, where a recipe's file or name was expected" in found
+    )
+    assert len(found) < 1000
+    assert "\0" not in found
+
+
+def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
+    assert mistake(path=tmp_path) == f"{tmp_path}: a folder, where a recipe's file or name was expected"
+    (tmp_path / "recipe.toml").write_text("")
+    assert mistake(path=tmp_path).endswith("was expected (the recipe of this run is recipe.toml in it)")
+
+
+def test_a_missing_base_names_the_file_that_extends_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "upper.toml", 'extends = "nowhere"\n')
+    assert mistake(path=path).startswith(f"{path}: extends: nowhere: there is no such recipe")
+
+
+def test_a_stage_that_never_trains_its_student() -> None:
+    found = mistake("stages.stage-1.steps=20", "stages.stage-1.estimator_warmup=20")
+    sentence = "in its 20 steps θ has no update, as estimator_warmup is 20: lower that, or raise steps"
+    assert found == f"--set: stages.stage-1: {sentence}"
+    assert load("stages.stage-1.steps=20", "stages.stage-1.estimator_warmup=19")
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfen\0", b"name = 'caf\xe9'", b"\0"])
+def test_a_recipe_that_is_no_text(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(text)
+    assert mistake(path=path).startswith(f"{path}: ")
+
+
+def test_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(b"\xef\xbb\xbfextends = 'qqp'")
+    assert load_recipe(path, registry=REGISTRY).recipe.name == "qqp"
+
+
 def test_every_mistake_has_its_line_and_its_file(tmp_path: Path) -> None:
     path = write(
         tmp_path / "upper.toml",

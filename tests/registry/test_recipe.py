@@ -232,8 +232,17 @@ def test_part_of_a_table_keeps_the_other_defaults(small: Path) -> None:
 def test_a_profile_can_put_a_stage_first(small: Path) -> None:
     more = 'stages.first={steps=1, t_init=1490, generator={lr=1}, objectives.r={use="regression"}}'
     assert list(load(small, more).recipe.stages) == ["only", "first"]
-    ordered = load(small, more, 'stage_order=["gone", "first"]')
+    ordered = load(small, more, 'stage_order=["first"]')
     assert list(ordered.recipe.stages) == list(ordered.table["stages"]) == ["first", "only"]
+    order = 'stage_order=["first", "only"]'
+    without = load(small, more, order, "stages.only=false")
+    assert list(without.recipe.stages) == without.table["stage_order"] == ["first"]
+    assert mistake(small, more, 'stage_order=["frist"]').endswith(
+        "stage_order: there is no stages.frist; did you mean 'first'?"
+    )
+    assert mistake(small, 'evaluation.metric_order=["nope"]').endswith(
+        "evaluation.metric_order: there is no evaluation.metrics.nope; known here: bleu"
+    )
 
 
 def test_a_star_means_the_stages_that_have_the_objective(small: Path) -> None:

@@ -14,5 +14,6 @@ def repeats(text: str) -> bool:
 
 
 def is_copy(text: str, source: str) -> bool:
-    """Tell whether the two are equal but for case and white space."""
-    return text.lower().split() == source.lower().split()
+    """Tell whether the two are equal but for case and white space; nothing copies an empty source."""
+    words = source.lower().split()
+    return bool(words) and text.lower().split() == words

@@ -7,7 +7,7 @@ selector) and `CorpusMetric` (its interval comes from resampled sums, as it is n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
@@ -41,7 +41,9 @@ class Score:
     candidates, library versions) as ``key:value`` fields joined by ``|``, as sacreBLEU's.
     ``per_sample`` holds one value an example where the score is a mean over examples. ``measures`` says how
     a report presents it: ``quality`` of single outputs, ``diversity`` of the candidates for one source, or
-    ``health``, a sign of degeneration that no figure compares (copies, repetition, length).
+    ``health``, a sign of degeneration that no figure compares (copies, repetition, length). ``corrects``
+    names another score of the same evaluator that outputs can improve without being better; this one is that
+    score without what such outputs gain, and reports set it beside.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Score:
     direction: Literal["higher", "lower", "neither"]
     per_sample: tuple[float, ...] | None = None
     measures: Literal["quality", "diversity", "health"] = "quality"
+    corrects: str | None = None
 
 
 class Evaluator(ABC):
@@ -83,16 +86,17 @@ class PairMetric(Protocol):
 
 @runtime_checkable
 class CorpusMetric(Protocol):
-    """What an evaluator offers whose one score is a function of sums over samples: corpus BLEU, TER.
+    """What an evaluator offers with a score that is a function of sums over samples: corpus BLEU, TER.
 
-    ``from_statistics(corpus_statistics(samples).sum(0))`` is that score's value.
+    ``from_statistics(corpus_statistics(samples).sum(0))`` is that score's value; of several such scores, the
+    values by name.
     """
 
     def corpus_statistics(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
         """Return the sufficient statistics of each sample, [N, S]."""
 
-    def from_statistics(self, totals: NDArray[np.float64]) -> float:
-        """Return the score of a corpus whose statistics add up to ``totals``, [S]."""
+    def from_statistics(self, totals: NDArray[np.float64]) -> float | Mapping[str, float]:
+        """Return the score, or scores, of a corpus whose statistics add up to ``totals``, [S]."""
 
 
 def require_candidates(samples: Sequence[Sample], metric: str, candidates: int = 1) -> None:

@@ -76,6 +76,8 @@ class Teacher(nn.Module, ABC):
     network: Denoiser
     #: Width of the features that `Denoiser.denoise` returns.
     feature_width: int
+    #: The plugin that samples from this teacher where no sampler is named; None for the registry's default.
+    default_sampler: str | None = None
 
     @classmethod
     @abstractmethod

@@ -10,7 +10,7 @@ import torch
 
 from dlmone.core import Example, InputError, SampledGenerator
 from dlmone.core.noise import seed_of
-from dlmone.models.load import load
+from dlmone.models.load import load, sampler_of
 from dlmone.registry import Recipe, Registry
 from dlmone.registry.schema import GeneratorSlot, SamplerSlot
 from dlmone.training.distillation import stage_times
@@ -55,8 +55,8 @@ def of_recipe(
         torch.manual_seed(seed_of((recipe.seed, "teacher")))
         teacher = registry.load("teachers", slot.use, "teacher").build(options, examples())
     teacher = teacher.requires_grad_(False).eval().to(device)
-    sampler = sampler or registry.defaults("samplers")[0]
-    writer = registry.create("samplers", SamplerSlot(use=sampler), "--sampler")
+    by = SamplerSlot(use=sampler or sampler_of(teacher, registry))
+    writer = registry.create("samplers", by, "--sampler")
     found = [
         Subject(f"{name} teacher", SampledGenerator(teacher.network, teacher.space, writer).eval(), RANDOM)
     ]

@@ -6,7 +6,7 @@ of training or sampling.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,9 +43,14 @@ class Sums:
         """Return the sums behind an evaluator's score, or None if the score is not a function of sums."""
         if score.per_sample is not None:
             return cls.of_mean(score.per_sample)
-        if isinstance(evaluator, CorpusMetric):
-            return cls(evaluator.corpus_statistics(samples), evaluator.from_statistics)
-        return None
+        if not isinstance(evaluator, CorpusMetric):
+            return None
+
+        def value(totals: Array) -> float:
+            found = evaluator.from_statistics(totals)
+            return found[score.name] if isinstance(found, Mapping) else found
+
+        return cls(evaluator.corpus_statistics(samples), value)
 
     def values(self, totals_RS: Array) -> Array:
         """Return the scores [R] of R totals."""

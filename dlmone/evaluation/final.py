@@ -1,4 +1,4 @@
-"""Run the final evaluation: students, teacher, and a baseline that copies the source."""
+"""Run the final evaluation: students, teacher, and a baseline without a model."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def evaluate_run(
     """Sample the test split with every model and setting of the recipe, and score the samples.
 
     Samples go to ``samples/``, the rows to ``report/results.json`` and ``report/table.md``. The first row is
-    the baseline that copies its source. Each other row is followed by those of its selected candidates.
+    the baseline that copies its source; without sources it is the held-out text itself. Each other row is
+    followed by those of its selected candidates.
     """
     table, compute = recipe.evaluation, session.compute
     rows: list[Row] = []
@@ -107,7 +108,8 @@ def evaluate_run(
             rows.append(row)
             for selector, sizes in parts.selectors:
                 rows += selector.rows(row, parts.evaluators, sizes)
-    rows = [*score_baselines(rows[:1], parts.evaluators, ["copy"]), *rows]
+    baseline = "copy" if any(example.source for example in examples) else "reference"
+    rows = [*score_baselines(rows[:1], parts.evaluators, [baseline]), *rows]
     write_report(session.run_dir.path / "report", rows, len(examples), table.candidates)
     return rows
 

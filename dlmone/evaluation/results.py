@@ -21,7 +21,8 @@ FORMAT: Final = "dlmone.results/1"
 class ScoreResult(BaseModel):
     """A score: ``interval`` is the bootstrap's; ``per_sample`` is in the order of the row's ``ids``.
 
-    ``measures`` says what the score measures, for reports (`dlmone.core.Score`).
+    ``measures`` says what the score measures, and ``corrects`` which other score can be gamed that this one
+    is beside, for reports (`dlmone.core.Score`).
     """
 
     value: float
@@ -29,6 +30,7 @@ class ScoreResult(BaseModel):
     direction: Literal["higher", "lower", "neither"]
     signature: str
     measures: Literal["quality", "diversity", "health"] = "quality"
+    corrects: str | None = None
     per_sample: list[float] | None = None
 
 
@@ -145,6 +147,7 @@ def _row(row: Row, intervals: Mapping[str, tuple[float, float]], per_sample: boo
             direction=score.direction,
             signature=score.signature,
             measures=score.measures,
+            corrects=score.corrects,
             per_sample=list(score.per_sample) if per_sample and score.per_sample else None,
         )
         for score in row.scores

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from dlmone.core import DiffusionGenerator, InputError, SampledGenerator, Sampler
+from dlmone.core import DiffusionGenerator, InputError, SampledGenerator, Sampler, Teacher
 from dlmone.evaluation.provenance import RENOISING, describe_plugin
 from dlmone.registry import Registry
 from dlmone.registry.schema import Compute as ComputeTable
@@ -23,6 +23,15 @@ from .resolve import model_folder
 TEACHER_STEPS = 20
 
 
+def sampler_of(teacher: Teacher, registry: Registry) -> str:
+    """Return the sampler of a teacher where none is named: the teacher's own choice, or the default.
+
+    Raises:
+        PluginError: the teacher makes no choice, and no sampler is installed that is used by default.
+    """
+    return teacher.default_sampler or registry.defaults("samplers")[0]
+
+
 def load(
     path: str | PathLike[str],
     *,
@@ -36,7 +45,7 @@ def load(
     Args:
         path: a model folder, a run directory, whose student is meant, or the name of an installed model.
         sampler: the sampler, as ``"ddim"``, ``"ddim:0.5"`` or ``{"use": "ddim", "eta": 0.5}``; if None, a
-            student re-noises its own output, and a teacher takes the default sampler.
+            student re-noises its own output, and a teacher takes its family's sampler.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         precision: ``float32``, in which outputs do not depend on the batch size; ``bfloat16`` autocast; or
             ``auto``, the faster one here.
@@ -64,7 +73,7 @@ def load(
     else:
         steps = TEACHER_STEPS
         teacher = load_teacher(folder, registry)
-        by, words = _sampler(registry, registry.defaults("samplers")[0] if sampler is None else sampler)
+        by, words = _sampler(registry, sampler_of(teacher, registry) if sampler is None else sampler)
         generator = SampledGenerator(teacher.network, teacher.space, by)
     if compute.bfloat16:
         generator.network = compute.frozen_copy(generator.network)

@@ -1,7 +1,7 @@
 """The Evaluator contract: scores that carry their definition, from no more than was asked for."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 from typing import get_args, get_type_hints
@@ -30,6 +30,9 @@ def check_evaluator(evaluator: Evaluator, samples: Sequence[Sample]) -> None:
     names = [score.name for score in scores]
     require(len(names) > 0, "evaluate() returned no score")
     require(len(set(names)) == len(names), f"two scores have one name: {names}")
+    for score in scores:
+        known = score.corrects is None or score.corrects in names
+        require(known, f"{score.name!r} corrects {score.corrects!r}, which evaluate() does not return")
     for score in scores:
         _check_score(score, len(samples))
     require(_alike(scores, evaluator.evaluate(samples)), "the same samples gave other scores the second time")
@@ -84,14 +87,20 @@ def _check_pairs(metric: PairMetric, samples: Sequence[Sample]) -> None:
 
 
 def _check_statistics(metric: CorpusMetric, samples: Sequence[Sample], scores: Sequence[Score]) -> None:
-    whole = [score for score in scores if score.per_sample is None]
-    require(len(whole) == 1, "an evaluator with corpus_statistics() must give one score without per_sample")
+    whole = {score.name: score.value for score in scores if score.per_sample is None}
     rows = metric.corpus_statistics(samples)
     shaped = rows.ndim == 2 and len(rows) == len(samples)
     require(shaped, f"corpus_statistics() must have one row a sample, not the shape {rows.shape}")
-    value = metric.from_statistics(rows.sum(axis=0))
-    sentence = f"from_statistics() of the sums is {value}, but the score is {whole[0].value}"
-    require(_close(value, whole[0].value), sentence)
+    found = metric.from_statistics(rows.sum(axis=0))
+    if not isinstance(found, Mapping):
+        single = "an evaluator whose from_statistics() is one number must give one score without per_sample"
+        require(len(whole) == 1, single)
+        found = dict.fromkeys(whole, found)
+    names = f"from_statistics() must have the scores without per_sample, {[*whole]}, not {[*found]}"
+    require(found.keys() == whole.keys(), names)
+    for name, value in found.items():
+        sentence = f"from_statistics() of the sums is {value}, but the score is {whole[name]}"
+        require(_close(value, whole[name]), sentence)
 
 
 def _alike(first: Sequence[Score], second: Sequence[Score]) -> bool:

@@ -10,6 +10,7 @@ from dlmone.core.noise import seed_of
 
 from .codec import CausalCodec, Tokenizer, Utf8
 from .generator import CausalGenerator
+from .loading import load_pretrained, transformers
 from .options import CausalOptions, GPT2Options, LocalOptions
 
 #: Layers, heads and width, as published; the other sizes are those of transformers' defaults.
@@ -24,15 +25,7 @@ class LocalCausal(CausalGenerator):
     """
 
     def __init__(self, options: LocalOptions) -> None:
-        transformers = _transformers()
-        try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(options.path, local_files_only=True)
-            network = transformers.AutoModelForCausalLM.from_pretrained(
-                options.path, local_files_only=True, dtype=torch.float32
-            )
-        except (OSError, ValueError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{options.path}: no causal language model can be loaded ({reason})") from None
+        network, tokenizer = load_pretrained(options.path)
         end_id = tokenizer.eos_token_id
         pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end_id
         if pad_id is None:
@@ -48,12 +41,12 @@ class ShapeOfGPT2(CausalGenerator):
     """
 
     def __init__(self, options: GPT2Options) -> None:
-        transformers = _transformers()
+        library = transformers()
         layers, heads, width = SHAPES[options.size]
-        config = transformers.GPT2Config(n_layer=layers, n_head=heads, n_embd=width)
+        config = library.GPT2Config(n_layer=layers, n_head=heads, n_embd=width)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed_of(("gpt2", options.size)))
-            network: nn.Module = transformers.GPT2LMHeadModel(config)
+            network: nn.Module = library.GPT2LMHeadModel(config)
         # No byte is the last token, the one GPT-2 pads with.
         super().__init__(network, _codec(Utf8(), options, network, config.vocab_size - 1))
 
@@ -69,11 +62,3 @@ def _codec(
             f"the model has {positions}"
         )
     return CausalCodec(tokenizer, options, pad_id, end_id)
-
-
-def _transformers() -> Any:
-    try:
-        import transformers
-    except ImportError:
-        raise InputError("autoregressive baselines need transformers: pip install dlmone[causal]") from None
-    return transformers

@@ -1,4 +1,4 @@
-"""Options of the autoregressive baselines."""
+"""Options of the autoregressive baselines, and of the perplexity under one."""
 
 from typing import Literal
 
@@ -41,3 +41,31 @@ class GPT2Options(CausalOptions):
     """
 
     size: Literal["base", "large"] = "base"
+
+
+class PerplexityOptions(BaseModel):
+    """Generative perplexity.
+
+    Attributes:
+        model: the folder of a causal language model, in the form of transformers' ``save_pretrained``.
+        protocol: ``plain`` scores each text after a begin token, and its end too;
+            ``langflow`` and ``elf`` are those of the official evaluations.
+        marker: for ``langflow``: what stands for line breaks and at both ends of a text; empty for none.
+        tokenizer: where the tokenizer lies whose tokens the entropy is of, the generating model's in
+            ``langflow``; the language model's own by default.
+        ngram: n of the n-grams whose tokens are repetition where the text has had them before.
+        max_tokens: texts are cut here, and at the model's last position.
+        batch: texts at a time; ``elf`` pads a batch to its longest text, and that changes its number.
+        device: CUDA where there is one, by default.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str = Field(min_length=1)
+    protocol: Literal["plain", "langflow", "elf"] = "plain"
+    marker: str = "[CLS]"
+    tokenizer: str | None = None
+    ngram: int = Field(default=4, ge=1)
+    max_tokens: int = Field(default=1024, ge=2)
+    batch: int = Field(default=8, ge=1)
+    device: str | None = None

@@ -28,7 +28,7 @@ class LangFlowSpace(Space):
     condition ``[CLS] x [SEP]`` (given) and ``y [SEP] [PAD]…`` (generated, padding like any token).
 
     The official model saw neither padding nor [SEP]: its rows are cut from running text, and [CLS] stands
-    between sentences.
+    between sentences. In text a line break stands there.
 
     Args:
         vocabulary: the tokenizer.
@@ -84,11 +84,12 @@ class LangFlowSpace(Space):
     def _row(self, example: Example) -> tuple[list[int], list[int]]:
         """Return the given and the generated tokens of an example; what is too long of the latter is cut."""
         words, (length, _) = self.vocabulary, self.state_shape
-        source, target = example.source.strip(), words.encode(example.target.strip())
+        source = example.source.strip()
         if not self.conditional:
             if source:
                 raise InputError(f"example {example.id}: it has a source, but this model writes without one")
-            return [], [words.start, *target[: length - 2], words.start]
+            return [], [words.start, *words.encode_lines(example.target)[: length - 2], words.start]
+        target = words.encode(example.target.strip())
         given = [words.start, *words.encode(source), words.end]
         room = length - len(given)
         if room < MIN_TARGET:
@@ -151,14 +152,14 @@ class LangFlowSpace(Space):
 
     def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
         texts = []
+        words = self.vocabulary
         for tokens in _selected(tokens_BL, batch.target_BL):
-            # With a condition, [SEP] ends what is written. Without one a marker stands between sentences.
-            end = tokens.index(self.vocabulary.end) if self._ends(tokens) else len(tokens)
-            texts.append(self.vocabulary.decode(tokens[:end]))
+            if not self.conditional:
+                texts.append(words.decode_lines(tokens))
+                continue
+            end = tokens.index(words.end) if words.end in tokens else len(tokens)
+            texts.append(words.decode(tokens[:end]))
         return texts
-
-    def _ends(self, tokens: list[int]) -> bool:
-        return self.conditional and self.vocabulary.end in tokens
 
     def source_text(self, batch: Batch) -> list[str]:
         return [self.vocabulary.decode(tokens) for tokens in _selected(batch.tokens_BL, ~batch.target_BL)]

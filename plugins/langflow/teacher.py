@@ -41,6 +41,7 @@ class LangFlowTeacher(Teacher):
 
     space: LangFlowSpace
     network: LangFlowNetwork
+    default_sampler = "langflow"
 
     def __init__(self, options: LangFlowOptions, vocabulary: Vocabulary, rows: int | None = None) -> None:
         super().__init__()

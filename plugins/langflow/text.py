@@ -46,6 +46,30 @@ class Vocabulary:
         text: str = self.backend.decode(tokens, skip_special_tokens=True)
         return text.replace(GPT2_MARKER, " ").strip()
 
+    def encode_lines(self, text: str) -> list[int]:
+        """Return the tokens of running text: a marker stands where a line breaks.
+
+        GPT-2's tokens have line breaks of their own.
+        """
+        if self._bert is None:
+            return self.encode(text.strip())
+        first, *others = text.split("\n")
+        lines = [self.encode(first.strip()), *([self.start, *self.encode(line.strip())] for line in others)]
+        return [token for line in lines for token in line]
+
+    def decode_lines(self, tokens: Sequence[int]) -> str:
+        """Return the text of a row, undoing `encode_lines`; the row's own markers are left out."""
+        if self._bert is None:
+            return self.decode(tokens)
+        kept = [token for token in tokens if token != self.pad]
+        kept = kept[kept[:1] == [self.start] :]
+        kept = kept[: len(kept) - (kept[-1:] == [self.start])]
+        ends = [place for place, token in enumerate(kept) if token == self.start]
+        starts = [0, *(place + 1 for place in ends)]
+        return "\n".join(
+            self.decode(kept[start:end]) for start, end in zip(starts, [*ends, len(kept)], strict=True)
+        )
+
     def to_bytes(self) -> bytes:
         data: bytes = self.backend.to_str().encode()
         return data

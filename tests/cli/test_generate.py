@@ -240,7 +240,9 @@ def test_malformed_rows_name_file_and_line(tiny_run, tmp_path, content, message)
         (["nowhere", "text"], "nowhere: there is no such model folder"),
         ([".", "text"], "not a dlmone model folder"),
         (["RUN"], "there is nothing to generate for"),
-        (["RUN", "text", "-i", __file__], "TEXT and --input exclude each other"),
+        (["RUN", "text", "-i", __file__], "TEXT, --input and --samples exclude one another"),
+        (["RUN", "text", "--samples", "2"], "TEXT, --input and --samples exclude one another"),
+        (["RUN", "--samples", "2"], "generates for conditions: give texts instead of --samples"),
         (["RUN", "-i", "nowhere.jsonl"], "'nowhere.jsonl' does not exist"),
         (["RUN", "text", "--device", "tpu"], "there is no device 'tpu'"),
         (

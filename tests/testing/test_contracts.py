@@ -148,7 +148,14 @@ def small_bert() -> dict[str, Any]:
     return {"model": str(Path(spec.origin).parent / "model"), "num_layers": 1, "device": "cpu"}
 
 
-@pytest.mark.parametrize("name", built_in("evaluators"))
+#: Evaluators of other samples, or of a model's folder, and where they are checked.
+ELSEWHERE = {
+    "generative_perplexity": "tests/plugins/test_perplexity.py",
+    "question_text": "tests/plugins/questions/test_text.py",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in built_in("evaluators") if name not in ELSEWHERE])
 def test_evaluators(name: str, samples: list[Sample]) -> None:
     options = small_bert() if name == "bertscore" else {}
     check_evaluator(create("evaluators", name, **options), samples)
@@ -172,4 +179,9 @@ def test_the_jsonl_source(tmp_path: Path) -> None:
 def test_no_built_in_is_left_out() -> None:
     """The kinds above are checked by name: a new teacher or data source needs its test here."""
     assert built_in("teachers") == ["diffuseq", "langflow"]  # the second: tests/plugins/langflow
-    assert built_in("data") == ["hub", "jsonl", "questions"]  # hub: see test_data_sources_hub
+    assert built_in("data") == [
+        "hub",  # tests/plugins/data/test_hub.py
+        "jsonl",
+        "question_text",  # tests/plugins/questions/test_text.py
+        "questions",
+    ]

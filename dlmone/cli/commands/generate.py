@@ -41,6 +41,13 @@ NAMED = 10
     help='JSON lines with "src" or "source", and optionally "id" and the reference, "trg" or "target".',
 )
 @click.option(
+    "--samples",
+    "count",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Generate N texts with a model that takes no condition.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
@@ -89,6 +96,7 @@ def generate(
     model: Path,
     texts: tuple[str, ...],
     source: Path | None,
+    count: int | None,
     output: Path | None,
     resume: bool,
     as_json: bool,
@@ -98,19 +106,22 @@ def generate(
 ) -> None:
     """Generate with MODEL: a model folder, a run directory, or the name of an installed model.
 
-    The conditions are TEXT..., the rows of a file, or the lines of standard input. Outputs appear as soon as
+    The conditions are TEXT..., the rows of a file, or the lines of standard input; a model without conditions
+    takes --samples N instead. Outputs appear as soon as
     they are generated, one line per text on standard output (with --candidates, one line per candidate). A
     sample depends only on the seed, the text, its id (or its number, without an id) and the candidate's
     number.
 
     NAME:VALUE sets a plugin's first option; `dlmone plugins show NAME` lists them.
     """
-    if texts and source:
-        raise click.UsageError("TEXT and --input exclude each other")
+    if sum(map(bool, (texts, source, count))) > 1:
+        raise click.UsageError("TEXT, --input and --samples exclude one another")
     if resume and not output:
         raise click.UsageError("--resume continues the file that --output names: give both")
-    parts, total = _parts(texts, source, batch)
+    parts, total = _parts([""] * count if count else texts, source, batch)
     loaded, config = _model(model, plugins, **settings)
+    if count and loaded.generator.space.conditional:
+        raise InputError(f"{model} generates for conditions: give texts instead of --samples")
     from dlmone.generation.inference import sample_line
     from dlmone.generation.output_file import OutputFile
     from dlmone.runtime.interrupts import Interrupted
@@ -151,7 +162,8 @@ def _parts(
         parts = iter(() if sys.stdin.isatty() else lines_as_they_come(stdin, batch))
         if (first := next(parts, None)) is None:
             raise InputError(
-                "there is nothing to generate for: give TEXT, --input FILE, or lines on standard input"
+                "there is nothing to generate for: give TEXT, --input FILE, or lines on standard input "
+                "(--samples N with a model that takes no condition)"
             )
         return chain([first], parts), None
     examples = examples_of_file(source) if source else examples_of(texts)

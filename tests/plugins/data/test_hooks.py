@@ -19,8 +19,8 @@ def load(target):
     ("hook", "names", "contract"),
     [
         (data.register_data, {"jsonl", "hub"}, DataSource),
-        (questions.register_data, {"questions"}, DataSource),
-        (questions.register_evaluators, {"questions"}, Evaluator),
+        (questions.register_data, {"questions", "question_text"}, DataSource),
+        (questions.register_evaluators, {"questions", "question_text"}, Evaluator),
     ],
 )
 def test_registered_targets_and_options_exist(hook, names, contract):

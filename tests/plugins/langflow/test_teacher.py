@@ -106,6 +106,26 @@ def test_rows_without_a_condition_stand_between_equal_markers() -> None:
         space.collate(EXAMPLES)
 
 
+def test_a_marker_between_sentences_is_a_line_break() -> None:
+    space = teacher_of().space
+    words = space.vocabulary
+    first, second = words.encode("explain rain"), words.encode("rain")
+    start, pad = words.start, words.pad
+    batch = space.collate([Example("lines", "", "explain rain\nrain")])
+    assert batch.tokens_BL[0].tolist()[:6] == [start, *first, start, *second, start]
+    rows = {
+        "explain rain\nrain": [start, *first, start, *second, start],
+        "\nexplain rain": [start, start, *first, start],
+        "explain rain\n": [start, *first, start, start],
+        "rain": [*second, pad, pad],
+        "": [start, start, pad],
+    }
+    for text, tokens in rows.items():
+        assert words.decode_lines(tokens) == text
+        row = [*tokens, *[pad] * (14 - len(tokens))]
+        assert space.text(torch.tensor([row]), batch) == [text]
+
+
 def test_a_condition_is_given_clean_and_marked() -> None:
     teacher = teacher_of(conditional=True)
     batch = teacher.space.collate(EXAMPLES)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .denoiser import Denoised, Denoiser
+from .errors import InputError
 from .noise import Noise
 from .renoise import renoised_input, renoising_times
 from .request import Point
@@ -139,7 +140,13 @@ class DiffusionGenerator(DenoiserGenerator):
         return self.space.pin(self.call(point).x0, given, batch)
 
     def input_of(self, batch: Batch, given: Tensor, noise: Noise, k: int, steps: int) -> Point:
-        """Return the input of the k-th of ``steps`` re-noised calls (Table 4), pinned to ``given``."""
+        """Return the input of the k-th of ``steps`` re-noised calls (Table 4), pinned to ``given``.
+
+        Raises:
+            InputError: there is no such call.
+        """
+        if not 1 <= k <= steps:
+            raise InputError(f"a student of {steps} network calls has no call {k}; they count from 1")
         x = self.start.state(self.space, noise.normal("z", self.space.state_shape))
         times = renoising_times(self.space.schedule, self.t_init, steps)[:k]
         carry = self.network.self_conditioning

@@ -53,7 +53,11 @@ def renoised_input(
         times: from `renoising_times`.
         noise: the fresh noise of call i, from 1, is its draw ``z{i}``. One call needs none.
         carry: hand each x0 on to the next call, for networks with self-conditioning.
+
+    Raises:
+        InputError: there are no times.
     """
+    require_steps(len(times))
     schedule, t_B = space.schedule, space.schedule.tensor(times[0], len(batch), x.device)
     point = Point(space.pin(x, given, batch), t_B, batch)
     for i, time in enumerate(times[1:], start=1):

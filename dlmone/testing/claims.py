@@ -1,9 +1,11 @@
 """Raise AssertionError with a sentence that names the violated contract."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
+
+from dlmone.core import InputError
 
 
 def require(holds: bool, sentence: str) -> None:
@@ -24,3 +26,15 @@ def require_rows(values: Mapping[str, Tensor], size: int, where: str) -> None:
     for name, value_B in values.items():
         found = tuple(value_B.shape)
         require(found == (size,), f"{where}[{name!r}] must have one value a sample, ({size},), not {found}")
+
+
+def require_refusal(attempt: Callable[[], object], what: str) -> None:
+    """Require that an attempt raises InputError, with a sentence, and nothing else."""
+    try:
+        attempt()
+    except InputError as error:
+        require(bool(str(error)), f"{what} must raise InputError with a sentence that says why")
+    except Exception as error:
+        raise AssertionError(f"{what} must raise InputError, not {type(error).__name__}: {error}") from error
+    else:
+        raise AssertionError(f"{what} must raise InputError")

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import torch
 
-from dlmone.core import Example, Generated, Generator, InputError, Noise
+from dlmone.core import Example, Generated, Generator, Noise
 
-from .claims import require
+from .claims import require, require_refusal
 
 
 def check_generator(
     generator: Generator, examples: Sequence[Example], *, refines: bool = True, drawn: bool = True
 ) -> None:
-    """Check a generator against its contract, at one step.
+    """Check a generator against its contract, at one step and, if it refines, at more.
 
     Args:
         generator: the one to check, on the CPU in float32.
@@ -28,9 +28,9 @@ def check_generator(
     require(batch.ids == tuple(example.id for example in examples), "collate() must keep ids and order")
     require(bool(batch.target_BL.any(1).all()), "collate() left a row without a position to generate")
 
-    def write(rows: slice = slice(None), seed: int = 0) -> Generated:
+    def write(rows: slice = slice(None), seed: int = 0, steps: int = 1) -> Generated:
         part = batch[rows]
-        return generator.generate(part, Noise([(seed, id) for id in part.ids]))
+        return generator.generate(part, Noise([(seed, id) for id in part.ids]), steps)
 
     written = write()
     tokens_BL = written.tokens_BL
@@ -61,9 +61,13 @@ def check_generator(
     texts = space.text(tokens_BL, batch)
     require(len(texts) == len(examples), "text() must give one string a row")
     require(generator.refines == refines, f"refines must be {refines}")
+    require_refusal(lambda: write(steps=0), "a generator at 0 steps")
     if not refines:
-        try:
-            generator.generate(batch, Noise([(0, id) for id in batch.ids]), steps=2)
-        except InputError:
-            return
-        raise AssertionError("a generator that does not refine must raise InputError at 2 steps")
+        require_refusal(lambda: write(steps=2), "a generator that does not refine, at 2 steps,")
+        return
+    for steps in (2, 3):
+        again = write(steps=steps)
+        require(again.calls >= 1, f"generate() must report the network calls of {steps} steps")
+        kept = tuple(again.tokens_BL.shape) == shape
+        kept = kept and torch.equal(again.tokens_BL[given_BL], batch.tokens_BL[given_BL])
+        require(kept, f"generate() must keep the batch's tokens at given positions in {steps} steps too")

@@ -1,6 +1,7 @@
 """The Objective contract, on the toy: requested evaluations, one loss a sample, gradient where it belongs."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, cast, get_args
 
@@ -18,6 +19,7 @@ from dlmone.core import (
     Network,
     Objective,
     PluginError,
+    Point,
     Request,
     State,
     StepContext,
@@ -29,8 +31,8 @@ from .claims import alike, require, require_rows
 from .steps import new_step
 from .toy import EXAMPLES, ToyOptions, ToyTeacher, toy_teacher
 
-#: The one output of a one-step student, and the second of a student of three calls.
-CALLS = ((1, 1), (2, 3))
+#: The one output of a one-step student, and the first, the second and the last of a student of three calls.
+CALLS = ((1, 1), (1, 3), (2, 3), (3, 3))
 
 
 def check_objective(objective: Objective) -> None:
@@ -46,10 +48,10 @@ def check_objective(objective: Objective) -> None:
     roles = [role for role in get_args(Role) if objective.requests(role) is not None]
     require(bool(roles), "requests() is None in both roles, so the objective has no term anywhere")
     _check_state(objective)
-    for schedule in ("sqrt", "flow"):
+    for schedule, trained in (("sqrt", CALLS), ("flow", CALLS[2:3])):
         teacher = toy_teacher(ToyOptions(schedule=schedule))
         for role in roles:
-            for calls in CALLS:
+            for calls in trained:
                 _Trial(objective, role, teacher, calls).check()
 
 
@@ -89,7 +91,9 @@ class _Trial:
         return new_step(self.teacher, self.role, self.requests, **given)  # type: ignore[arg-type]
 
     def check(self) -> None:
-        step = self.step(kind=_NotingStep)
+        own = _OwnCalls()
+        step = self.step(kind=_NotingStep, wrap=lambda network: _Gate(network, own))
+        cast(_NotingStep, step).own = own
         before = {network: _snapshot(module) for network, module in step.networks.items()}
         try:
             term = self.loss(step)
@@ -105,6 +109,9 @@ class _Trial:
             sentence = f"{self.where} must leave the network {network} as it is, but changed"
             require(not changed, f"{sentence} {', '.join(changed)}")
         self._check_gradients(step)
+        called = [str(one) for one, module in step.networks.items() if own.by.intersection(module.modules())]
+        sentence = f"{self.where} calls {', '.join(called)} itself: request the evaluation"
+        require(not called, f"{sentence}, which is then counted, and shared with other objectives")
         self._check_rows(term.loss_B.detach())
         self._check_given_entries(term.loss_B.detach())
 
@@ -164,8 +171,30 @@ class _Trial:
         )
 
 
+class _OwnCalls:
+    """The networks that an objective called itself, while ``requested`` was False; shared by all copies."""
+
+    def __init__(self) -> None:
+        self.by: set[nn.Module] = set()
+        self.requested = False
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_OwnCalls":
+        return self
+
+    @contextmanager
+    def none(self) -> Iterator[None]:
+        """Count no calls: the step makes them."""
+        before, self.requested = self.requested, True
+        try:
+            yield
+        finally:
+            self.requested = before
+
+
 class _NotingStep(StepContext):
-    """Record which evaluations are read."""
+    """Record which evaluations are read, and tell its calls from those that the objective makes itself."""
+
+    own: _OwnCalls
 
     @cached_property
     def read(self) -> set[tuple[Network, State, float]]:
@@ -176,9 +205,31 @@ class _NotingStep(StepContext):
         return super().__getitem__(request)
 
     @cached_property
+    def generator_input(self) -> Point:
+        with self.own.none():
+            return super().generator_input
+
+    @cached_property
     def e_fake(self) -> Tensor:
         self.read.add(OUTPUT.key)
         return super().e_fake
+
+    def _call(self, *given: Any, **inputs: float) -> Denoised:
+        with self.own.none():
+            return super()._call(*given, **inputs)
+
+
+class _Gate(Denoiser):
+    """Answers as ``network`` does, and notes calls that no step makes."""
+
+    def __init__(self, network: Denoiser, own: _OwnCalls) -> None:
+        super().__init__()
+        self.network, self.own = network, own
+
+    def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
+        if not self.own.requested:
+            self.own.by.add(self)
+        return self.network.denoise(e_t, t_B, batch, **wanted)
 
 
 class _Meddler(Denoiser):

@@ -21,11 +21,13 @@ from dlmone.core import (
 from dlmone.registry.schema import PretrainOptimizer
 from dlmone.training.optimizer import Optimizer, adam_settings
 
-from .claims import alike, require, require_rows
+from .claims import alike, require, require_refusal, require_rows
 from .denoisers import check_denoiser
 from .spaces import check_space
 from .steps import perturbed
 
+#: The call of a one-step student, and each of a student of three calls.
+CALLS = ((1, 1), (1, 3), (2, 3), (3, 3))
 #: File names of a published model that are not the teacher's to give.
 RESERVED = {"config.json", "model.safetensors", "README.md"}
 
@@ -141,11 +143,17 @@ def _check_one_step(generator: DiffusionGenerator, batch: Batch) -> None:
     require(learns, "no gradient of one_step() reaches θ's parameters")
     # Training calls the network at `input_of`; inference goes by `roll_out`.
     noise, given = _noise(batch), space.embed_condition(batch)
-    trained = space.pin(generator.call(generator.input_of(batch, given, noise, 1, 1)).x0, given, batch)
-    same = torch.equal(trained, e) and torch.equal(generator.roll_out(batch, noise, 1, 1), e)
-    require(
-        same, "a student must be trained as it samples: change its `start` or its network, not one_step()"
-    )
+    for k, steps in CALLS:
+        trained = space.pin(
+            generator.call(generator.input_of(batch, given, noise, k, steps)).x0, given, batch
+        )
+        rolled = generator.roll_out(batch, noise, k, steps)
+        require(
+            torch.equal(trained, rolled) and (steps > 1 or torch.equal(trained, e)),
+            f"a student must be trained as it samples, which call {k} of {steps} is not: change its `start` "
+            "or its network, not one_step() or roll_out()",
+        )
+    require_refusal(lambda: generator.generate(batch, noise, steps=0), "a student at 0 steps")
 
 
 def _states(generator: DiffusionGenerator, batch: Batch) -> Tensor:

@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from dlmone.core import (
     ESTIMATOR,
+    START,
     TEACHER,
     DiffusionScoreEstimator,
+    GeneratorInput,
     Gradient,
     Noised,
     Objective,
@@ -298,3 +300,16 @@ def test_training_the_last_of_several_calls_sees_what_inference_writes(toy: ToyT
     step = step_of(toy, "estimator", SID, calls=(4, 4))
     assert not step.e_fake.requires_grad
     assert torch.equal(step.e_fake, cast(Tensor, step.generator.generate(step.fake, step.noise, 4).state))
+
+
+@pytest.mark.parametrize("calls", [(1, 3), (2, 3), (3, 3)])
+def test_other_networks_see_what_thetas_kth_call_is_given(toy: ToyTeacher, calls: tuple[int, int]) -> None:
+    seen = Request(START, GeneratorInput())
+    step = new_step(toy, "generator", [seen], wrap=Watched, calls=calls, t_init=1490)
+    assert step[seen].x0.shape == step.e_fake.shape
+    theta, start = networks(step)["θ"].calls[-1], step.networks[START].network.calls[-1]
+    assert torch.equal(theta.e_t, start.e_t)
+    assert torch.equal(theta.t_B, start.t_B)
+    times = {call.t_B[0].item() for call in networks(step)["θ"].calls}
+    assert len(times) == calls[0]
+    assert theta.t_B[0] == min(times)

@@ -13,6 +13,7 @@ from dlmone.core import (
     Batch,
     DiffusionGenerator,
     FlowSchedule,
+    InputError,
     Noise,
     NoiseSchedule,
     SampledGenerator,
@@ -20,7 +21,7 @@ from dlmone.core import (
     Start,
 )
 from dlmone.core.denoiser import Denoiser
-from dlmone.core.renoise import renoising_times
+from dlmone.core.renoise import renoise, renoising_times
 from dlmone.core.schedule import discrete_schedule
 from dlmone.core.space import Space
 from dlmone.testing import ToyOptions, ToyTeacher, Watched, toy_teacher
@@ -151,3 +152,19 @@ def test_a_sampled_generator_reports_what_its_sampler_did(toy: ToyTeacher) -> No
     assert generated.calls == 6
     assert generated.state is not None
     assert torch.equal(generated.tokens_BL, toy.space.decode(generated.state, batch))
+
+
+@pytest.mark.parametrize(("k", "steps"), [(0, 1), (0, 0), (5, 4)])
+def test_a_call_that_is_not_there_is_refused_in_a_sentence(toy: ToyTeacher, k: int, steps: int) -> None:
+    generator, _, batch, noise = student(toy)
+    with pytest.raises(InputError, match=f"a student of {steps} network calls has no call {k}"):
+        generator.roll_out(batch, noise, k, steps)
+
+
+def test_no_calls_at_all_are_refused_in_a_sentence(toy: ToyTeacher) -> None:
+    generator, network, batch, noise = student(toy)
+    with pytest.raises(InputError, match="no call 0"):
+        generator.generate(batch, noise, steps=0)
+    z = noise.normal("z", toy.space.state_shape)
+    with pytest.raises(InputError, match="at least one step, not 0"):
+        renoise(network, toy.space, batch, z, [], noise)

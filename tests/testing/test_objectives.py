@@ -11,6 +11,7 @@ from dlmone.core import (
     ESTIMATOR,
     START,
     TEACHER,
+    Denoiser,
     GeneratorInput,
     Gradient,
     Noised,
@@ -50,6 +51,13 @@ def decay(step: StepContext) -> Tensor:
 def spoil(step: StepContext) -> Term:
     next(step.networks[ESTIMATOR].parameters()).data.add_(1)
     return Term(decay(step) + masked_mean(step[PSI].x0, step.mask), {})
+
+
+def calling(step: StepContext) -> Term:
+    """Evaluate φ at what θ made, past the step."""
+    phi, e = step.module(TEACHER), step.e_fake
+    assert isinstance(phi, Denoiser)
+    return Term(masked_mean((e - phi.denoise(e, step.t_B, step.fake).x0.detach()) ** 2, step.mask), {})
 
 
 class Forgetful(OneRole):
@@ -103,6 +111,7 @@ OBJECTIVES: dict[str, Objective] = {
     "gradient reaches the parameters of generator, past the outputs that the step gives": OneRole(
         lambda c: Term(decay(c) + masked_mean(c.generator.one_step(c.fake, c.z), c.mask), {})
     ),
+    "generator_loss calls teacher itself: request the evaluation": OneRole(calling),
     "no gradient reaches what θ computed": OneRole(
         lambda c: Term(masked_mean(c[PHI].x0 * c.e_fake.detach(), c.mask), {}), PHI
     ),

@@ -17,9 +17,11 @@ from dlmone.core import (
     Batch,
     DataSource,
     Denoiser,
+    DiffusionGenerator,
     Evaluator,
     Example,
     ForeignSamples,
+    Generated,
     InputError,
     Noise,
     Sample,
@@ -34,12 +36,49 @@ from dlmone.testing import (
     check_augmenter,
     check_data_source,
     check_evaluator,
+    check_generator,
     check_sample_reader,
     check_sampler,
+    toy_teacher,
 )
+from dlmone.testing.toy import EXAMPLES
 
 Finds = Callable[[str], AbstractContextManager[object]]
 TURNS = count()
+
+
+# -- generators -----------------------------------------------------------------------------------------
+
+
+class Careless(DiffusionGenerator):
+    """Goes wrong at one number of steps."""
+
+    wrong: int
+
+    def generate(
+        self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
+    ) -> Generated:
+        if steps != self.wrong:
+            return super().generate(batch, noise, steps, earlier)
+        found = super().generate(batch, noise, max(steps, 1), earlier)
+        return replace(found, tokens_BL=found.tokens_BL.roll(1, 1))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (0, "a generator at 0 steps must raise InputError"),
+        (2, "must keep the batch's tokens at given positions in 2 steps too"),
+        (3, "must keep the batch's tokens at given positions in 3 steps too"),
+    ],
+)
+def test_generators_are_checked_at_several_numbers_of_steps(finds: Finds, wrong: int, sentence: str) -> None:
+    toy = toy_teacher()
+    check_generator(toy.new_generator(1490), EXAMPLES)
+    careless = Careless(toy.copy_network(), toy.space, 1490)
+    careless.wrong = wrong
+    with finds(sentence):
+        check_generator(careless, EXAMPLES)
 
 
 # -- samplers -------------------------------------------------------------------------------------------
@@ -57,6 +96,9 @@ class OneCall(Sampler):
         self.change = change
         vars(self).update(faults)
 
+    def last(self, steps: int) -> None:
+        """Find the last of the steps."""
+
     def look(self, state: Tensor) -> None:
         """Do something with the state of an earlier candidate."""
 
@@ -72,6 +114,7 @@ class OneCall(Sampler):
     ) -> tuple[Tensor, int]:
         if steps == 0 and self.refuses:
             raise InputError("no steps")
+        self.last(steps)
         if start is not None and not self.starts:
             raise InputError("begins at its own time")
         for state in earlier:
@@ -111,6 +154,9 @@ SAMPLERS: dict[str, Sampler] = {
     "a sampler must not begin at 1000": OneCall(lambda x, n, *_: (x, n), starts=True),
     "earlier candidates in place": OneCall(lambda x, n, *_: (x, n), look=lambda state: state.add_(1)),
     "with earlier candidates, a sample depends on its batch mates": Crowd(),
+    "0 steps must raise InputError, not IndexError: list index out of range": OneCall(
+        lambda x, n, *_: (x, n), refuses=False, last=lambda steps: list(range(steps))[-1]
+    ),
     "0 steps must raise InputError": OneCall(lambda x, n, *_: (x, n), refuses=False),
 }
 

@@ -92,6 +92,21 @@ class Overridden(DiffusionGenerator):
         return super().one_step(batch, 2 * z)
 
 
+class Rushed(DiffusionGenerator):
+    """Trained in one call, it samples otherwise in several."""
+
+    def roll_out(self, batch, noise, calls, steps):
+        e = super().roll_out(batch, noise, calls, steps)
+        return e if steps == 1 else self.space.pin(e / 2, e, batch)
+
+
+class Countdown(DiffusionGenerator):
+    """Looks for the last of its steps."""
+
+    def generate(self, batch, noise, steps=1, earlier=()):
+        return super().generate(batch, noise, 1 + list(range(steps))[-1], earlier)
+
+
 @dataclass(frozen=True)
 class CrowdedStart(Start):
     def state(self, space: Space, z: Tensor) -> Tensor:
@@ -239,6 +254,12 @@ TEACHERS: dict[str, Callable[[], ToyTeacher]] = {
     ),
     "a student must be trained as it samples": patched(
         "new_generator", lambda toy, right, t_init, *__: Overridden(right.network, toy.space, t_init)
+    ),
+    "which call 1 of 3 is not": patched(
+        "new_generator", lambda toy, right, t_init, *__: Rushed(right.network, toy.space, t_init)
+    ),
+    "a student at 0 steps must raise InputError, not IndexError": patched(
+        "new_generator", lambda toy, right, t_init, *__: Countdown(right.network, toy.space, t_init)
     ),
     "what is generated for a sample depends on its batch mates": patched(
         "new_generator", lambda toy, right, t_init, *__: Crowded(right.network, toy.space, t_init)

@@ -1,7 +1,8 @@
 """Networks that objectives bring: trained, averaged, checkpointed and restored by the run, exactly."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,6 +38,7 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import ToyTeacher, check_objective, new_step, toy_teacher
 from dlmone.testing.toy import EXAMPLES, ToyOptions
+from dlmone.training.checkpoint import load_latest, save_checkpoint
 from dlmone.training.distillation import Distillation
 from dlmone.training.tokenized import TokenizedExamples
 
@@ -167,6 +169,55 @@ def test_a_run_with_a_critic_and_an_ema_target_resumes_exactly() -> None:
         assert same(weights(whole[0].beside.modules[one]), weights(second[0].beside.modules[other]))
     names = {name.split("/")[0] for name in checkpoint.tensors}
     assert {"critic.critic", "critic.critic_optimizer", "consistency.target"} <= names
+
+
+class Centred(SiD):
+    """Weighs its loss by a running mean of θ's output, a tensor that it keeps."""
+
+    def __init__(self) -> None:
+        super().__init__(SiDOptions())
+        self.mean_LD, self.updates = torch.zeros(10, 4), 0
+
+    def generator_loss(self, step: StepContext) -> Term:
+        self.mean_LD = 0.5 * self.mean_LD + 0.5 * step.e_fake.detach().mean(0)
+        self.updates += 1
+        term = super().generator_loss(step)
+        return Term(term.loss_B * (1 + self.mean_LD.norm()), term.logged)
+
+    def state(self) -> dict[str, float | Tensor]:
+        return {**super().state(), "mean": self.mean_LD, "updates": self.updates}
+
+    def load_state(self, state: Mapping[str, float | Tensor]) -> None:
+        super().load_state(state)
+        mean_LD, updates = state["mean"], state["updates"]
+        assert isinstance(mean_LD, Tensor)
+        self.mean_LD, self.updates = mean_LD, int(updates)
+
+
+def test_an_objectives_tensors_are_on_disk_and_resume_exactly(tmp_path: Path) -> None:
+    def trained() -> Distillation:
+        table = STAGE.model_dump() | {"objectives": {"score": {"use": "centred"}}}
+        teacher = toy_teacher()
+        compute = Compute(torch.device("cpu"), bfloat16=False, world=World())
+        examples = TokenizedExamples(teacher.space, EXAMPLES)
+        stage = Stage.model_validate(table)
+        return Distillation("stage-1", stage, teacher, {"score": Centred()}, examples, compute, 0)
+
+    whole, first, second = (trained() for _ in range(3))
+    for _ in range(4):
+        expected = whole.advance(norms=True)
+    for _ in range(2):
+        first.advance(norms=True)
+    save_checkpoint(tmp_path, first.checkpoint({}), keep=1)
+    checkpoint = load_latest(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.tensors["objective.score/mean"].norm() > 0
+    second.load(checkpoint)
+    for _ in range(2):
+        found = second.advance(norms=True)
+    assert found == expected
+    assert same(weights(whole.generator.network), weights(second.generator.network))
+    assert second.objectives["score"].state()["updates"] == 4
 
 
 def test_guidance_takes_two_calls_and_extrapolates_between_them() -> None:

@@ -5,13 +5,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from dlmone.core import Batch, InputError, Noise, PluginError, TrainingLoss
+from dlmone.models.folder import publish
 from dlmone.registry.schema import Pretrain
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
@@ -246,6 +249,28 @@ def test_a_loss_of_the_whole_batch_is_never_split() -> None:
     assert logged["loss"] == pytest.approx(answer.loss_B.item(), rel=1e-6)
     with pytest.raises(InputError, match=r"Coupled has one loss for the whole batch.*microbatch to 4"):
         pretraining(Coupled, microbatch=2).advance(norms=False)
+
+
+class Normalised(Muonised):
+    """Keeps the mean loss that it observed in a buffer of its network."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.network.register_buffer("mean_loss", torch.zeros(()))
+
+    def observe(self, observation: Mapping[str, Tensor]) -> None:
+        super().observe(observation)
+        self.network.mean_loss.copy_(self.baseline)
+
+
+def test_what_a_teacher_observes_reaches_the_teacher_that_is_published(tmp_path: Path) -> None:
+    trained = pretraining(Normalised)
+    for _ in range(3):
+        trained.advance(norms=False)
+    assert trained.teacher.network.mean_loss > 0
+    publish(tmp_path / "teacher", trained.average, "toy", "teacher", "card")
+    saved = load_file(tmp_path / "teacher" / "model.safetensors")
+    assert saved["network.mean_loss"] == trained.teacher.network.mean_loss
 
 
 class Together(World):

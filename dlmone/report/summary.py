@@ -8,6 +8,9 @@ from . import measures
 from .reading import RunData
 from .systems import System, Systems, calls_of, scores_of
 
+#: A correction is noted where it worsens a score by this factor more than the baselines'.
+NOTED = 1.1
+
 
 def in_short(runs: Sequence[RunData]) -> list[str]:
     """Return one or two sentences per run that compare the student with its teacher."""
@@ -17,7 +20,7 @@ def in_short(runs: Sequence[RunData]) -> list[str]:
     return [
         f"{name}: {text}" if many else text
         for name, found in systems.items()
-        for text in _sentences(found, teachers)
+        for text in (*_sentences(found, teachers), *_corrections(found))
     ]
 
 
@@ -47,6 +50,33 @@ def _sentences(systems: Systems, teachers: Sequence[System]) -> Iterator[str]:
     if (enough := next(better, None)) and not _no_worse(student, teacher, name, direction):
         value = measures.number(enough.row.scores[name].value)
         yield f"In {calls_of(enough.row.calls or 0)} its {name} is {value}, no worse than the teacher's."
+
+
+def _corrections(systems: Systems) -> Iterator[str]:
+    """Yield a sentence for each score of a system that its correction worsens by more than the baseline's."""
+    for one in systems.plain:
+        for name, score in one.row.scores.items():
+            plain = score.corrects and one.row.scores.get(score.corrects)
+            if not plain or not score.corrects:
+                continue
+            beside = [base for base in systems.baselines if name in base.row.scores]
+            usual = max([1.0, *(_worsening(base, score.corrects, name) for base in beside)])
+            if _worsening(one, score.corrects, name) > NOTED * usual:
+                values = f"{measures.number(plain.value)}, but {name} {measures.number(score.value)}"
+                others = "".join(
+                    f"; {base.name}: {measures.number(base.row.scores[score.corrects].value)} "
+                    f"and {measures.number(base.row.scores[name].value)}"
+                    for base in beside
+                )
+                yield f"{one.name} has {score.corrects} {values}{others}."
+
+
+def _worsening(one: System, plain: str, corrected: str) -> float:
+    """Return the factor by which a corrected score is worse than the plain one."""
+    before, after = one.row.scores[plain], one.row.scores[corrected]
+    if min(before.value, after.value) <= 0:
+        return 1.0
+    return after.value / before.value if before.direction == "lower" else before.value / after.value
 
 
 def _no_worse(student: System, teacher: System, name: str, direction: measures.Direction) -> bool:

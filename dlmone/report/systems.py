@@ -84,6 +84,11 @@ class Systems:
         return [one for one in self.plain if one.role == role]
 
     @property
+    def baselines(self) -> list[System]:
+        """The systems without a model."""
+        return [one for one in self.all if one.role == "baseline"]
+
+    @property
     def students(self) -> dict[str, list[System]]:
         """The plain students of each stage."""
         found: dict[str, list[System]] = {}

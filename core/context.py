@@ -91,6 +91,8 @@ class StepContext:
         self._plan = merged(requests)
         self._points: dict[State, Point] = {}
         self._evaluations: dict[tuple[Network, State, float], Denoised] = {}
+        # By identity; the batch is kept, so that no other one takes its id.
+        self._given: dict[int, tuple[Batch, Tensor]] = {}
         self._roots: list[tuple[Tensor, Tensor]] = []
 
     def __getitem__(self, request: Request) -> Denoised:
@@ -154,11 +156,17 @@ class StepContext:
         """True at generated entries of the fake batch, broadcastable to states."""
         return self.space.generated(self.fake)
 
-    @cached_property
+    @property
     def given(self) -> Tensor:
-        """The fake batch's embedded condition; the reference is hidden during embedding."""
-        with torch.no_grad():
-            return self.space.embed_condition(self.fake)
+        """The fake batch's embedded condition."""
+        return self.given_of(self.fake)
+
+    def given_of(self, batch: Batch) -> Tensor:
+        """Return the embedded condition of a batch of this step; the reference is hidden in embedding."""
+        if id(batch) not in self._given:
+            with torch.no_grad():
+                self._given[id(batch)] = batch, self.space.embed_condition(batch)
+        return self._given[id(batch)][1]
 
     @cached_property
     def z(self) -> Tensor:
@@ -229,8 +237,8 @@ class StepContext:
             return self._call(request.network, point, request)
         if getattr(self.networks[request.network], "takes_guidance", False):
             return self._call(request.network, point, request, guidance=kappa)
-        null = self.space.encode(self.space.null_condition(point.batch))
-        pinned = self.space.pin(point.e_t, self.space.embed_condition(null), null)
+        null = self.space.encode(replace(self.space.null_condition(point.batch), encoded={}))
+        pinned = self.space.pin(point.e_t, self.given_of(null), null)
         without = self._call(request.network, replace(point, e_t=pinned, batch=null))
         with_c = self._call(request.network, point, request)
         return replace(with_c, x0=without.x0 + kappa * (with_c.x0 - without.x0))
@@ -249,8 +257,7 @@ class StepContext:
         module = self.networks[network]
         if isinstance(module, DiffusionGenerator):
             found = module.call(point, **wanted)
-            given = self.given if point.batch is self.fake else self.space.embed_condition(point.batch)
-            return replace(found, x0=self.space.pin(found.x0, given, point.batch))
+            return replace(found, x0=self.space.pin(found.x0, self.given_of(point.batch), point.batch))
         if point.s_B is not None:
             wanted["s_B"] = point.s_B
         if isinstance(module, ScoreEstimator):

@@ -1,5 +1,6 @@
 """Define the call that φ, θ and ψ share: ê0 = f(e_t, t, c)."""
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .space import Batch
+from .space import Batch, Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,13 @@ class Denoised:
     def with_x0(self, x0: Tensor) -> "Denoised":
         """Return the same with another x0."""
         return replace(self, x0=x0)
+
+
+def copy_network(network: "Denoiser", space: Space) -> "Denoiser":
+    """Return a copy of a network; weights that it shares with its space (an embedding table) stay shared."""
+    shared: dict[int, Any] = {id(module): module for module in space.modules()}
+    shared |= {id(tensor): tensor for tensor in (*space.parameters(), *space.buffers())}
+    return copy.deepcopy(network, shared)
 
 
 class Denoiser(nn.Module, ABC):

@@ -50,6 +50,10 @@ class Generator(nn.Module, ABC):
         candidates ignore them.
         """
 
+    def encoded(self, batch: Batch) -> Batch:
+        """Return the batch with all that is computed once per condition, as it is if it has that already."""
+        return batch
+
     def prepare(self, dtype: torch.dtype) -> None:
         """Prepare the weights for inference under autocast to ``dtype``; inference only afterwards.
 
@@ -82,6 +86,9 @@ class DenoiserGenerator(Generator):
         other = self.with_network(self.network)
         other.sampler = sampler
         return other
+
+    def encoded(self, batch: Batch) -> Batch:
+        return batch if batch.encoded else self.space.encode(batch)
 
     def prepare(self, dtype: torch.dtype) -> None:
         self.network.to_precision(dtype)
@@ -171,6 +178,7 @@ class DiffusionGenerator(DenoiserGenerator):
     def generate(
         self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
     ) -> Generated:
+        batch = self.encoded(batch)
         if self.sampler is None:
             state, calls = self.roll_out(batch, noise, steps, steps), steps
         else:
@@ -195,5 +203,6 @@ class SampledGenerator(DenoiserGenerator):
     def generate(
         self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
     ) -> Generated:
+        batch = self.encoded(batch)
         state, calls = self.sampler.sample(self.network, self.space, batch, noise, steps, earlier=earlier)
         return Generated(self.space.decode(state, batch), calls=calls, state=state)

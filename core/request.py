@@ -159,7 +159,7 @@ class Noised(State):
         t_B = step.t_B if self.times is None else step.times_of(self.times)
         epsilon = noise.normal("epsilon", step.space.state_shape)
         e_t = step.space.schedule.diffuse(e, t_B, epsilon)
-        return Point(step.space.pin(e_t, e if real else step.given, batch), t_B, batch)
+        return Point(step.space.pin(e_t, step.given_of(batch), batch), t_B, batch)
 
 
 @dataclass(frozen=True, slots=True)

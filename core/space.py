@@ -119,7 +119,8 @@ class Space(Codec):
     def encode(self, batch: Batch) -> Batch:
         """Return the batch with results computed once per condition, such as a source encoder's states.
 
-        Called once for each batch in training and inference, before any network call. A space that keeps its
+        A batch is encoded once, before any network call, in distillation and in inference; a teacher's
+        `training_loss` gets its batch unencoded, so that it can train the encoder. A space that keeps its
         conditions in the states need not override it.
         """
         return batch

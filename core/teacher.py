@@ -1,6 +1,5 @@
 """Define the teacher φ: a frozen denoiser in its space, from which θ and ψ are initialised."""
 
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .data import Example
-from .denoiser import Denoiser
+from .denoiser import Denoiser, copy_network
 from .errors import InputError
 from .estimator import DiffusionScoreEstimator, ScoreEstimator
 from .generator import DiffusionGenerator
@@ -117,9 +116,7 @@ class Teacher(nn.Module, ABC):
 
     def copy_network(self) -> Denoiser:
         """Return a copy of φ; weights shared with the space (an embedding table) stay shared."""
-        shared: dict[int, Any] = {id(module): module for module in self.space.modules()}
-        shared |= {id(tensor): tensor for tensor in (*self.space.parameters(), *self.space.buffers())}
-        return copy.deepcopy(self.network, shared)
+        return copy_network(self.network, self.space)
 
     def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
         """Return the pretraining loss.

@@ -1,9 +1,14 @@
 """What the tests share: the toy teacher, a run's models, and how a contract check is expected to complain."""
 
+import functools
 import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -58,6 +63,29 @@ def tiny_run(run_of: Callable[[DiffuSeqTeacher], Path]) -> Path:
         torch.manual_seed(0)
         teacher = DiffuSeqTeacher.build(options, examples)
     return run_of(teacher)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], dict[str, str]]:
+    """Install a package into a folder of its own, as pip does, and return an environment that sees it."""
+
+    @functools.cache
+    def install(package: Path) -> dict[str, str]:
+        for tool in ("pip", "setuptools"):
+            if find_spec(tool) is None:
+                pytest.skip(f"installing without a network takes {tool}, which is not here")
+        place = tmp_path_factory.mktemp(package.name)
+        copy = shutil.copytree(package, place / "source")
+        options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", place / "site"]
+        subprocess.run([sys.executable, "-m", "pip", "install", *options, copy], check=True, timeout=120)
+        return {
+            **os.environ,
+            "PYTHONPATH": str(place / "site"),
+            "DLMONE_CACHE": str(place / "cache"),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    return install
 
 
 @pytest.fixture

@@ -86,9 +86,11 @@ def generate_batch(
     outputs: list[list[str]] = []
     earlier: list[Tensor] = []
     calls = 0
+    given = batch if options.augmenter else generator.encoded(batch)
     for candidate in range(options.candidates):
         noise = Noise([(options.seed, id, candidate) for id in batch.ids], compute.device)
-        given = batch if options.augmenter is None else options.augmenter.augment(batch, space, noise)
+        if options.augmenter is not None:
+            given = generator.encoded(options.augmenter.augment(batch, space, noise))
         with compute.autocast():
             generated = generator.generate(given, noise, options.steps, earlier)
         calls = generated.calls

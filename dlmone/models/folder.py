@@ -2,7 +2,8 @@
 
 ``config.json`` (repeated in the weights' metadata), ``model.safetensors``, the space's files (a
 tokeniser) and ``README.md``, the model card. A student is restored by its teacher's plugin from the same
-configuration, with its own weights, so loading it never needs the teacher's.
+configuration, with its own weights, so loading it never needs the teacher's. What a network shares with its
+space, such as an embedding table, is in the file once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Literal
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlmone.core import DiffusionGenerator, DlmoneError, InputError, Teacher
 from dlmone.core.parsing import parse_json
@@ -64,7 +65,8 @@ def publish(
     }
     tensors = {f"space.{key}": value for key, value in teacher.space.state_dict().items()}
     network = teacher.network.state_dict() if weights is None else weights
-    tensors |= {f"network.{key}": value for key, value in network.items()}
+    owned = {value.data_ptr() for value in tensors.values()} - {0}  # 0: tensors without entries
+    tensors |= {f"network.{key}": value for key, value in network.items() if value.data_ptr() not in owned}
     try:
         with atomic_folder(folder) as staging:
             (staging / CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
@@ -193,7 +195,7 @@ def _restore(folder: Path, registry: Registry, role: Literal["teacher", "student
     return teacher
 
 
-def _load_weights(model: nn.Module, folder: Path) -> None:
+def _load_weights(model: Teacher | DiffusionGenerator, folder: Path) -> None:
     """Load the weights of a folder into a teacher or a student: ``space.*`` and ``network.*``."""
     weights = whole_folder(folder) / WEIGHTS
     try:
@@ -202,11 +204,21 @@ def _load_weights(model: nn.Module, folder: Path) -> None:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"{weights}: the weights cannot be read ({reason_of(error)})") from None
+    for key, own in _shared(model).items():
+        if f"space.{own}" in tensors:
+            tensors.setdefault(f"network.{key}", tensors[f"space.{own}"])
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         details = "; ".join(line.strip() for line in str(error).splitlines()[1:])
         raise InputError(f"{weights}: the weights do not fit {CONFIG} ({details})") from None
+
+
+def _shared(model: Teacher | DiffusionGenerator) -> dict[str, str]:
+    """Return the names in a network of tensors that are its space's, each with its name there."""
+    owned = {id(tensor): name for name, tensor in model.space.state_dict(keep_vars=True).items()}
+    held = model.network.state_dict(keep_vars=True)
+    return {name: owned[id(tensor)] for name, tensor in held.items() if id(tensor) in owned}
 
 
 def _reason(error: Exception) -> str:

@@ -6,6 +6,7 @@ from torch import Tensor
 from dlmone.core import Batch, Denoiser, Noise, Space
 
 from .claims import alike, require
+from .spaces import other_reference
 
 
 def check_denoiser(network: Denoiser, space: Space, batch: Batch, feature_width: int) -> None:
@@ -30,11 +31,30 @@ def check_denoiser(network: Denoiser, space: Space, batch: Batch, feature_width:
         rows = slice(row, row + 1)
         alone = network.denoise(e_t[rows], t_B[rows], batch[rows]).x0
         require(alike(alone, x0[rows]), "x0 of a sample depends on its batch mates")
+    hidden = space.encode(other_reference(batch))
+    blind = network.denoise(e_t, t_B, hidden).x0
+    require(torch.equal(blind, x0), "x0 depends on the batch's generated tokens, the reference: it leaks")
+    _check_keywords(network, space, batch)
     for name in network.float32_modules:
         known = name in dict(network.named_modules())
         require(known, f"float32_modules names {name!r}, which is no submodule of the network")
     _check_features(network, space, batch, feature_width, x0)
     _check_gradients(network, space, batch)
+
+
+def _check_keywords(network: Denoiser, space: Space, batch: Batch) -> None:
+    t_B, e_t = _noisy(space, batch)
+    x0 = network.denoise(e_t, t_B, batch).x0
+    if network.self_conditioning:
+        zeros = network.denoise(e_t, t_B, batch, previous=torch.zeros_like(e_t)).x0
+        require(torch.equal(zeros, x0), "previous=None must stand for zeros")
+        moved = network.denoise(e_t, t_B, batch, previous=torch.ones_like(e_t)).x0
+        require(not torch.equal(moved, x0), "self_conditioning is set, but `previous` changes nothing")
+    if network.takes_guidance:
+        plain = network.denoise(e_t, t_B, batch, guidance=1.0).x0
+        require(torch.equal(plain, x0), "guidance=1.0 must be the plain prediction")
+        guided = network.denoise(e_t, t_B, batch, guidance=3.0).x0
+        require(not torch.equal(guided, x0), "takes_guidance is set, but `guidance` changes nothing")
 
 
 def _check_features(network: Denoiser, space: Space, batch: Batch, width: int, x0: Tensor) -> None:
@@ -77,6 +97,6 @@ def _noisy(space: Space, batch: Batch) -> tuple[Tensor, Tensor]:
     schedule, size = space.schedule, len(batch)
     times = [schedule.time_of_quantile((row + 0.5) / size) for row in range(size)]
     t_B = torch.cat([schedule.tensor(time, 1) for time in times])
-    e = space.embed(batch).detach()
+    e, given = space.embed(batch).detach(), space.embed_condition(batch).detach()
     noise = Noise([("denoiser", id) for id in batch.ids]).normal("epsilon", space.state_shape)
-    return t_B, space.pin(schedule.diffuse(e, t_B, noise), e, batch)
+    return t_B, space.pin(schedule.diffuse(e, t_B, noise), given, batch)

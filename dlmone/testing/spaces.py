@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dlmone.core import Batch, Example, NoiseSchedule, Space
+from dlmone.core import Batch, Example, InputError, NoiseSchedule, Space
 
 from .claims import require
 
@@ -19,6 +19,7 @@ def check_space(space: Space, examples: Sequence[Example], *, invertible: bool =
     batch = space.collate(examples)
     _check_batch(space, batch, examples)
     _check_states(space, batch)
+    _check_conditions(space, batch)
     _check_decode(space, batch, invertible)
     _check_text(space, batch, examples)
     _check_schedule(space.schedule)
@@ -56,6 +57,32 @@ def _check_states(space: Space, batch: Batch) -> None:
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     pinned = space.pin(noise, e, batch)
     require(_equal(pinned, torch.where(mask, noise, e)), "pin() must overwrite just what generated() leaves")
+
+
+def _check_conditions(space: Space, batch: Batch) -> None:
+    encoded, other = space.encode(batch), space.encode(other_reference(batch))
+    same = encoded.encoded.keys() == other.encoded.keys()
+    same = same and all(_equal(states, other.encoded[name]) for name, states in encoded.encoded.items())
+    require(same, "encode() depends on the reference, which it must not read")
+    zeros = torch.zeros(len(batch), *space.state_shape)
+    given = [space.pin(zeros, space.embed_condition(one), one) for one in (encoded, other)]
+    require(_equal(*given), "embed_condition() depends on the reference at given entries: hide it first")
+    try:
+        null = space.null_condition(encoded)
+    except InputError:
+        return
+    same = _equal(null.target_BL, batch.target_BL) and null.ids == batch.ids
+    require(same, "null_condition() must keep ids and target_BL")
+    require(
+        _equal(null.tokens_BL[batch.target_BL], batch.tokens_BL[batch.target_BL]),
+        "null_condition() must keep the generated tokens",
+    )
+
+
+def other_reference(batch: Batch) -> Batch:
+    """Return the batch, not encoded, with other tokens at generated positions."""
+    tokens_BL = torch.where(batch.target_BL, batch.tokens_BL.roll(1, dims=1), batch.tokens_BL)
+    return Batch(batch.ids, tokens_BL, batch.target_BL)
 
 
 def _check_decode(space: Space, batch: Batch, invertible: bool) -> None:

@@ -23,7 +23,7 @@ from dlmone.training.optimizer import Optimizer, adam_settings
 
 from .claims import alike, require, require_refusal, require_rows
 from .denoisers import check_denoiser
-from .spaces import check_space
+from .spaces import check_space, other_reference
 from .steps import perturbed
 
 #: The call of a one-step student, and each of a student of three calls.
@@ -48,13 +48,13 @@ def check_teacher(
     """
     require(len(examples) >= 3, "check_teacher takes three or more examples")
     teacher = build().requires_grad_(True).eval()
-    batch = teacher.space.collate(examples)
     check_space(teacher.space, examples, invertible=invertible)
+    batch = teacher.space.encode(teacher.space.collate(examples))
     check_denoiser(teacher.network, teacher.space, batch, teacher.feature_width)
     _check_restore(teacher, examples)
     _check_generator(teacher, batch)
     _check_estimator(teacher, batch)
-    _check_training(teacher, batch)
+    _check_training(teacher, teacher.space.collate(examples))
 
 
 def _restored(teacher: Teacher) -> Teacher:
@@ -79,14 +79,14 @@ def _check_restore(teacher: Teacher, examples: Sequence[Example]) -> None:
     outside = [key for key in teacher.state_dict() if not key.startswith(("space.", "network."))]
     require(not outside, f"a published folder holds space and network only; {outside} would be lost")
 
-    other, batch = _restored(teacher), teacher.space.collate(examples)
-    again = other.space.collate(examples)
+    other, batch = _restored(teacher), teacher.space.encode(teacher.space.collate(examples))
+    again = other.space.encode(other.space.collate(examples))
     same = torch.equal(batch.tokens_BL, again.tokens_BL) and torch.equal(batch.target_BL, again.target_BL)
     require(same, "a restored teacher tokenises otherwise: config() and assets() must hold all that matters")
     e, t_B = teacher.space.embed(batch), teacher.space.schedule.tensor(_t_init(teacher), len(batch))
     pairs = {
         "embed": (e, other.space.embed(batch)),
-        "denoise": (teacher.network.denoise(e, t_B, batch).x0, other.network.denoise(e, t_B, batch).x0),
+        "denoise": (teacher.network.denoise(e, t_B, batch).x0, other.network.denoise(e, t_B, again).x0),
         "decode": (teacher.space.decode(-e, batch), other.space.decode(-e, batch)),
     }
     for name, (before, after) in pairs.items():
@@ -105,6 +105,8 @@ def _check_generator(teacher: Teacher, batch: Batch) -> None:
     for row in range(len(batch)):
         alone = _states(generator, batch[row : row + 1])
         require(alike(alone[0], together[row]), "what is generated for a sample depends on its batch mates")
+    blind = _states(generator, teacher.space.encode(other_reference(batch)))
+    require(torch.equal(blind, together), "what is generated depends on the batch's reference: it leaks")
     _check_student_kept(generator, teacher, batch)
 
 
@@ -135,7 +137,7 @@ def _check_student_kept(generator: DiffusionGenerator, teacher: Teacher, batch: 
 def _check_one_step(generator: DiffusionGenerator, batch: Batch) -> None:
     space = generator.space
     e = generator.one_step(batch, _noise(batch).normal("z", space.state_shape))
-    pinned = space.pin(e, space.embed(batch), batch)
+    pinned = space.pin(e, space.embed_condition(batch), batch)
     require(torch.equal(e, pinned), "one_step() must return the condition pinned")
     parameters = [p for p in generator.network.parameters() if p.requires_grad]
     slopes = torch.autograd.grad(e.square().sum(), parameters, allow_unused=True)
@@ -250,8 +252,9 @@ def _check_training_state(teacher: Teacher, batch: Batch, rounds: int = 16) -> N
 
 
 def _require_own(network: nn.Module, teacher: Teacher, maker: str) -> None:
-    """Require that a network shares no weight with φ."""
-    of_teacher = {p.data_ptr() for p in teacher.network.parameters()}
+    """Require that a network shares no weight with φ, but for those of the space."""
+    of_space = {p.data_ptr() for p in teacher.space.parameters()}
+    of_teacher = {p.data_ptr() for p in teacher.network.parameters()} - of_space
     shared = [name for name, p in network.named_parameters() if p.data_ptr() in of_teacher]
     require(not shared, f"{maker} must copy φ, but shares weights with it: {', '.join(shared)}")
 

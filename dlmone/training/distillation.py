@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +28,7 @@ from dlmone.core import (
     UniformTimes,
 )
 from dlmone.core.context import frozen
+from dlmone.core.denoiser import copy_network
 from dlmone.core.noise import seed_of, stream
 from dlmone.core.request import Role, merged
 from dlmone.registry.schema import LogNormal, Stage, StageOptimizer
@@ -103,7 +103,7 @@ class Distillation:
             self.generator.network.load_state_dict(start)
         self.generator.network.requires_grad_(True)
         self.space.requires_grad_(False)  # also what a network shares with it, such as an embedding table
-        self.average = copy.deepcopy(self.generator.network).requires_grad_(False).eval()
+        self.average = copy_network(self.generator.network, self.space).requires_grad_(False).eval()
         self.generator_optimizer = Optimizer(self.generator.network, stage.generator)
         self.step = 0
         self.non_finite = 0
@@ -133,7 +133,7 @@ class Distillation:
         if START in requested:
             # θ's initial weights. The previous stage saved them, so a resumed run starts from the same ones.
             # It stays float32 too: an objective may subtract its answers.
-            begun = copy.deepcopy(self.generator.network).requires_grad_(False)
+            begun = copy_network(self.generator.network, self.space).requires_grad_(False)
             self.networks[START] = self.generator.with_network(begun).eval()
         self.beside = EstimatorNetworks(requested, objectives, teacher, self.networks, stage, (seed, name))
         self.examples = examples

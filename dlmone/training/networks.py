@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dlmone.core import ESTIMATOR, Auxiliary, Average, DiffusionGenerator, Network, Objective, Teacher
+from dlmone.core.denoiser import copy_network
 from dlmone.core.noise import Key, seed_of
 from dlmone.core.request import Role
 from dlmone.registry.schema import Stage
@@ -139,7 +140,7 @@ class EstimatorNetworks:
 def _frozen_copy(module: nn.Module) -> nn.Module:
     """Copy a network for its average; a generator's copy shares its space."""
     if isinstance(module, DiffusionGenerator):
-        module = module.with_network(copy.deepcopy(module.network))
+        module = module.with_network(copy_network(module.network, module.space))
     else:
         module = copy.deepcopy(module)
     _weights(module).requires_grad_(False)

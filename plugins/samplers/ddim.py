@@ -35,7 +35,7 @@ class DDIM(Sampler):
         z = noise.normal("z", shape)
         x = Start(times[0], start is not None and start.unit_input).state(space, z)
         x0 = ddim(schedule, predict, x, times, self.options.eta, lambda i: noise.normal(f"z{i}", shape))
-        return space.pin(x0, space.embed(batch), batch), steps
+        return space.pin(x0, space.embed_condition(batch), batch), steps
 
     def _times(self, schedule: NoiseSchedule, start: Start | None, steps: int) -> list[float]:
         first = schedule.max_time if start is None else start.time

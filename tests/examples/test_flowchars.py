@@ -1,12 +1,9 @@
 """examples/flowchars: a teacher of another family, written outside dlmone, keeps every contract and runs."""
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
-from importlib.util import find_spec
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -233,22 +230,9 @@ def test_the_scores_tell_collapse_from_noise(texts: list[str], scores: tuple[flo
 # -- installed -----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Install the example into a folder of its own, as pip does, and return an environment that sees it."""
-    for tool in ("pip", "setuptools"):
-        if find_spec(tool) is None:
-            pytest.skip(f"installing without a network takes {tool}, which is not here")
-    place = tmp_path_factory.mktemp("flowchars")
-    copy = shutil.copytree(EXAMPLE, place / "source")
-    options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--target", place / "site"]
-    subprocess.run([sys.executable, "-m", "pip", "install", *options, copy], check=True, timeout=120)
-    return {
-        **os.environ,
-        "PYTHONPATH": str(place / "site"),
-        "DLMONE_CACHE": str(place / "cache"),
-        "OMP_NUM_THREADS": "1",
-    }
+@pytest.fixture
+def environment(installed: Callable[[Path], dict[str, str]]) -> dict[str, str]:
+    return installed(EXAMPLE)
 
 
 def python(code: str, *arguments: object, env: dict[str, str]) -> str:
@@ -258,7 +242,7 @@ def python(code: str, *arguments: object, env: dict[str, str]) -> str:
     return done.stdout
 
 
-def test_it_is_found_through_its_entry_point(installed: dict[str, str]) -> None:
+def test_it_is_found_through_its_entry_point(environment: dict[str, str]) -> None:
     code = """
 import json, sys
 from dlmone.registry import Registry, load_recipe
@@ -271,17 +255,17 @@ options = {profile: load_recipe(sys.argv[1], registry=registry, profile=profile)
 assert "torch" not in sys.modules, "listing plugins and checking a recipe must not import torch"
 print(json.dumps([found, list(options.values())]))
 """
-    found, options = json.loads(python(code, EXAMPLE / "recipe.toml", env=installed))
+    found, options = json.loads(python(code, EXAMPLE / "recipe.toml", env=environment))
     assert set(found.values()) == {"dlmone-flowchars"}
     assert all(chosen["norm"] == 4.0 for chosen in options)
 
 
-def test_it_is_pretrained_distilled_and_loaded(installed: dict[str, str], tmp_path: Path) -> None:
+def test_it_is_pretrained_distilled_and_loaded(environment: dict[str, str], tmp_path: Path) -> None:
     recipe, run = tmp_path / "tiny.toml", tmp_path / "run"
     recipe.write_text(TINY)
-    python("from dlmone.cli import main; main()", "run", recipe, "--run-dir", run, env=installed)
+    python("from dlmone.cli import main; main()", "run", recipe, "--run-dir", run, env=environment)
     rows = json.loads((run / "report" / "results.json").read_text())["rows"]
     calls = {(row["model"], row["calls"]) for row in rows}
     assert {("teacher", 1), ("teacher", 4), ("student, stage-1", 1), ("student, stage-2", 2)} <= calls
     load = "import dlmone, sys; print(dlmone.load(sys.argv[1]).generator.space.state_shape)"
-    assert python(load, run / "student", env=installed).strip() == "(3, 64)"
+    assert python(load, run / "student", env=environment).strip() == "(3, 64)"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dlmone.core import Batch, Denoised, DiffusionGenerator, Noise, Space, Start, TrainingLoss
+from dlmone.core import Batch, Denoised, DiffusionGenerator, Noise, Point, Space, Start, TrainingLoss
 from dlmone.testing import ToyTeacher, check_teacher, toy_teacher
 from dlmone.testing.toy import EXAMPLES, ToyNetwork
 
@@ -78,6 +78,15 @@ class Extra(ToyTeacher):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.scale = nn.Parameter(torch.ones(1))
+
+
+class Sharing(ToyTeacher):
+    """Its network holds the space, as one does that reads the embedding table."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.space.scale = nn.Parameter(torch.ones(1))
+        self.network.space = self.space
 
 
 class Unpinned(DiffusionGenerator):
@@ -198,6 +207,43 @@ class Wider(Moody):
         return DiffusionGenerator(ToyNetwork(options), self.space, t_init, unit_input)
 
 
+def reading_the_reference() -> ToyTeacher:
+    """Build a toy whose network reads the reference in its batch."""
+    change = lambda toy, right, e_t, t_B, batch, **_: replace(  # noqa: E731
+        right, x0=right.x0 + 0.01 * toy.space.embed(batch)
+    )
+    return patched("network.denoise", change)()
+
+
+def claiming(name: str, shift: Callable[..., float] = lambda **_: 0.0) -> Callable[[], ToyTeacher]:
+    """Build toys whose network says that it takes an input; its x0 moves by ``shift``."""
+
+    def build() -> ToyTeacher:
+        toy = toy_teacher()
+        right = toy.network.denoise
+
+        def denoise(*args: Any, previous: Any = None, guidance: Any = None, **named: Any) -> Denoised:
+            answer = right(*args, **named)
+            return answer.with_x0(answer.x0 + shift(previous=previous, guidance=guidance))
+
+        toy.network.denoise = denoise
+        setattr(toy.network, name, True)
+        return toy
+
+    return build
+
+
+class Blending(DiffusionGenerator):
+    """Begins its samples at the reference."""
+
+    def input_of(self, batch: Batch, given: Tensor, noise: Noise, k: int, steps: int) -> Point:
+        point = super().input_of(batch, given, noise, k, steps)
+        return replace(point, e_t=self.space.pin(point.e_t + self.space.embed(batch), given, batch))
+
+    def one_step(self, batch: Batch, z: Tensor) -> Tensor:
+        return self.roll_out(batch, Noise([(0, id) for id in batch.ids]), 1, 1)
+
+
 def bound(student: DiffusionGenerator) -> DiffusionGenerator:
     """Bind a student to its network in a closure, which copying it does not reach."""
     vars(student)["roll_out"] = lambda *args: DiffusionGenerator.roll_out(student, *args)
@@ -236,6 +282,30 @@ TEACHERS: dict[str, Callable[[], ToyTeacher]] = {
     "x0 must be differentiable in e_t": network(lambda x0, e_t: x0.detach()),
     "give them, and their mask": patched("network.denoise", lambda _, right, *__: Denoised(right.x0)),
     "denoise() of a restored teacher": network(lambda x0, e_t: 2 * x0),
+    "x0 depends on the batch's generated tokens": reading_the_reference,
+    "what is generated depends on the batch's reference": patched(
+        "new_generator", lambda toy, right, t_init, *__: Blending(right.network, toy.space, t_init)
+    ),
+    "embed_condition() depends on the reference": patched(
+        "space.embed_condition", lambda toy, _, batch: toy.space.embed(batch).cumsum(1).flip(1)
+    ),
+    "encode() depends on the reference": patched(
+        "space.encode", lambda toy, _, batch: replace(batch, encoded={"all": toy.space.embed(batch)})
+    ),
+    "null_condition() must keep the generated tokens": patched(
+        "space.null_condition", lambda _, null, *__: replace(null, tokens_BL=0 * null.tokens_BL)
+    ),
+    "null_condition() must keep ids and target_BL": patched(
+        "space.null_condition", lambda _, null, *__: replace(null, target_BL=~null.target_BL)
+    ),
+    "`previous` changes nothing": claiming("self_conditioning"),
+    "previous=None must stand for zeros": claiming(
+        "self_conditioning", lambda previous, **_: float(previous is None)
+    ),
+    "guidance=1.0 must be the plain prediction": claiming(
+        "takes_guidance", lambda guidance, **_: guidance or 0.0
+    ),
+    "`guidance` changes nothing": claiming("takes_guidance"),
     "config() must hold JSON values only": patched("config", lambda _, right: right | {"width": (4,)}),
     "assets() may not name a file 'config.json'": patched(
         "assets", lambda _, right: right | {"config.json": b""}
@@ -289,6 +359,10 @@ TEACHERS: dict[str, Callable[[], ToyTeacher]] = {
 def test_teachers(finds: Finds, sentence: str) -> None:
     with finds(sentence):
         check_teacher(TEACHERS[sentence], EXAMPLES)
+
+
+def test_a_network_may_share_what_is_the_spaces() -> None:
+    check_teacher(of(Sharing), EXAMPLES)
 
 
 def test_a_teacher_that_cannot_be_restored_is_told_by_its_own_error() -> None:

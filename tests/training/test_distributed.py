@@ -4,9 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 pytestmark = pytest.mark.slow
 
@@ -16,14 +20,22 @@ SETTINGS = ["teacher.dropout=0.0", "teacher.attention_dropout=0.0", "compute.pre
 SETTINGS += ["stages.stage-2=false", "evaluation.candidates=1", "evaluation.teacher_steps=[1]"]
 
 
-def losses(folder: Path, processes: int, *more: str, plugin: Path | None = None) -> list[dict[str, float]]:
-    command = [sys.executable, "-m", "dlmone", "run", str(RECIPE), "--run-dir", str(folder)]
+def losses(
+    folder: Path,
+    processes: int,
+    *more: str,
+    plugin: Path | None = None,
+    recipe: Path = RECIPE,
+    settings: Sequence[str] = SETTINGS,
+    environment: Mapping[str, str] = os.environ,
+) -> list[dict[str, float]]:
+    command = [sys.executable, "-m", "dlmone", "run", str(recipe), "--run-dir", str(folder)]
     command += ["--plugin", str(plugin)] if plugin else []
     if processes > 1:
         command[1:2] = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "-m"]
-    for setting in (*SETTINGS, *more):
+    for setting in (*settings, *more):
         command += ["--set", setting]
-    environment = os.environ | {"DLMONE_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+    environment = {**environment, "DLMONE_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert answer.returncode == 0, answer.stderr
     entries = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -73,3 +85,27 @@ def test_shares_and_microbatches_change_no_loss(
     # Later steps carry what Adam makes of sums in another order.
     for a, b in zip(whole, shared, strict=True):
         assert a == pytest.approx(b, rel=2e-3, abs=1e-5)
+
+
+def test_networks_of_an_objectives_own_are_the_same_on_two_processes(
+    tmp_path: Path, installed: Callable[[Path], dict[str, str]]
+) -> None:
+    """A critic, an EMA target, and what an objective learned from the losses of the global batch."""
+    package = Path(__file__).parents[1] / "thirdparty"
+    case: dict[str, Any] = {
+        "recipe": package / "recipe.toml",
+        "settings": ["stages.stage-2=false", "evaluation.candidates=1", "evaluation.teacher_steps=[1]"],
+        "environment": installed(package / "murmur"),
+    }
+    whole, shared = (losses(tmp_path / str(processes), processes, **case) for processes in (1, 2))
+    assert len(whole) == len(shared) == 12 + 8
+    assert {"critic/right", "critic/share", "consistency/distance"} <= whole[-1].keys()
+    for a, b in zip(whole, shared, strict=True):
+        assert a == pytest.approx(b, rel=2e-3, abs=1e-5)
+    one, two = (
+        load_file(tmp_path / str(processes) / "stage-1/checkpoints/step-000008/state.safetensors")
+        for processes in (1, 2)
+    )
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=2e-3, atol=1e-5, msg=name)

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from safetensors.torch import load_file
 
 pytestmark = pytest.mark.slow
 
-RECIPE = Path(__file__).parents[1] / "tiny.toml"
+TESTS = Path(__file__).parents[1]
 
 # A one-file plugin that kills its own process at a given instant: nothing is flushed, nothing cleaned up.
 KILLER = """
@@ -33,16 +35,24 @@ def checkpoint_saved(stage, step):
 """
 
 
-def run(folder: Path, killer: Path, kill_at: str = "", *more: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "KILL_AT": kill_at,
-        "DLMONE_CACHE": str(folder.parent / f"{folder.name}-cache"),
-    }
-    command = [sys.executable, "-m", "dlmone", "run", str(RECIPE), "--plugin", str(killer)]
-    where = ["--resume", str(folder)] if folder.exists() else ["--run-dir", str(folder)]
-    return subprocess.run(
-        [*command, *where, *more], env=environment, capture_output=True, text=True, timeout=300
-    )
+@dataclass(frozen=True)
+class Case:
+    """A recipe whose every phase keeps states of its own, and the environment that has its plugins."""
+
+    recipe: Path
+    environment: dict[str, str]
+    killer: Path
+
+    def run(self, folder: Path, kill_at: str = "") -> subprocess.CompletedProcess[str]:
+        environment = self.environment | {
+            "KILL_AT": kill_at,
+            "DLMONE_CACHE": str(folder.parent / f"{folder.name}-cache"),
+        }
+        command = [sys.executable, "-m", "dlmone", "run", str(self.recipe), "--plugin", str(self.killer)]
+        where = ["--resume", str(folder)] if folder.exists() else ["--run-dir", str(folder)]
+        return subprocess.run(
+            [*command, *where], env=environment, capture_output=True, text=True, timeout=300
+        )
 
 
 def final_state(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
@@ -66,10 +76,19 @@ def killer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module", params=["tiny", "thirdparty"])
+def case(request: pytest.FixtureRequest, killer: Path, installed: Callable[[Path], dict[str, str]]) -> Case:
+    """DiffuSeq with an average of ψ and μ by its lag; a third party's critic, EMA target and teacher."""
+    if request.param == "tiny":
+        return Case(TESTS / "tiny.toml", dict(os.environ), killer)
+    package = TESTS / "thirdparty"
+    return Case(package / "recipe.toml", installed(package / "murmur"), killer)
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, killer: Path) -> Path:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, case: Case) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "undisturbed"
-    answer = run(folder, killer)
+    answer = case.run(folder)
     assert answer.returncode == 0, answer.stderr
     return folder
 
@@ -87,7 +106,13 @@ def assert_same(folder: Path, undisturbed: Path) -> None:
         assert a["scores"] == b["scores"]
 
 
-def test_killed_many_times_and_resumed_ends_the_same(tmp_path: Path, killer: Path, undisturbed: Path) -> None:
+@pytest.mark.parametrize("case", ["thirdparty"], indirect=True)
+def test_a_checkpoint_holds_what_objectives_bring(case: Case, undisturbed: Path) -> None:
+    names = {name.split("/")[0] for name in final_state(undisturbed)["stage-2"]}
+    assert {"critic.critic", "critic.critic_optimizer", "consistency.target", "objective.critic"} <= names
+
+
+def test_killed_many_times_and_resumed_ends_the_same(tmp_path: Path, case: Case, undisturbed: Path) -> None:
     folder = tmp_path / "killed"
     instants = [
         "train pretrain 3",  # before the first checkpoint
@@ -100,19 +125,20 @@ def test_killed_many_times_and_resumed_ends_the_same(tmp_path: Path, killer: Pat
         "checkpoint stage-2 8",
     ]
     for instant in instants:
-        answer = run(folder, killer, instant)
+        answer = case.run(folder, instant)
         assert answer.returncode == -9, (instant, answer.stderr)
-    answer = run(folder, killer)
+    answer = case.run(folder)
     assert answer.returncode == 0, answer.stderr
     assert_same(folder, undisturbed)
 
 
+@pytest.mark.parametrize("case", ["tiny"], indirect=True)
 @pytest.mark.parametrize("damage", ["torn", "altered", "unmanifested"])
 def test_a_damaged_checkpoint_is_stepped_over(
-    tmp_path: Path, killer: Path, undisturbed: Path, damage: str
+    tmp_path: Path, case: Case, undisturbed: Path, damage: str
 ) -> None:
     folder = tmp_path / "damaged"
-    assert run(folder, killer, "checkpoint stage-1 6").returncode == -9
+    assert case.run(folder, "checkpoint stage-1 6").returncode == -9
     newest = folder / "stage-1" / "checkpoints" / "step-000006"
     weights = newest / "state.safetensors"
     content = weights.read_bytes()
@@ -122,7 +148,7 @@ def test_a_damaged_checkpoint_is_stepped_over(
         weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     else:
         (newest / "manifest.json").unlink()
-    answer = run(folder, killer)
+    answer = case.run(folder)
     assert answer.returncode == 0, answer.stderr
     assert str(newest) in answer.stderr
     assert "skipped an incomplete or altered checkpoint" in answer.stderr

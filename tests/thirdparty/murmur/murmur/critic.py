@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlmone.core import Auxiliary, Objective, Request, StepContext, Teacher, Term
+from dlmone.core import OUTPUT, Auxiliary, Objective, Request, StepContext, Teacher, Term
 from dlmone.core.request import Role
 
 from .options import CriticOptions
@@ -44,7 +44,7 @@ class Critic(Objective):
         return StateCritic(teacher.space.state_shape[-1], self.options.hidden)
 
     def requests(self, role: Role) -> Sequence[Request]:
-        return ()
+        return (OUTPUT,)
 
     def generator_loss(self, step: StepContext) -> Term:
         weight = 2 * (self.share - 0.5).abs().float()

@@ -17,18 +17,19 @@ from .toml import parse_toml
 
 _SHIPPED = "dlmone.recipes"
 #: Keys of a recipe file that control how it is resolved; they are not part of the recipe.
-FILE_KEYS = ("extends", "profile", "profiles")
+FILE_KEYS = ("extends", "profile", "profiles", "grid")
 
 
 @dataclass(frozen=True, slots=True)
 class RecipeFile:
-    """A recipe file: its own settings, its profiles, and the file it extends."""
+    """A recipe file: its own settings, its profiles, its grid of rows, and the file it extends."""
 
     label: str
     base: dict[str, Any]
     profiles: dict[str, dict[str, Any]]
     default_profile: str | None
     extended: "RecipeFile | None"
+    grid: dict[str, Any]
 
     def layers(self, profile: str | None) -> list[Layer]:
         """Return this file's layers, the lowest first, with ``profile`` on top.
@@ -113,7 +114,7 @@ def _shipped_files() -> dict[str, Traversable]:
 
 def _read(label: str, file: Traversable, extendable: bool) -> RecipeFile:
     table = _toml(label, file)
-    extends, profile, profiles = (table.pop(key, None) for key in FILE_KEYS)
+    extends, profile, profiles, grid = (table.pop(key, None) for key in FILE_KEYS)
     for key, value in (("extends", extends), ("profile", profile)):
         if not isinstance(value, str | None):
             raise InputError(f"{label}: {key}: expected a string, got {value!r}")
@@ -125,6 +126,9 @@ def _read(label: str, file: Traversable, extendable: bool) -> RecipeFile:
             folder_name(name)
         except ValueError as error:
             raise InputError(f"{label}: profiles: {error}, got {shortened(json.dumps(name))}") from None
+    grid = {} if grid is None else grid
+    if not isinstance(grid, dict):
+        raise InputError(f"{label}: grid: expected a table, as in [grid]")
     extended = None
     if extends is not None:
         if not extendable:
@@ -137,7 +141,7 @@ def _read(label: str, file: Traversable, extendable: bool) -> RecipeFile:
             raise InputError(f"{label}: extends: {error}") from None
         extended = _read(*found, extendable=False)
         profile = extended.default_profile if profile is None else profile
-    return RecipeFile(label, table, profiles, profile, extended)
+    return RecipeFile(label, table, profiles, profile, extended, grid)
 
 
 def _toml(label: str, file: Traversable) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """Merge the layers of a recipe; upper layers override lower ones.
 
-extended file < file < profile < ``--set`` < ``--seed``. Tables are merged key by key, other values are
-replaced. Three further rules apply. A plugin's options are dropped when its slot is given another plugin.
-``false`` removes a named part (a stage, an objective, a metric). A teacher's training settings (its options,
-``pretrain``) are dropped when an upper layer gives the ``path`` of a trained one.
+extended file < file < profile < row of a grid < ``--set`` < ``--seed``. Tables are merged key by key, other
+values are replaced. Three further rules apply. A plugin's options are dropped when its slot is given another
+plugin. ``false`` removes a named part (a stage, an objective, a metric). A teacher's training settings (its
+options, ``pretrain``) are dropped when an upper layer gives the ``path`` of a trained one.
 """
 
 import tomllib
@@ -89,18 +89,30 @@ def layer_of_overrides(below: Mapping[str, Any], overrides: Sequence[str]) -> La
     Raises:
         InputError: an argument cannot be read, or its ``*`` matches nothing.
     """
-    layer = Layer("--set", {})
+    settings = []
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals:
-            raise InputError(f"--set {text}: expected KEY=VALUE")
-        table = merge(below, layer.table, source=layer.source)
-        places = list(_expand(table, _path(key.strip(), text)))
+            raise InputError(f"--set {shortened(text)}: expected KEY=VALUE")
+        settings.append((key.strip(), toml_value(value.strip(), f"--set {text}")))
+    return layer_of_settings(below, settings, "--set")
+
+
+def layer_of_settings(below: Mapping[str, Any], settings: Sequence[tuple[str, Any]], source: str) -> Layer:
+    """Turn keys, as `layer_of_overrides` takes them, and their values into one layer above ``below``.
+
+    Raises:
+        InputError: a key cannot be read, or its ``*`` matches nothing.
+    """
+    layer = Layer(source, {})
+    for key, value in settings:
+        table = merge(below, layer.table, source=source)
+        places = list(_expand(table, _path(key, source)))
         if not places:
-            raise InputError(f"--set {text}: there is nothing that * could stand for")
+            raise InputError(f"{source} {shortened(key)}: there is nothing that * could stand for")
         places = [place for place in places if _has_parts(table, place)] or places
         for place in places:
-            _put(layer.table, place, toml_value(value.strip(), f"--set {text}"))
+            _put(layer.table, place, value)
     return layer
 
 
@@ -142,13 +154,11 @@ def _has(table: Any, loc: Loc) -> bool:
     return True
 
 
-def _path(key: str, text: str) -> list[str]:
+def _path(key: str, source: str) -> list[str]:
     try:
         table = parse_toml(key.replace("*", '"*"') + " = 0")
     except ValueError:
-        raise InputError(
-            f"--set {shortened(text)}: {shortened(key)!r} is not a key like stages.stage-1.steps"
-        ) from None
+        raise InputError(f"{source}: {shortened(key)!r} is not a key like stages.stage-1.steps") from None
     path: list[str] = []
     while isinstance(table, dict):
         ((name, table),) = table.items()

@@ -15,7 +15,7 @@ from .catalogue import noun
 from .discovery import Registry
 from .explain import Loc, dotted, nearest, validated, value_at
 from .files import FILE_KEYS, read_recipe
-from .layers import Layer, layer_of_overrides, origin, stack
+from .layers import Layer, layer_of_overrides, layer_of_settings, origin, stack
 from .schema import Recipe, Slot, TeacherSlot
 from .shape import plain, switched_off
 
@@ -52,7 +52,9 @@ def load_recipe(
     *,
     registry: Registry,
     profile: str | None = None,
+    row: Layer | None = None,
     overrides: Sequence[str] = (),
+    settings: Sequence[tuple[str, Any]] = (),
     seed: int | None = None,
 ) -> ResolvedRecipe:
     """Read, merge and validate a recipe. Of its plugins, only the options are imported.
@@ -61,7 +63,9 @@ def load_recipe(
         path_or_name: a file, or the name of a shipped recipe.
         registry: the plugins that the recipe can name.
         profile: one of its override tables; the one named by its ``profile`` key if None.
-        overrides: ``KEY=VALUE`` settings on top of the profile (`layer_of_overrides`).
+        row: what a row of a grid changes, on top of the profile.
+        overrides: ``KEY=VALUE`` settings on top of that (`layer_of_overrides`).
+        settings: keys and values on top of those, which a grid gives a run.
         seed: overrides all layers.
 
     Raises:
@@ -71,9 +75,11 @@ def load_recipe(
     registry.require_files()
     file = read_recipe(path_or_name)
     profile = file.default_profile if profile is None else profile
-    layers = file.layers(profile)
+    layers = [*file.layers(profile), *([row] if row else [])]
     if overrides:
         layers.append(layer_of_overrides(stack(layers), overrides))
+    if settings:
+        layers.append(layer_of_settings(stack(layers), settings, "grid"))
     if seed is not None:
         layers.append(Layer("--seed", {"seed": seed}))
     recipe = _with_options(_validated(stack(layers), layers), layers, registry)

@@ -7,6 +7,7 @@ from .shell import Settings, Shell
 COMMANDS = (
     "run",
     "check",
+    "ablate",
     "pretrain",
     "convert",
     "export",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 #: ``--resume`` without a directory.
 LATEST = ""
-#: What may change when a run is resumed: its description, its device, its evaluation, what follows it.
-FREE = ("name", "description", "note", "compute.", "evaluation.", "trackers")
 
 _OPTIONS = (
     click.option(
@@ -82,7 +80,7 @@ def launch(
 def _directory(
     registry: Registry, resolved: ResolvedRecipe, resume: str | None, run_dir: Path | None
 ) -> Path:
-    from dlmone.training.run_directory import latest_run_path, new_run_path
+    from dlmone.training.run_directory import changed, latest_run_path, new_run_path
 
     if resume and run_dir and Path(resume) != run_dir:
         raise InputError(f"--resume {resume} and --run-dir {run_dir} name two directories; give one")
@@ -94,41 +92,6 @@ def _directory(
             raise InputError(f"{path} is not empty; give --resume to continue the run in it")
         return path
     path = named or latest_run_path(*where)
-    _check_same(path, registry, resolved)
+    if differ := changed(path, registry, resolved):
+        raise InputError(f"{path} was run with {differ}; repeat the run's profile and settings to resume it")
     return path
-
-
-def _check_same(path: Path, registry: Registry, resolved: ResolvedRecipe) -> None:
-    """Raise unless the run in ``path`` was made with this recipe and these settings."""
-    from dlmone.registry import load_recipe
-
-    stored = path / "recipe.toml"
-    if not stored.is_file():
-        raise InputError(f"{path}: there is no run here to resume (no recipe.toml)")
-    try:
-        before = dict(_values(load_recipe(stored, registry=registry).table))
-    except InputError as error:
-        reason = str(error).splitlines()[0].removeprefix(f"{stored}: ")
-        raise InputError(
-            f"{path}: its recipe cannot be read here, so it was begun with another version of dlmone and can "
-            f"only be continued with that one ({reason})"
-        ) from error
-    now = dict(_values(resolved.table))
-    differ = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    keys = [key for key in differ if not key.startswith(FREE)]
-    if keys:
-        key = keys[0]
-        more = f" ({len(keys) - 1} more differ)" if len(keys) > 1 else ""
-        raise InputError(
-            f"{path} was run with {key} = {before.get(key)!r}, and now it is {now.get(key)!r}{more}; "
-            "repeat the run's profile and settings to resume it"
-        )
-
-
-def _values(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the dotted keys of a table with their values."""
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _values(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from .output import is_main
 
 if TYPE_CHECKING:
     from dlmone.registry import Registry, ResolvedRecipe
+    from dlmone.registry.layers import Layer
 
 plugin_option = click.option(
     "--plugin",
@@ -64,19 +65,43 @@ class Request:
             InputError: the recipe is wrong.
             PluginError: it names a plugin that cannot be used.
         """
-        from dlmone.registry import Registry, load_recipe
+        from dlmone.registry import Registry
 
         registry = Registry.discover(self.plugins)
+        return registry, self.load(registry)
+
+    def load(
+        self,
+        registry: Registry,
+        row: Layer | None = None,
+        settings: Sequence[tuple[str, Any]] = (),
+        seed: int | None = None,
+    ) -> ResolvedRecipe:
+        """Return the recipe as a run of a grid changes it.
+
+        Args:
+            registry: provides the plugins.
+            row: what the row changes, below ``--set``.
+            settings: keys and values above ``--set``.
+            seed: instead of that asked for.
+
+        Raises:
+            InputError: the recipe is wrong.
+            PluginError: it names a plugin that cannot be used.
+        """
+        from dlmone.registry import load_recipe
+
         device = (f"compute.device={self.device}",) if self.device else ()
         trackers = tuple(f"trackers.{name}.use={name}" for name in self.trackers)
-        resolved = load_recipe(
+        return load_recipe(
             self.recipe,
             registry=registry,
             profile=self.profile,
+            row=row,
             overrides=(*self.overrides, *device, *trackers),
-            seed=self.seed,
+            settings=settings,
+            seed=self.seed if seed is None else seed,
         )
-        return registry, resolved
 
     def words(self) -> list[str]:
         """Return the request as words of a command line."""

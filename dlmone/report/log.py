@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,13 @@ class Log:
         return [one for one in curves if one.steps]
 
     def seconds(self, name: str) -> float | None:
-        """Return the duration of a stage's updates: its steps times the mean logged step duration."""
+        """Return the duration of a stage's updates: each entry gives the mean since the one before."""
         stage = next((stage for stage in self.stages if stage.name == name), None)
-        times = curve(stage.entries, "train", "seconds_per_step").values if stage else []
-        return stage.last * sum(times) / len(times) if stage and times else None
+        logged = curve(stage.entries, "train", "seconds_per_step") if stage else Curve([], [])
+        if not logged.steps:
+            return None
+        spans = [step - before for before, step in pairwise([0, *logged.steps])]
+        return sum(span * value for span, value in zip(spans, logged.values, strict=True))
 
 
 def read_log(path: Path) -> Log:

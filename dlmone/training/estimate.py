@@ -127,8 +127,13 @@ def _student(network: Network) -> bool:
     return _student(network.of) if isinstance(network, Average) else network in (GENERATOR, START)
 
 
-def stage_effort(stage: Stage, objectives: Mapping[str, Objective], sketch: Sketch) -> dict[Role, Effort]:
-    """Return the cost of a stage's updates by role, with all objectives active; only roles with a term."""
+def stage_effort(
+    stage: Stage, objectives: Mapping[str, Objective], sketch: Sketch, step: int | None = None
+) -> dict[Role, Effort]:
+    """Return the cost of a stage's updates by role; only roles with a term.
+
+    ``step`` is the step at which they are made; without it all objectives are active.
+    """
     # A few-step student makes calls before the trained one; k is uniform, so count the average.
     before = (stage.calls - 1) / (1 if stage.matching == "last" else 2)
     weights: dict[Role, dict[str, float]] = {
@@ -138,8 +143,9 @@ def stage_effort(stage: Stage, objectives: Mapping[str, Objective], sketch: Sket
     efforts: dict[Role, Effort] = {}
     for role, weight in weights.items():
         update = Update(role, (WeightedTerm(key, one, weight[key]) for key, one in objectives.items()))
-        if update.terms:
-            efforts[role] = effort(role, update.requests(stage.steps), sketch, before)
+        at = stage.steps if step is None else step
+        if update.active(at):
+            efforts[role] = effort(role, update.requests(at), sketch, before)
     return efforts
 
 

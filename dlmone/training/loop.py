@@ -109,14 +109,18 @@ def train(
             steps.say(f"{name}: resumed at step {trainee.step}")
         else:
             log("validation", validated())
+        spent, since = 0.0, trainee.step
         while trainee.step < intervals.steps:
             started = time.perf_counter()
             last = trainee.step + 1 == intervals.steps
             validating = last or (trainee.step + 1) % intervals.validate_every == 0
             logging = validating or trainee.step % intervals.log_every == 0
             values = trainee.advance(logging)
+            spent += time.perf_counter() - started
             if logging:
-                log("train", {**values, "seconds_per_step": time.perf_counter() - started})
+                # The mean since the last entry: a logged step alone also computes gradient norms.
+                log("train", {**values, "seconds_per_step": spent / (trainee.step - since)})
+                spent, since = 0.0, trainee.step
             if validating:
                 # Show training values next to the scores, as they are read together.
                 scores = {**values, **validated()}

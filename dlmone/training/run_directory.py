@@ -20,8 +20,11 @@ from filelock import FileLock, Timeout
 from dlmone.core import DlmoneError, InputError
 from dlmone.core.parsing import parse_json
 from dlmone.models.folder import fingerprint, read_config
+from dlmone.registry import Registry, ResolvedRecipe, load_recipe
 from dlmone.runtime.files import write_whole
 
+#: What may change when a run is resumed: its description, its device, its evaluation, what follows it.
+FREE = ("name", "description", "note", "compute.", "evaluation.", "trackers")
 LIBRARIES = ("dlmone", "torch", "numpy", "tokenizers", "safetensors", "pluggy", "pydantic", "nltk")
 
 
@@ -163,3 +166,50 @@ def latest_run_path(root: Path, name: str, profile: str | None) -> Path:
     if not runs:
         raise InputError(f"{root}: holds no run of {stem} to resume")
     return max(runs, key=lambda path: int(path.name[len(stem) + 1 :]))
+
+
+def changed(
+    path: Path, registry: Registry, resolved: ResolvedRecipe, free: tuple[str, ...] = ()
+) -> str | None:
+    """Say how the run in a directory differs from a recipe in what may not change when it is resumed.
+
+    Args:
+        path: the run directory.
+        registry: the plugins that its recipe can name.
+        resolved: the recipe with which it is to be resumed.
+        free: beginnings of keys that may change besides `FREE`.
+
+    Returns:
+        The first key that differs with its two values; None if none does.
+
+    Raises:
+        InputError: there is no run, or another version began it.
+    """
+    stored = path / "recipe.toml"
+    if not stored.is_file():
+        raise InputError(f"{path}: there is no run here to resume (no recipe.toml)")
+    try:
+        before = dict(_values(load_recipe(stored, registry=registry).table))
+    except InputError as error:
+        reason = str(error).splitlines()[0].removeprefix(f"{stored}: ")
+        raise InputError(
+            f"{path}: its recipe cannot be read here, so it was begun with another version of dlmone and can "
+            f"only be continued with that one ({reason})"
+        ) from error
+    now = dict(_values(resolved.table))
+    differ = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    keys = [key for key in differ if not key.startswith((*FREE, *free))]
+    if not keys:
+        return None
+    key = keys[0]
+    more = f" ({len(keys) - 1} more differ)" if len(keys) > 1 else ""
+    return f"{key} = {before.get(key)!r}, and now it is {now.get(key)!r}{more}"
+
+
+def _values(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the dotted keys of a table with their values."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _values(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

@@ -1,0 +1,1 @@
+"""A grid of runs from one teacher: rows, seeds, an equal budget, one table and one figure."""

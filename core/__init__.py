@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from .errors import DlmoneError, InputError, PluginError
     from .estimator import DiffusionScoreEstimator, ScoreEstimator
     from .evaluator import CorpusMetric, Evaluator, PairMetric, Sample, Score
+    from .exporter import Exporter
     from .generator import DiffusionGenerator, Generated, Generator, SampledGenerator
+    from .graph import OneStepGraph
     from .noise import Noise
     from .objective import Chart, Objective, Term
     from .request import (
@@ -62,6 +64,8 @@ _HOME = {
     "PairMetric": "evaluator",
     "Sample": "evaluator",
     "Score": "evaluator",
+    "Exporter": "exporter",
+    "OneStepGraph": "graph",
     "DiffusionGenerator": "generator",
     "Generated": "generator",
     "Generator": "generator",
@@ -132,6 +136,7 @@ __all__ = [
     "DlmoneError",
     "Evaluator",
     "Example",
+    "Exporter",
     "FlowSchedule",
     "ForeignSamples",
     "Generated",
@@ -145,6 +150,7 @@ __all__ = [
     "NoiseSchedule",
     "Noised",
     "Objective",
+    "OneStepGraph",
     "PairMetric",
     "PluginError",
     "Point",

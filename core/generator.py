@@ -142,7 +142,7 @@ class DiffusionGenerator(DenoiserGenerator):
         The input is σ(t_init)·z at generated entries and the clean condition at given ones; the output's
         given entries are overwritten by the condition (appendix B.1.2).
         """
-        given, t_B = self._given(batch), self.space.schedule.tensor(self.t_init, len(batch), z.device)
+        given, t_B = self._given(batch), self.space.schedule.tensor(self.t_init, z.shape[0], z.device)
         point = Point(self.space.pin(self.start.state(self.space, z), given, batch), t_B, batch)
         return self.space.pin(self.call(point).x0, given, batch)
 

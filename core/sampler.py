@@ -24,7 +24,7 @@ class Start:
         """Return the first noisy state from standard normal ``z`` [B, *state_shape]."""
         if self.unit_input:
             return z
-        t_B = space.schedule.tensor(self.time, len(z), z.device)
+        t_B = space.schedule.tensor(self.time, z.shape[0], z.device)
         return space.schedule.diffuse(z.new_zeros(z.shape), t_B, z)
 
 

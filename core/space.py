@@ -137,6 +137,16 @@ class Space(Codec):
     def decode(self, state: Tensor, batch: Batch) -> Tensor:
         """Return the token ids [B, L] that states stand for; given positions keep the batch's tokens."""
 
+    def scores(self, state: Tensor, batch: Batch) -> Tensor:
+        """Return scores of all tokens, [B, L, V], whose arg max at generated positions is `decode`.
+
+        Decoding as one static expression, for exported graphs.
+
+        Raises:
+            InputError: this space decodes in another way.
+        """
+        raise InputError(f"{type(self).__name__} has no scores of tokens, which an exported graph decodes by")
+
     @abstractmethod
     def generated(self, batch: Batch) -> Tensor:
         """Return which state entries are generated: bool, broadcastable to [B, *state_shape]."""

@@ -91,6 +91,11 @@ def register_models(register: Register) -> None:
 
 
 @hookspec
+def register_exporters(register: Register) -> None:
+    """Offer subclasses of ``dlmone.core.Exporter``, for ``dlmone export MODEL OUT --to NAME``."""
+
+
+@hookspec
 def register_trackers(register: Register) -> None:
     """Offer subclasses of ``dlmone.core.Tracker``, for ``[trackers]`` in a recipe and ``--track NAME``."""
 

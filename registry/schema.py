@@ -278,6 +278,12 @@ class TrackerSlot(Slot):
     kind = "trackers"
 
 
+class ExporterSlot(Slot):
+    """The format that a student's graph is written in."""
+
+    kind = "exporters"
+
+
 class SelectionSlot(SelectorSlot):
     """Also score the candidate selected among the first ``k``, by default among all."""
 

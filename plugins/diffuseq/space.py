@@ -85,6 +85,9 @@ class DiffuSeqSpace(Space):
         """Return the logits of tokens, x·Eᵀ + b, [B, L, V]."""
         return functional.linear(state_BLD, self.word_embedding.weight, self.lm_head["bias"])
 
+    def scores(self, state: Tensor, batch: Batch) -> Tensor:
+        return self.logits(state)
+
     def decode(self, state: Tensor, batch: Batch) -> Tensor:
         """Return the arg max of the logits: a dot product, unlike the distance in `round`."""
         best_N = best_logit(state.flatten(0, 1), self.word_embedding.weight, self.lm_head["bias"])

@@ -124,6 +124,10 @@ class LangFlowSpace(Space):
             best_N = torch.cat([torch.addmm(offset_V, part_ND, rows_VD.T).argmax(1) for part_ND in parts])
         return torch.where(batch.target_BL, best_N.view_as(batch.tokens_BL), batch.tokens_BL)
 
+    def scores(self, state: Tensor, batch: Batch) -> Tensor:
+        rows_VD = self.rows()
+        return functional.linear(state, rows_VD, rows_VD.square().sum(1) / -2)
+
     def generated(self, batch: Batch) -> Tensor:
         return batch.target_BL[..., None]
 

@@ -55,6 +55,7 @@ def test_kinds_are_those_of_the_hooks() -> None:
         "converters",
         "sample_readers",
         "models",
+        "exporters",
         "trackers",
     )
 

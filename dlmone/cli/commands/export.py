@@ -7,6 +7,8 @@ from typing import Literal, cast
 
 import click
 
+from dlmone.core.errors import InputError
+
 from ..request import plugin_option
 
 
@@ -16,9 +18,13 @@ from ..request import plugin_option
 @click.option(
     "--precision",
     type=click.Choice(["bfloat16", "float32"]),
-    default="bfloat16",
-    show_default=True,
-    help="Precision of the weights in the file.",
+    help="Precision of the copied weights.  [bfloat16]",
+)
+@click.option(
+    "--to",
+    "exporter",
+    metavar="NAME[:VALUE]",
+    help="Write a student's one network call as one graph instead: onnx, onnx:int8, torch-export.",
 )
 @click.option(
     "--card",
@@ -27,20 +33,37 @@ from ..request import plugin_option
     help="The model card, instead of the one that the run wrote.",
 )
 @plugin_option
-def export(model: str, out: Path, precision: str, card: Path | None, plugins: tuple[Path, ...]) -> None:
+def export(
+    model: str,
+    out: Path,
+    precision: str | None,
+    exporter: str | None,
+    card: Path | None,
+    plugins: tuple[Path, ...],
+) -> None:
     """Copy MODEL to OUT with its weights in bfloat16, half as large.
 
-    MODEL is a model folder, a run directory (its student), or the name of an installed model.
+    MODEL is a model folder, a run directory (its student), or the name of an installed model. With --to, a
+    student becomes a graph from tokens and noise to tokens that needs no dlmone (docs/deploy.md).
     """
     from dlmone.models.export import export as export_model
     from dlmone.models.resolve import model_folder
     from dlmone.registry import Registry
 
+    if exporter is not None and (precision is not None or card is not None):
+        raise InputError("--to writes a graph; --precision and --card are for copies of model folders")
     registry = Registry.discover(plugins)
     registry.require_files()
-    text = None if card is None else card.read_text(encoding="utf-8")
-    size = export_model(
-        model_folder(model, registry), out, registry, cast(Literal["float32", "bfloat16"], precision), text
-    )
+    folder = model_folder(model, registry)
+    if exporter is None:
+        text = None if card is None else card.read_text(encoding="utf-8")
+        chosen = cast(Literal["float32", "bfloat16"], precision or "bfloat16")
+        size = export_model(folder, out, registry, chosen, text)
+    else:
+        from dlmone.models.graph import export_graph
+        from dlmone.registry.schema import ExporterSlot
+        from dlmone.registry.short import slot_of
+
+        size = export_graph(folder, out, registry, slot_of(ExporterSlot, exporter, registry, "--to"))
     click.echo(f"{size / 1e6:.1f} MB", err=True)
     click.echo(out)

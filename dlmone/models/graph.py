@@ -1,0 +1,89 @@
+"""Export a one-step student as one static graph, for a runtime without dlmone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from dlmone.core import Batch, Example, Exporter, InputError, OneStepGraph
+from dlmone.registry import Registry
+from dlmone.registry.schema import ExporterSlot
+from dlmone.runtime.files import atomic_folder
+
+from .folder import CARD, fingerprint, load_student, read_assets, read_config, whole_folder
+
+GRAPH = "graph.json"
+#: The condition of the exported example.
+QUESTION = "how are you ?"
+
+
+def export_graph(folder: Path, out: Path, registry: Registry, slot: ExporterSlot) -> int:
+    """Write a student's graph beside its tokenizer and card, and ``graph.json``, which describes them.
+
+    ``graph.json`` names the file, its inputs and its output, and holds an example with which a user of the
+    graph can check their own code: a condition, its tokens, and what is generated from
+    ``numpy.random.default_rng(0)``'s noise.
+
+    Args:
+        folder: a student's model folder.
+        out: a folder that is not there yet.
+        slot: the format.
+
+    Returns:
+        The size of the folder in bytes.
+
+    Raises:
+        InputError: ``folder`` holds no student, ``out`` is there, or the format can't express the graph.
+        PluginError: a plugin is missing or broken.
+    """
+    if out.exists():
+        raise InputError(f"{out} is there already; remove it, or name another folder")
+    config = read_config(folder)
+    if config["role"] != "student":
+        raise InputError(
+            f"{folder}: holds a {config['role']}; only a student's one network call is one graph"
+        )
+    exporter: Exporter = registry.create("exporters", slot, "--to")
+    graph = OneStepGraph(load_student(folder, registry)).eval()
+    space = graph.generator.space
+    condition = QUESTION if space.conditional else ""
+    batch = space.collate([Example("0", condition, ""), Example("1", condition, "")])
+    draws = np.random.default_rng(0).standard_normal((1, *space.state_shape), dtype=np.float32)
+    noise = torch.from_numpy(draws).repeat(2, *(1 for _ in space.state_shape))
+    with torch.no_grad():
+        generated = space.decode(graph.generator.one_step(space.encode(batch), noise), batch)
+    with atomic_folder(out) as staging:
+        inputs = (batch.tokens_BL, batch.target_BL, noise)
+        file = exporter.write(graph, inputs, staging)
+        for name, content in read_assets(folder).items():
+            (staging / name).write_bytes(content)
+        (staging / CARD).write_bytes((whole_folder(folder) / CARD).read_bytes())
+        facts = {
+            "dlmone_graph": 1,
+            "file": file,
+            "exporter": {"use": slot.use, **slot.options},
+            "model": {"teacher": config["teacher"], "fingerprint": fingerprint(folder), **config["student"]},
+            "inputs": {
+                name: {"type": str(tensor.dtype).removeprefix("torch."), "shape": ["rows", *tensor.shape[1:]]}
+                for name, tensor in zip(OneStepGraph.INPUTS, inputs, strict=True)
+            },
+            "output": OneStepGraph.OUTPUT,
+            "example": _example(condition, batch[:1], generated[:1], space.text(generated[:1], batch[:1])[0]),
+        }
+        (staging / GRAPH).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
+    return sum(path.stat().st_size for path in out.iterdir())
+
+
+def _example(condition: str, batch: Batch, generated: torch.Tensor, text: str) -> dict[str, Any]:
+    return {
+        "source": condition,
+        "tokens": batch.tokens_BL[0].tolist(),
+        "target": batch.target_BL[0].tolist(),
+        "noise": "numpy.random.default_rng(0).standard_normal(shape of one row, dtype=float32)",
+        "generated": generated[0].tolist(),
+        "text": text,
+    }

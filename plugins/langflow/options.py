@@ -21,6 +21,8 @@ class LangFlowOptions(BaseModel):
         normalised: whether rows of the table are scaled to norm √width.
         loc, scale, entropy: where the schedule's learned parameters start. Without them, entropy is that of
             the tokens at each position of the training data, and loc = ln(width/entropy).
+        schedule_lr: the peak learning rate of loc, scale and entropy in pretraining, without weight decay;
+            that of the network by default (the published one is not known).
         cutoff: how much of the schedule's distribution is left out at each end.
         self_conditioning: whether the network reads an earlier estimate of x0.
         self_conditioning_rate: the share of training samples that read one, made in a pass of its own.
@@ -51,6 +53,7 @@ class LangFlowOptions(BaseModel):
     loc: float | None = None
     scale: float = Field(default=0.852, gt=0)
     entropy: float | None = Field(default=None, gt=0)
+    schedule_lr: float | None = Field(default=None, gt=0)
     cutoff: float = Field(default=1e-5, gt=0, lt=0.1)
     self_conditioning: bool = True
     self_conditioning_rate: float = Field(default=0.25, ge=0, le=1)

@@ -1,7 +1,7 @@
 """The LangFlow teacher: space, network, and how the two are trained together."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import Any, Self
@@ -26,8 +26,17 @@ from .transformer import SINUSOID
 TOKENIZER = "tokenizer.json"
 #: Sizes of tokenizers that need not be at hand for a sketch.
 VOCAB_SIZES = {"bert-base-uncased": 30522}
-#: Options that say where tokenizer and first weights came from.
-ORIGINS = ("tokenizer", "vocab_size", "vocab_min_count", "init_from", "loc", "scale", "entropy")
+#: Options that say where tokenizer and weights came from.
+ORIGINS = (
+    "tokenizer",
+    "vocab_size",
+    "vocab_min_count",
+    "init_from",
+    "loc",
+    "scale",
+    "entropy",
+    "schedule_lr",
+)
 
 
 class LangFlowTeacher(Teacher):
@@ -148,6 +157,14 @@ class LangFlowTeacher(Teacher):
         """Return the size of the logits' Bayes term: it rises linearly from 0 to 1."""
         ramp = self.options.bayes_ramp
         return min(1.0, self.updates / ramp) if ramp else 1.0
+
+    def new_optimizers(self, **adam: Any) -> Sequence[torch.optim.Optimizer]:
+        """Return the schedule's AdamW, if the options give it a learning rate of its own."""
+        lr = self.options.schedule_lr
+        if lr is None:
+            return ()
+        own = adam | {"lr": lr, "weight_decay": 0.0}
+        return (torch.optim.AdamW(self.space.proposal.parameters(), **own),)
 
     def observe(self, observation: Mapping[str, Tensor]) -> None:
         self.updates += 1

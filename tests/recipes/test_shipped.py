@@ -28,6 +28,7 @@ def test_every_recipe_is_described_and_has_the_papers_setting() -> None:
     whole = [name for name in shipped_recipes() if "/" not in name]
     assert {name for name, profile in PROFILES if profile == "paper"} == set(whole)
     assert {name: read_recipe(name).default_profile for name in whole} == {
+        "lm1b": "quick",
         "qqp": "quick",
         "quasar_t": "paper",
         "wiki_auto": "paper",

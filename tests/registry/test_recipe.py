@@ -70,7 +70,12 @@ def test_a_recipe_is_found_by_path_by_name_and_by_the_path_it_was_shipped_under(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert [name for name in shipped_recipes() if "/" not in name] == ["qqp", "quasar_t", "wiki_auto"]
+    assert [name for name in shipped_recipes() if "/" not in name] == [
+        "lm1b",
+        "qqp",
+        "quasar_t",
+        "wiki_auto",
+    ]
     assert load("small.toml").source == "small.toml"
     assert load("qqp").source == load("recipes/qqp.toml").source == "recipes/qqp.toml"
     assert "did you mean 'quasar_t'?" in mistake("quasar-t")

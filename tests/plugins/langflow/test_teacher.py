@@ -23,8 +23,12 @@ from dlmone.plugins.langflow.samplers import LangFlowSampler
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
 from dlmone.plugins.langflow.text import Vocabulary
 from dlmone.plugins.langflow.training import training_loss
+from dlmone.registry.schema import Compute as ComputeTable
+from dlmone.registry.schema import Pretrain
+from dlmone.runtime.device import Compute
 from dlmone.testing import check_sampler, check_teacher
 from dlmone.testing.toy import EXAMPLES
+from dlmone.training.pretraining import Pretraining
 
 RELEASED = Path(__file__).parents[2] / "data" / "langflow" / "released_state_dict_keys.json"
 SIZES: dict[str, Any] = {
@@ -271,6 +275,27 @@ def test_the_bayes_term_ramps_up_over_updates_and_resumes() -> None:
     other = teacher_of(bayes_ramp=4)
     other.load_training_state(teacher.training_state())
     assert other._ramp() == 1
+
+
+def test_the_schedule_can_have_a_learning_rate_of_its_own() -> None:
+    adam = {"lr": 1e-4, "betas": (0.9, 0.99), "eps": 1e-8, "weight_decay": 0.1}
+    assert teacher_of().new_optimizers(**adam) == ()
+    teacher = teacher_of(schedule_lr=0.02)
+    [optimizer] = teacher.new_optimizers(**adam)
+    [group] = optimizer.param_groups
+    assert group["params"] == [*teacher.space.proposal.parameters()]
+    assert (group["lr"], group["betas"], group["weight_decay"]) == (0.02, (0.9, 0.99), 0)
+    # In pretraining the first update of Adam is as large as the learning rate, of each parameter its own.
+    config = Pretrain.model_validate(
+        {"steps": 1, "batch": 4, "schedule": "constant", "optimizer": {"lr": 1e-4}}
+    )
+    before = {name: value.clone() for name, value in teacher.named_parameters()}
+    compute = Compute.start(ComputeTable(device="cpu", precision="float32"))
+    Pretraining(teacher, config, LINES, compute, seed=0).advance(norms=False)
+    moved = {name: (value - before[name]).abs().max().item() for name, value in teacher.named_parameters()}
+    for name in ("space.proposal.loc", "space.proposal.scale", "space.proposal.entropy"):
+        assert moved.pop(name) == pytest.approx(0.02, rel=1e-3)
+    assert max(moved.values()) == pytest.approx(1e-4, rel=1e-2)
 
 
 def test_the_schedule_starts_from_the_entropy_of_the_data() -> None:

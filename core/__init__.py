@@ -7,6 +7,8 @@ without torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .earlier import missing
+
 if TYPE_CHECKING:
     from .augmenter import Augmenter
     from .context import StepContext
@@ -183,5 +185,5 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise missing(__name__, name)
     return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -5,12 +5,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from . import earlier
 from .denoiser import Denoised, Denoiser
 from .space import Batch
 
 
 class ScoreEstimator(nn.Module, ABC):
     """Denoise the generator's noised outputs; a discriminator reads the hidden states."""
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        instead = "features are asked for, of which an objective's own head makes logits"
+        earlier.refuse_parameter(cls, "estimate", "logits", instead)
 
     @property
     def takes_guidance(self) -> bool:
@@ -35,3 +41,7 @@ class DiffusionScoreEstimator(ScoreEstimator):
 
     def estimate(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
         return self.network.evaluate(e_t, t_B, batch, **wanted)
+
+
+def __getattr__(name: str) -> None:
+    raise earlier.missing(__name__, name)

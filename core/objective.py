@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from . import earlier
 from .request import Auxiliary, Average, Request, Role
 
 if TYPE_CHECKING:
@@ -61,11 +62,8 @@ class Objective(ABC):
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        if hasattr(cls, "needs") and cls.requests is Objective.requests:
-            raise TypeError(
-                f"{cls.__name__} defines needs(), which became requests(): it returns evaluations, such as "
-                "Request(TEACHER, Noised()), and step[request].x0 reads one (docs/objectives.md)"
-            )
+        if cls.requests is Objective.requests:
+            earlier.refuse_members(cls, earlier.OBJECTIVE)
 
     @abstractmethod
     def requests(self, role: Role) -> Sequence[Request] | None:
@@ -113,3 +111,7 @@ class Objective(ABC):
 
     def load_state(self, state: Mapping[str, float | Tensor]) -> None:  # noqa: B027  most learn nothing
         """Restore what `state` returned."""
+
+
+def __getattr__(name: str) -> None:
+    raise earlier.missing(__name__, name)

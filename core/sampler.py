@@ -3,10 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from torch import Tensor
 
 from .denoiser import Denoiser
+from .earlier import Renamed
 from .errors import InputError
 from .noise import Noise
 from .schedule import NoiseSchedule
@@ -14,8 +16,10 @@ from .space import Batch, Space
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class Start(Renamed):
     """A student's starting point: σ(time)·z at ``time``, or z itself (``unit_input``)."""
+
+    renamed = MappingProxyType({"unit": "unit_input"})
 
     time: float
     unit_input: bool = False

@@ -8,10 +8,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
+from .earlier import Renamed
 from .errors import InputError
 
 
@@ -33,8 +35,10 @@ def expand(values_B: Tensor, like: Tensor) -> Tensor:
     return values_B.to(like.dtype).view(-1, *([1] * (like.dim() - 1)))
 
 
-class NoiseSchedule(ABC):
+class NoiseSchedule(Renamed, ABC):
     """α and σ as functions of time, over the range of times that a teacher was trained on."""
+
+    renamed = MappingProxyType({"first": "min_time", "last": "max_time"})
 
     #: The trained range, both ends included.
     min_time: float

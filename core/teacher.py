@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from .data import Example
 from .denoiser import Denoiser, copy_network
+from .earlier import refuse_parameter
 from .errors import InputError
 from .estimator import DiffusionScoreEstimator, ScoreEstimator
 from .generator import DiffusionGenerator
@@ -75,6 +76,12 @@ class Teacher(nn.Module, ABC):
     network: Denoiser
     #: Width of the features that `Denoiser.denoise` returns.
     feature_width: int
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        instead = "return DiffusionScoreEstimator(self.copy_network()); the head is an objective's"
+        refuse_parameter(cls, "new_score_estimator", "head", instead)
+
     #: The plugin that samples from this teacher where no sampler is named; None for the registry's default.
     default_sampler: str | None = None
 

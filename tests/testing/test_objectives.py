@@ -128,11 +128,3 @@ OBJECTIVES: dict[str, Objective] = {
 def test_objectives(finds: Finds, sentence: str) -> None:
     with finds(sentence):
         check_objective(OBJECTIVES[sentence])
-
-
-def test_an_objective_of_before_says_what_to_change() -> None:
-    with pytest.raises(TypeError, match=r"Old defines needs\(\), which became requests\(\)"):
-
-        class Old(Objective):
-            def needs(self, role: Role) -> None:
-                return None

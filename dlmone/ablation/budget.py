@@ -64,14 +64,8 @@ def fitted(recipe: Recipe, found: Mapping[str, StageCost], passes: float) -> lis
     a stage follows its steps; what is given in iterations or samples (warm-ups, averages) stays.
 
     Raises:
-        InputError: the budget, or a stage's own steps, do not reach the first update of θ.
+        InputError: the budget does not reach the first update of θ.
     """
-    for name, stage in recipe.stages.items():
-        if stage.steps <= stage.estimator_warmup:
-            raise InputError(
-                f"stages.{name}.steps: {stage.steps} iterations are too few for θ's first update, "
-                f"which comes after {stage.estimator_warmup}"
-            )
     written = {name: cost.until(recipe.stages[name].steps) for name, cost in found.items()}
     settings: list[tuple[str, Any]] = []
     for name, cost in found.items():

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PositiveInt, ValidationError
+from pydantic import AfterValidator, Field, PositiveInt
 
 from dlmone.core import InputError
-from dlmone.registry.explain import sentences
+from dlmone.registry.explain import dotted, validated
 from dlmone.registry.files import RecipeFile
 from dlmone.registry.layers import Layer, toml_value
+from dlmone.registry.names import folder_name
 from dlmone.registry.schema import Section
 
 #: A key of the recipe and its value.
 Settings = tuple[tuple[str, Any], ...]
-
-
-def _row_name(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_+-][A-Za-z0-9_.+=,-]*", name):
-        raise ValueError("expected a name of letters, digits and _+-.=, which becomes a folder's")
-    return name
-
-
-RowName = Annotated[str, AfterValidator(_row_name)]
-Values = Annotated[list[Any], Field(min_length=1)]
+RowName = Annotated[str, AfterValidator(folder_name)]
 
 
 class GridTable(Section):
@@ -76,11 +67,7 @@ def read_grid(file: RecipeFile) -> GridTable:
     Raises:
         InputError: the table is wrong.
     """
-    try:
-        return GridTable.model_validate(file.grid)
-    except ValidationError as error:
-        place = lambda loc: ".".join([f"{file.label}: grid", *map(str, loc)])  # noqa: E731
-        raise InputError("\n".join(sentences(error, GridTable, file.grid, place))) from error
+    return validated(GridTable, file.grid, lambda loc: f"{file.label}: {dotted(('grid', *loc))}")
 
 
 def grid_rows(file: RecipeFile, table: GridTable, vary: Sequence[str]) -> list[GridRow]:
@@ -118,10 +105,7 @@ def grid_rows(file: RecipeFile, table: GridTable, vary: Sequence[str]) -> list[G
     ]
     names = [row.name for row in found]
     for name in names:
-        try:
-            _row_name(name)
-        except ValueError as error:
-            raise InputError(f"the row {name!r}: {error}; write it as [grid.rows.NAME]") from None
+        _require_folder("--vary", name)
         if names.count(name) > 1:
             raise InputError(f"two rows have the name {name}: vary each key once, over different values")
     return found
@@ -135,7 +119,18 @@ def _row(file: RecipeFile, name: str, changes: Mapping[str, Any]) -> GridRow:
         raise InputError(
             f'{where}: search: expected keys and their values, as in {{ "stages.S.generator.lr" = [1e-5] }}'
         )
-    return GridRow(name, Layer(where, changes), (), search)
+    row = GridRow(name, Layer(where, changes), (), search)
+    for candidate, _ in row.candidates:
+        if search:
+            _require_folder(f"{where}: search", candidate)
+    return row
+
+
+def _require_folder(where: str, name: str) -> None:
+    try:
+        folder_name(name)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}, got {name!r}; write each as [grid.rows.NAME]") from None
 
 
 def _varied(text: str) -> tuple[str, list[Any]]:

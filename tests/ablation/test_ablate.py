@@ -308,7 +308,10 @@ def test_another_evaluation_evaluates_again_and_trains_nothing(workplace: Path, 
             ["--vary", "stages.one.t_init=1,9999"],
             "row sid,t_init=9999: stages.one.t_init: time 9999 is outside",
         ),
-        (["--set", "stages.one.estimator_warmup=50"], "too few for θ's first update, which comes after 50"),
+        (
+            ["--passes", "40"],
+            "row sid: stages.one: 40 passes pay for 0 iterations, too few for θ's first update",
+        ),
     ],
 )
 def test_bad_rows_are_found_before_anything_is_run(workplace: Path, args: list[str], sentence: str) -> None:

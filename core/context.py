@@ -93,7 +93,8 @@ class StepContext:
         self._evaluations: dict[tuple[Network, State, float], Denoised] = {}
         # By identity; the batch is kept, so that no other one takes its id.
         self._given: dict[int, tuple[Batch, Tensor]] = {}
-        self._roots: list[tuple[Tensor, Tensor]] = []
+        # θ's outputs and their leaves, those of one pass together.
+        self._roots: list[list[tuple[Tensor, Tensor]]] = []
 
     def __getitem__(self, request: Request) -> Denoised:
         """Return an evaluation; if requested as a constant, it carries no gradient.
@@ -185,7 +186,7 @@ class StepContext:
         if self.role == "estimator":
             with torch.no_grad():
                 return self._call(GENERATOR, self.generator_input).x0
-        return self._leaf(self._call(GENERATOR, self.generator_input).x0)
+        return self._leaves(self._call(GENERATOR, self.generator_input)).x0
 
     @cached_property
     def e_real(self) -> Tensor:
@@ -196,7 +197,7 @@ class StepContext:
     @property
     def leaves(self) -> list[Tensor]:
         """The detached outputs of θ at which each term's gradient is taken."""
-        return [leaf for _, leaf in self._roots]
+        return [leaf for of_pass in self._roots for _, leaf in of_pass]
 
     def backward(self, loss: Tensor) -> None:
         """Backpropagate a loss to the parameters that this update trains.
@@ -206,9 +207,14 @@ class StepContext:
         if loss.requires_grad:
             torch.autograd.backward(loss)
         # In reverse order: a later output may depend on an earlier one.
-        for root, leaf in reversed(self._roots):
-            if leaf.grad is not None:
-                torch.autograd.backward(root, leaf.grad.nan_to_num(nan=0.0, posinf=1e5, neginf=-1e5))
+        for of_pass in reversed(self._roots):
+            slopes = [
+                (root, leaf.grad.nan_to_num(nan=0.0, posinf=1e5, neginf=-1e5))
+                for root, leaf in of_pass
+                if leaf.grad is not None
+            ]
+            if slopes:
+                torch.autograd.backward(*zip(*slopes, strict=True))
 
     def _evaluate(self, request: Request) -> Denoised:
         if request.network is GENERATOR and request.state == GeneratorInput() and request.guidance == 1.0:
@@ -219,7 +225,7 @@ class StepContext:
         with graph, self._precision(request):
             found = self._guided(request, point)
         if trains and self.role == "generator":
-            return replace(found, x0=self._leaf(found.x0))
+            return self._leaves(found)
         return found
 
     def _precision(self, request: Request) -> AbstractContextManager[object]:
@@ -258,13 +264,17 @@ class StepContext:
         if isinstance(module, DiffusionGenerator):
             found = module.call(point, **wanted)
             return replace(found, x0=self.space.pin(found.x0, self.given_of(point.batch), point.batch))
-        if point.s_B is not None:
-            wanted["s_B"] = point.s_B
+        wanted = {**point.inputs, **wanted}
         if isinstance(module, ScoreEstimator):
             return module.estimate(point.e_t, point.t_B, point.batch, **wanted)
-        return cast(Denoiser, module).evaluate(point.e_t, point.t_B, point.batch, **wanted)
+        denoiser = cast(Denoiser, module)
+        if point.previous is not None and denoiser.self_conditioning:
+            return point.denoise(denoiser, **wanted)
+        return denoiser.evaluate(point.e_t, point.t_B, point.batch, **wanted)
 
-    def _leaf(self, root: Tensor) -> Tensor:
-        leaf = root.detach().requires_grad_()
-        self._roots.append((root, leaf))
-        return leaf
+    def _leaves(self, found: Denoised) -> Denoised:
+        """Detach what θ computed in one pass: x0, and logits where they were requested."""
+        roots = [root for root in (found.x0, found.logits_BLV) if root is not None]
+        leaves = [root.detach().requires_grad_() for root in roots]
+        self._roots.append(list(zip(roots, leaves, strict=True)))
+        return replace(found, x0=leaves[0], logits_BLV=leaves[1] if leaves[1:] else None)

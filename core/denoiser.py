@@ -102,6 +102,13 @@ class Denoiser(nn.Module, ABC):
         """
         return self.denoise(e_t, t_B, batch, **wanted)
 
+    def decode(self, state: Tensor, batch: Batch, space: Space) -> tuple[Tensor, int]:
+        """Return the token ids [B, L] that final states stand for, and the network calls this took.
+
+        Most spaces need no network for it. One that reads the tokens itself overrides this.
+        """
+        return space.decode(state, batch), 0
+
     def to_precision(self, dtype: torch.dtype) -> None:
         """Cast the linear weights that autocast would cast at every call; `float32_modules` stay."""
         kept = {part for name in self.float32_modules for part in self.get_submodule(name).modules()}

@@ -170,6 +170,10 @@ class DiffusionGenerator(DenoiserGenerator):
         point = self.input_of(batch, given, noise, calls, steps)
         return self.space.pin(self.call(point).x0, given, batch)
 
+    def decode(self, state: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        """Return the token ids [B, L] of θ's final states, and the network calls this took."""
+        return self.network.decode(state, batch, self.space)
+
     def _given(self, batch: Batch) -> Tensor:
         with torch.no_grad():
             return self.space.embed_condition(batch)
@@ -181,11 +185,13 @@ class DiffusionGenerator(DenoiserGenerator):
         batch = self.encoded(batch)
         if self.sampler is None:
             state, calls = self.roll_out(batch, noise, steps, steps), steps
+            tokens_BL, further = self.decode(state, batch)
         else:
             state, calls = self.sampler.sample(
                 self.network, self.space, batch, noise, steps, self.start, earlier
             )
-        return Generated(self.space.decode(state, batch), calls=calls, state=state)
+            tokens_BL, further = self.sampler.decode(self.network, self.space, state, batch)
+        return Generated(tokens_BL, calls + further, state)
 
 
 class SampledGenerator(DenoiserGenerator):
@@ -205,4 +211,5 @@ class SampledGenerator(DenoiserGenerator):
     ) -> Generated:
         batch = self.encoded(batch)
         state, calls = self.sampler.sample(self.network, self.space, batch, noise, steps, earlier=earlier)
-        return Generated(self.space.decode(state, batch), calls=calls, state=state)
+        tokens_BL, further = self.sampler.decode(self.network, self.space, state, batch)
+        return Generated(tokens_BL, calls + further, state)

@@ -93,7 +93,8 @@ class Point:
         t_B: their times.
         batch: the batch they belong to.
         s_B: a second time, for networks that take one (flow maps).
-        previous: the sampler's earlier estimate of x0, for networks with self-conditioning.
+        previous: an earlier estimate of x0, for networks with self-conditioning.
+        guidance_B: a guidance scale for each sample, for networks that take it as an input.
     """
 
     e_t: Tensor
@@ -101,14 +102,19 @@ class Point:
     batch: Batch
     s_B: Tensor | None = None
     previous: Tensor | None = None
+    guidance_B: Tensor | None = None
 
     def denoise(self, network: Denoiser, **wanted: Any) -> Denoised:
-        """Return what a network predicts here, with the estimate that sampling carried along."""
+        """Return what a network predicts here, from the earlier estimate if there is one."""
         if self.previous is not None:
             wanted["previous"] = self.previous
-        if self.s_B is not None:
-            wanted["s_B"] = self.s_B
-        return network.denoise(self.e_t, self.t_B, self.batch, **wanted)
+        return network.denoise(self.e_t, self.t_B, self.batch, **{**self.inputs, **wanted})
+
+    @property
+    def inputs(self) -> dict[str, Tensor]:
+        """The further inputs of a network here, by keyword; a network need not accept the others."""
+        given = {"s_B": self.s_B, "guidance": self.guidance_B}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class State(ABC):

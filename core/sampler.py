@@ -71,6 +71,13 @@ class Sampler(ABC):
                 at ``start``.
         """
 
+    def decode(self, network: Denoiser, space: Space, state: Tensor, batch: Batch) -> tuple[Tensor, int]:
+        """Return the token ids [B, L] of final states from `sample`, and the network calls this took.
+
+        A sampler that guides the network, where that is an input, may guide it here too.
+        """
+        return network.decode(state, batch, space)
+
 
 def require_steps(steps: int) -> None:
     """Check a number of steps.

@@ -135,7 +135,11 @@ class Space(Codec):
 
     @abstractmethod
     def decode(self, state: Tensor, batch: Batch) -> Tensor:
-        """Return the token ids [B, L] that states stand for; given positions keep the batch's tokens."""
+        """Return the token ids [B, L] that states stand for; given positions keep the batch's tokens.
+
+        Raises:
+            InputError: the network reads the tokens of these states (`Denoiser.decode`).
+        """
 
     def scores(self, state: Tensor, batch: Batch) -> Tensor:
         """Return scores of all tokens, [B, L, V], whose arg max at generated positions is `decode`.

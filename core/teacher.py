@@ -158,7 +158,14 @@ class Teacher(nn.Module, ABC):
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """A converted foreign checkpoint: the teacher, and lines that describe the conversion."""
+    """A converted foreign checkpoint.
+
+    Attributes:
+        teacher: the teacher, or what a student is rebuilt from, with the student's weights.
+        report: lines that describe the conversion.
+        student: of a student, its facts for the model folder: ``t_init``, ``unit_input``, ``calls``.
+    """
 
     teacher: Teacher
     report: tuple[str, ...]
+    student: Mapping[str, Any] | None = None

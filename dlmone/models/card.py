@@ -30,7 +30,7 @@ Selected at step {step} of {steps} by {metric} = {best:.4f} on {examples} valida
     dlmone generate PATH "text"
 """
 
-_CONVERTED = """# {name}: teacher
+_CONVERTED = """# {name}: {role}
 
 A diffusion language model of the family `{family}`, converted by dlmone from a checkpoint trained elsewhere.
 
@@ -73,7 +73,7 @@ def student_card(recipe: Recipe, stage: str, facts: Mapping[str, Any]) -> str:
     )
 
 
-def converted_card(name: str, family: str, report: Sequence[str]) -> str:
-    """Return the card of a converted teacher; ``report`` is the converter's."""
+def converted_card(name: str, family: str, role: str, report: Sequence[str]) -> str:
+    """Return the card of a converted teacher or student; ``report`` is the converter's."""
     lines = "\n".join(f"- {line}" for line in report)
-    return _CONVERTED.format(name=name, family=family, report=lines)
+    return _CONVERTED.format(name=name, family=family, role=role, report=lines)

@@ -39,6 +39,7 @@ def check_denoiser(network: Denoiser, space: Space, batch: Batch, feature_width:
         known = name in dict(network.named_modules())
         require(known, f"float32_modules names {name!r}, which is no submodule of the network")
     _check_features(network, space, batch, feature_width, x0)
+    _check_decode(network, space, batch)
     _check_gradients(network, space, batch)
 
 
@@ -75,6 +76,20 @@ def _check_features(network: Denoiser, space: Space, batch: Batch, width: int, x
         tuple(mask_BN.shape) == found[:2], f"feature_mask_BN must be {found[:2]}, not {tuple(mask_BN.shape)}"
     )
     require(bool(mask_BN.any(1).all()), "feature_mask_BN leaves a sample without a generated feature")
+
+
+def _check_decode(network: Denoiser, space: Space, batch: Batch) -> None:
+    state, given_BL = space.embed(batch), ~batch.target_BL
+    tokens_BL, calls = network.decode(state, batch, space)
+    fits = tokens_BL.shape == batch.tokens_BL.shape and tokens_BL.dtype == torch.int64
+    require(fits, "decode() must return as many tokens as the batch has, in int64")
+    require(isinstance(calls, int) and calls >= 0, f"decode() must report its network calls, not {calls!r}")
+    kept = torch.equal(tokens_BL[given_BL], batch.tokens_BL[given_BL])
+    require(kept, "decode() must keep the batch's tokens at given positions")
+    for row in range(len(batch)):
+        rows = slice(row, row + 1)
+        alone_BL, _ = network.decode(state[rows], batch[rows], space)
+        require(torch.equal(alone_BL[0], tokens_BL[row]), "tokens of a sample depend on its batch mates")
 
 
 def _check_gradients(network: Denoiser, space: Space, batch: Batch) -> None:

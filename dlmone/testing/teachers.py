@@ -87,7 +87,7 @@ def _check_restore(teacher: Teacher, examples: Sequence[Example]) -> None:
     pairs = {
         "embed": (e, other.space.embed(batch)),
         "denoise": (teacher.network.denoise(e, t_B, batch).x0, other.network.denoise(e, t_B, again).x0),
-        "decode": (teacher.space.decode(-e, batch), other.space.decode(-e, batch)),
+        "decode": tuple(one.network.decode(-e, batch, one.space)[0] for one in (teacher, other)),
     }
     for name, (before, after) in pairs.items():
         same = before.shape == after.shape and torch.equal(before, after)

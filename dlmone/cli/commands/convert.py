@@ -43,7 +43,9 @@ def convert(name: str, source: Path, out: Path, tokenizer: str | None, plugins: 
     for line in conversion.report:
         click.echo(line, err=True)
     family = _family(registry, conversion.teacher)
-    publish(out, conversion.teacher, family, "teacher", converted_card(out.name, family, conversion.report))
+    role = "teacher" if conversion.student is None else "student"
+    card = converted_card(out.name, family, role, conversion.report)
+    publish(out, conversion.teacher, family, role, card, student=conversion.student)
     click.echo(out)
 
 

@@ -22,7 +22,7 @@ def register_samplers(register: Register) -> None:
         "elf",
         f"{_HERE}.samplers:ElfSampler",
         options=f"{_HERE}.options:SamplerOptions",
-        help="ELF's samplers: Euler steps (ode), or with noise put back in between (sde); a last call for tokens",
+        help="ELF's samplers: Euler steps (ode), or with fresh noise in between (sde); tokens by a call",
     )
 
 

@@ -65,7 +65,7 @@ def rotation(length: int, prefix: int, width: int, device: torch.device) -> tupl
 def rotate(x_BNLd: Tensor, cos_Ld: Tensor, sin_Ld: Tensor) -> Tensor:
     """Rotate the neighbours (2i, 2i + 1) of each head: rotary position embedding, interleaved."""
     turned = torch.stack([-x_BNLd[..., 1::2], x_BNLd[..., ::2]], dim=-1).flatten(-2)
-    return x_BNLd * cos_Ld.to(x_BNLd.dtype) + turned * sin_Ld.to(x_BNLd.dtype)
+    return x_BNLd * cos_Ld + turned * sin_Ld
 
 
 class Attention(nn.Module):
@@ -82,7 +82,8 @@ class Attention(nn.Module):
     def forward(self, u_BLH: Tensor, cos_Ld: Tensor, sin_Ld: Tensor) -> Tensor:
         qkv_BL3Nd = self.qkv(u_BLH).unflatten(-1, (3, self.heads, -1))
         q, k, v = (part.transpose(1, 2) for part in qkv_BL3Nd.unbind(2))
-        q, k = (rotate(part, cos_Ld, sin_Ld).to(v.dtype) for part in (self.q_norm(q), self.k_norm(k)))
+        normed = (self.q_norm(q.float()), self.k_norm(k.float()))
+        q, k = (rotate(part, cos_Ld, sin_Ld).to(v.dtype) for part in normed)
         mixed_BLH = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         out_BLH: Tensor = self.proj(mixed_BLH)
         return out_BLH

@@ -68,6 +68,8 @@ def test_built_ins_are_found_and_whole() -> None:
         "diff_instruct",
         "diffusion_gan",
         "dmd2",
+        "elf_decoder",
+        "elf_progressive",
         "moment_matching",
         "progressive",
         "regression",

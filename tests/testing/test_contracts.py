@@ -28,6 +28,8 @@ from dlmone.testing.toy import EXAMPLES
 REGISTRY = Registry.discover()
 #: Steps that a sampler can take with a toy of as many diffusion steps.
 STEPS = {"diffuseq_ddpm": 20}
+#: Samplers and objectives of one family of teachers, checked on it in tests/plugins.
+OF_A_FAMILY = {"elf", "elf_decoder", "elf_progressive", "langflow"}
 
 
 def built_in(kind: str) -> list[str]:
@@ -51,7 +53,12 @@ def choices(name: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [(name, options) for name in built_in("objectives") for options in choices(name)],
+    [
+        (name, options)
+        for name in built_in("objectives")
+        if name not in OF_A_FAMILY
+        for options in choices(name)
+    ],
     ids=str,
 )
 def test_objectives(name: str, options: dict[str, Any]) -> None:
@@ -93,10 +100,6 @@ def test_the_toy_teacher(schedule: str) -> None:
 
 
 # -- samplers ------------------------------------------------------------------------------------------
-
-
-#: Samplers of one family of teachers, checked on it in tests/plugins.
-OF_A_FAMILY = {"langflow"}
 
 
 @pytest.mark.parametrize("name", [name for name in built_in("samplers") if name not in OF_A_FAMILY])
@@ -178,7 +181,7 @@ def test_the_jsonl_source(tmp_path: Path) -> None:
 
 def test_no_built_in_is_left_out() -> None:
     """The kinds above are checked by name: a new teacher or data source needs its test here."""
-    assert built_in("teachers") == ["diffuseq", "langflow"]  # the second: tests/plugins/langflow
+    assert built_in("teachers") == ["diffuseq", "elf", "langflow"]  # the others: tests/plugins
     assert built_in("data") == [
         "hub",  # tests/plugins/data/test_hub.py
         "jsonl",

@@ -64,6 +64,7 @@ class ElfTeacher(Teacher):
 
     space: ElfSpace
     network: ElfNetwork
+    default_sampler = "elf"
 
     def __init__(
         self, options: ElfOptions, vocabulary: Vocabulary, encoder: nn.Module | None, sizes: T5Sizes

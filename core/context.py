@@ -243,7 +243,7 @@ class StepContext:
             return self._call(request.network, point, request)
         if getattr(self.networks[request.network], "takes_guidance", False):
             return self._call(request.network, point, request, guidance=kappa)
-        null = self.space.encode(replace(self.space.null_condition(point.batch), encoded={}))
+        null = self.space.encoded_null(point.batch)
         pinned = self.space.pin(point.e_t, self.given_of(null), null)
         without = self._call(request.network, replace(point, e_t=pinned, batch=null))
         with_c = self._call(request.network, point, request)

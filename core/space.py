@@ -39,6 +39,19 @@ class Batch:
         encoded = {name: states[rows] for name, states in self.encoded.items()}
         return Batch(self.ids[rows], self.tokens_BL[rows], self.target_BL[rows], encoded)
 
+    def where(self, chosen_B: Tensor, other: "Batch") -> "Batch":
+        """Return the samples of this batch where ``chosen_B`` is True, and those of ``other`` elsewhere.
+
+        Both are of the same examples, and both are encoded or neither is.
+        """
+
+        def mixed(own: Tensor, theirs: Tensor) -> Tensor:
+            return torch.where(chosen_B.view(-1, *([1] * (own.dim() - 1))), own, theirs)
+
+        encoded = {name: mixed(states, other.encoded[name]) for name, states in self.encoded.items()}
+        tokens_BL, target_BL = mixed(self.tokens_BL, other.tokens_BL), mixed(self.target_BL, other.target_BL)
+        return Batch(self.ids, tokens_BL, target_BL, encoded)
+
     def without_target(self, token: int) -> "Batch":
         """Return the batch with ``token`` at every generated position, so that no reference remains."""
         return replace(self, tokens_BL=self.tokens_BL.masked_fill(self.target_BL, token))
@@ -171,7 +184,10 @@ class Space(Codec):
         return torch.zeros_like(self.generated(batch))
 
     def null_condition(self, batch: Batch) -> Batch:
-        """Return the batch with its condition emptied, for guidance.
+        """Return the batch, not encoded, with its condition emptied, for guidance.
+
+        A null condition that is no tokens but states, such as zeros, is returned in ``encoded``, where
+        `embed_condition` finds it.
 
         Raises:
             InputError: the model was not trained without its condition.
@@ -179,3 +195,12 @@ class Space(Codec):
         raise InputError(
             f"{type(self).__name__} has no null condition: its model was never trained without one"
         )
+
+    def encoded_null(self, batch: Batch) -> Batch:
+        """Return the batch with the null condition, encoded.
+
+        Raises:
+            InputError: the model was not trained without its condition.
+        """
+        null = self.null_condition(replace(batch, encoded={}))
+        return null if null.encoded else self.encode(null)

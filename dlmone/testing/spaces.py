@@ -68,7 +68,7 @@ def _check_conditions(space: Space, batch: Batch) -> None:
     given = [space.pin(zeros, space.embed_condition(one), one) for one in (encoded, other)]
     require(_equal(*given), "embed_condition() depends on the reference at given entries: hide it first")
     try:
-        null = space.null_condition(encoded)
+        null = space.encoded_null(encoded)
     except InputError:
         return
     same = _equal(null.target_BL, batch.target_BL) and null.ids == batch.ids

@@ -46,7 +46,7 @@ class ElfSampler(Sampler):
         batch = space.encode(batch)
         given, batches = space.embed_condition(batch), [batch]
         if self.options.condition_guidance != 1:
-            batches = [space.encode(space.null_condition(batch)), batch]
+            batches = [space.encoded_null(batch), batch]
         z = space.pin(start.state(space, noise.normal("z", space.state_shape)), given, batch)
         times_BN = self.times(noise, steps, 1 - start.time)
         x: Tensor | None = None

@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-import torch
-
-from dlmone.core import Batch, Noised, Point, Request, State, StepContext
+from dlmone.core import Noised, Point, Request, State, StepContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +21,6 @@ class Dropped(State):
 
     def build(self, step: StepContext) -> Point:
         whole, space = step.point(Noised()), step.space
-        null = space.null_condition(whole.batch)
-        dropped_B1 = (step.noise.uniform("condition") < self.share)[:, None]
-        tokens_BL = torch.where(dropped_B1, null.tokens_BL, whole.batch.tokens_BL)
-        target_BL = torch.where(dropped_B1, null.target_BL, whole.batch.target_BL)
-        batch = space.encode(Batch(null.ids, tokens_BL, target_BL))
+        dropped_B = step.noise.uniform("condition") < self.share
+        batch = space.encoded_null(whole.batch).where(dropped_B, whole.batch)
         return replace(whole, e_t=space.pin(whole.e_t, space.embed_condition(batch), batch), batch=batch)

@@ -102,7 +102,7 @@ def test_a_batch_is_encoded_once(small_of: Callable[..., ElfTeacher]) -> None:
 def test_the_null_condition_is_zeros(small: ElfTeacher, small_text: ElfTeacher) -> None:
     space = small.space
     batch = space.encode(space.collate([Example("a", "word1", "word2")]))
-    null = space.encode(space.null_condition(batch))
+    null = space.encoded_null(batch)
     assert not space.embed_condition(null).any()
     assert space.embed_condition(batch).any()
     assert torch.equal(null.tokens_BL, batch.tokens_BL)

@@ -8,10 +8,22 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from dlmone.core import Batch, Example, InputError, Noise
+from dlmone.core import (
+    GENERATOR,
+    TEACHER,
+    Batch,
+    Example,
+    InputError,
+    Noise,
+    Noised,
+    Request,
+    StepContext,
+    UniformTimes,
+)
 from dlmone.plugins.elf.options import ElfOptions
 from dlmone.plugins.elf.teacher import ElfTeacher
 from dlmone.plugins.elf.training.muon import Muon, NesterovAdam
+from dlmone.plugins.sid.dropped import Dropped
 from dlmone.testing import check_teacher
 from dlmone.testing.toy import EXAMPLES
 
@@ -69,6 +81,48 @@ def test_sid_evaluates_at_w_1_without_an_estimate(
     wanted = small.network.estimate(small.network.hidden(pair, f["t"], torch.ones(6))[-1])
     assert torch.equal(found, wanted)
     assert small.network.passes == 1
+
+
+def step_of(teacher: ElfTeacher, batch: Batch, request: Request) -> StepContext:
+    return StepContext(
+        role="generator",
+        space=teacher.space,
+        networks={TEACHER: teacher.network, GENERATOR: teacher.new_generator(1.0)},
+        requests=[request],
+        fake=batch,
+        noise=Noise([(0, id) for id in batch.ids]),
+        times=UniformTimes(0.5, 0.9),
+        real=lambda: batch,
+        real_noise=Noise([(1, id) for id in batch.ids]),
+    )
+
+
+def test_guidance_in_distillation_is_the_official_one(small: ElfTeacher, small_text: ElfTeacher) -> None:
+    """By two calls, zeros for the states of the condition in one of them; w where there is no condition."""
+    request = Request(TEACHER, Noised(), guidance=2.0)
+    step = step_of(small, small.space.collate(EXAMPLES), request)
+    point, found = step.point(Noised()), step[request].x0
+    generated = small.space.generated(step.fake)
+    empty = torch.where(generated, point.e_t, 0)
+    assert not torch.equal(empty, point.e_t)
+    without = small.network.denoise(empty, point.t_B, step.fake).x0
+    plain = small.network.denoise(point.e_t, point.t_B, step.fake).x0
+    torch.testing.assert_close(found, without + 2 * (plain - without))
+    step = step_of(small_text, small_text.space.collate(LINES), request)
+    point = step.point(Noised())
+    wanted = small_text.network.denoise(point.e_t, point.t_B, step.fake, guidance=2.0).x0
+    assert torch.equal(step[request].x0, wanted)
+
+
+def test_a_dropped_condition_in_distillation_is_zeros(small: ElfTeacher) -> None:
+    state = Dropped(0.5)
+    step = step_of(small, small.space.collate(EXAMPLES), Request(TEACHER, state))
+    point, whole = step.point(state), step.point(Noised())
+    dropped_B = step.noise.uniform("condition") < 0.5
+    assert 0 < int(dropped_B.sum()) < len(EXAMPLES)
+    wanted = torch.where(small.space.generated(step.fake) | ~dropped_B[:, None, None], whole.e_t, 0)
+    assert torch.equal(point.e_t, wanted)
+    assert torch.equal(small.space.embed_condition(point.batch)[dropped_B], 0 * wanted[dropped_B])
 
 
 def test_guidance_is_an_input_without_a_condition_and_two_calls_with_one() -> None:

@@ -53,6 +53,5 @@ def refuse_members(cls: type, members: Mapping[str, str]) -> None:
 def refuse_parameter(cls: type, method: str, parameter: str, instead: str) -> None:
     """Refuse a class whose method takes a parameter of earlier versions."""
     if parameter in signature(getattr(cls, method)).parameters:
-        raise PluginError(
-            f"{cls.__name__}.{method}() takes {parameter!r}, which no one passes now: {instead}"
-        )
+        where = f"{cls.__name__}.{method}()"
+        raise PluginError(f"{where} takes {parameter!r}, which is no longer passed: {instead}")

@@ -264,7 +264,7 @@ class StepContext:
         if isinstance(module, DiffusionGenerator):
             found = module.call(point, **wanted)
             return replace(found, x0=self.space.pin(found.x0, self.given_of(point.batch), point.batch))
-        wanted = {**point.inputs, **wanted}
+        wanted = {**point.inputs_of(module), **wanted}
         if isinstance(module, ScoreEstimator):
             return module.estimate(point.e_t, point.t_B, point.batch, **wanted)
         denoiser = cast(Denoiser, module)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .errors import InputError
 from .space import Batch, Space
 
 
@@ -70,6 +71,8 @@ class Denoiser(nn.Module, ABC):
     self_conditioning: bool = False
     #: Whether the network takes the guidance scale as an input; others are guided by two calls.
     takes_guidance: bool = False
+    #: Whether the network takes a second time ``s_B``; others are not passed one.
+    second_time: bool = False
     #: Network passes that `evaluate` makes.
     passes: int = 1
 
@@ -92,7 +95,7 @@ class Denoiser(nn.Module, ABC):
             previous: an earlier estimate of x0, [B, *state_shape]; None stands for zeros. A network without
                 self-conditioning ignores it.
             guidance: the scale κ, for networks that take it.
-            s_B: a second time, for networks that take one (flow maps).
+            s_B: a second time, for networks that take one (flow maps); None stands for ``t_B``.
         """
 
     def evaluate(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
@@ -108,6 +111,16 @@ class Denoiser(nn.Module, ABC):
         Most spaces need no network for it. One that reads the tokens itself overrides this.
         """
         return space.decode(state, batch), 0
+
+    def add_second_time(self) -> None:
+        """Let the network take a second time, by an embedding of it that starts at zero; idempotent.
+
+        Predictions stay as they are until it is trained. The parameters that it adds belong to the network.
+
+        Raises:
+            InputError: this kind of network takes none.
+        """
+        raise InputError(f"{type(self).__name__} takes no second time, which a flow map needs")
 
     def to_precision(self, dtype: torch.dtype) -> None:
         """Cast the linear weights that autocast would cast at every call; `float32_modules` stay."""

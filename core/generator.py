@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .denoiser import Denoised, Denoiser
 from .errors import InputError
+from .flow_map import jumped_input
 from .noise import Noise
 from .renoise import renoised_input, renoising_times
 from .request import Point
@@ -132,7 +133,7 @@ class DiffusionGenerator(DenoiserGenerator):
     def call(self, point: Point, **wanted: Any) -> Denoised:
         """One network call from a pinned state; ``wanted`` are `Denoiser.denoise`'s.
 
-        All that θ computes passes here, in training and in re-noised sampling.
+        All that θ computes passes here, in training and in sampling without a sampler.
         """
         return point.denoise(self.network, **wanted)
 
@@ -142,12 +143,17 @@ class DiffusionGenerator(DenoiserGenerator):
         The input is σ(t_init)·z at generated entries and the clean condition at given ones; the output's
         given entries are overwritten by the condition (appendix B.1.2).
         """
-        given, t_B = self._given(batch), self.space.schedule.tensor(self.t_init, z.shape[0], z.device)
-        point = Point(self.space.pin(self.start.state(self.space, z), given, batch), t_B, batch)
+        schedule, given = self.space.schedule, self._given(batch)
+        t_B, s_B = (schedule.tensor(time, z.shape[0], z.device) for time in (self.t_init, schedule.min_time))
+        x = self.space.pin(self.start.state(self.space, z), given, batch)
+        point = Point(x, t_B, batch, s_B if self.network.second_time else None)
         return self.space.pin(self.call(point).x0, given, batch)
 
     def input_of(self, batch: Batch, given: Tensor, noise: Noise, k: int, steps: int) -> Point:
-        """Return the input of the k-th of ``steps`` re-noised calls (Table 4), pinned to ``given``.
+        """Return the input of the k-th of ``steps`` calls, pinned to ``given``.
+
+        A student of one time re-noises its outputs (Table 4). One of two times, a flow map, goes down the
+        same times by `jump`, without fresh noise.
 
         Raises:
             InputError: there is no such call.
@@ -155,14 +161,18 @@ class DiffusionGenerator(DenoiserGenerator):
         if not 1 <= k <= steps:
             raise InputError(f"a student of {steps} network calls has no call {k}; they count from 1")
         x = self.start.state(self.space, noise.normal("z", self.space.state_shape))
-        times = renoising_times(self.space.schedule, self.t_init, steps)[:k]
+        every = renoising_times(self.space.schedule, self.t_init, steps)
+        if self.network.second_time:
+            ends = [*every, self.space.schedule.min_time][: k + 1]
+            return jumped_input(lambda point: self.call(point).x0, self.space, batch, given, x, ends)
+        times = every[:k]
         carry = self.network.self_conditioning
         return renoised_input(
             lambda point: self.call(point).x0, self.space, batch, given, x, times, noise, carry
         )
 
     def roll_out(self, batch: Batch, noise: Noise, calls: int, steps: int) -> Tensor:
-        """Return the output after the first ``calls`` of ``steps`` re-noised calls (Table 4).
+        """Return the output after the first ``calls`` of ``steps`` calls (`input_of`).
 
         Only the last call is differentiable; earlier ones run without gradient.
         """

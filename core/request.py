@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -108,12 +108,12 @@ class Point:
         """Return what a network predicts here, from the earlier estimate if there is one."""
         if self.previous is not None:
             wanted["previous"] = self.previous
-        return network.denoise(self.e_t, self.t_B, self.batch, **{**self.inputs, **wanted})
+        return network.denoise(self.e_t, self.t_B, self.batch, **{**self.inputs_of(network), **wanted})
 
-    @property
-    def inputs(self) -> dict[str, Tensor]:
-        """The further inputs of a network here, by keyword; a network need not accept the others."""
-        given = {"s_B": self.s_B, "guidance": self.guidance_B}
+    def inputs_of(self, network: nn.Module) -> dict[str, Tensor]:
+        """Return the further inputs of a network here, by keyword; those that it takes."""
+        s_B = self.s_B if getattr(network, "second_time", False) else None
+        given = {"s_B": s_B, "guidance": self.guidance_B}
         return {name: value for name, value in given.items() if value is not None}
 
 
@@ -122,6 +122,9 @@ class State(ABC):
 
     A plugin's state is a frozen dataclass whose fields identify it.
     """
+
+    #: Whether its point has a second time. Then a student that is evaluated there takes one.
+    second_time: ClassVar[bool] = False
 
     @property
     def requests(self) -> tuple[Request, ...]:
@@ -230,6 +233,11 @@ def trained_in(role: Role, network: Network) -> bool:
     if role == "estimator":
         return network is ESTIMATOR or isinstance(network, Auxiliary)
     return network is GENERATOR
+
+
+def asks_second_time(requests: Iterable[Request]) -> bool:
+    """Tell whether the student is evaluated at a state with a second time."""
+    return any(one.state.second_time for one in merged(requests).values() if one.network is GENERATOR)
 
 
 def needs_float32(request: Request, plan: Iterable[Request]) -> bool:

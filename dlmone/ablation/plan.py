@@ -18,7 +18,7 @@ from dlmone.registry.explain import dotted
 from dlmone.registry.layers import Layer
 from dlmone.training.run_directory import changed
 from dlmone.training.stage import stage_objectives
-from dlmone.training.teacher import check_guidance, check_times
+from dlmone.training.teacher import check_requests, check_times
 
 from .budget import StageCost, costs, fitted
 from .grid import GridRow, Settings
@@ -218,7 +218,7 @@ def check_plan(plan: Plan, common: Common, registry: Registry) -> None:
                 check_metrics(one, parts.evaluators, common.valid)
                 objectives = _objectives(registry, one)
                 check_times(one, common.teacher.space.schedule, objectives, parts.samplers_by_key)
-                check_guidance(common.teacher, objectives, common.train[0])
+                check_requests(common.teacher, objectives, common.train[0])
             except InputError as error:
                 mistakes.append(f"row {row.name}: {error}")
     if mistakes:

@@ -51,7 +51,7 @@ def publish(
         role: what the network in it is.
         card: the model card's text.
         weights: the student's network weights.
-        student: the student's facts (``t_init``, ``unit_input``).
+        student: the student's facts (``t_init``, ``unit_input``, ``second_time``).
 
     Raises:
         DlmoneError: the folder cannot be written; one that was there is as it was.
@@ -176,6 +176,8 @@ def load_student(folder: Path, registry: Registry) -> DiffusionGenerator:
         teacher = _restore(folder, registry, "student")
         facts = read_config(folder)["student"]
         generator = teacher.new_generator(facts["t_init"], facts["unit_input"])
+        if facts.get("second_time"):
+            generator.network.add_second_time()
     _load_weights(generator, folder)
     return generator.requires_grad_(False).eval()
 

@@ -238,6 +238,7 @@ class _Meddler(Denoiser):
     def __init__(self, network: Denoiser) -> None:
         super().__init__()
         self.network = network
+        self.second_time = network.second_time
 
     def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
         answer = self.network.denoise(e_t, t_B, batch, **wanted)

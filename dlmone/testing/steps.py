@@ -24,7 +24,7 @@ from dlmone.core import (
     Request,
     StepContext,
 )
-from dlmone.core.request import Role
+from dlmone.core.request import Role, asks_second_time
 
 from .toy import EXAMPLES, ToyTeacher
 
@@ -65,14 +65,20 @@ def new_step(
     schedule = teacher.space.schedule
     t_init = schedule.time_of_quantile(0.75) if t_init is None else t_init
 
-    def another(offset: int) -> Denoiser:
-        return wrap(perturbed(copy.deepcopy(teacher.network), seed + offset))
+    requests = tuple(requests)
+    mapped = asks_second_time(requests)
+
+    def another(offset: int, student: bool = False) -> Denoiser:
+        network = copy.deepcopy(teacher.network)
+        if student and mapped:
+            network.add_second_time()
+        return wrap(perturbed(network, seed + offset))
 
     networks: dict[Network, nn.Module] = {
         TEACHER: wrap(copy.deepcopy(teacher.network)),
         ESTIMATOR: DiffusionScoreEstimator(another(1)),
-        GENERATOR: DiffusionGenerator(another(2), teacher.space, t_init),
-        START: DiffusionGenerator(another(3), teacher.space, t_init),
+        GENERATOR: DiffusionGenerator(another(2, student=True), teacher.space, t_init),
+        START: DiffusionGenerator(another(3, student=True), teacher.space, t_init),
     }
     for place, auxiliary in enumerate(auxiliaries, start=4):
         if isinstance(auxiliary, Auxiliary):

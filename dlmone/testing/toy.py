@@ -120,7 +120,10 @@ class ToySpace(Space):
 
 
 class ToyNetwork(Denoiser):
-    """x0 = W₂·tanh(W₁·e_t + W₃·mean over positions of e_t + position + σ_t·w): all that a denoiser reads."""
+    """x0 = W₂·tanh(W₁·e_t + W₃·mean over positions of e_t + position + σ_t·w): all that a denoiser reads.
+
+    A second time s adds σ_s·w'.
+    """
 
     def __init__(self, options: ToyOptions) -> None:
         super().__init__()
@@ -130,6 +133,11 @@ class ToyNetwork(Denoiser):
         self.position_LH = nn.Parameter(torch.randn(options.length, options.hidden))
         self.time_H = nn.Parameter(torch.randn(options.hidden))
         self.out = nn.Linear(options.hidden, options.width)
+        self.second_H: nn.Parameter | None = None
+
+    def add_second_time(self) -> None:
+        if not self.second_time:
+            self.second_time, self.second_H = True, nn.Parameter(torch.zeros_like(self.time_H))
 
     def denoise(
         self,
@@ -139,10 +147,16 @@ class ToyNetwork(Denoiser):
         *,
         features: bool = False,
         previous: Tensor | None = None,
+        s_B: Tensor | None = None,
     ) -> Denoised:
         sigma_B11 = expand(self.schedule.sigma(t_B), e_t)
+        time_B1H = sigma_B11 * self.time_H
+        if self.second_H is not None:
+            time_B1H = (
+                time_B1H + expand(self.schedule.sigma(t_B if s_B is None else s_B), e_t) * self.second_H
+            )
         shared_B1H = self.shared(e_t.mean(1, keepdim=True))
-        hidden_BLH = torch.tanh(self.own(e_t) + shared_B1H + self.position_LH + sigma_B11 * self.time_H)
+        hidden_BLH = torch.tanh(self.own(e_t) + shared_B1H + self.position_LH + time_B1H)
         x0 = self.out(hidden_BLH).to(e_t.dtype)
         return Denoised(x0, hidden_BLH, batch.target_BL) if features else Denoised(x0)
 

@@ -33,6 +33,7 @@ class Watched(Denoiser):
         super().__init__()
         self.network = network
         self.self_conditioning = network.self_conditioning
+        self.second_time = network.second_time
         self.calls: list[Call] = []
 
     def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:

@@ -30,7 +30,7 @@ from dlmone.core import (
 from dlmone.core.context import frozen
 from dlmone.core.denoiser import copy_network
 from dlmone.core.noise import seed_of, stream
-from dlmone.core.request import Role, merged
+from dlmone.core.request import Role, asks_second_time, merged
 from dlmone.registry.schema import LogNormal, Stage, StageOptimizer
 from dlmone.runtime.device import Compute
 from dlmone.runtime.precision import ieee_float32
@@ -73,10 +73,11 @@ class Distillation:
         examples: the training split, tokenised by the teacher's space.
         compute: device and precision.
         seed: the run's seed.
-        start: θ's initial weights; φ's if None.
+        start: the network of the student from which θ starts; φ's copy if None.
 
     Raises:
-        InputError: t_init, t_min or t_max lies outside the teacher's trained range.
+        InputError: t_init, t_min or t_max lies outside the teacher's trained range, or an objective needs a
+            second time, which the teacher's network does not take.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Distillation:
         examples: TokenizedExamples,
         compute: Compute,
         seed: int,
-        start: Mapping[str, Tensor] | None = None,
+        start: Denoiser | None = None,
     ) -> None:
         self.name, self.stage, self.compute, self.seed = name, stage, compute, seed
         self.space = teacher.space.requires_grad_(False).eval()
@@ -97,16 +98,6 @@ class Distillation:
             "generator": _distribution(stage.generator_times, t_range),
             "estimator": _distribution(stage.estimator_times, t_range),
         }
-
-        self.generator = teacher.new_generator(t_init, stage.unit_input).to(compute.device)
-        if start is not None:
-            self.generator.network.load_state_dict(start)
-        self.generator.network.requires_grad_(True)
-        self.space.requires_grad_(False)  # also what a network shares with it, such as an embedding table
-        self.average = copy_network(self.generator.network, self.space).requires_grad_(False).eval()
-        self.generator_optimizer = Optimizer(self.generator.network, stage.generator)
-        self.step = 0
-        self.non_finite = 0
 
         self.objectives, slots = objectives, stage.objectives
         self.generator_update = Update(
@@ -125,6 +116,22 @@ class Distillation:
         )
         updates = (self.generator_update, self.estimator_update)
         requests = merged(request for update in updates for request in update.requests(stage.steps))
+
+        self.generator = teacher.new_generator(t_init, stage.unit_input)
+        if start is not None:
+            if start.second_time:
+                self.generator.network.add_second_time()
+            self.generator.network.load_state_dict(start.state_dict())
+        if asks_second_time(requests.values()):
+            self.generator.network.add_second_time()
+        self.generator.to(compute.device)
+        self.generator.network.requires_grad_(True)
+        self.space.requires_grad_(False)  # also what a network shares with it, such as an embedding table
+        self.average = copy_network(self.generator.network, self.space).requires_grad_(False).eval()
+        self.generator_optimizer = Optimizer(self.generator.network, stage.generator)
+        self.step = 0
+        self.non_finite = 0
+
         requested = {request.network for request in requests.values()}
         self.networks: dict[Network, nn.Module] = {GENERATOR: self.generator}
         if TEACHER in requested:

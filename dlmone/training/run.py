@@ -25,7 +25,7 @@ from .loop import Session
 from .run_directory import RunDirectory
 from .stage import run_stage, stage_objectives
 from .start import check_starts, saved_starts
-from .teacher import check_guidance, check_times, prepare_teacher
+from .teacher import check_requests, check_times, prepare_teacher
 from .tokenized import TokenizedExamples
 from .tracking import create_trackers, tracking
 
@@ -99,7 +99,7 @@ def _run(
 
     def check(teacher: Teacher) -> None:
         check_times(recipe, teacher.space.schedule, objectives, parts.samplers_by_key)
-        check_guidance(teacher, objectives, train_split[0])
+        check_requests(teacher, objectives, train_split[0])
         check_starts(starts, teacher, registry)
 
     by = parts.teacher_sampler

@@ -49,8 +49,8 @@ def run_stage(
     the best one of the previous stage (section 3.3), or from φ.
     """
     stage, compute, registry = recipe.stages[name], session.compute, session.registry
-    weights = None if start is None else load_student(start, registry).network.state_dict()
-    distillation = Distillation(name, stage, teacher, objectives, train_split, compute, recipe.seed, weights)
+    network = None if start is None else load_student(start, registry).network
+    distillation = Distillation(name, stage, teacher, objectives, train_split, compute, recipe.seed, network)
     best_folder = session.run_dir.path / name / "best"
     facts: dict[str, Any] = {"best": None, "best_step": None, "metric": None}
     validator = Validator(stage.validation, f"stages.{name}", evaluators, valid_split, compute, recipe.seed)
@@ -104,6 +104,7 @@ def _publish_best(
         student={
             "t_init": student.t_init,
             "unit_input": student.unit_input,
+            "second_time": student.network.second_time,
             "calls": stage.calls,
             "stage": name,
             **facts,

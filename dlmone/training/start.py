@@ -71,6 +71,8 @@ def _folder(start: str, registry: Registry) -> Path:
 
 def _check_start(student: DiffusionGenerator, folder: Path, teacher: Teacher) -> None:
     own = teacher.new_generator(student.t_init, student.unit_input)
+    if student.network.second_time:
+        own.network.add_second_time()
     shapes, wanted = (
         {key: list(value.shape) for key, value in one.network.state_dict().items()} for one in (student, own)
     )

@@ -26,7 +26,7 @@ from dlmone.core import (
     Teacher,
 )
 from dlmone.core.noise import seed_of
-from dlmone.core.request import Role, merged
+from dlmone.core.request import Role, asks_second_time, merged
 from dlmone.evaluation.validation import INTERVAL, Validator
 from dlmone.models.card import teacher_card
 from dlmone.models.folder import load_teacher, publish, read_config
@@ -147,10 +147,10 @@ def check_times(
                 objective.check(schedule, t_init)
 
 
-def check_guidance(
+def check_requests(
     teacher: Teacher, objectives: Mapping[str, Mapping[str, Objective]], example: Example
 ) -> None:
-    """Check that the teacher can evaluate the guidance that objectives request, before any training.
+    """Check that the teacher's networks take what objectives request, before any training.
 
     Args:
         teacher: the teacher, trained or not.
@@ -158,17 +158,24 @@ def check_guidance(
         example: any example.
 
     Raises:
-        InputError: the model was not trained without its condition; the message names the term's key.
+        InputError: guidance is requested of a model that was not trained without its condition, or a second
+            time of a student that takes none; the message names the term's key.
     """
     for name, terms in objectives.items():
         for term, objective in terms.items():
+            where = f"stages.{name}.objectives.{term}"
             listed = [one for role in get_args(Role) for one in objective.requests(role) or ()]
+            try:
+                if asks_second_time(listed):
+                    teacher.new_generator(teacher.space.schedule.max_time).network.add_second_time()
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from None
             if all(request.guidance == 1 for request in merged(listed).values()):
                 continue
             try:
                 teacher.space.null_condition(teacher.space.collate([example]))
             except InputError as error:
-                raise InputError(f"stages.{name}.objectives.{term}: no guidance, for {error}") from None
+                raise InputError(f"{where}: no guidance, for {error}") from None
 
 
 @contextmanager

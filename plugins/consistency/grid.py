@@ -1,45 +1,20 @@
 """The grid of times, and the two states of consistency distillation: above, and one step of the ODE below."""
 
-import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from dlmone.core import TEACHER, InputError, NoiseSchedule, Point, Request, State, StepContext
-from dlmone.core.ddim import ddim_step, sampling_times
+from dlmone.core import TEACHER, NoiseSchedule, Point, Request, State, StepContext
+from dlmone.core.ddim import ddim_step
+from dlmone.core.grid import training_grid
 
 from .options import ConsistencyOptions
 
-#: ρ of Karras et al.'s grid.
-RHO = 7
-
 
 def grid(schedule: NoiseSchedule, top: float, options: ConsistencyOptions) -> list[float]:
-    """Return the times t_1 < … < t_N = ``top``.
-
-    Even times are those that a sampler of N calls is called at, so that t_1 is one step above the clean end.
-    By ratio, (σ/α)^(1/ρ) is even from the schedule's first time on; whole times that coincide are one.
-
-    Raises:
-        InputError: the schedule does not have so many even times, or the ratio has no end.
-    """
-    if options.spacing == "time":
-        return sampling_times(schedule, top, options.times)[::-1]
-    return list(_by_ratio(schedule, top, options.times))
-
-
-@lru_cache(maxsize=8)
-def _by_ratio(schedule: NoiseSchedule, top: float, count: int) -> tuple[float, ...]:
-    """Return the grid by ratio, which takes some milliseconds: kept, for every update asks for it."""
-    ends = (float(schedule.ratio(schedule.tensor(time, 1))) for time in (schedule.min_time, top))
-    low, high = (end ** (1 / RHO) for end in ends)
-    if math.isinf(high):
-        raise InputError(f'spacing: σ/α has no end at t_init = {top:g}; use spacing = "time"')
-    roots = [low + (high - low) * i / (count - 1) for i in range(1, count - 1)]
-    inner = (schedule.time_of_ratio(root**RHO) for root in roots)
-    return tuple(sorted({schedule.min_time, *inner, top}))
+    """Return the times t_1 < … < t_N = ``top`` (`training_grid`)."""
+    return training_grid(schedule, top, options.times, options.spacing)
 
 
 def grid_tensor(step: StepContext, options: ConsistencyOptions) -> Tensor:

@@ -5,6 +5,7 @@ are attended to. Submodules have the official names, so that the state dicts of 
 `DiffuSeqSpace` together have the keys of an official checkpoint.
 """
 
+import copy
 import math
 
 import torch
@@ -64,6 +65,16 @@ class DiffuSeqNetwork(Denoiser):
         last = () if self.output_down_proj is None else ("output_down_proj.2",)
         self.float32_modules = ("time_embed", *last)
 
+    def add_second_time(self) -> None:
+        """Add an embedding of the second time: the first one's, with its last layer at zero."""
+        if self.second_time:
+            return
+        self.second_time = True
+        self.second_time_embed = copy.deepcopy(self.time_embed)
+        for parameter in self.second_time_embed[-1].parameters():
+            nn.init.zeros_(parameter)
+        self.float32_modules = (*self.float32_modules, "second_time_embed")
+
     def denoise(
         self,
         e_t: Tensor,
@@ -72,24 +83,31 @@ class DiffuSeqNetwork(Denoiser):
         *,
         features: bool = False,
         previous: Tensor | None = None,
+        s_B: Tensor | None = None,
     ) -> Denoised:
-        hidden_BLH = self.input_transformers(self.encoder_input(e_t, t_B))
+        hidden_BLH = self.input_transformers(self.encoder_input(e_t, t_B, s_B))
         x0_BLD = self.read_out(hidden_BLH)
         return Denoised(x0_BLD, hidden_BLH, batch.target_BL) if features else Denoised(x0_BLD)
 
     def pack(self) -> None:
         pack(self, rows=TYPICAL_LENGTH)
 
-    def encoder_input(self, e_BLD: Tensor, t_B: Tensor) -> Tensor:
-        """Dropout(LayerNorm(position + up(e) + time)), [B, L, H], in the precision the encoder works in."""
+    def encoder_input(self, e_BLD: Tensor, t_B: Tensor, s_B: Tensor | None = None) -> Tensor:
+        """Dropout(LayerNorm(position + up(e) + time)), [B, L, H], in the precision the encoder works in.
+
+        A second time, t_B if None, adds its own embedding where the network has one.
+        """
         h_BLH = e_BLD if self.input_up_proj is None else self.input_up_proj(e_BLD)
         position_LH = self.position_embeddings.weight[: e_BLD.shape[1]]
-        h_BLH = self.LayerNorm(h_BLH + (position_LH + self.embed_time(t_B)[:, None]))
+        time_BH = self.embed_time(t_B, self.time_embed)
+        if self.second_time:
+            time_BH = time_BH + self.embed_time(t_B if s_B is None else s_B, self.second_time_embed)
+        h_BLH = self.LayerNorm(h_BLH + (position_LH + time_BH[:, None]))
         # One cast here keeps the whole residual stream in half precision under autocast.
         input_BLH: Tensor = self.dropout(h_BLH.to(working_dtype(e_BLD)))
         return input_BLH
 
-    def embed_time(self, t_B: Tensor) -> Tensor:
+    def embed_time(self, t_B: Tensor, embed: nn.Module) -> Tensor:
         """Return the embedding [B, H] of times, [1, H] of one for the whole batch (`NoiseSchedule.tensor`).
 
         It is computed once per sample, so float32 costs nothing. A time that the batch shares is embedded
@@ -98,7 +116,7 @@ class DiffuSeqNetwork(Denoiser):
         """
         t_B = t_B if t_B.stride(0) else t_B[:1]
         with torch.autocast(t_B.device.type, enabled=False):
-            time_BH: Tensor = self.time_embed(sinusoid(self.schedule.network_time(t_B), self.hidden_t_dim))
+            time_BH: Tensor = embed(sinusoid(self.schedule.network_time(t_B), self.hidden_t_dim))
         return time_BH
 
     def read_out(self, hidden_BLH: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """LangFlow's denoiser: token logits from a transformer and from Bayes' rule, x0 as their mean row."""
 
+import copy
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -88,6 +89,16 @@ class LangFlowNetwork(Denoiser):
     def space(self) -> LangFlowSpace:
         return self._space.module
 
+    def add_second_time(self) -> None:
+        """Add an embedding of the second noise level: the first one's, with its last layer at zero."""
+        if self.second_time:
+            return
+        self.second_time = True
+        self.second_sigma_map = copy.deepcopy(self.sigma_map)
+        for parameter in self.second_sigma_map.mlp[-1].parameters():
+            nn.init.zeros_(parameter)
+        self.float32_modules = (*self.float32_modules, "second_sigma_map")
+
     def denoise(
         self,
         e_t: Tensor,
@@ -98,9 +109,10 @@ class LangFlowNetwork(Denoiser):
         layers: tuple[int, ...] = (),
         tokens: bool = False,
         previous: Tensor | None = None,
+        s_B: Tensor | None = None,
         **_: Any,
     ) -> Denoised:
-        logits_BLV, hidden = self.predict(e_t, t_B, batch, previous)
+        logits_BLV, hidden = self.predict(e_t, t_B, batch, previous, s_B=s_B)
         x0_BLD = self.space.mixture(logits_BLV.softmax(-1))
         wanted = bool(features or layers)
         return Denoised(
@@ -120,12 +132,20 @@ class LangFlowNetwork(Denoiser):
         return self.denoise(e_t, t_B, batch, previous=previous, **wanted)
 
     def predict(
-        self, e_t: Tensor, t_B: Tensor, batch: Batch, previous: Tensor | None = None, ramp: float = 1.0
+        self,
+        e_t: Tensor,
+        t_B: Tensor,
+        batch: Batch,
+        previous: Tensor | None = None,
+        ramp: float = 1.0,
+        s_B: Tensor | None = None,
     ) -> Prediction:
         """Return token logits and hidden states; ``ramp`` scales the Bayes term in training."""
         schedule, z_BLD = self.space.schedule, e_t.float()
         with torch.autocast(e_t.device.type, enabled=False):
             c_BC = self.sigma_map(schedule.network_time(t_B))
+            if self.second_time:
+                c_BC = c_BC + self.second_sigma_map(schedule.network_time(t_B if s_B is None else s_B))
             h_BLD = self.read_in(z_BLD, batch, previous)
         hidden = self.hidden(h_BLD, c_BC)
         logits_BLV = self.output_layer(hidden[-1], c_BC).float()

@@ -33,7 +33,7 @@ from dlmone.testing import ToyTeacher, check_objective, new_step
 from dlmone.testing.known import NumberSpace, gaussian_x0, numbers
 from dlmone.testing.oracle import BATCH, ENTRIES, distil_gaussian
 from dlmone.testing.toy import EXAMPLES, ToySpace
-from dlmone.training.teacher import check_guidance
+from dlmone.training.teacher import check_requests
 
 GUIDED = SiDOptions(mu=0.5, weighting="score", teacher_guidance=3.0, estimator_guidance=2.0, dsm_guidance=1.5)
 
@@ -146,14 +146,14 @@ def test_the_student_becomes_the_guided_data(kappa: float, mean: float) -> None:
 
 def test_guidance_of_a_model_that_never_lacked_its_condition_is_refused(toy: ToyTeacher) -> None:
     for options in (SiDOptions(), SiDOptions(teacher_guidance=2.0)):
-        check_guidance(toy, {"one": {"score": SiD(options)}}, EXAMPLES[0])
+        check_requests(toy, {"one": {"score": SiD(options)}}, EXAMPLES[0])
     toy = copy.deepcopy(toy)
     toy.space.null_condition = super(ToySpace, toy.space).null_condition  # type: ignore[method-assign]
-    check_guidance(toy, {"one": {"score": SiD(SiDOptions())}}, EXAMPLES[0])
+    check_requests(toy, {"one": {"score": SiD(SiDOptions())}}, EXAMPLES[0])
     for name in ("teacher_guidance", "estimator_guidance", "dsm_guidance"):
         sid = SiD(SiDOptions.model_validate({name: 2.0}))
         with pytest.raises(InputError, match=r"^stages\.two\.objectives\.score: no guidance, for ToySpace"):
-            check_guidance(toy, {"two": {"score": sid}}, EXAMPLES[0])
+            check_requests(toy, {"two": {"score": sid}}, EXAMPLES[0])
 
 
 class TakesKappa(Denoiser):

@@ -70,6 +70,7 @@ def test_built_ins_are_found_and_whole() -> None:
         "dmd2",
         "elf_decoder",
         "elf_progressive",
+        "flow_map",
         "moment_matching",
         "progressive",
         "regression",

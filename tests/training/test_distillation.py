@@ -12,6 +12,7 @@ from dlmone.core import (
     ESTIMATOR,
     START,
     TEACHER,
+    Denoiser,
     DiffusionGenerator,
     DiffusionScoreEstimator,
     DlmoneError,
@@ -73,7 +74,7 @@ def objectives() -> dict[str, Objective]:
 def distillation(
     table: Stage | None = None,
     terms: Mapping[str, Objective] | None = None,
-    start: Mapping[str, Tensor] | None = None,
+    start: Denoiser | None = None,
     teacher: Teacher | None = None,
 ) -> Distillation:
     teacher = teacher or toy_teacher()
@@ -121,7 +122,7 @@ def test_stage_2_starts_from_the_student_with_a_fresh_estimator() -> None:
     teacher = toy_teacher()
     first = distillation(teacher=teacher)
     first.advance(norms=False)
-    second = distillation(start=first.weights("ema"), teacher=teacher)
+    second = distillation(start=first.average, teacher=teacher)
     assert same(weights(second.generator.network), first.weights("ema"))
     assert same(second.weights("ema"), first.weights("ema"))
     assert same(weights(psi(second).network), weights(teacher.network))

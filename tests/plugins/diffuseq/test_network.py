@@ -51,7 +51,7 @@ def close(ours: Tensor, theirs: str) -> None:
 def test_every_stage_of_the_forward_pass_is_the_official_one(network: DiffuSeqNetwork) -> None:
     x_BLD, t_B = OFFICIAL["x_t"], OFFICIAL["t"]
     close(sinusoid(OFFICIAL["t_scaled"].float(), 32), "timestep_embedding")
-    close(network.embed_time(t_B), "time_embed_out")
+    close(network.embed_time(t_B, network.time_embed), "time_embed_out")
     close(network.input_up_proj(x_BLD), "input_up_proj_out")
     h_BLH = network.encoder_input(x_BLD, t_B)
     close(h_BLH, "encoder_input")

@@ -225,6 +225,7 @@ class _Gate(Denoiser):
     def __init__(self, network: Denoiser, own: _OwnCalls) -> None:
         super().__init__()
         self.network, self.own = network, own
+        self.second_time = network.second_time
 
     def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
         if not self.own.requested:

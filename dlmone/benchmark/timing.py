@@ -47,7 +47,7 @@ class Plan:
     """What is timed.
 
     Attributes:
-        texts: conditions; a batch takes them in turn.
+        texts: conditions; a batch takes them in turn. A model without a condition takes none.
         steps: refinement steps; each model's own list where empty.
         batches: batch sizes.
         precisions: ``float32`` and ``bfloat16``.
@@ -83,8 +83,9 @@ class _Row:
 
     def generate(self, texts: Sequence[str]) -> None:
         """Generate a batch, from text to text."""
-        examples = [Example(str(i), texts[i % len(texts)], "") for i in range(self.batch)]
         space, device = self.generator.space, self.compute.device
+        sources = texts if space.conditional else ("",)
+        examples = [Example(str(i), sources[i % len(sources)], "") for i in range(self.batch)]
         batch = space.collate(examples).to(device)
         noise = Noise([(0, id, 0) for id in batch.ids], device)
         with self.compute.autocast():

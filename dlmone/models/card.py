@@ -14,7 +14,7 @@ A diffusion language model of the family `{family}`, pretrained by dlmone with t
 
 {note}
 
-    dlmone generate PATH "text"
+    dlmone generate PATH {input}
 """
 
 _STUDENT = """# {name}: one-step student
@@ -27,7 +27,7 @@ with the recipe `{name}`, stage `{stage}` (objectives: {objectives}), seed {seed
 Selected at step {step} of {steps} by {metric} = {best:.4f} on {examples} validation examples
 ({weights} weights of the generator).
 
-    dlmone generate PATH "text"
+    dlmone generate PATH {input}
 """
 
 _CONVERTED = """# {name}: {role}
@@ -36,12 +36,17 @@ A diffusion language model of the family `{family}`, converted by dlmone from a 
 
 {report}
 
-    dlmone generate PATH "text"
+    dlmone generate PATH {input}
 """
 
 
-def teacher_card(recipe: Recipe) -> str:
-    """Return the card of a teacher that a run pretrained."""
+def input_of(conditional: bool) -> str:
+    """Return what the command needs besides the model."""
+    return '"text"' if conditional else "--samples 10"
+
+
+def teacher_card(recipe: Recipe, conditional: bool) -> str:
+    """Return the card of a teacher that a run pretrained, for conditions or without."""
     table = recipe.teacher.pretrain
     assert table is not None
     return _TEACHER.format(
@@ -51,10 +56,11 @@ def teacher_card(recipe: Recipe) -> str:
         batch=table.batch,
         seed=recipe.seed,
         note=recipe.note,
+        input=input_of(conditional),
     )
 
 
-def student_card(recipe: Recipe, stage: str, facts: Mapping[str, Any]) -> str:
+def student_card(recipe: Recipe, stage: str, facts: Mapping[str, Any], conditional: bool) -> str:
     """Return the card of a stage's best student; ``facts`` are its best score and step."""
     table = recipe.stages[stage]
     return _STUDENT.format(
@@ -70,10 +76,11 @@ def student_card(recipe: Recipe, stage: str, facts: Mapping[str, Any]) -> str:
         best=facts["best"],
         examples=table.validation.examples or "all",
         weights=table.weights,
+        input=input_of(conditional),
     )
 
 
-def converted_card(name: str, family: str, role: str, report: Sequence[str]) -> str:
+def converted_card(name: str, family: str, role: str, report: Sequence[str], conditional: bool) -> str:
     """Return the card of a converted teacher or student; ``report`` is the converter's."""
     lines = "\n".join(f"- {line}" for line in report)
-    return _CONVERTED.format(name=name, family=family, role=role, report=lines)
+    return _CONVERTED.format(name=name, family=family, role=role, report=lines, input=input_of(conditional))

@@ -99,7 +99,7 @@ def _publish_best(
         teacher,
         recipe.teacher.use,
         "student",
-        student_card(recipe, name, facts),
+        student_card(recipe, name, facts, teacher.space.conditional),
         weights=distillation.weights(stage.weights),
         student={
             "t_init": student.t_init,

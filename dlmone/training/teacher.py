@@ -76,7 +76,8 @@ def prepare_teacher(
     if not folder.exists():
         pretrained = pretrain(session, recipe, train_split, valid_split, sampler, evaluators, check)
         if session.compute.world.main:
-            publish(folder, pretrained, slot.use, "teacher", teacher_card(recipe))
+            card = teacher_card(recipe, pretrained.space.conditional)
+            publish(folder, pretrained, slot.use, "teacher", card)
             _keep(session, folder, cached)
         session.compute.world.wait()
     return load_teacher(folder, session.registry).to(device)

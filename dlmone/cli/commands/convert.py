@@ -44,7 +44,8 @@ def convert(name: str, source: Path, out: Path, tokenizer: str | None, plugins: 
         click.echo(line, err=True)
     family = _family(registry, conversion.teacher)
     role = "teacher" if conversion.student is None else "student"
-    card = converted_card(out.name, family, role, conversion.report)
+    conditional = conversion.teacher.space.conditional
+    card = converted_card(out.name, family, role, conversion.report, conditional)
     publish(out, conversion.teacher, family, role, card, student=conversion.student)
     click.echo(out)
 

@@ -154,6 +154,17 @@ def test_samples_are_generated_without_texts(finished: Path) -> None:
     assert "it has a source, but this model writes without one" in sourced.stderr
 
 
+def test_it_is_timed_and_its_cards_say_how_to_sample(finished: Path) -> None:
+    result = CliRunner().invoke(
+        main, ["bench", str(finished / "teacher"), "--steps", "2", "--runs", "2", "--json"]
+    )
+    assert result.exit_code == 0, result.output
+    [row] = json.loads(result.stdout)["rows"]
+    assert row["calls"] == 2
+    for role in ("teacher", "student"):
+        assert "dlmone generate PATH --samples 10" in (finished / role / "README.md").read_text()
+
+
 def test_its_own_sampler_is_the_default(finished: Path) -> None:
     teacher = dlmone.load(finished / "teacher", device="cpu")
     assert teacher.sampler == "langflow"

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .score_distillation import ScoreDistillation
     from .selection import Selector
     from .space import Batch, Codec, Space
+    from .spacing import Spacing
     from .teacher import Conversion, Sketch, Teacher, TrainingLoss
     from .times import LogNormalTimes, QuantileTimes, Times, UniformTimes
     from .tracker import TrackedRun, Tracker
@@ -103,6 +104,7 @@ _HOME = {
     "Batch": "space",
     "Codec": "space",
     "Space": "space",
+    "Spacing": "spacing",
     "Conversion": "teacher",
     "Sketch": "teacher",
     "Teacher": "teacher",
@@ -168,6 +170,7 @@ __all__ = [
     "Selector",
     "Sketch",
     "Space",
+    "Spacing",
     "Split",
     "Start",
     "State",

@@ -14,6 +14,7 @@ from .errors import InputError
 from .sampler import require_steps
 from .schedule import NoiseSchedule, expand
 from .space import Batch, Space
+from .spacing import Spacing, spaced_times
 
 
 def ddim(
@@ -65,7 +66,11 @@ def predictor(
 
 
 def sampling_times(
-    schedule: NoiseSchedule, start: float, steps: int, until: float | None = None
+    schedule: NoiseSchedule,
+    start: float,
+    steps: int,
+    until: float | None = None,
+    spacing: Spacing = "time",
 ) -> list[float]:
     """Return ``steps`` evenly spaced times, from ``start`` down to one step above ``until``.
 
@@ -79,6 +84,7 @@ def sampling_times(
         steps: how many.
         until: the clean state's time if None. At low noise every word is certain, and network calls there
             change nothing: few calls do more at higher noise.
+        spacing: the measure in which they are even.
 
     Raises:
         InputError: ``steps`` is less than one, or more than the whole times there are; ``until`` is above
@@ -88,6 +94,8 @@ def sampling_times(
     end = schedule.min_time if until is None else until
     if end > start:
         raise InputError(f"until: network calls go down from {start:g} and cannot end at {end:g}")
+    if spacing != "time":
+        return spaced_times(schedule, start, end, [i / steps for i in range(steps)], spacing)
     if not schedule.discrete:
         return [end + (start - end) * (1 - i / steps) for i in range(steps)]
     first, count = int(end), int(start - end) + 1

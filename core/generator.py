@@ -17,6 +17,7 @@ from .renoise import renoised_input, renoising_times
 from .request import Point
 from .sampler import Sampler, Start
 from .space import Batch, Codec, Space
+from .spacing import Spacing
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,12 @@ class DiffusionGenerator(DenoiserGenerator):
         t_init: the time passed to the network; its σ scales the input.
         unit_input: use z itself as input instead of σ(t_init)·z (as DiffuSeq's sampler; SiD uses σ·z).
         sampler: for inference; re-noising (`roll_out`) if None.
+
+    Attributes:
+        spacing: how the times of several calls are spread; a stage's ``spacing``.
     """
+
+    spacing: Spacing = "time"
 
     def __init__(
         self,
@@ -128,7 +134,7 @@ class DiffusionGenerator(DenoiserGenerator):
     @property
     def start(self) -> Start:
         """Where sampling begins."""
-        return Start(self.t_init, self.unit_input)
+        return Start(self.t_init, self.unit_input, self.spacing)
 
     def call(self, point: Point, **wanted: Any) -> Denoised:
         """One network call from a pinned state; ``wanted`` are `Denoiser.denoise`'s.
@@ -149,6 +155,10 @@ class DiffusionGenerator(DenoiserGenerator):
         point = Point(x, t_B, batch, s_B if self.network.second_time else None)
         return self.space.pin(self.call(point).x0, given, batch)
 
+    def call_times(self, steps: int) -> list[float]:
+        """Return the times of ``steps`` re-noised calls, t_init first."""
+        return renoising_times(self.space.schedule, self.t_init, steps, self.spacing)
+
     def input_of(self, batch: Batch, given: Tensor, noise: Noise, k: int, steps: int) -> Point:
         """Return the input of the k-th of ``steps`` calls, pinned to ``given``.
 
@@ -161,7 +171,7 @@ class DiffusionGenerator(DenoiserGenerator):
         if not 1 <= k <= steps:
             raise InputError(f"a student of {steps} network calls has no call {k}; they count from 1")
         x = self.start.state(self.space, noise.normal("z", self.space.state_shape))
-        every = renoising_times(self.space.schedule, self.t_init, steps)
+        every = self.call_times(steps)
         if self.network.second_time:
             ends = [*every, self.space.schedule.min_time][: k + 1]
             return jumped_input(lambda point: self.call(point).x0, self.space, batch, given, x, ends)

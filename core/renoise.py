@@ -11,19 +11,25 @@ from .request import Point
 from .sampler import require_steps
 from .schedule import NoiseSchedule
 from .space import Batch, Space
+from .spacing import Spacing, spaced_times
 
 
-def renoising_times(schedule: NoiseSchedule, t_init: float, steps: int) -> list[float]:
+def renoising_times(
+    schedule: NoiseSchedule, t_init: float, steps: int, spacing: Spacing = "time"
+) -> list[float]:
     """Return t_i = t_init·(1 − i/n) for i = 0 … n − 1, the times of SiD-LSG's few-step evaluation.
 
-    Times count from the clean end of the schedule. Whole times are rounded down, in whole numbers: a product
-    of floats can fall just below the whole number that it should be.
+    With another spacing, i/n is the share of the way from t_init down to the clean end. Times count from the
+    clean end of the schedule. Whole times are rounded down, in whole numbers: a product of floats can
+    fall just below the whole number that it should be.
 
     Raises:
-        InputError: ``steps`` is less than one.
+        InputError: ``steps`` is less than one, or the spacing does not fit them.
     """
     require_steps(steps)
     end = schedule.min_time
+    if spacing != "time":
+        return spaced_times(schedule, t_init, end, [i / steps for i in range(steps)], spacing)
     if schedule.discrete:
         return [end + int(t_init - end) * (steps - i) // steps for i in range(steps)]
     return [end + (t_init - end) * (1 - i / steps) for i in range(steps)]

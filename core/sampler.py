@@ -13,16 +13,21 @@ from .errors import InputError
 from .noise import Noise
 from .schedule import NoiseSchedule
 from .space import Batch, Space
+from .spacing import Spacing
 
 
 @dataclass(frozen=True, slots=True)
 class Start(Renamed):
-    """A student's starting point: σ(time)·z at ``time``, or z itself (``unit_input``)."""
+    """A student's starting point: σ(time)·z at ``time``, or z itself (``unit_input``).
+
+    ``spacing`` is that of its re-noised calls.
+    """
 
     renamed = MappingProxyType({"unit": "unit_input"})
 
     time: float
     unit_input: bool = False
+    spacing: Spacing = "time"
 
     def state(self, space: Space, z: Tensor) -> Tensor:
         """Return the first noisy state from standard normal ``z`` [B, *state_shape]."""

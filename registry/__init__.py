@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .plugin import Entry, Plugin
     from .recipe import ResolvedRecipe, load_recipe
     from .schema import Recipe
-    from .times import Time
+    from .times import Spacing, Time, spacing_on
 
 _HOME = {
     "Entry": "plugin",
@@ -21,7 +21,9 @@ _HOME = {
     "Recipe": "schema",
     "Registry": "discovery",
     "ResolvedRecipe": "recipe",
+    "Spacing": "times",
     "Time": "times",
+    "spacing_on": "times",
     "hookimpl": "hooks",
     "load_recipe": "recipe",
     "shipped_recipes": "files",
@@ -33,10 +35,12 @@ __all__ = [
     "Recipe",
     "Registry",
     "ResolvedRecipe",
+    "Spacing",
     "Time",
     "hookimpl",
     "load_recipe",
     "shipped_recipes",
+    "spacing_on",
 ]
 
 

@@ -22,7 +22,7 @@ from pydantic import (
 from .bounds import Batch, Calls, Delay, Threads, Updates
 from .names import folder_name
 from .shape import switched_off
-from .times import Time
+from .times import Spacing, Time
 
 #: Names of folders and log stages that a run uses itself; stages cannot have them.
 RESERVED = ("pretrain", "teacher", "student", "samples", "report", "final")
@@ -208,6 +208,9 @@ class Stage(Section):
     unit_input: bool = False
     #: K: θ is trained to sample in this many re-noised network calls (at Table 4's times); 1 is the paper's.
     calls: Calls = 1
+    #: How the K calls are spread from t_init down: evenly in "time", "ratio" or "log_snr", or the times of
+    #: the later ones.
+    spacing: Spacing = "time"
     #: Which of the K outputs is trained: that of a random k ~ U{1..K} per update, or always the last.
     matching: Literal["uniform", "last"] = "uniform"
     #: Where θ starts: from the teacher, from the best student of the previous stage, or from a saved student

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, model_serializer, model_validator
 
 if TYPE_CHECKING:
-    from dlmone.core import NoiseSchedule
+    from dlmone.core import NoiseSchedule, TimePoint
 
 
 class Time(BaseModel):
@@ -48,11 +48,31 @@ class Time(BaseModel):
         Raises:
             InputError: the time is outside the schedule's trained range.
         """
+        return schedule.resolve(self.point(), name)
+
+    def point(self) -> TimePoint:
+        """Return the same for `dlmone.core`."""
         from dlmone.core import TimePoint  # comes with torch
 
-        return schedule.resolve(TimePoint(self.time, self.ratio, self.quantile), name)
+        return TimePoint(self.time, self.ratio, self.quantile)
 
 
 def is_time(value: Mapping[str, Any]) -> bool:
     """Tell whether a table is a time: one value, that another time replaces and is not merged with."""
     return any(isinstance(value.get(key), (int, float)) for key in ("ratio", "quantile")) and len(value) == 1
+
+
+#: How the times of several network calls are spread from the first one down: evenly in the schedule's time,
+#: in (σ/α)^(1/7) or in log(σ/α); or the times of the calls after the first. `spacing_on` resolves it.
+Spacing = Literal["time", "ratio", "log_snr"] | tuple[Time, ...]
+
+
+def spacing_on(spacing: Spacing, schedule: NoiseSchedule, name: str) -> Any:
+    """Return a spacing with its times on a schedule, `dlmone.core.Spacing`.
+
+    Raises:
+        InputError: a time is outside the schedule's trained range.
+    """
+    if isinstance(spacing, str):
+        return spacing
+    return tuple(time.on(schedule, name) for time in spacing)

@@ -178,6 +178,8 @@ def load_student(folder: Path, registry: Registry) -> DiffusionGenerator:
         generator = teacher.new_generator(facts["t_init"], facts["unit_input"])
         if facts.get("second_time"):
             generator.network.add_second_time()
+        spacing = facts.get("spacing", generator.spacing)
+        generator.spacing = tuple(spacing) if isinstance(spacing, list) else spacing
     _load_weights(generator, folder)
     return generator.requires_grad_(False).eval()
 

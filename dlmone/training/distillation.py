@@ -22,6 +22,7 @@ from dlmone.core import (
     Noise,
     NoiseSchedule,
     Objective,
+    Spacing,
     StepContext,
     Teacher,
     Times,
@@ -30,7 +31,9 @@ from dlmone.core import (
 from dlmone.core.context import frozen
 from dlmone.core.denoiser import copy_network
 from dlmone.core.noise import seed_of, stream
+from dlmone.core.renoise import renoising_times
 from dlmone.core.request import Role, asks_second_time, merged
+from dlmone.registry import spacing_on
 from dlmone.registry.schema import LogNormal, Stage, StageOptimizer
 from dlmone.runtime.device import Compute
 from dlmone.runtime.precision import ieee_float32
@@ -55,6 +58,21 @@ def stage_times(name: str, stage: Stage, schedule: NoiseSchedule) -> tuple[float
     if t_min >= t_max:
         raise InputError(f"stages.{name}: t_min ({t_min:g}) must be below t_max ({t_max:g})")
     return t_init, (t_min, t_max)
+
+
+def stage_spacing(name: str, stage: Stage, schedule: NoiseSchedule) -> Spacing:
+    """Return how the times of a stage's student's network calls are spread.
+
+    Raises:
+        InputError: a time lies outside the trained range, or the times do not fall.
+    """
+    spacing: Spacing = spacing_on(stage.spacing, schedule, f"stages.{name}.spacing")
+    t_init = stage.t_init.on(schedule, f"stages.{name}.t_init")
+    try:
+        renoising_times(schedule, t_init, stage.calls, spacing)
+    except InputError as error:
+        raise InputError(f"stages.{name}.{error}") from None
+    return spacing
 
 
 def _distribution(config: LogNormal | None, t_range: tuple[float, float]) -> Times:
@@ -118,6 +136,7 @@ class Distillation:
         requests = merged(request for update in updates for request in update.requests(stage.steps))
 
         self.generator = teacher.new_generator(t_init, stage.unit_input)
+        self.generator.spacing = stage_spacing(name, stage, self.space.schedule)
         if start is not None:
             if start.second_time:
                 self.generator.network.add_second_time()

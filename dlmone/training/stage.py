@@ -105,6 +105,7 @@ def _publish_best(
             "t_init": student.t_init,
             "unit_input": student.unit_input,
             "second_time": student.network.second_time,
+            "spacing": student.spacing,
             "calls": stage.calls,
             "stage": name,
             **facts,

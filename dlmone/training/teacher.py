@@ -34,7 +34,7 @@ from dlmone.models.resolve import model_folder
 from dlmone.registry import Recipe
 from dlmone.runtime.files import atomic_folder
 
-from .distillation import stage_times
+from .distillation import stage_spacing, stage_times
 from .loop import Intervals, Session, train
 from .pretraining import Pretraining
 
@@ -143,6 +143,7 @@ def check_times(
             sampler.check(schedule)
     for name, stage in recipe.stages.items():
         t_init, _ = stage_times(name, stage, schedule)
+        stage_spacing(name, stage, schedule)
         for term, objective in objectives[name].items():
             with _at(f"stages.{name}.objectives.{term}"):
                 objective.check(schedule, t_init)

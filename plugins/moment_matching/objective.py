@@ -20,19 +20,18 @@ from dlmone.core import (
 )
 from dlmone.core.ddim import ddim_step
 from dlmone.core.losses import diff_instruct_loss, dsm_loss, dsm_weight
-from dlmone.core.renoise import renoising_times
 from dlmone.core.request import Role
 
 from .options import MomentMatchingOptions
 
 
-def interval(schedule: NoiseSchedule, t_init: float, k: int, calls: int) -> tuple[float, float]:
+def interval(schedule: NoiseSchedule, call_times: Sequence[float], k: int) -> tuple[float, float]:
     """Return [low, high) of s after the k-th call: from the next call's time up to the call's own.
 
     The first call reads noise without a signal, which is the end of the schedule whatever t_init it is told;
     the last leads to the clean end.
     """
-    times = [*renoising_times(schedule, t_init, calls), schedule.min_time]
+    times = [*call_times, schedule.min_time]
     return times[k], schedule.max_time if k == 1 else times[k - 1]
 
 
@@ -49,7 +48,8 @@ class Between(State):
 
     def build(self, step: StepContext) -> Point:
         schedule, space, above = step.space.schedule, step.space, step.generator_input
-        low, high = interval(schedule, step.generator.t_init, *step.calls)
+        k, calls = step.calls
+        low, high = interval(schedule, step.generator.call_times(calls), k)
         s_B = schedule.sample(step.noise.uniform("s"), low, high)
         epsilon = step.noise.normal("epsilon", space.state_shape)
         if step.calls[0] == 1:

@@ -19,6 +19,7 @@ from dlmone.core import (
 from dlmone.core.ddim import ddim_step, sampling_times
 from dlmone.core.losses import masked_mean
 from dlmone.core.request import Role
+from dlmone.registry import spacing_on
 
 from .options import RegressionOptions
 
@@ -69,7 +70,8 @@ def step_times(step: StepContext, options: RegressionOptions) -> list[float]:
 def descent_times(schedule: NoiseSchedule, top: float, options: RegressionOptions) -> list[float]:
     """Return the times of a target's network calls from ``top`` down, the student's included."""
     until = options.until.on(schedule, "until") if options.until is not None else None
-    return sampling_times(schedule, top, options.steps, until)
+    spacing = spacing_on(options.spacing, schedule, "spacing")
+    return sampling_times(schedule, top, options.steps, until, spacing)
 
 
 class Regression(Objective):

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dlmone.registry import Time
+from dlmone.registry import Spacing, Time
 
 
 class RegressionOptions(BaseModel):
@@ -14,8 +14,8 @@ class RegressionOptions(BaseModel):
         steps: network calls per target. The teacher's samples should be good at that NFE.
         initial: the network of the first call: the teacher at its last time, or the student at t_init with
             its weights from the start of the stage. The teacher makes the later calls.
-        until: the last time. Calls are spaced evenly from the first one's time down to it; None is the clean
-            state.
+        until: the last time. Calls are spread from the first one's time down to it; None is the clean state.
+        spacing: how they are spread: ``time``, ``ratio``, ``log_snr``, or the times after the first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -23,6 +23,7 @@ class RegressionOptions(BaseModel):
     steps: int = Field(default=8, ge=1, le=10_000)
     initial: Literal["teacher", "student"] = "teacher"
     until: Time | None = None
+    spacing: Spacing = "time"
 
     @model_validator(mode="after")
     def _a_student_is_refined(self) -> Self:

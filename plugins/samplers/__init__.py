@@ -16,6 +16,7 @@ def register_samplers(register: Register) -> None:
     register(
         "renoise",
         f"{__name__}.renoise:Renoise",
+        options=f"{__name__}.options:RenoiseOptions",
         help="predict and re-noise in turn: few-step inference of students (Table 4)",
     )
     register(

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from dlmone.core import Batch, Denoiser, Noise, NoiseSchedule, Sampler, Space, Start
 from dlmone.core.ddim import ddim, predictor, sampling_times
+from dlmone.registry import spacing_on
 
 from .options import DDIMOptions
 
@@ -42,4 +43,5 @@ class DDIM(Sampler):
         if self.options.start is not None:
             first = self.options.start.on(schedule, "start")
         until = self.options.until.on(schedule, "until") if self.options.until is not None else None
-        return sampling_times(schedule, first, steps, until)
+        spacing = spacing_on(self.options.spacing, schedule, "spacing")
+        return sampling_times(schedule, first, steps, until, spacing)

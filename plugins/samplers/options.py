@@ -2,13 +2,19 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from dlmone.registry import Time
+from dlmone.registry import Spacing, Time
 
 
-class NoOptions(BaseModel):
-    """No options."""
+class RenoiseOptions(BaseModel):
+    """The options of `renoise`."""
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    spacing: Spacing | None = Field(
+        default=None,
+        description='how the calls are spread over times: "time", "ratio", "log_snr", or the times after the '
+        "first; if None, as a student was trained, or evenly in time",
+    )
 
 
 class DDIMOptions(BaseModel):
@@ -31,15 +37,16 @@ class DDIMOptions(BaseModel):
     )
     until: Time | None = Field(
         default=None,
-        description="the network calls are spread evenly from the first down to here; if None, to the clean "
-        "state",
+        description="the network calls are spread from the first down to here; if None, to the clean state",
+    )
+    spacing: Spacing = Field(
+        default="time",
+        description='how they are spread: "time", "ratio", "log_snr", or the times after the first',
     )
 
 
-class RepelOptions(BaseModel):
+class RepelOptions(RenoiseOptions):
     """The options of `repel`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     strength: float = Field(
         default=0.3,

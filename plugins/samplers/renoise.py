@@ -4,17 +4,22 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from dlmone.core import Batch, Denoiser, Noise, Sampler, Space, Start
+from dlmone.core import Batch, Denoiser, Noise, NoiseSchedule, Sampler, Space, Spacing, Start
 from dlmone.core.renoise import renoise, renoising_times
+from dlmone.registry import spacing_on
 
-from .options import NoOptions
+from .options import RenoiseOptions
 
 
 class Renoise(Sampler):
     """Calls at t_i = t_init·(1 − i/n), as students make them, or at the last time·(1 − i/n)."""
 
-    def __init__(self, options: NoOptions) -> None:
-        """There are no options."""
+    def __init__(self, options: RenoiseOptions) -> None:
+        self.spacing = options.spacing
+
+    def check(self, schedule: NoiseSchedule) -> None:
+        if self.spacing is not None:
+            spacing_on(self.spacing, schedule, "spacing")
 
     def sample(
         self,
@@ -27,6 +32,10 @@ class Renoise(Sampler):
         earlier: Sequence[Tensor] = (),
     ) -> tuple[Tensor, int]:
         start = start or Start(space.schedule.max_time)
-        times = renoising_times(space.schedule, start.time, steps)
+        times = renoising_times(space.schedule, start.time, steps, self.spread(space.schedule, start))
         x = start.state(space, noise.normal("z", space.state_shape))
         return renoise(network, space, batch, x, times, noise), steps
+
+    def spread(self, schedule: NoiseSchedule, start: Start) -> Spacing:
+        """Return the spacing of the calls: the option's, or that of ``start``."""
+        return start.spacing if self.spacing is None else spacing_on(self.spacing, schedule, "spacing")

@@ -11,17 +11,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dlmone.core import Batch, Denoiser, Noise, Sampler, Space, Start
+from dlmone.core import Batch, Denoiser, Noise, Space, Start
 from dlmone.core.renoise import renoise, renoising_times
 from dlmone.core.schedule import expand
 
 from .options import RepelOptions
+from .renoise import Renoise
 
 
-class Repel(Sampler):
+class Repel(Renoise):
     """Starts from σ·z − s·α·ē; the first candidate, and strength s = 0, are `Renoise`'s."""
 
     def __init__(self, options: RepelOptions) -> None:
+        super().__init__(options)
         self.strength = options.strength
 
     def sample(
@@ -35,7 +37,7 @@ class Repel(Sampler):
         earlier: Sequence[Tensor] = (),
     ) -> tuple[Tensor, int]:
         start = start or Start(space.schedule.max_time)
-        times = renoising_times(space.schedule, start.time, steps)
+        times = renoising_times(space.schedule, start.time, steps, self.spread(space.schedule, start))
         x = start.state(space, noise.normal("z", space.state_shape))
         if earlier:
             x = x - self.strength * _signal(space, batch, start.time, earlier)

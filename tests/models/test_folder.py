@@ -172,3 +172,16 @@ def test_publishing_sweeps_what_killed_processes_left_of_this_folder_only(
         (student.parent / name).mkdir()
     publish(student, teacher, "diffuseq", "student", "card", student=FACTS)
     assert {path.name for path in student.parent.iterdir()} == {"student", *others}
+
+
+@pytest.mark.parametrize("spacing", ["log_snr", [900, 400]])
+def test_a_student_keeps_the_times_of_its_calls(tiny_run: Path, tmp_path: Path, spacing: object) -> None:
+    folder = tmp_path / "student"
+    shutil.copytree(tiny_run / "student", folder)
+    config = json.loads((folder / "config.json").read_text())
+    plain = load_student(folder, Registry.discover()).call_times(3)
+    config["student"]["spacing"] = spacing
+    (folder / "config.json").write_text(json.dumps(config))
+    times = load_student(folder, Registry.discover()).call_times(3)
+    assert times != plain
+    assert spacing == "log_snr" or times == [1490, 900, 400]

@@ -144,7 +144,7 @@ def test_the_grid_by_ratio_is_karras_s() -> None:
 @pytest.mark.parametrize(
     ("schedule", "t_init", "chosen", "sentence"),
     [
-        (FlowSchedule(), 1.0, {"spacing": "ratio"}, r"^spacing: σ/α has no end at t_init = 1; use spacing"),
+        (FlowSchedule(), 1.0, {"spacing": "ratio"}, r"^spacing: σ/α has no end at 1, the first"),
         (SCHEDULE, 30, {"times": 40}, "^steps: there are 31 times from 30 down, too few for 40 steps$"),
     ],
 )

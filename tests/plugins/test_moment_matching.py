@@ -17,6 +17,7 @@ from dlmone.core import (
     StepContext,
 )
 from dlmone.core.losses import masked_mean
+from dlmone.core.renoise import renoising_times
 from dlmone.core.request import Role
 from dlmone.core.schedule import discrete_schedule, expand
 from dlmone.plugins.moment_matching.objective import Between, MomentMatching, interval
@@ -51,7 +52,7 @@ def predictions(step: StepContext) -> tuple[Tensor, Tensor]:
     ("k", "calls", "low", "high"), [(1, 1, 0, 1999), (1, 4, 1117, 1999), (2, 4, 745, 1117), (4, 4, 0, 372)]
 )
 def test_s_lies_between_a_call_and_the_next(k: int, calls: int, low: int, high: int) -> None:
-    assert interval(SCHEDULE, 1490, k, calls) == (low, high)
+    assert interval(SCHEDULE, renoising_times(SCHEDULE, 1490, calls), k) == (low, high)
 
 
 def test_the_first_calls_state_is_the_forward_diffusion(toy: ToyTeacher) -> None:

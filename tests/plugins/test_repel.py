@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dlmone.core import Batch, DiffusionGenerator, FlowSchedule, InputError, Noise, Sampler, Start
 from dlmone.core.schedule import discrete_schedule
-from dlmone.plugins.samplers.options import NoOptions, RepelOptions
+from dlmone.plugins.samplers.options import RenoiseOptions, RepelOptions
 from dlmone.plugins.samplers.renoise import Renoise
 from dlmone.plugins.samplers.repel import Repel
 from dlmone.testing import ToyOptions, ToyTeacher, Watched, check_sampler, toy_teacher
@@ -34,7 +34,7 @@ def draw(
 
 
 @pytest.mark.parametrize("schedule", ["sqrt", "flow"])
-@pytest.mark.parametrize("sampler", [Renoise(NoOptions()), repel(0), repel(0.7)], ids=repr)
+@pytest.mark.parametrize("sampler", [Renoise(RenoiseOptions()), repel(0), repel(0.7)], ids=repr)
 def test_they_keep_the_contract(sampler: Sampler, schedule: str) -> None:
     check_sampler(sampler, teacher=toy_teacher(ToyOptions(schedule=schedule)))
 
@@ -45,20 +45,20 @@ def test_renoise_writes_what_a_student_writes(toy: ToyTeacher, steps: int, unit:
     batch = toy.space.collate(EXAMPLES)
     noise = Noise([(0, id) for id in batch.ids])
     student = DiffusionGenerator(toy.network, toy.space, START.time, unit)
-    under = DiffusionGenerator(toy.network, toy.space, START.time, unit, Renoise(NoOptions()))
+    under = DiffusionGenerator(toy.network, toy.space, START.time, unit, Renoise(RenoiseOptions()))
     assert torch.equal(student.generate(batch, noise, steps).state, under.generate(batch, noise, steps).state)
 
 
 def test_a_teacher_begins_at_the_last_time(toy: ToyTeacher) -> None:
     network, batch = Watched(toy.network), toy.space.collate(EXAMPLES)
-    Renoise(NoOptions()).sample(network, toy.space, batch, Noise([(0, id) for id in batch.ids]), 2)
+    Renoise(RenoiseOptions()).sample(network, toy.space, batch, Noise([(0, id) for id in batch.ids]), 2)
     assert [call.t_B[0].item() for call in network.calls] == [1999, 999]
 
 
 @pytest.mark.parametrize("steps", [1, 3])
 def test_no_strength_and_no_earlier_candidate_is_renoise_exactly(toy: ToyTeacher, steps: int) -> None:
-    earlier = [draw(toy, Renoise(NoOptions()), candidate)[0] for candidate in range(2)]
-    plain, _ = draw(toy, Renoise(NoOptions()), 2, steps)
+    earlier = [draw(toy, Renoise(RenoiseOptions()), candidate)[0] for candidate in range(2)]
+    plain, _ = draw(toy, Renoise(RenoiseOptions()), 2, steps)
     assert torch.equal(draw(toy, repel(0), 2, steps, earlier)[0], plain)
     assert torch.equal(draw(toy, repel(0.7), 2, steps)[0], plain)
     assert not torch.equal(draw(toy, repel(0.7), 2, steps, earlier)[0], plain)
@@ -87,7 +87,7 @@ def test_blanks_of_earlier_candidates_push_nothing(toy: ToyTeacher) -> None:
 
 
 def test_no_step_is_refused(toy: ToyTeacher) -> None:
-    for sampler in (Renoise(NoOptions()), repel(0.3)):
+    for sampler in (Renoise(RenoiseOptions()), repel(0.3)):
         with pytest.raises(InputError, match="at least one step, not 0"):
             draw(toy, sampler, steps=0)
 

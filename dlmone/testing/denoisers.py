@@ -6,7 +6,7 @@ from torch import Tensor
 from dlmone.core import Batch, Denoiser, Noise, Space
 
 from .claims import alike, require
-from .spaces import other_reference
+from .spaces import encoded, other_reference
 
 
 def check_denoiser(network: Denoiser, space: Space, batch: Batch, feature_width: int) -> None:
@@ -31,7 +31,7 @@ def check_denoiser(network: Denoiser, space: Space, batch: Batch, feature_width:
         rows = slice(row, row + 1)
         alone = network.denoise(e_t[rows], t_B[rows], batch[rows]).x0
         require(alike(alone, x0[rows]), "x0 of a sample depends on its batch mates")
-    hidden = space.encode(other_reference(batch))
+    hidden = encoded(space, other_reference(batch))
     blind = network.denoise(e_t, t_B, hidden).x0
     require(torch.equal(blind, x0), "x0 depends on the batch's generated tokens, the reference: it leaks")
     _check_keywords(network, space, batch)

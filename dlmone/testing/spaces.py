@@ -60,15 +60,15 @@ def _check_states(space: Space, batch: Batch) -> None:
 
 
 def _check_conditions(space: Space, batch: Batch) -> None:
-    encoded, other = space.encode(batch), space.encode(other_reference(batch))
-    same = encoded.encoded.keys() == other.encoded.keys()
-    same = same and all(_equal(states, other.encoded[name]) for name, states in encoded.encoded.items())
+    seen, other = encoded(space, batch), encoded(space, other_reference(batch))
+    same = seen.encoded.keys() == other.encoded.keys()
+    same = same and all(_equal(states, other.encoded[name]) for name, states in seen.encoded.items())
     require(same, "encode() depends on the reference, which it must not read")
     zeros = torch.zeros(len(batch), *space.state_shape)
-    given = [space.pin(zeros, space.embed_condition(one), one) for one in (encoded, other)]
+    given = [space.pin(zeros, space.embed_condition(one), one) for one in (seen, other)]
     require(_equal(*given), "embed_condition() depends on the reference at given entries: hide it first")
     try:
-        null = space.encoded_null(encoded)
+        null = space.encoded_null(seen)
     except InputError:
         return
     same = _equal(null.target_BL, batch.target_BL) and null.ids == batch.ids
@@ -77,6 +77,12 @@ def _check_conditions(space: Space, batch: Batch) -> None:
         _equal(null.tokens_BL[batch.target_BL], batch.tokens_BL[batch.target_BL]),
         "null_condition() must keep the generated tokens",
     )
+
+
+@torch.no_grad()
+def encoded(space: Space, batch: Batch) -> Batch:
+    """Return the batch encoded, without gradient: but in `training_loss` a space is frozen."""
+    return space.encode(batch)
 
 
 def other_reference(batch: Batch) -> Batch:

@@ -23,7 +23,7 @@ from dlmone.training.optimizer import Optimizer, adam_settings
 
 from .claims import alike, require, require_refusal, require_rows
 from .denoisers import check_denoiser
-from .spaces import check_space, other_reference
+from .spaces import check_space, encoded, other_reference
 from .steps import perturbed
 
 #: The call of a one-step student, and each of a student of three calls.
@@ -49,7 +49,7 @@ def check_teacher(
     require(len(examples) >= 3, "check_teacher takes three or more examples")
     teacher = build().requires_grad_(True).eval()
     check_space(teacher.space, examples, invertible=invertible)
-    batch = teacher.space.encode(teacher.space.collate(examples))
+    batch = encoded(teacher.space, teacher.space.collate(examples))
     check_denoiser(teacher.network, teacher.space, batch, teacher.feature_width)
     _check_restore(teacher, examples)
     _check_generator(teacher, batch)
@@ -79,8 +79,8 @@ def _check_restore(teacher: Teacher, examples: Sequence[Example]) -> None:
     outside = [key for key in teacher.state_dict() if not key.startswith(("space.", "network."))]
     require(not outside, f"a published folder holds space and network only; {outside} would be lost")
 
-    other, batch = _restored(teacher), teacher.space.encode(teacher.space.collate(examples))
-    again = other.space.encode(other.space.collate(examples))
+    other, batch = _restored(teacher), encoded(teacher.space, teacher.space.collate(examples))
+    again = encoded(other.space, other.space.collate(examples))
     same = torch.equal(batch.tokens_BL, again.tokens_BL) and torch.equal(batch.target_BL, again.target_BL)
     require(same, "a restored teacher tokenises otherwise: config() and assets() must hold all that matters")
     e, t_B = teacher.space.embed(batch), teacher.space.schedule.tensor(_t_init(teacher), len(batch))
@@ -105,7 +105,7 @@ def _check_generator(teacher: Teacher, batch: Batch) -> None:
     for row in range(len(batch)):
         alone = _states(generator, batch[row : row + 1])
         require(alike(alone[0], together[row]), "what is generated for a sample depends on its batch mates")
-    blind = _states(generator, teacher.space.encode(other_reference(batch)))
+    blind = _states(generator, encoded(teacher.space, other_reference(batch)))
     require(torch.equal(blind, together), "what is generated depends on the batch's reference: it leaks")
     _check_student_kept(generator, teacher, batch)
 

@@ -10,7 +10,7 @@ import pytest
 from dlmone.cli import main
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples/flowchars/README.md"]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "examples").glob("*/README.md"))]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 #: A command of dlmone's with all that follows it in its line or its code span.
 COMMAND = re.compile(r"\bdlmone ([a-z]+)\b([^`\n]*)")

@@ -228,7 +228,8 @@ def test_the_schedule_finds_where_the_loss_rises() -> None:
 def commands() -> list[list[str]]:
     """Return the commands of the tutorial that begin with ``dlmone``, as their arguments."""
     text = (EXAMPLE / "README.md").read_text(encoding="utf-8")
-    return [line.split() for line in re.findall(r"^dlmone ((?:run|check|generate) [^#\n]+)", text, re.MULTILINE)]
+    lines = re.findall(r"^dlmone ((?:run|check|generate) [^#\n]+)", text, re.MULTILINE)
+    return [line.split() for line in lines]
 
 
 @pytest.mark.slow

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Final, Literal
 
 from pydantic import BaseModel
 
 from dlmone.evaluation.provenance import FIRST
-from dlmone.evaluation.results import RowResult, ScoreResult
-from dlmone.models.folder import read_config
+from dlmone.evaluation.results import RowResult
 from dlmone.report.log import read_log
 
 from .intervals import LEVEL, t_interval
 from .outcome import Outcome, failure, outcome_of, results_of
-from .plan import Plan, PlannedRow, PlannedRun
+from .plan import Candidate, Plan, PlannedRow, PlannedRun
 from .search import selected, trial
 
 FORMAT: Final = "dlmone.ablation/1"
@@ -34,19 +33,47 @@ class Mean(BaseModel):
 
 
 class Tried(BaseModel):
-    """A candidate of a row's search with its best validation score; no ``value`` if its run failed."""
+    """A candidate of a row's search with its best validation score; no ``value`` before it has finished."""
 
     name: str
     metric: str | None
     value: float | None
+    failed: bool
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> Tried:
+        found = trial(candidate)
+        failed = failure(candidate.runs[0]) is not None
+        return cls(name=found.name, metric=found.metric, value=found.value, failed=failed)
+
+    @property
+    def text(self) -> str:
+        """The score, or why there is none."""
+        return f"{self.value:.3f}" if self.value is not None else "failed" if self.failed else "to come"
 
 
 class CurvePoint(BaseModel):
-    """A validation of one run: its score after so many passes of training."""
+    """A validation of one run: its scores after so many passes of training."""
 
     seed: int
     passes: float
-    value: float
+    scores: dict[str, float]
+
+
+class ScoreFacts(BaseModel):
+    """How to read a score: `dlmone.core.Score` without its value, and its definition."""
+
+    direction: Literal["higher", "lower", "neither"]
+    measures: Literal["quality", "diversity", "health"]
+    definition: str
+
+    @classmethod
+    def of(cls, row: RowResult) -> dict[str, ScoreFacts]:
+        """Return those of a row's scores by name."""
+        return {
+            name: cls(direction=one.direction, measures=one.measures, definition=row.definition(name))
+            for name, one in row.scores.items()
+        }
 
 
 class GridRowResult(BaseModel):
@@ -57,8 +84,8 @@ class GridRowResult(BaseModel):
         passes, seconds: what the training of one run cost; seconds are measured, a mean over runs.
         scores: by number of network calls, then by name.
         chosen, tried: what was selected on validation, and among what; empty without a search.
-        metric, curve: the metric that selects checkpoints, over training (of the weights that are published).
-        calls: in how many network calls the validation samples.
+        curve: the validations of these runs, of the weights that are published.
+        calls: in how many network calls they sample.
         failures: the sentences of runs that failed.
     """
 
@@ -69,7 +96,6 @@ class GridRowResult(BaseModel):
     scores: dict[int, dict[str, Mean]]
     chosen: str = ""
     tried: list[Tried] = []
-    metric: str | None = None
     curve: list[CurvePoint] = []
     calls: int = 1
     failures: list[str] = []
@@ -84,7 +110,7 @@ class GridResults(BaseModel):
     seeds: list[int]
     examples: int
     candidates: int
-    scores: dict[str, ScoreResult]
+    scores: dict[str, ScoreFacts]
     teacher: dict[int, dict[str, float]]
     rows: list[GridRowResult]
 
@@ -95,13 +121,13 @@ class GridResults(BaseModel):
 
 def collect(plan: Plan) -> GridResults:
     """Read what the runs of a grid have left. Runs that have not finished are left out."""
-    known: dict[str, ScoreResult] = {}
+    known: dict[str, ScoreFacts] = {}
     taught: dict[int, dict[str, float]] = {}
     samples = candidates = 0
     if outcome_of(plan.teacher) is Outcome.FINISHED:
         for calls, row in _plain(plan.teacher, None).items():
             samples, candidates = row.samples, row.candidates
-            known |= row.scores
+            known |= ScoreFacts.of(row)
             taught[calls] = {name: score.value for name, score in row.scores.items()}
     rows = [_row(row, known) for row in plan.rows]
     return GridResults(
@@ -109,13 +135,13 @@ def collect(plan: Plan) -> GridResults:
         seeds=list(plan.seeds),
         examples=samples,
         candidates=candidates,
-        scores={name: one.model_copy(update={"value": 0.0, "interval": None}) for name, one in known.items()},
+        scores=known,
         teacher=taught,
         rows=rows,
     )
 
 
-def _row(row: PlannedRow, known: dict[str, ScoreResult]) -> GridRowResult:
+def _row(row: PlannedRow, known: dict[str, ScoreFacts]) -> GridRowResult:
     searched = len(row.candidates) > 1
     chosen = selected(row, lambda run: outcome_of(run) is Outcome.OPEN)
     runs = chosen.runs if chosen else []
@@ -128,15 +154,11 @@ def _row(row: PlannedRow, known: dict[str, ScoreResult]) -> GridRowResult:
     for run in done:
         last = list(run.resolved.recipe.stages)[-1]
         for calls, found in _plain(run, last).items():
-            known |= {name: score for name, score in found.scores.items() if name not in known}
+            known |= {name: facts for name, facts in ScoreFacts.of(found).items() if name not in known}
             for name, score in found.scores.items():
                 scores.setdefault(calls, {}).setdefault(name, []).append(score.value)
     seconds = [spent for run in done if (spent := _seconds(run)) is not None]
     any_run = row.candidates[0].runs[0]
-    metric, curve = None, []
-    for run in done:
-        metric, points = _curve(run)
-        curve += points
     return GridRowResult(
         name=row.name,
         seeds=[run.seed for run in done],
@@ -147,14 +169,8 @@ def _row(row: PlannedRow, known: dict[str, ScoreResult]) -> GridRowResult:
             for calls, found in sorted(scores.items())
         },
         chosen=chosen.name if chosen and searched else "",
-        tried=[
-            Tried(name=found.name, metric=found.metric, value=found.value)
-            for found in (trial(one) for one in row.candidates)
-        ]
-        if searched
-        else [],
-        metric=metric,
-        curve=curve,
+        tried=[Tried.of(one) for one in row.candidates] if searched else [],
+        curve=[point for run in done for point in _curve(run)],
         calls=list(any_run.resolved.recipe.stages.values())[-1].calls,
         failures=failures,
     )
@@ -177,19 +193,16 @@ def _seconds(run: PlannedRun) -> float | None:
     return sum(one for one in spent if one is not None) if any(spent) else None
 
 
-def _curve(run: PlannedRun) -> tuple[str | None, list[CurvePoint]]:
-    """Return the metric that selects checkpoints, and its validations with the last stage's network calls."""
-    metric = read_config(run.path / "student")["student"]["metric"]
-    points = []
+def _curve(run: PlannedRun) -> Iterator[CurvePoint]:
+    """Yield the validations that sample in as many network calls as the last stage's."""
     stages = run.resolved.recipe.stages
     calls = list(stages.values())[-1].calls
     for stage in read_log(run.path / "metrics.jsonl").distilled().stages:
-        if stages[stage.name].calls != calls:
-            continue
-        which = stages[stage.name].weights
+        prefix = f"{stages[stage.name].weights}/"
         for entry in stage.entries:
-            value = entry.get(f"{which}/{metric}")
-            if entry["kind"] == "validation" and value is not None:
+            if stages[stage.name].calls == calls and entry["kind"] == "validation":
+                scores = {
+                    key.removeprefix(prefix): value for key, value in entry.items() if key.startswith(prefix)
+                }
                 passes = run.passes_until(stage.name, entry["step"])
-                points.append(CurvePoint(seed=run.seed, passes=passes, value=value))
-    return metric, points
+                yield CurvePoint(seed=run.seed, passes=passes, scores=scores)

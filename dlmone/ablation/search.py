@@ -13,12 +13,11 @@ from .plan import Candidate, PlannedRow, PlannedRun
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a candidate reached on the validation split; no ``value`` if it failed."""
+    """What a candidate reached on the validation split; no ``value`` if it failed or has not finished."""
 
     name: str
     metric: str | None = None
     value: float | None = None
-    step: int | None = None
 
 
 def trial(candidate: Candidate) -> Trial:
@@ -27,7 +26,7 @@ def trial(candidate: Candidate) -> Trial:
     if outcome_of(run) is not Outcome.FINISHED:
         return Trial(candidate.name)
     student = read_config(run.path / "student")["student"]
-    return Trial(candidate.name, student["metric"], student["best"], student["best_step"])
+    return Trial(candidate.name, student["metric"], student["best"])
 
 
 def selected(row: PlannedRow, is_open: Callable[[PlannedRun], bool]) -> Candidate | None:

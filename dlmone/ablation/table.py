@@ -25,7 +25,8 @@ def columns(found: GridResults) -> list[list[str]]:
         label = f"{row.name} ({row.chosen})" if row.chosen else row.name
         cost = [f"{row.passes:,.0f}", "" if row.seconds is None else f"{row.seconds:,.0f}"]
         if not row.scores:
-            lines.append([label, "0", "failed" if row.failures else "", *([""] * len(names)), cost[0], ""])
+            state = "failed" if row.failures else "to come"
+            lines.append([label, "0", state, *([""] * len(names)), cost[0], ""])
         for place, (calls, means) in enumerate(row.scores.items()):
             cells = [_cell(means[name]) if name in means else "" for name in names]
             lines.append([label, str(len(row.seeds)), str(calls), *cells, *(cost if not place else ["", ""])])
@@ -47,6 +48,22 @@ def notes(found: GridResults) -> Iterator[str]:
     for row in found.rows:
         for sentence in dict.fromkeys(row.failures):
             yield f"{row.name} failed: {sentence}"
+
+
+def search(found: GridResults) -> list[list[str]]:
+    """Return lines of cells with what each row's search tried; none without a search."""
+    lines = [
+        [
+            row.name,
+            one.name,
+            one.text,
+            one.metric or "",
+            "selected" if one.name == row.chosen else "",
+        ]
+        for row in found.rows
+        for one in row.tried
+    ]
+    return [["row", "tried", "validation", "metric", ""], *lines] if lines else []
 
 
 def markdown(found: GridResults) -> str:
@@ -82,9 +99,7 @@ def _cell(one: Mean) -> str:
 
 
 def _search(row: GridRowResult) -> str:
-    tried = ", ".join(
-        f"{one.name} {'failed' if one.value is None else f'{one.value:.3f}'}" for one in row.tried
-    )
-    metric = next((one.metric for one in row.tried if one.metric), "")
-    chosen = f"selected {row.chosen}" if row.chosen else "none is selected yet"
-    return f"{chosen} by validation {metric} of the first seed, among {tried}"
+    tried = ", ".join(f"{one.name} {one.text}" for one in row.tried)
+    metric = next((f"{one.metric} " for one in row.tried if one.metric), "")
+    chosen = f"selected {row.chosen}" if row.chosen else "none selected"
+    return f"{chosen} by validation {metric}of the first seed, among {tried}"

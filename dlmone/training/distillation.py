@@ -43,7 +43,7 @@ from .data_order import DataOrder
 from .networks import EstimatorNetworks
 from .optimizer import Optimizer, ema_decay, learning_rate, update_average
 from .tokenized import TokenizedExamples
-from .update import MetricSums, Update, WeightedTerm
+from .update import MetricSums, Update, stage_updates
 
 
 def stage_times(name: str, stage: Stage, schedule: NoiseSchedule) -> tuple[float, tuple[float, float]]:
@@ -117,21 +117,9 @@ class Distillation:
             "estimator": _distribution(stage.estimator_times, t_range),
         }
 
-        self.objectives, slots = objectives, stage.objectives
-        self.generator_update = Update(
-            "generator",
-            (
-                WeightedTerm(key, objective, slots[key].generator_weight, slots[key].generator_start)
-                for key, objective in objectives.items()
-            ),
-        )
-        self.estimator_update = Update(
-            "estimator",
-            (
-                WeightedTerm(key, objective, slots[key].estimator_weight)
-                for key, objective in objectives.items()
-            ),
-        )
+        self.objectives = objectives
+        by_role = stage_updates(stage, objectives)
+        self.generator_update, self.estimator_update = by_role["generator"], by_role["estimator"]
         updates = (self.generator_update, self.estimator_update)
         requests = merged(request for update in updates for request in update.requests(stage.steps))
 

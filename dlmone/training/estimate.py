@@ -34,7 +34,7 @@ from dlmone.registry import Recipe
 from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 
-from .update import Update, WeightedTerm
+from .update import stage_updates
 
 #: Share of a plain matrix product's throughput that a network reaches; the rest is norms, softmax, copies.
 EFFICIENCY = 0.5
@@ -136,17 +136,12 @@ def stage_effort(
     """
     # A few-step student makes calls before the trained one; k is uniform, so count the average.
     before = (stage.calls - 1) / (1 if stage.matching == "last" else 2)
-    weights: dict[Role, dict[str, float]] = {
-        "generator": {key: slot.generator_weight for key, slot in stage.objectives.items()},
-        "estimator": {key: slot.estimator_weight for key, slot in stage.objectives.items()},
+    at = stage.steps if step is None else step
+    return {
+        role: effort(role, update.requests(at), sketch, before)
+        for role, update in stage_updates(stage, objectives).items()
+        if update.active(at)
     }
-    efforts: dict[Role, Effort] = {}
-    for role, weight in weights.items():
-        update = Update(role, (WeightedTerm(key, one, weight[key]) for key, one in objectives.items()))
-        at = stage.steps if step is None else step
-        if update.active(at):
-            efforts[role] = effort(role, update.requests(at), sketch, before)
-    return efforts
 
 
 def passes(stage: Stage, objectives: Mapping[str, Objective], sketch: Sketch) -> float:

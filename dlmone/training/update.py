@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dlmone.core import Objective, Request, StepContext, Term
 from dlmone.core.request import Role
+from dlmone.registry.schema import Stage
 from dlmone.runtime.distributed import World
 
 
@@ -108,6 +109,16 @@ class Update:
         if self.role == "generator":
             return objective.generator_loss(context)
         return objective.estimator_loss(context)
+
+
+def stage_updates(stage: Stage, objectives: Mapping[str, Objective]) -> dict[Role, Update]:
+    """Return the updates of a stage by role, each with the objectives that have a weight in it."""
+    generator, estimator = [], []
+    for name, objective in objectives.items():
+        slot = stage.objectives[name]
+        generator.append(WeightedTerm(name, objective, slot.generator_weight, slot.generator_start))
+        estimator.append(WeightedTerm(name, objective, slot.estimator_weight))
+    return {"generator": Update("generator", generator), "estimator": Update("estimator", estimator)}
 
 
 class MetricSums:

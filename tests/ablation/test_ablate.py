@@ -267,6 +267,33 @@ def test_the_folder_holds_the_table(workplace: Path, finished: Result, table: di
     assert float(one["mean"]) == row["scores"]["2"]["dist_1"]["mean"]
 
 
+def test_the_folder_holds_a_page_and_a_figure_of_the_rows_that_finished(
+    workplace: Path, finished: Result
+) -> None:
+    assert finished.stderr.splitlines()[-1] == "report: grid/report.html"
+    page = (workplace / "grid/report.html").read_text()
+    assert "wrong failed: it went off" in page
+    assert "<img src=" in page
+    assert "selected" in page
+    assert (workplace / "grid/grid.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_alone_is_printed_of_what_is_finished_and_nothing_is_run(
+    workplace: Path, finished: Result
+) -> None:
+    shutil.copytree(workplace / "grid/runs/sid", workplace / "part/runs/sid")
+    shutil.copytree(workplace / "grid/runs/sds/lr=0.001/seed-0", workplace / "part/runs/sds/lr=0.001/seed-0")
+    answer = dlmone("ablate", "grid.toml", "--plugin", "boom.py", "--out", "part", "--table-only")
+    assert answer.exit_code == 0, answer.output
+    lines = [line.split() for line in answer.stdout.splitlines()]
+    assert ["wrong", "0", "to", "come"] in [line[:4] for line in lines]
+    assert any("sds: none selected by validation letters" in line for line in answer.stdout.splitlines())
+    assert "lr=0.03 to come" in answer.stdout
+    assert not (workplace / "part/runs/wrong").exists()
+    answer = dlmone("ablate", "grid.toml", "--plugin", "boom.py", "--out", "nowhere", "--table-only")
+    assert answer.stderr.splitlines()[-1] == "error: nowhere: there is no grid here"
+
+
 def test_a_failed_row_is_tried_again_and_what_is_finished_is_not(workplace: Path, finished: Result) -> None:
     answer = dlmone("ablate", "grid.toml", "--plugin", "boom.py", "--out", "grid")
     assert answer.exit_code == 1

@@ -48,6 +48,7 @@ FORMATS = ("table", "json", "csv", "md")
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Only check all rows and print their steps.")
+@click.option("--table-only", is_flag=True, help="Run nothing: write the table of what is finished.")
 def ablate(
     vary: tuple[str, ...],
     seeds: int | None,
@@ -56,6 +57,7 @@ def ablate(
     out: Path | None,
     form: str,
     dry_run: bool,
+    table_only: bool,
     **request: Any,
 ) -> int:
     """Run RECIPE once for every row of a grid and every seed, all from one teacher.
@@ -80,7 +82,9 @@ def ablate(
     if dry_run:
         _print_plan(rows)
         return 0
-    found = _run(registry, plan, rows, ["dlmone", "ablate", *asked.words()])
+    if not table_only:
+        _run(registry, plan, rows, ["dlmone", "ablate", *asked.words()])
+    found = _collect(plan)
     _print(found, form)
     return int(bool(found.failed))
 
@@ -122,9 +126,7 @@ def _only(plan: Plan, names: Sequence[str]) -> list[PlannedRow]:
     return [known[name] for name in names] if names else list(plan.rows)
 
 
-def _run(registry: Registry, plan: Plan, rows: Sequence[PlannedRow], command: Sequence[str]) -> GridResults:
-    from dlmone.ablation.output import write_grid
-    from dlmone.ablation.results import collect
+def _run(registry: Registry, plan: Plan, rows: Sequence[PlannedRow], command: Sequence[str]) -> None:
     from dlmone.ablation.runner import GridRunner
     from dlmone.runtime.interrupts import Interrupted
 
@@ -136,8 +138,18 @@ def _run(registry: Registry, plan: Plan, rows: Sequence[PlannedRow], command: Se
         raise Interrupted(
             f"{str(stop) or 'interrupted'}\nthe same command continues the grid in {plan.out}"
         ) from None
+
+
+def _collect(plan: Plan) -> GridResults:
+    """Read what has finished, and write the grid's table, page and figure."""
+    from dlmone.ablation.output import PAGE, write_grid
+    from dlmone.ablation.results import collect
+
+    if not plan.out.is_dir():
+        raise InputError(f"{plan.out}: there is no grid here")
     found = collect(plan)
     write_grid(plan.out, found)
+    click.echo(f"report: {plan.out / PAGE}", err=True)
     return found
 
 

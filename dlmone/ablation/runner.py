@@ -119,7 +119,7 @@ class GridRunner:
             run_recipe(run.resolved, run.path, self.registry, self.console, command=self.command)
 
     def _say(self, run: PlannedRun) -> None:
-        self.console.rule(str(run.path.relative_to(self.plan.out)), align="left")
+        self.console.print(f"\n{run.path.relative_to(self.plan.out)}", highlight=False)
 
 
 @contextmanager

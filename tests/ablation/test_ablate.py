@@ -19,15 +19,13 @@ RECIPE = """
 name = "tiny"
 
 [data]
-use = "questions"
-train = 500
-valid = 4
-test = 4
+use = "jsonl"
+path = "data"
 
 [teacher]
 use = "diffuseq"
 tokenizer = "words"
-seq_len = 36
+seq_len = 12
 hidden_dim = 8
 hidden_t_dim = 8
 width = 16
@@ -146,6 +144,12 @@ def workplace(tmp_path_factory: pytest.TempPathFactory):
     path = tmp_path_factory.mktemp("work")
     (path / "grid.toml").write_text(RECIPE)
     (path / "boom.py").write_text(PLUGIN)
+    (path / "data").mkdir()
+    words = ["ant", "bee", "cow", "dog", "eel", "fox", "gnu", "hen"]
+    triples = [words[i:] + words[:i] for i in range(8)]
+    lines = [json.dumps({"src": " ".join(one[:3]), "trg": " ".join(one[2::-1])}) + "\n" for one in triples]
+    for split, rows in (("train", lines), ("valid", lines[:4]), ("test", lines[4:])):
+        (path / "data" / f"{split}.jsonl").write_text("".join(rows))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
         patch.setenv("DLMONE_CACHE", str(path / "cache"))

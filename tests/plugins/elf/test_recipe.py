@@ -143,4 +143,4 @@ def test_pretraining_resumes_exactly() -> None:
     assert all(torch.equal(value, others[key]) for key, value in tensors.items())
     # The encoder is in both, and neither training nor averaging has moved it.
     key = "space.encoder.embed_tokens.weight"
-    assert torch.equal(tensors[f"average.{key}"], begin().teacher.state_dict()[key])
+    assert torch.equal(tensors[f"average/{key}"], begin().teacher.state_dict()[key])

@@ -32,6 +32,7 @@ def test_every_recipe_is_described_and_has_the_papers_setting() -> None:
         "qqp": "quick",
         "quasar_t": "paper",
         "wiki_auto": "paper",
+        "xsum": "quick",
     }
 
 

@@ -1,6 +1,7 @@
 """ELF from end to end: pretrained, distilled by every kind of objective, evaluated; and resumed exactly."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from click.testing import CliRunner
 from dlmone.cli import main
 from dlmone.plugins.elf.options import ElfOptions
 from dlmone.plugins.elf.teacher import ElfTeacher
+from dlmone.plugins.questions.options import SourceOptions
+from dlmone.plugins.questions.source import QuestionsSource
+from dlmone.registry import Registry, load_recipe
 from dlmone.registry.schema import Pretrain
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
@@ -144,3 +148,27 @@ def test_pretraining_resumes_exactly() -> None:
     # The encoder is in both, and neither training nor averaging has moved it.
     key = "space.encoder.embed_tokens.weight"
     assert torch.equal(tensors[f"average/{key}"], begin().teacher.state_dict()[key])
+
+
+def test_the_paper_profile_is_checked_at_the_published_size() -> None:
+    result = CliRunner().invoke(main, ["check", "xsum", "--profile", "paper"])
+    assert result.exit_code == 0, result.output
+    assert "network 104,579,940 + shared space 35,330,816" in result.stdout
+    for line in ("memory", "stage-1", "total"):
+        assert re.search(rf"^  {line} +about", result.stdout, re.MULTILINE)
+    assert "The teacher models/elf-b-xsum does not exist; its size is that of default" in result.stdout
+
+
+def test_the_quick_profile_needs_no_download() -> None:
+    registry = Registry.discover()
+    recipe = load_recipe("xsum", registry=registry).recipe
+    assert (recipe.data.use, recipe.teacher.path) == ("questions", None)
+    options = registry.options("teachers", "elf", recipe.teacher.options, "teacher")
+    assert (options.encoder, options.tokenizer) == ("random", "words")
+    examples = QuestionsSource(SourceOptions(train=500, valid=20, test=20)).split("train")
+    space = ElfTeacher.build(options, examples).space
+    batch = space.collate(examples)
+    # Nothing is cut, and states have the scale that the noise is made for.
+    assert space.text(batch.tokens_BL, batch) == [example.target for example in examples]
+    assert space.source_text(batch) == [example.source for example in examples]
+    assert float(space.embed(batch[:64]).std()) == pytest.approx(1.0, abs=0.1)

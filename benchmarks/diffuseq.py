@@ -23,6 +23,7 @@ from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.options import DDPMOptions, DiffuSeqOptions
 from dlmone.plugins.diffuseq.samplers import DiffuSeqDDPM
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
+from dlmone.plugins.tokenizers.words import words
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import PretrainOptimizer
 from dlmone.runtime.device import Compute
@@ -42,7 +43,7 @@ def inputs(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
 def untrained_teacher(width: int, layers: int) -> DiffuSeqTeacher:
     """The released configuration unless told otherwise; what its tokenizer says does not matter here."""
     options = DiffuSeqOptions(width=width, layers=layers, heads=width // 64)
-    return DiffuSeqTeacher(options, Tokenizer.words(["unused"]), VOCABULARY)
+    return DiffuSeqTeacher(options, Tokenizer(words(["unused"])), VOCABULARY)
 
 
 def reference_side(args: argparse.Namespace, bars: torch.Tensor) -> dict[str, Callable[[], object]]:

@@ -25,7 +25,7 @@ from torchmetrics.functional.text.rouge import rouge_score
 from dlmone.core.evaluator import Evaluator, Sample
 from dlmone.plugins.metrics.bleu import BleuEvaluator, pairwise_bleu_matrices
 from dlmone.plugins.metrics.diversity import DiversityEvaluator
-from dlmone.plugins.metrics.options import DiversityOptions, NoOptions
+from dlmone.plugins.metrics.options import BleuOptions, DiversityOptions, NoOptions, RougeLOptions
 from dlmone.plugins.metrics.rouge import RougeLEvaluator
 from dlmone.plugins.metrics.words import AvgLenEvaluator, Dist1Evaluator
 
@@ -123,11 +123,11 @@ def main() -> None:
             lambda: [looped_matrix(texts) for texts in groups],
         ),
         "BLEU": (
-            lambda: per_sample(BleuEvaluator(plain), chosen),
+            lambda: per_sample(BleuEvaluator(BleuOptions()), chosen),
             lambda: [[nltk_bleu(*pair) for pair in pairs]],
         ),
         "ROUGE-L": (
-            lambda: per_sample(RougeLEvaluator(plain), chosen),
+            lambda: per_sample(RougeLEvaluator(RougeLOptions()), chosen),
             lambda: [[looped_rouge_l(*pair) for pair in pairs]],
         ),
         "Dist-1": (

@@ -43,10 +43,11 @@ if TYPE_CHECKING:
     from .schedule import DiscreteSchedule, FlowSchedule, NoiseSchedule, TimePoint
     from .score_distillation import ScoreDistillation
     from .selection import Selector
-    from .space import Batch, Codec, Space
+    from .space import Batch, Codec, Reading, Space
     from .spacing import Spacing
     from .teacher import Conversion, Sketch, Teacher, TrainingLoss
     from .times import LogNormalTimes, QuantileTimes, Times, UniformTimes
+    from .tokenizer import TokenizerBuilder
     from .tracker import TrackedRun, Tracker
 
 _HOME = {
@@ -103,6 +104,7 @@ _HOME = {
     "Selector": "selection",
     "Batch": "space",
     "Codec": "space",
+    "Reading": "space",
     "Space": "space",
     "Spacing": "spacing",
     "Conversion": "teacher",
@@ -115,6 +117,7 @@ _HOME = {
     "LogNormalTimes": "times",
     "TrackedRun": "tracker",
     "Tracker": "tracker",
+    "TokenizerBuilder": "tokenizer",
 }
 
 __all__ = [
@@ -159,6 +162,7 @@ __all__ = [
     "PluginError",
     "Point",
     "QuantileTimes",
+    "Reading",
     "Request",
     "Sample",
     "SampleReader",
@@ -179,6 +183,7 @@ __all__ = [
     "Term",
     "TimePoint",
     "Times",
+    "TokenizerBuilder",
     "TrackedRun",
     "Tracker",
     "TrainingLoss",
@@ -190,3 +195,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise missing(__name__, name)
     return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,5 +1,6 @@
 """Signs of degeneration (section 3.2) in a generated text: empty, repetitive, a copy of its source."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 
@@ -11,6 +12,12 @@ def is_empty(text: str) -> bool:
 def repeats(text: str) -> bool:
     """Tell whether any white-space token directly follows itself."""
     return any(first == second for first, second in pairwise(text.split()))
+
+
+def unknown_share(texts: Sequence[str], unknown: str | None) -> float:
+    """Return the share of words in texts that hold the token ``unknown``; 0 if there is no such token."""
+    words = [word for text in texts for word in text.split()]
+    return sum(unknown in word for word in words) / max(len(words), 1) if unknown else 0.0
 
 
 def is_copy(text: str, source: str) -> bool:

@@ -69,6 +69,16 @@ class Evaluator(ABC):
             InputError: the samples do not fit (too few candidates, no samples).
         """
 
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return why the scores don't see how such texts are written, in a clause; None if they do.
+
+        A caller shows it as a warning: a metric of words split at spaces sees one word in a Chinese sentence.
+
+        Args:
+            texts: references, and sources where there are some.
+        """
+        return None
+
 
 @runtime_checkable
 class PairMetric(Protocol):

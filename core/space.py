@@ -21,23 +21,27 @@ class Batch:
         tokens_BL: token ids, condition and target.
         target_BL: True where a token is generated, padding included; False where it is given.
         encoded: results of `Space.encode` for the conditions, by name, one row per sample.
+        examples: what the rows were made of, where it is at hand: their targets are whole.
     """
 
     ids: tuple[str, ...]
     tokens_BL: Tensor
     target_BL: Tensor
     encoded: Mapping[str, Tensor] = field(default_factory=dict)
+    examples: tuple[Example, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> "Batch":
         encoded = {name: states.to(device) for name, states in self.encoded.items()}
-        return Batch(self.ids, self.tokens_BL.to(device), self.target_BL.to(device), encoded)
+        tokens_BL, target_BL = self.tokens_BL.to(device), self.target_BL.to(device)
+        return replace(self, tokens_BL=tokens_BL, target_BL=target_BL, encoded=encoded)
 
     def __getitem__(self, rows: slice) -> "Batch":
         encoded = {name: states[rows] for name, states in self.encoded.items()}
-        return Batch(self.ids[rows], self.tokens_BL[rows], self.target_BL[rows], encoded)
+        ids, examples = self.ids[rows], self.examples[rows]
+        return Batch(ids, self.tokens_BL[rows], self.target_BL[rows], encoded, examples)
 
     def where(self, chosen_B: Tensor, other: "Batch") -> "Batch":
         """Return the samples of this batch where ``chosen_B`` is True, and those of ``other`` elsewhere.
@@ -70,7 +74,23 @@ class Batch:
         shape, places_BL = (len(self), length + 1), places_BL.clamp(max=length)
         tokens_BL = self.tokens_BL.new_full(shape, token).scatter(1, places_BL, self.tokens_BL)
         target_BL = self.target_BL.new_zeros(shape).scatter(1, places_BL, self.target_BL)
-        return Batch(self.ids, tokens_BL[:, :length], target_BL[:, :length])
+        return Batch(self.ids, tokens_BL[:, :length], target_BL[:, :length], examples=self.examples)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How much of an example a row keeps.
+
+    Attributes:
+        tokens: tokens of its texts, markers left out.
+        unknown: how many of them the vocabulary does not know.
+        source_cut, target_cut: how many of them the row has no room for.
+    """
+
+    tokens: int
+    unknown: int = 0
+    source_cut: int = 0
+    target_cut: int = 0
 
 
 class Codec(nn.Module, ABC):
@@ -78,6 +98,8 @@ class Codec(nn.Module, ABC):
 
     #: Whether samples have a given part (a condition).
     conditional: bool
+    #: How `text` shows a token that stands for anything unknown; None if there is no such token.
+    unknown: str | None = None
 
     @abstractmethod
     def collate(self, examples: Sequence[Example]) -> Batch:
@@ -95,6 +117,27 @@ class Codec(nn.Module, ABC):
     @abstractmethod
     def source_text(self, batch: Batch) -> list[str]:
         """Return the given part of each row as text (empty where nothing is given)."""
+
+    def reference_text(self, batch: Batch) -> list[str]:
+        """Return the reference of each row as text, read and written by the tokeniser like any output.
+
+        It is whole where the batch has its examples; otherwise it is what the row had room for. What does
+        not fit with its reference, in a space that cuts none, is the reference as it is given.
+        """
+        if batch.examples:
+            try:
+                batch = self.collate(batch.examples)
+            except InputError:
+                return [" ".join(example.target.split()) for example in batch.examples]
+        return self.text(batch.tokens_BL, batch)
+
+    def reading(self, example: Example) -> Reading | None:
+        """Return what `collate` keeps of an example; None where a space does not say.
+
+        Raises:
+            InputError: the example does not fit.
+        """
+        return None
 
     def source_tokens(self, batch: Batch) -> Tensor:
         """Return which tokens belong to the condition's text, [B, L] bool; markers around it do not."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .recipe import ResolvedRecipe, load_recipe
     from .schema import Recipe
     from .times import Spacing, Time, spacing_on
+    from .tokenizer import TokenizerChoice
 
 _HOME = {
     "Entry": "plugin",
@@ -23,6 +24,7 @@ _HOME = {
     "ResolvedRecipe": "recipe",
     "Spacing": "times",
     "Time": "times",
+    "TokenizerChoice": "tokenizer",
     "spacing_on": "times",
     "hookimpl": "hooks",
     "load_recipe": "recipe",
@@ -37,6 +39,7 @@ __all__ = [
     "ResolvedRecipe",
     "Spacing",
     "Time",
+    "TokenizerChoice",
     "hookimpl",
     "load_recipe",
     "shipped_recipes",
@@ -48,3 +51,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

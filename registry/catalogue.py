@@ -69,6 +69,10 @@ class Catalogue:
             return names
         raise PluginError(f"no {noun(kind)} is installed that is used by default; name one")
 
+    def fallbacks(self, kind: str) -> list[str]:
+        """Return the names used by default where a default one is blind to the texts."""
+        return [name for name, entries in self._claims[kind].items() if any(one.fallback for one in entries)]
+
     def claims(self, kind: str, name: str) -> tuple[Entry, ...]:
         """Return all claims to a name; more than one is a conflict."""
         return tuple(self._claims[kind].get(name, ()))
@@ -128,7 +132,8 @@ class Catalogue:
         if (known := self._validated.get(_key(kind, name, table))) is not None:
             return known
         model = self.options_model(kind, name, where)
-        return validated(model, switched_off(model, table), lambda loc: dotted(loc, where))
+        known = {"catalogue": self}
+        return validated(model, switched_off(model, table), lambda loc: dotted(loc, where), context=known)
 
     def keep_options(self, kind: str, name: str, table: dict[str, Any], options: BaseModel) -> None:
         """Keep validated options, so that a table that says the same is not validated again."""

@@ -135,12 +135,13 @@ def _offer(
     options: str | None = None,
     help: str = "",
     default: bool = False,
+    fallback: bool = False,
 ) -> None:
     for place in (target, options or target):
         if not re.fullmatch(r"[\w.]+:[\w.]+", place):
             raise PluginError(f"the {noun(kind)} {name!r} points to {place!r}, not to 'package.module:Name'")
     source = (plugin.name, plugin.distribution, plugin.version)
-    entries.append(Entry(kind, name, target, options, help, default, *source))
+    entries.append(Entry(kind, name, target, options, help, default, *source, fallback))
 
 
 def found(files: Sequence[Path]) -> Iterator[tuple[Plugin, Callable[[], object]]]:

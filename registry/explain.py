@@ -60,6 +60,7 @@ def validated(
     table: dict[str, Any],
     place: Callable[[Loc], str],
     also: Iterable[str] = (),
+    context: dict[str, Any] | None = None,
 ) -> AnyModel:
     """Return a table as its model.
 
@@ -68,6 +69,7 @@ def validated(
         table: its values.
         place: describes the location of a key path.
         also: top-level keys that are known besides the model's own.
+        context: what the model's validators look up.
 
     Raises:
         InputError: one line per mistake in the table.
@@ -77,7 +79,7 @@ def validated(
     ]:
         raise InputError("\n".join(wrong))
     try:
-        return model.model_validate(table)
+        return model.model_validate(table, context=context)
     except ValidationError as error:
         raise InputError("\n".join(_sentences(error, model, table, place, also))) from error
 

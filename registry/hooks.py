@@ -22,7 +22,14 @@ class Register(Protocol):
     """The argument of a ``register_*`` hook; call it once for every name the plugin offers."""
 
     def __call__(
-        self, name: str, target: str, *, options: str | None = None, help: str = "", default: bool = False
+        self,
+        name: str,
+        target: str,
+        *,
+        options: str | None = None,
+        help: str = "",
+        default: bool = False,
+        fallback: bool = False,
     ) -> None:
         """Offer ``target`` (``package.module:Class``) under ``name``.
 
@@ -31,7 +38,8 @@ class Register(Protocol):
         no options. The class is constructed with the validated model: ``Class(options)``.
 
         ``default`` says that commands use it where no plugin of its kind is named: every such evaluator, and
-        the first such sampler and selector.
+        the first such sampler, selector and tokenizer (whose first option is then the text given).
+        ``fallback`` says that an evaluator is used by default too where one of those is blind to the texts.
         """
 
 
@@ -53,6 +61,11 @@ def register_evaluators(register: Register) -> None:
 @hookspec
 def register_data(register: Register) -> None:
     """Offer subclasses of ``dlmone.core.DataSource``."""
+
+
+@hookspec
+def register_tokenizers(register: Register) -> None:
+    """Offer subclasses of ``dlmone.core.TokenizerBuilder``."""
 
 
 @hookspec

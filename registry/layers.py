@@ -59,8 +59,11 @@ def merge(
         InputError: ``upper`` removes a part that ``lower`` does not have.
     """
     merged = dict(lower)
-    if _is_slot(shape) and "use" in lower and upper.get("use", lower["use"]) != lower["use"]:
-        merged = {key: value for key, value in lower.items() if key in shape.model_fields}
+    # Below a slot, in a plugin's options, a table with ``use`` is a plugin too (a tokenizer).
+    slot = "use" in lower and (_is_slot(shape) or shape is None)
+    if slot and upper.get("use", lower["use"]) != lower["use"]:
+        known = shape.model_fields if shape else ()
+        merged = {key: value for key, value in lower.items() if key in known}
     if shape is TeacherSlot and upper.get("path"):
         merged = {key: value for key, value in merged.items() if key == "use"}
     for key, value in upper.items():
@@ -72,6 +75,8 @@ def merge(
         # A time is one value in any of its forms, so it is replaced, not merged.
         elif isinstance(value, Mapping) and part(shape, key) is not Time and not is_time(value):
             below = merged.get(key)
+            if isinstance(below, str) and part(shape, key) is None and "use" not in value:
+                below = {"use": below}  # a plugin that was named by its short form
             below = below if isinstance(below, Mapping) else {}
             merged[key] = merge(below, value, part(shape, key), source, (*loc, key))
         else:

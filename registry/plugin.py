@@ -50,6 +50,7 @@ class Entry:
     plugin: str
     distribution: str
     version: str
+    fallback: bool = False
 
     @property
     def provider(self) -> str:

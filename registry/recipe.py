@@ -118,7 +118,8 @@ def _with_options(recipe: Recipe, layers: Sequence[Layer], registry: Registry) -
             mistakes += [f"{_place(layers, loc, (key,))}: {_LOADED.format(slot.path)}" for key in ignored]
             continue
         try:
-            options = validated(model, switched_off(model, slot.options), partial(_place, layers, loc), own)
+            given, place = switched_off(model, slot.options), partial(_place, layers, loc)
+            options = validated(model, given, place, own, context={"catalogue": registry})
         except InputError as error:
             mistakes.append(str(error))
         else:

@@ -195,7 +195,8 @@ def test_what_is_allowed_is_not_found(file: str, line: str) -> None:
 # Names in strings: what a plugin offers, logs or writes is known to plugins (and recipes) alone.
 
 #: Offered names that are ordinary words too: as words they are no reference.
-WORDS = {"causal", "distinct", "diversity", "health", "hub", "jsonl", "pad", "questions", "regression"}
+WORDS = {"causal", "characters", "distinct", "diversity", "health", "hub", "jsonl", "pad", "pretrained"}
+WORDS |= {"questions", "regression", "words"}
 #: What built-in plugins put into a log, a table or a file, besides the names that they are offered under.
 WRITTEN = {
     "BERT's markers": ("[CLS]", "[SEP]", "[PAD]", "[MASK]", "[UNK]"),
@@ -205,7 +206,8 @@ WRITTEN = {
     "a logged value of core's": ("teacher_estimator_gap", "estimator_lag", "gap_weighted", "lag_weighted"),
     "a score": (
         *("fidelity", "coverage", "self_bleu", "div_4", "empty_rate", "repetition_rate", "mean_words"),
-        *("rouge1", "rouge2", "rougeL", "corpus_distinct", "output_distinct"),
+        *("near_copy_rate", "unknown_rate", "rouge1", "rouge2", "rougeL"),
+        *("corpus_distinct", "output_distinct"),
     ),
 }
 #: In core, a formula may have the name of the method that it belongs to.

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +26,20 @@ def console(quiet: bool = False) -> Console:
 def is_main() -> bool:
     """Tell whether this is the main process (rank 0 under torchrun)."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file beside its place and put it there when it is whole; ``-`` is standard output."""
+    if str(path) == "-":
+        click.echo(text, nl=False)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        staging.write_text(text, encoding="utf-8")
+        staging.replace(path)
+    finally:
+        staging.unlink(missing_ok=True)
 
 
 def print_json(value: Any) -> None:

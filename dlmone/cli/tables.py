@@ -15,8 +15,8 @@ from .output import print_columns
 ARROWS = {"higher": "↑", "lower": "↓", "neither": " "}
 
 
-def print_results(found: Results) -> None:
-    """Print tables, then the scores' definitions."""
+def print_results(found: Results, signatures: bool = True) -> None:
+    """Print tables and then, unless they are not wanted, the scores' definitions."""
     level = f"{100 * found.bootstrap.level:g} %" if found.bootstrap else ""
     _print_scores([row for row in found.rows if row.selector == FIRST])
     for rows in _selected(found.rows):
@@ -25,8 +25,9 @@ def print_results(found: Results) -> None:
     for (model, against), comparisons in groupby(found.comparisons, key=lambda one: (one.model, one.against)):
         click.echo(f"\n{model} less {against}")
         _print_differences(list(comparisons), level)
-    click.echo()
-    _print_signatures(found.rows)
+    if signatures:
+        click.echo()
+        _print_signatures(found.rows)
     if found.bootstrap:
         drawn = f"{found.bootstrap.resamples} resamples of the examples, seed {found.bootstrap.seed}"
         click.echo(f"\n±: half the width of the {level} interval ({drawn})")

@@ -17,6 +17,7 @@ from dlmone.core import (
 )
 from dlmone.core.generator import DenoiserGenerator
 from dlmone.generation.inference import generate_samples, save_samples
+from dlmone.generation.readings import survey
 from dlmone.models.folder import fingerprint, load_student
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Variant
@@ -110,7 +111,10 @@ def evaluate_run(
                 rows += selector.rows(row, parts.evaluators, sizes)
     baseline = "copy" if any(example.source for example in examples) else "reference"
     rows = [*score_baselines(rows[:1], parts.evaluators, [baseline]), *rows]
-    write_report(session.run_dir.path / "report", rows, len(examples), table.candidates)
+    notes = survey(teacher.space, examples, most=None).notes
+    write_report(session.run_dir.path / "report", rows, len(examples), table.candidates, notes)
+    for note in notes:
+        session.console.print(f"test data: {note}", highlight=False)
     return rows
 
 

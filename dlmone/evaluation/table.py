@@ -68,15 +68,19 @@ def _span(group: _Group, cell: int) -> int:
     return max(len(title) + 1, cell * len(rows))
 
 
-def write_report(folder: Path, rows: Sequence[Row], examples: int, candidates: int) -> None:
-    """Write ``results.json``, and ``table.md`` with every score's definition."""
+def write_report(
+    folder: Path, rows: Sequence[Row], examples: int, candidates: int, notes: Sequence[str] = ()
+) -> None:
+    """Write ``results.json``, and ``table.md`` with every score's definition and notes on the examples."""
     found = results(rows, Resampling())
     write_whole(folder / "results.json", found.text())
     names = _score_names(rows)
     headings = ["", *_headings(rows, names)]
     lines = [headings, ["---"] * len(headings), *([row.title, *_cells(row, names)] for row in rows)]
     text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    text += f"\n\n{examples} examples, {candidates} candidates each. Definitions:\n\n"
+    text += f"\n\n{examples} examples, {candidates} candidates each."
+    text += "".join(f"\n\nNote: {note}." for note in notes)
+    text += "\n\nDefinitions:\n\n"
     # A score of selected candidates reads fewer candidates, so its definition differs: list both.
     definitions = dict.fromkeys(
         (name, row.definition(name)) for name in names for row in found.rows if name in row.scores

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from dlmone.core import Evaluator, Example, InputError, Sample, Score
-from dlmone.core.degeneration import is_copy, is_empty, repeats
+from dlmone.core.degeneration import is_copy, is_empty, repeats, unknown_share
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Validation
 
@@ -141,7 +141,8 @@ class Validator:
         sums = next(Sums.of(score, by, samples) for score, by in found if score is deciding)
         interval = Resampling().intervals([sums])[0] if sums else None
         named = {score.name: score.value for score, _ in found}
-        return ValidationResult(deciding, interval, named | health(samples), samples)
+        signs = health(samples, generator.space.unknown)
+        return ValidationResult(deciding, interval, named | signs, samples)
 
 
 def score_samples(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[Score]:
@@ -168,14 +169,19 @@ def iter_scores(
             yield score, evaluator
 
 
-def health(samples: Sequence[Sample]) -> dict[str, float]:
-    """Return the shares of empty, repetitive and copied first candidates, and their mean length in words."""
+def health(samples: Sequence[Sample], unknown: str | None = None) -> dict[str, float]:
+    """Return signs of degeneration of first candidates.
+
+    These are the shares of empty, repetitive and copied ones, their mean length in words, and the share of
+    words that hold the token ``unknown``.
+    """
     firsts = [(sample.candidates[0], sample.source) for sample in samples]
     return {
         "empty": fmean(is_empty(text) for text, _ in firsts),
         "repetitive": fmean(repeats(text) for text, _ in firsts),
         "copied": fmean(is_copy(text, source) for text, source in firsts),
         "mean_length": fmean(len(text.split()) for text, _ in firsts),
+        "unknown": unknown_share([text for text, _ in firsts], unknown),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -97,7 +97,7 @@ def generate_batch(
         if generated.state is not None:
             earlier.append(generated.state)
         outputs.append(space.text(generated.tokens_BL, given))
-    sources, references = space.source_text(batch), space.text(batch.tokens_BL, batch)
+    sources, references = space.source_text(batch), space.reference_text(batch)
     candidates = zip(*outputs, strict=True)
     rows = zip(batch.ids, sources, references, candidates, strict=True)
     return [Sample(*row) for row in rows], calls
@@ -106,19 +106,27 @@ def generate_batch(
 def collate_fitting(
     space: Codec, examples: Sequence[Example]
 ) -> tuple[Batch | None, list[tuple[Example, str]]]:
-    """Return the batch of the examples that fit a space, if any do, and the others, each with the reason."""
+    """Return the batch of the examples that fit a space, if any do, and the others, each with the reason.
+
+    Rows are made without their references: what is kept of a source never depends on its reference.
+    """
     try:
-        return space.collate(examples), []
+        return _without_references(space, examples), []
     except InputError:
         reasons = {example.id: _misfit(space, example) for example in examples}
     fitting = [example for example in examples if reasons[example.id] is None]
     misfits = [(example, reason) for example in examples if (reason := reasons[example.id]) is not None]
-    return space.collate(fitting) if fitting else None, misfits
+    return _without_references(space, fitting) if fitting else None, misfits
+
+
+def _without_references(space: Codec, examples: Sequence[Example]) -> Batch:
+    hidden = space.collate([replace(example, target="") for example in examples])
+    return replace(hidden, examples=tuple(examples))
 
 
 def _misfit(space: Codec, example: Example) -> str | None:
     try:
-        space.collate([example])
+        _without_references(space, [example])
     except InputError as error:
         return str(error)
     return None

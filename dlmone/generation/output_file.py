@@ -55,7 +55,7 @@ class OutputFile:
         if not count:
             return batch
         known = batch[:count]
-        texts = space.source_text(known), space.text(known.tokens_BL, known)
+        texts = space.source_text(known), space.reference_text(known)
         for id, source, reference in zip(known.ids, *texts, strict=True):
             sample = self._done[self.found]
             self.found += 1

@@ -9,7 +9,7 @@ from typing import Literal
 Direction = Literal["higher", "lower", "neither"]
 
 #: Signs of degeneration that every validation logs; they have a separate figure.
-SIGNS = ("empty", "repetitive", "copied", "mean_length")
+SIGNS = ("empty", "repetitive", "copied", "mean_length", "unknown")
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 #: Maximum number of panels in a figure.
 PANELS = 6

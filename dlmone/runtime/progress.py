@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -88,4 +88,8 @@ def clock(seconds: float) -> str:
 
 def numbers(values: Mapping[str, float], *names: str) -> str:
     """Format some logged values in one short line."""
-    return "  ".join(f"{name.split('/')[-1]} {values[name]:.4g}" for name in names if name in values)
+    known = [name for name in names if name in values]
+    ends = Counter(name.split("/")[-1] for name in known)
+    # A loss and its gradient have one name but for what stands before it.
+    labels = [name if ends[end := name.split("/")[-1]] > 1 else end for name in known]
+    return "  ".join(f"{label} {values[name]:.4g}" for label, name in zip(labels, known, strict=True))

@@ -11,6 +11,7 @@ from typing import Literal
 from rich.console import Console
 
 from dlmone.core import Teacher
+from dlmone.evaluation.blindness import blind, sentences
 from dlmone.evaluation.final import evaluate_run
 from dlmone.evaluation.table import show
 from dlmone.evaluation.validation import check_metrics
@@ -28,6 +29,9 @@ from .start import check_starts, saved_starts
 from .teacher import check_requests, check_times, prepare_teacher
 from .tokenized import TokenizedExamples
 from .tracking import create_trackers, tracking
+
+#: Examples by which a run tells how its texts are written.
+TEXTS_READ = 500
 
 
 def run(
@@ -94,6 +98,9 @@ def _run(
     parts = EvaluationPlugins.of(registry, recipe.evaluation)
     evaluators = parts.evaluators
     check_metrics(recipe, evaluators, valid_split)
+    texts = [text for example in valid_split[:TEXTS_READ] for text in (example.target, example.source)]
+    for sentence in sentences(blind(evaluators, texts)):
+        console.print(f"warning: {sentence}", highlight=False)
     # Report errors in a stage's config before any training.
     objectives = {name: stage_objectives(registry, recipe, name) for name in recipe.stages}
 

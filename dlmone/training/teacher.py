@@ -28,6 +28,7 @@ from dlmone.core import (
 from dlmone.core.noise import seed_of
 from dlmone.core.request import Role, asks_second_time, merged
 from dlmone.evaluation.validation import INTERVAL, Validator
+from dlmone.generation.readings import survey
 from dlmone.models.card import teacher_card
 from dlmone.models.folder import load_teacher, publish, read_config
 from dlmone.models.resolve import model_folder
@@ -66,7 +67,9 @@ def prepare_teacher(
                 f"where a teacher of the family {slot.use!r} was expected"
             )
         session.console.print(f"teacher: loaded from {slot.path}", highlight=False)
-        return load_teacher(source, session.registry).to(device)
+        loaded = load_teacher(source, session.registry)
+        _say_notes(session, loaded, train_split)
+        return loaded.to(device)
     folder = run_dir.path / "teacher"
     cached = cache_folder() / cache_key(session, recipe, train_split)
     if session.compute.world.main and not folder.exists() and cached.exists():
@@ -102,6 +105,7 @@ def pretrain(
     torch.manual_seed(seed_of((recipe.seed, "teacher")))
     teacher = family.build(options, train_split).to(compute.device)
     check(teacher)
+    _say_notes(session, teacher, train_split)
     trainee = Pretraining(teacher, config, train_split, compute, recipe.seed)
 
     validator = Validator(
@@ -118,6 +122,12 @@ def pretrain(
     intervals = Intervals(config.steps, config.log_every, config.validation.every, config.checkpoint_every)
     train(session, "pretrain", trainee, intervals, validate, {}, shown=(validator.metric, *INTERVAL))
     return trainee.average
+
+
+def _say_notes(session: Session, teacher: Teacher, examples: Sequence[Example]) -> None:
+    """Say what the teacher's rows don't keep of the training data."""
+    for note in survey(teacher.space, examples).notes if session.compute.world.main else ():
+        session.console.print(f"training data: {note}", highlight=False)
 
 
 def check_times(

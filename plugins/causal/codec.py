@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dlmone.core import Batch, Codec, Example, InputError
+from dlmone.core import Batch, Codec, Example, InputError, Reading
 
 from .options import CausalOptions
 
@@ -62,7 +62,19 @@ class CausalCodec(Codec):
                 target = [*target[: self.options.max_tokens - 1], self.end_id]
             tokens_BL[row, : len(source) + len(target)] = torch.tensor(source + target)
             target_BL[row, : len(source)] = False
-        return Batch(tuple(example.id for example in examples), tokens_BL, target_BL)
+        ids = tuple(example.id for example in examples)
+        return Batch(ids, tokens_BL, target_BL, examples=tuple(examples))
+
+    def reference_text(self, batch: Batch) -> list[str]:
+        if not batch.examples:
+            return super().reference_text(batch)
+        encode, decode = self.tokenizer.encode, self.tokenizer.decode
+        return [decode(encode(example.target)).strip() for example in batch.examples]
+
+    def reading(self, example: Example) -> Reading:
+        source, target = self._source(example), self.tokenizer.encode(example.target)
+        room = self.options.max_tokens - (self.end_id is not None)
+        return Reading(len(source) - len(self.separator) + len(target), target_cut=max(0, len(target) - room))
 
     def _source(self, example: Example) -> list[int]:
         source = [*self.tokenizer.encode(example.source), *self.separator]

@@ -4,6 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dlmone.registry import TokenizerChoice
+
 #: [CLS] and the two [SEP] between condition and target, [CLS] and [SEP] around it, and one token.
 MIN_SEQ_LEN = 6
 
@@ -26,11 +28,9 @@ class DiffuSeqOptions(BaseModel):
         loss_positions: positions that the loss counts: "all", as in the official code, or "generated".
         length_groups: number of groups of like length that a batch is trained in, each without its common
             padding. 1, as in the official code, keeps the full length.
-        tokenizer: "words" (all words of the training data), "wordpiece" (trained on it), or where a
-            BERT-type tokenizer lies: a folder, "package:NAME", or a name of the Hugging Face hub.
-        vocab_size: size of a vocabulary trained with "wordpiece".
-        vocab_min_count: of a loaded WordPiece tokenizer, keep the pieces that occur at least this often in
-            the training data; 0 keeps all.
+        tokenizer: a tokenizer plugin, as "words" (all words of the training data) or "bpe:4000", a table
+            with its options, or where a trained one lies: a folder, "package:NAME", or a name of the
+            Hugging Face hub.
         init_from: a BERT-type encoder to start from, in the same three places.
         init_embedding: take its word embeddings too, projected to hidden_dim (`pretrained/embedding.py`).
         train_embedding: train the embedding, as the official code does; otherwise it stays fixed.
@@ -55,9 +55,7 @@ class DiffuSeqOptions(BaseModel):
     clean_target: bool = False
     loss_positions: Literal["all", "generated"] = "all"
     length_groups: int = Field(default=1, ge=1, le=1_000)
-    tokenizer: str = "bert-base-uncased"
-    vocab_size: int = Field(default=8192, ge=8, le=10_000_000)
-    vocab_min_count: int = Field(default=0, ge=0)
+    tokenizer: TokenizerChoice = Field(default="bert-base-uncased", validate_default=True)
     init_from: str | None = None
     init_embedding: bool = False
     train_embedding: bool = True
@@ -74,8 +72,6 @@ class DiffuSeqOptions(BaseModel):
             raise ValueError(f"seq_len {self.seq_len} is more than max_positions {self.max_positions}")
         if self.init_embedding and self.init_from is None:
             raise ValueError("init_embedding takes the word embeddings of init_from, which names no encoder")
-        if self.vocab_min_count and self.tokenizer in ("words", "wordpiece"):
-            raise ValueError(f"vocab_min_count cuts a loaded tokenizer, and tokenizer is {self.tokenizer!r}")
         if self.time_sampler == "noisy" and self.noisy_from >= self.diffusion_steps:
             raise ValueError(
                 f"noisy_from {self.noisy_from} is not below diffusion_steps {self.diffusion_steps}"

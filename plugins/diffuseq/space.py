@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlmone.core import Batch, Example, InputError, NoiseSchedule, Space
-from dlmone.plugins.bert.tokenizer import Tokenizer, without_markers
+from dlmone.core import Batch, Example, InputError, NoiseSchedule, Reading, Space
+from dlmone.plugins.bert.tokenizer import Tokenizer
 
 from .rounding import best_logit, nearest_row
 
@@ -44,6 +44,7 @@ class DiffuSeqSpace(Space):
     ) -> None:
         super().__init__()
         self.tokenizer = tokenizer
+        self.unknown = tokenizer.unknown
         self.schedule = schedule
         self.seq_len = seq_len
         self.state_shape = (seq_len, hidden_dim)
@@ -63,7 +64,22 @@ class DiffuSeqSpace(Space):
         for row, (source, target) in enumerate(rows):
             tokens_BL[row, : len(source) + len(target)] = torch.tensor(source + target)
             target_BL[row, : len(source)] = False
-        return Batch(tuple(example.id for example in examples), tokens_BL, target_BL)
+        ids = tuple(example.id for example in examples)
+        return Batch(ids, tokens_BL, target_BL, examples=tuple(examples))
+
+    def reading(self, example: Example) -> Reading:
+        encode = self.tokenizer.encode
+        whole = encode(example.source.strip()), encode(example.target.strip())
+        source, target = self._row(example)
+        tokens = [token for text in whole for token in text[1:-1]]
+        # A condition in a row has one marker more than it has alone.
+        cut = len(whole[0]) + 1 - len(source), len(whole[1]) - len(target)
+        return Reading(len(tokens), sum(token == self.tokenizer.unk_id for token in tokens), *cut)
+
+    def reference_text(self, batch: Batch) -> list[str]:
+        if not batch.examples:
+            return super().reference_text(batch)
+        return [self.tokenizer.read_back(example.target.strip()) for example in batch.examples]
 
     def _row(self, example: Example) -> tuple[list[int], list[int]]:
         encode = self.tokenizer.encode
@@ -119,10 +135,12 @@ class DiffuSeqSpace(Space):
     # -- tokens to text --------------------------------------------------------------------------------
 
     def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
-        return [without_markers(text) for text in self.raw_text(tokens_BL, batch)]
+        return [self.tokenizer.without_markers(text) for text in self.raw_text(tokens_BL, batch)]
 
     def source_text(self, batch: Batch) -> list[str]:
-        return [without_markers(text) for text in self._strings(batch.tokens_BL, ~batch.target_BL)]
+        return [
+            self.tokenizer.without_markers(text) for text in self._strings(batch.tokens_BL, ~batch.target_BL)
+        ]
 
     def raw_text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
         """Return the generated part as in official output files: markers kept, trailing [PAD] cut."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from dlmone.core import Batch, Example, InputError, Noise, NoiseSchedule, Sketch, Teacher, TrainingLoss
 from dlmone.core.schedule import discrete_schedule
 from dlmone.plugins.bert.start import EncoderSizes, load_encoder
-from dlmone.plugins.bert.tokenizer import Tokenizer, tokenizer_for
+from dlmone.plugins.bert.tokenizer import Tokenizer
 
 from .network import DiffuSeqNetwork
 from .options import DiffuSeqOptions
@@ -23,9 +23,7 @@ from .training.times import LossAwareTimes, NoisyTimes, UniformTimes
 
 TOKENIZER = "tokenizer.json"
 #: Options for the origin of tokenizer and initial weights.
-ORIGINS = ("tokenizer", "vocab_size", "vocab_min_count", "init_from", "init_embedding")
-#: Sizes of tokenizers that a sketch need not load.
-VOCAB_SIZES = {"bert-base-uncased": 30522}
+ORIGINS = ("tokenizer", "init_from", "init_embedding")
 
 
 class DiffuSeqTeacher(Teacher):
@@ -60,10 +58,7 @@ class DiffuSeqTeacher(Teacher):
     @classmethod
     def build(cls, options: DiffuSeqOptions, examples: Iterable[Example]) -> Self:
         texts = chain.from_iterable((example.source, example.target) for example in examples)
-        teacher = cls(
-            options,
-            tokenizer_for(options.tokenizer, texts, options.vocab_size, options.vocab_min_count),
-        )
+        teacher = cls(options, Tokenizer.from_bytes(options.tokenizer.build(texts).encode()))
         if options.init_from is not None:
             load_encoder(teacher.network, options.init_from, encoder_sizes(options))
             if options.init_embedding:
@@ -82,12 +77,8 @@ class DiffuSeqTeacher(Teacher):
 
     @classmethod
     def sketch(cls, options: DiffuSeqOptions) -> Sketch | None:
-        if options.tokenizer == "words":
+        if (vocab_size := options.tokenizer.size()) is None:
             return None
-        if options.tokenizer == "wordpiece":
-            vocab_size = options.vocab_size
-        else:
-            vocab_size = VOCAB_SIZES.get(options.tokenizer) or Tokenizer.load(options.tokenizer).size
         schedule = discrete_schedule(options.noise_schedule, options.diffusion_steps)
         with torch.device("meta"):
             network = network_of(options, schedule)

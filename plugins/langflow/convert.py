@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dlmone.core import Conversion, InputError
+from dlmone.plugins.bert.files import TOKENIZER_FILES, load_backend
 from dlmone.plugins.bert.folders import model_folder, read_object
-from dlmone.plugins.bert.tokenizer import load_backend
 from dlmone.plugins.bert.weights import check_tensors
 
 from .options import LangFlowOptions
@@ -24,7 +24,6 @@ from .text import Vocabulary
 from .transformer import PERIOD
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 #: A buffer that holds what `rotate` computes; it is checked and left.
 FREQUENCIES = "backbone.rotary_emb.inv_freq"
 TABLE = "backbone.vocab_embed.embedding"

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from dlmone.core import InputError
 from dlmone.plugins.bert.encoder import LAYER_NORM_EPS, Encoder
 from dlmone.plugins.bert.start import EncoderSizes, load_encoder
-from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.bert.weights import principal_components, read_tensors, word_vectors
 
 from .space import LangFlowSpace
@@ -63,7 +62,7 @@ def load_start(space: LangFlowSpace, trunk: BertTrunk | None, name: str, sizes: 
         InputError: it lacks tokens or embeddings, is narrower than the states, or has other sizes.
     """
     tensors = read_tensors(name)
-    words_VH = word_vectors(name, Tokenizer(space.vocabulary.backend), tensors)
+    words_VH = word_vectors(name, space.vocabulary.tokenizer, tensors)
     _, width = space.state_shape
     if width > words_VH.shape[1]:
         raise InputError(f"init_from: width {width} is above the encoder's {words_VH.shape[1]}")

@@ -4,6 +4,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dlmone.registry import TokenizerChoice
+
 #: A marker before, one after, and a token between.
 MIN_LENGTH = 4
 
@@ -29,11 +31,9 @@ class LangFlowOptions(BaseModel):
         bayes_ramp: updates over which the Bayes term of the logits rises from 0 to its full size.
         conditional: rows have a condition, clean and marked as given; the variant of dlmone's own.
         condition_dropout: the share of training samples whose condition is blanked out, for guidance.
-        tokenizer: "words" (all words of the training data), "wordpiece" (trained on it), or where a
-            BERT-type tokenizer lies: a folder, "package:NAME", or a name of the Hugging Face hub.
-        vocab_size: for "wordpiece".
-        vocab_min_count: of a loaded WordPiece tokenizer, keep the pieces that occur so often in the
-            training data; 0 keeps all.
+        tokenizer: a tokenizer plugin, as "words" (all words of the training data) or "bpe:4000", a table
+            with its options, or where a trained one lies: a folder, "package:NAME", or a name of the
+            Hugging Face hub.
         encoder_width: if given, a BERT-type encoder of this width, with `layers` and `heads`, stands in the
             place of LangFlow's own blocks.
         init_from: a BERT-type encoder, in the same three places, whose word embeddings the table starts
@@ -60,9 +60,7 @@ class LangFlowOptions(BaseModel):
     bayes_ramp: int = Field(default=5000, ge=0)
     conditional: bool = False
     condition_dropout: float = Field(default=0.0, ge=0, lt=1)
-    tokenizer: str = "bert-base-uncased"
-    vocab_size: int = Field(default=8192, ge=8, le=10_000_000)
-    vocab_min_count: int = Field(default=0, ge=0)
+    tokenizer: TokenizerChoice = Field(default="bert-base-uncased", validate_default=True)
     encoder_width: int | None = Field(default=None, ge=1, le=100_000)
     init_from: str | None = None
 

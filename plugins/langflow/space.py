@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlmone.core import Batch, Example, InputError, Space
+from dlmone.core import Batch, Example, InputError, Reading, Space
 
 from .schedule import GumbelParameters, GumbelSchedule
 from .text import Vocabulary
@@ -60,6 +60,7 @@ class LangFlowSpace(Space):
         super().__init__()
         self.vocabulary = vocabulary
         self.hidden_token = vocabulary.pad
+        self.unknown = vocabulary.tokenizer.unknown
         self.proposal = proposal
         self.schedule = GumbelSchedule(proposal, cutoff)
         self.state_shape = (length, width)
@@ -79,7 +80,8 @@ class LangFlowSpace(Space):
             given, target = self._row(example)
             tokens_BL[row, : len(given) + len(target)] = torch.tensor(given + target)
             target_BL[row, : len(given)] = False
-        return Batch(tuple(example.id for example in examples), tokens_BL, target_BL)
+        ids = tuple(example.id for example in examples)
+        return Batch(ids, tokens_BL, target_BL, examples=tuple(examples))
 
     def _row(self, example: Example) -> tuple[list[int], list[int]]:
         """Return the given and the generated tokens of an example; what is too long of the latter is cut."""
@@ -98,6 +100,20 @@ class LangFlowSpace(Space):
                 f"in a sequence of {length} tokens; shorten the source"
             )
         return given, [*target[: room - 1], words.end]
+
+    def reading(self, example: Example) -> Reading:
+        words, (given, target) = self.vocabulary, self._row(example)
+        source, whole = words.encode(example.source.strip()), words.encode(example.target.strip())
+        # The row's target ends with a marker, and without a condition it begins with one too.
+        kept = len(target) - (1 if given else 2)
+        tokens = source + whole
+        unknown = sum(token == words.tokenizer.unk_id for token in tokens)
+        return Reading(len(tokens), unknown, target_cut=len(whole) - kept)
+
+    def reference_text(self, batch: Batch) -> list[str]:
+        if not batch.examples:
+            return super().reference_text(batch)
+        return [self.vocabulary.tokenizer.read_back(example.target.strip()) for example in batch.examples]
 
     def rows(self) -> Tensor:
         """Return the table of states [V, D]: √D·raw/max(‖raw‖, 10⁻¹²), float32."""

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from dlmone.core import Batch, Example, InputError, Noise, Sketch, Teacher, TrainingLoss
 from dlmone.plugins.bert.start import EncoderSizes
-from dlmone.plugins.bert.tokenizer import Tokenizer, tokenizer_for
 
 from .encoder import load_start
 from .entropy import position_entropy
@@ -24,19 +23,8 @@ from .training import training_loss
 from .transformer import SINUSOID
 
 TOKENIZER = "tokenizer.json"
-#: Sizes of tokenizers that need not be at hand for a sketch.
-VOCAB_SIZES = {"bert-base-uncased": 30522}
 #: Options that say where tokenizer and weights came from.
-ORIGINS = (
-    "tokenizer",
-    "vocab_size",
-    "vocab_min_count",
-    "init_from",
-    "loc",
-    "scale",
-    "entropy",
-    "schedule_lr",
-)
+ORIGINS = ("tokenizer", "init_from", "loc", "scale", "entropy", "schedule_lr")
 
 
 class LangFlowTeacher(Teacher):
@@ -86,8 +74,8 @@ class LangFlowTeacher(Teacher):
     def build(cls, options: LangFlowOptions, examples: Iterable[Example]) -> Self:
         examples = list(examples)
         texts = chain.from_iterable((example.source, example.target) for example in examples)
-        tokenizer = tokenizer_for(options.tokenizer, texts, options.vocab_size, options.vocab_min_count)
-        teacher = cls(options, Vocabulary(tokenizer.backend))
+        vocabulary = Vocabulary.from_bytes(options.tokenizer.build(texts).encode())
+        teacher = cls(options, vocabulary)
         if options.init_from is not None:
             load_start(teacher.space, teacher.network.encoder, options.init_from, encoder_sizes(options))
         if options.entropy is None:
@@ -109,12 +97,9 @@ class LangFlowTeacher(Teacher):
 
     @classmethod
     def sketch(cls, options: LangFlowOptions) -> Sketch | None:
-        if options.tokenizer == "words" or options.encoder_width is not None:
+        rows = options.tokenizer.size()
+        if rows is None or options.encoder_width is not None:
             return None
-        if options.tokenizer == "wordpiece":
-            rows = options.vocab_size
-        else:
-            rows = VOCAB_SIZES.get(options.tokenizer) or Tokenizer.load(options.tokenizer).size
         sizes = network_size(options, rows)
         passes = 1 + options.self_conditioning
         return Sketch(sizes, rows * options.width + 3, options.length, options.width, passes)

@@ -1,50 +1,41 @@
-"""LangFlow's tokens: BERT's, or GPT-2's, whose one marker begins, ends and fills a sequence."""
+"""LangFlow's tokens: text to ids without markers, and back."""
 
 from collections.abc import Sequence
 from typing import Self
 
 import tokenizers
 
-from dlmone.core import InputError
-from dlmone.plugins.bert.tokenizer import CLS, PAD, SEP, Tokenizer, without_markers
-
-GPT2_MARKER = "<|endoftext|>"
+from dlmone.plugins.bert.tokenizer import Tokenizer
 
 
 class Vocabulary:
     """Text to ids without markers, and back; the numbers of the markers.
 
-    Args:
-        backend: a tokenizer with BERT's markers, or with GPT-2's.
+    GPT-2's one marker begins, ends and fills a sequence.
 
-    Raises:
-        InputError: it has neither.
+    Args:
+        backend: a tokenizer; the markers that it lacks are added.
     """
 
     def __init__(self, backend: tokenizers.Tokenizer) -> None:
-        self.backend = backend
-        markers = (CLS, SEP, PAD) if backend.token_to_id(PAD) is not None else (GPT2_MARKER,) * 3
-        ids = [token for marker in markers if (token := backend.token_to_id(marker)) is not None]
-        if len(ids) < len(markers):
-            raise InputError(f"this tokenizer has neither BERT's markers nor {GPT2_MARKER}")
-        self.start, self.end, self.pad = ids
-        self._bert = Tokenizer(backend) if markers[0] == CLS else None
+        self.tokenizer = Tokenizer(backend)
+        self.backend = self.tokenizer.backend
+        self.start, self.end, self.pad = (
+            self.tokenizer.cls_id,
+            self.tokenizer.sep_id,
+            self.tokenizer.pad_id,
+        )
 
     @property
     def size(self) -> int:
-        size: int = self.backend.get_vocab_size()
-        return size
+        return self.tokenizer.size
 
     def encode(self, text: str) -> list[int]:
-        ids: list[int] = self.backend.encode(text, add_special_tokens=False).ids
-        return ids
+        return self.tokenizer.encode(text)[1:-1]
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens, markers left out."""
-        if self._bert is not None:
-            return without_markers(self._bert.decode(tokens))
-        text: str = self.backend.decode(tokens, skip_special_tokens=True)
-        return text.replace(GPT2_MARKER, " ").strip()
+        return self.tokenizer.text(tokens)
 
     def encode_lines(self, text: str) -> list[int]:
         """Return the tokens of running text: a marker stands where a line breaks.
@@ -71,8 +62,7 @@ class Vocabulary:
         )
 
     def to_bytes(self) -> bytes:
-        data: bytes = self.backend.to_str().encode()
-        return data
+        return self.tokenizer.to_bytes()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -81,8 +71,4 @@ class Vocabulary:
         Raises:
             InputError: the bytes are something else.
         """
-        try:
-            backend = tokenizers.Tokenizer.from_str(data.decode())
-        except Exception as error:  # the library raises nothing more specific
-            raise InputError(f"this is no tokenizer: {error}") from None
-        return cls(backend)
+        return cls(Tokenizer.from_bytes(data).backend)

@@ -12,8 +12,8 @@ def register_evaluators(register: Register) -> None:
         model = f"{__name__}.options:{options}"
         register(name, f"{__name__}.{target}", options=model, help=help, default=default)
 
-    offer("bleu", "bleu:BleuEvaluator", "mean sentence BLEU, as in DiffuSeq (nltk, smoothing method 4)")
-    offer("rouge_l", "rouge:RougeLEvaluator", "mean ROUGE-L F1, as in DiffuSeq")
+    offer("bleu", "bleu:BleuEvaluator", "mean sentence BLEU, as in DiffuSeq (nltk)", "BleuOptions")
+    offer("rouge_l", "rouge:RougeLEvaluator", "mean ROUGE-L F1, as in DiffuSeq", "RougeLOptions")
     offer(
         "bertscore",
         "bertscore:BertScoreEvaluator",
@@ -26,5 +26,5 @@ def register_evaluators(register: Register) -> None:
     offer(
         "diversity", "diversity:DiversityEvaluator", "self-BLEU and Div-4 of candidates", "DiversityOptions"
     )
-    offer("copy_rate", "health:CopyRateEvaluator", "share of outputs that repeat their source")
-    offer("health", "health:HealthEvaluator", "empty rate, repetition rate and mean length in words")
+    offer("copy_rate", "health:CopyRateEvaluator", "shares of outputs that repeat their source, or nearly")
+    offer("health", "health:HealthEvaluator", "empty, repetition and unknown rates, mean length in words")

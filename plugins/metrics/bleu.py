@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmone.core.evaluator import Sample, Score
+from dlmone.core.words import words_of
 
 from .ngrams import ORDERS, clipped_matches
-from .scoring import PlainEvaluator, checked, mean_score
+from .options import BleuOptions
+from .scoring import SpacedEvaluator, checked, mean_score
 from .strings import clean_output
 from .tokens import Array, Sequences, encode_groups, encode_pairs, on_device
 
@@ -125,20 +127,28 @@ def _on_host(array: Array) -> NDArray[Any]:
     return array if isinstance(array, np.ndarray) else array.cpu().numpy()
 
 
-class BleuEvaluator(PlainEvaluator):
+class BleuEvaluator(SpacedEvaluator):
     """Mean sentence BLEU: neither corpus BLEU nor comparable with sacreBLEU's numbers."""
+
+    def __init__(self, options: BleuOptions) -> None:
+        self.tokenize = options.tokenize
+
+    def _words(self, text: str) -> list[str]:
+        return text.split() if self.tokenize == "whitespace" else words_of(text, signs=True)
+
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return that the texts have no spaces, where words are split at them."""
+        return super().blind_to(texts) if self.tokenize == "whitespace" else None
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Score the first candidate of each sample against its reference."""
         scored = checked(samples, "bleu")
-        values = sentence_bleus([s.candidates[0] for s in scored], [s.reference for s in scored])
-        return [mean_score("bleu", values, "higher", tok="whitespace", smooth="nltk-method4")]
+        outputs, references = [s.candidates[0] for s in scored], [s.reference for s in scored]
+        values = pair_bleus(*encode_pairs(outputs, references, self._words)).tolist()
+        return [mean_score("bleu", values, "higher", tok=self.tokenize, smooth="nltk-method4")]
 
     def score_pairs(self, outputs: Sequence[str], references: Sequence[str]) -> list[float]:
         """Return the sentence BLEU of each output against a reference that is another output."""
-        scores: list[float] = pair_bleus(*encode_pairs(outputs, references, _clean_words)).tolist()
+        pairs = encode_pairs(outputs, references, lambda text: self._words(clean_output(text)))
+        scores: list[float] = pair_bleus(*pairs).tolist()
         return scores
-
-
-def _clean_words(text: str) -> list[str]:
-    return clean_output(text).split()

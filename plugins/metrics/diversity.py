@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dlmone.core.evaluator import Evaluator, Sample, Score
+from dlmone.core.evaluator import Sample, Score
 
 from .bleu import pair_bleus
 from .ngrams import distinct
 from .options import DiversityOptions
-from .scoring import checked, mean_score
+from .scoring import SpacedEvaluator, checked, mean_score
 from .tokens import encode_groups
 
 
@@ -26,7 +26,7 @@ def diversities(groups: Sequence[Sequence[str]]) -> tuple[list[float], list[floa
     return self_bleus_G.tolist(), div_4_G.tolist()
 
 
-class DiversityEvaluator(Evaluator):
+class DiversityEvaluator(SpacedEvaluator):
     """Self-BLEU (lower is more diverse) and Div-4 (higher is), each averaged over samples.
 
     Only the first ``options.candidates`` candidates are read: both numbers depend on how many there are.

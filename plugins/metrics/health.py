@@ -5,21 +5,44 @@ from typing import Any, Literal
 
 from dlmone.core.degeneration import is_copy, is_empty, repeats
 from dlmone.core.evaluator import Sample, Score
+from dlmone.core.words import words_of
 
+from .rouge import rouge_ls
 from .scoring import PlainEvaluator, checked, mean_score
+from .strings import UNKNOWN
+
+#: The overlap from which an output is a near copy of its source.
+NEAR = 0.9
 
 
 class CopyRateEvaluator(PlainEvaluator):
-    """The share of outputs equal to their source. Copying every source scores 1."""
+    """The shares of outputs that equal their source, and that nearly do. Copying every source scores 1.
+
+    A near copy has the words of its source but for a few: the F1 of their longest common subsequence is at
+    least `NEAR`. Case and punctuation don't count; of scripts without spaces each letter is a word.
+    """
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Compare the first candidate of each sample with its source."""
-        values = [is_copy(s.candidates[0], s.source) for s in checked(samples, "copy_rate")]
-        return [_sign("copy_rate", values, "lower", case="lower")]
+        ready = checked(samples, "copy_rate")
+        outputs, sources = [s.candidates[0] for s in ready], [s.source for s in ready]
+        copies = [is_copy(*pair) for pair in zip(outputs, sources, strict=True)]
+        overlaps = rouge_ls(outputs, sources, lambda text: words_of(text.lower()))
+        near = [copy or overlap >= NEAR for copy, overlap in zip(copies, overlaps, strict=True)]
+        return [
+            _sign("copy_rate", copies, "lower", case="lower"),
+            mean_score(
+                "near_copy_rate", near, "lower", measures="health", family="dlmone", tok="unicode", f1=NEAR
+            ),
+        ]
+
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return None: any text is compared."""
+        return None
 
 
 class HealthEvaluator(PlainEvaluator):
-    """The rates of empty and of repetitive outputs, and the mean number of words."""
+    """The rates of empty and of repetitive outputs and of unknown words, and the mean number of words."""
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Score the first candidate of each sample; a candidate of [PAD] only is empty."""
@@ -27,9 +50,11 @@ class HealthEvaluator(PlainEvaluator):
         words = [len(output.split()) for output in outputs]
         empty = [is_empty(output) for output in outputs]
         repetitive = [repeats(output) for output in outputs]
+        unknown = [len(UNKNOWN.findall(output)) / max(len(output.split()), 1) for output in outputs]
         return [
             _sign("empty_rate", empty, "lower"),
             _sign("repetition_rate", repetitive, "lower"),
+            _sign("unknown_rate", [min(share, 1.0) for share in unknown], "lower"),
             _sign("mean_words", words, "neither"),
         ]
 

@@ -1,5 +1,7 @@
 """Define the evaluators' options, which are validated before any evaluator is imported."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -9,12 +11,32 @@ class NoOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class BleuOptions(BaseModel):
+    """DiffuSeq splits words at white space."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tokenize: Literal["whitespace", "unicode"] = Field(
+        default="whitespace", description="unicode knows punctuation, and scripts without spaces"
+    )
+
+
+class RougeLOptions(BaseModel):
+    """DiffuSeq's words are runs of a-z and 0-9."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tokenize: Literal["a-z0-9", "unicode"] = Field(
+        default="a-z0-9", description="unicode knows letters of all scripts"
+    )
+
+
 class DiversityOptions(BaseModel):
     """DiffuSeq reports diversity over 3 candidates (seeds) a source."""
 
     model_config = ConfigDict(extra="forbid")
 
-    candidates: int = Field(default=3, ge=2, le=10_000)
+    candidates: int = Field(default=3, ge=2, le=10_000, description="candidates a sample that are compared")
 
 
 class BertScoreOptions(BaseModel):

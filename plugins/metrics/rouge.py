@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dlmone.core.evaluator import Sample, Score
+from dlmone.core.evaluator import Evaluator, Sample, Score
+from dlmone.core.words import beyond_ascii, words_of
 
 from .lcs import lcs_lengths
-from .scoring import PlainEvaluator, checked, mean_score
+from .options import RougeLOptions
+from .scoring import checked, mean_score
 from .strings import clean_output
 from .tokens import encode_pairs
 
@@ -41,15 +43,27 @@ def rouge_ls(
     return scores
 
 
-class RougeLEvaluator(PlainEvaluator):
+class RougeLEvaluator(Evaluator):
     """Mean sentence ROUGE-L F1."""
+
+    def __init__(self, options: RougeLOptions) -> None:
+        self.tokenize = options.tokenize
+
+    def _words(self, text: str) -> list[str]:
+        return rouge_tokens(text) if self.tokenize == "a-z0-9" else words_of(text.lower())
+
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return that other letters than a-z are read as spaces, where there are some."""
+        reason = beyond_ascii(texts) if self.tokenize == "a-z0-9" else None
+        return reason and f"it reads a-z and 0-9 only, and {reason}"
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Score the first candidate of each sample against its reference."""
         scored = checked(samples, "rouge_l")
-        values = rouge_ls([s.candidates[0] for s in scored], [s.reference for s in scored])
-        return [mean_score("rouge_l", values, "higher", tok="a-z0-9", case="lower", stem="no")]
+        outputs, references = [s.candidates[0] for s in scored], [s.reference for s in scored]
+        values = rouge_ls(outputs, references, self._words)
+        return [mean_score("rouge_l", values, "higher", tok=self.tokenize, case="lower", stem="no")]
 
     def score_pairs(self, outputs: Sequence[str], references: Sequence[str]) -> list[float]:
         """Return the ROUGE-L of each output against a reference that is another output."""
-        return rouge_ls(outputs, references, lambda text: rouge_tokens(clean_output(text)))
+        return rouge_ls(outputs, references, lambda text: self._words(clean_output(text)))

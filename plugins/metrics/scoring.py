@@ -6,12 +6,22 @@ from statistics import fmean
 from typing import Literal
 
 from dlmone.core.evaluator import Evaluator, Sample, Score, require_candidates
+from dlmone.core.words import without_spaces
 
 from .options import NoOptions
 from .strings import clean
 
 
-class PlainEvaluator(Evaluator):
+class SpacedEvaluator(Evaluator):
+    """An evaluator whose words are split at white space."""
+
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return that the texts have no spaces, if so."""
+        reason = without_spaces(texts)
+        return reason and f"it splits words at white space, and {reason}"
+
+
+class PlainEvaluator(SpacedEvaluator):
     """An evaluator of first candidates that takes no options."""
 
     def __init__(self, options: NoOptions) -> None:

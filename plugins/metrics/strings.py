@@ -5,9 +5,13 @@ Outer white space is removed before the markers, so the spaces next to ``[CLS]``
 Cleaning a clean text leaves its words unchanged; without outer white space it leaves the text unchanged.
 """
 
+import re
 from dataclasses import replace
 
 from dlmone.core.evaluator import Sample
+
+#: What a tokeniser writes for anything that its vocabulary lacks.
+UNKNOWN = re.compile(r"\[UNK\]|<unk>")
 
 
 def clean_text(text: str) -> str:

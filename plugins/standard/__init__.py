@@ -8,11 +8,12 @@ from dlmone.registry.hooks import Register
 def register_evaluators(register: Register) -> None:
     """Offer the evaluators by name; their modules load when one is used."""
 
-    def offer(name: str, target: str, options: str, help: str) -> None:
-        register(name, f"{__name__}.{target}", options=f"{__name__}.options:{options}", help=help)
+    def offer(name: str, target: str, options: str, help: str, fallback: bool = False) -> None:
+        model = f"{__name__}.options:{options}"
+        register(name, f"{__name__}.{target}", options=model, help=help, fallback=fallback)
 
     offer("sacrebleu", "sacre:SacreBleuEvaluator", "SacreBleuOptions", "corpus BLEU (sacreBLEU)")
-    offer("chrf", "sacre:ChrfEvaluator", "ChrfOptions", "corpus chrF or chrF++ (sacreBLEU)")
+    offer("chrf", "sacre:ChrfEvaluator", "ChrfOptions", "corpus chrF or chrF++ (sacreBLEU)", fallback=True)
     offer("ter", "sacre:TerEvaluator", "TerOptions", "corpus translation edit rate (sacreBLEU)")
     offer("ibleu", "ibleu:IBleuEvaluator", "IBleuOptions", "paraphrase: BLEU less the BLEU with the source")
     offer("sari", "sari:SariEvaluator", "SariOptions", "simplification: mean SARI, as in evaluate")

@@ -12,7 +12,7 @@ from dlmone.core.evaluator import Evaluator, Sample, Score
 from .ngrams import ngrams
 from .options import DistinctOptions, DivNOptions
 from .scoring import checked, mean_score, signature
-from .texts import split_words
+from .texts import blind_to, split_words
 
 
 def distinct_ratio(sentences: Sequence[Sequence[str]], n: int, per: str = "ngrams") -> float:
@@ -32,6 +32,10 @@ class DistinctEvaluator(Evaluator):
 
     def __init__(self, options: DistinctOptions) -> None:
         self.options = options
+
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return what its tokeniser does not see."""
+        return blind_to(texts, self.options.tokenize)
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Score the first candidates, once for each order."""
@@ -59,6 +63,10 @@ class DivNEvaluator(Evaluator):
     def __init__(self, options: DivNOptions) -> None:
         self.options = options
         self.candidates = options.candidates
+
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return what its tokeniser does not see."""
+        return blind_to(texts, self.options.tokenize)
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Score the set of candidates of each sample, once for each order."""

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sacrebleu.metrics.bleu import BLEU
 
 from dlmone.core.evaluator import Sample
 
 from .options import IBleuOptions
-from .sacre import own_signature, score, statistics
+from .sacre import corpus_bleu, own_signature, score, statistics
 from .scoring import CorpusEvaluator, checked, signature
+from .texts import blind_to
 
 
 class IBleuEvaluator(CorpusEvaluator):
@@ -24,7 +24,12 @@ class IBleuEvaluator(CorpusEvaluator):
 
     def __init__(self, options: IBleuOptions) -> None:
         self.alpha = options.alpha
-        self.metric = BLEU(tokenize=options.tokenize, lowercase=options.lowercase)
+        self.tokenize = options.tokenize
+        self.metric = corpus_bleu(options)
+
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return what its tokeniser does not see."""
+        return blind_to(texts, self.tokenize)
 
     def corpus_statistics(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
         """Return BLEU's counts against the reference and then those against the source, [N, 20]."""

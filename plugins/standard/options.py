@@ -4,8 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-#: sacreBLEU's tokenisers that need no download and no further package; ``none`` splits at white space.
-Tokenizer = Literal["13a", "intl", "char", "zh", "none"]
+#: sacreBLEU's tokenisers; ``none`` splits at white space. Those of Japanese and Korean need packages of
+#: sacreBLEU's own (``pip install "sacrebleu[ja]"``), and flores200 a download.
+SacreTokenizer = Literal["13a", "intl", "char", "zh", "ja-mecab", "ko-mecab", "flores200", "none"]
+#: Those that need neither, and words by Unicode: of scripts without spaces each character is one.
+Tokenizer = Literal["13a", "intl", "char", "zh", "none", "unicode"]
 Orders = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
 
 
@@ -18,7 +21,7 @@ class Options(BaseModel):
 class SacreBleuOptions(Options):
     """sacreBLEU's own defaults."""
 
-    tokenize: Tokenizer = "13a"
+    tokenize: SacreTokenizer = "13a"
     lowercase: bool = False
 
 
@@ -51,9 +54,10 @@ class SariOptions(Options):
 
 
 class RougeOptions(Options):
-    """``use_stemmer`` stems words of more than three letters (Porter)."""
+    """``use_stemmer`` stems words of more than three letters (Porter); ``unicode`` knows all scripts."""
 
     use_stemmer: bool = False
+    tokenize: Literal["a-z0-9", "unicode"] = "a-z0-9"
 
 
 class RatioOptions(Options):

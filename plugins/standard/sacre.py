@@ -9,11 +9,12 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
+from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Sample
 
 from .options import ChrfOptions, SacreBleuOptions, TerOptions
 from .scoring import CorpusEvaluator, checked, signature
-from .texts import clean_text
+from .texts import OUTPUT, REFERENCE, blind_to, clean_text
 
 
 def statistics(metric: Metric, outputs: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
@@ -31,6 +32,21 @@ def own_signature(metric: Metric) -> str:
     # sacreBLEU counts the references when it reads them; a sample always has one.
     metric.num_refs = 1
     return str(metric.get_signature())
+
+
+def corpus_bleu(options: SacreBleuOptions) -> BLEU:
+    """Return sacreBLEU's BLEU.
+
+    Raises:
+        InputError: its tokeniser needs a package or a download that is not there.
+    """
+    try:
+        return BLEU(tokenize=options.tokenize, lowercase=options.lowercase)
+    except (ImportError, RuntimeError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"tokenize = {options.tokenize!r}: sacreBLEU cannot use it here ({reason})"
+        ) from None
 
 
 class SacreEvaluator(CorpusEvaluator):
@@ -58,7 +74,12 @@ class SacreBleuEvaluator(SacreEvaluator):
     name = "sacrebleu"
 
     def __init__(self, options: SacreBleuOptions) -> None:
-        self.metric = BLEU(tokenize=options.tokenize, lowercase=options.lowercase)
+        self.tokenize = options.tokenize
+        self.metric = corpus_bleu(options)
+
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return what its tokeniser does not see."""
+        return blind_to(texts, self.tokenize)
 
 
 class ChrfEvaluator(SacreEvaluator):
@@ -71,9 +92,10 @@ class ChrfEvaluator(SacreEvaluator):
 
     def score_pairs(self, outputs: Sequence[str], references: Sequence[str]) -> list[float]:
         """Return the sentence chrF of each pair, [N]: the score of a corpus of that pair alone."""
-        texts = {text: clean_text(text) for text in {*outputs, *references}}
+        ours = {text: clean_text(text, OUTPUT) for text in {*outputs}}
+        theirs = {text: clean_text(text, REFERENCE) for text in {*references}}
         pairs = zip(outputs, references, strict=True)
-        return [self.metric.sentence_score(texts[a], [texts[b]]).score for a, b in pairs]
+        return [self.metric.sentence_score(ours[a], [theirs[b]]).score for a, b in pairs]
 
 
 class TerEvaluator(SacreEvaluator):
@@ -89,3 +111,7 @@ class TerEvaluator(SacreEvaluator):
         self.metric = TER(
             normalized=options.normalized, no_punct=options.no_punct, case_sensitive=options.case_sensitive
         )
+
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return what its tokeniser, which splits at white space, does not see."""
+        return blind_to(texts, "none")

@@ -18,7 +18,7 @@ from dlmone.core.evaluator import Evaluator, Sample, Score
 from .ngrams import ngrams
 from .options import SariOptions
 from .scoring import CorpusEvaluator, checked, mean_score, signature
-from .texts import split_words
+from .texts import blind_to, split_words
 
 _ORDERS = range(1, 5)
 _Counts = Counter[tuple[str, ...]]
@@ -129,6 +129,10 @@ class SariEvaluator(Evaluator):
     def __init__(self, options: SariOptions) -> None:
         self.options = options
 
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return what its tokeniser does not see."""
+        return blind_to(texts, self.options.tokenize)
+
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Score the first candidate of each sample against its source and reference."""
         found = []
@@ -159,6 +163,10 @@ class CorpusSariEvaluator(CorpusEvaluator):
 
     def __init__(self, options: SariOptions) -> None:
         self.options = options
+
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return what its tokeniser does not see."""
+        return blind_to(texts, self.options.tokenize)
 
     def corpus_statistics(self, samples: Sequence[Sample]) -> NDArray[np.float64]:
         """Return the counts of additions, keepings and deletions of each sample, [N, 36]."""

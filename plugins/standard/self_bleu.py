@@ -10,7 +10,7 @@ from dlmone.core.evaluator import Evaluator, Sample, Score
 from .ngrams import ngrams
 from .options import SelfBleuOptions
 from .scoring import checked, mean_score
-from .texts import split_words
+from .texts import blind_to, split_words
 
 #: Matches that an order without any gets: smoothing method 1 of Chen and Cherry (2014), as in Texygen.
 _EPSILON = 0.1
@@ -76,6 +76,10 @@ class SymmetricSelfBleuEvaluator(Evaluator):
     def __init__(self, options: SelfBleuOptions) -> None:
         self.options = options
         self.candidates = options.candidates
+
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return what its tokeniser does not see."""
+        return blind_to(texts, self.options.tokenize)
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Score the set of candidates of each sample."""

@@ -8,7 +8,7 @@ from dlmone.evaluation.confidence import Resampling, Sums
 from dlmone.evaluation.validation import Validator, check_metrics, validations
 from dlmone.generation.inference import generate_samples
 from dlmone.plugins.metrics.bleu import BleuEvaluator
-from dlmone.plugins.metrics.options import NoOptions
+from dlmone.plugins.metrics.options import BleuOptions
 from dlmone.registry import Registry, load_recipe
 from dlmone.registry.schema import Validation
 from dlmone.runtime.device import Compute
@@ -33,14 +33,14 @@ def validator(evaluators: dict[str, Evaluator], **config: object) -> Validator:
 
 
 def test_all_is_the_whole_split_and_a_number_the_first_rows() -> None:
-    bleu = {"bleu": BleuEvaluator(NoOptions())}
+    bleu = {"bleu": BleuEvaluator(BleuOptions())}
     assert list(validator(bleu, examples="all").examples) == list(EXAMPLES)
     assert list(validator(bleu, examples=2).examples) == list(EXAMPLES)[:2]
     assert len(validator(bleu).examples) == min(200, len(EXAMPLES))
 
 
 def test_the_deciding_score_comes_with_its_bootstrap_interval() -> None:
-    bleu = BleuEvaluator(NoOptions())
+    bleu = BleuEvaluator(BleuOptions())
     generator = toy_teacher().new_generator(1490)
     result = validator({"bleu": bleu}, metric="bleu", candidates=2)(generator, 1)
     samples = generate_samples(generator, EXAMPLES, COMPUTE, candidates=2, seed=3).samples
@@ -65,7 +65,7 @@ def test_a_metric_that_nobody_gives_fails_before_training(where: str) -> None:
     recipe = load_recipe("qqp", registry=REGISTRY, overrides=[setting]).recipe
     assert where in validations(recipe)
     with pytest.raises(InputError, match=rf"^{where}\.validation\.metric: .* gives a score 'blue'; .* bleu"):
-        check_metrics(recipe, {"bleu": BleuEvaluator(NoOptions())}, EXAMPLES)
+        check_metrics(recipe, {"bleu": BleuEvaluator(BleuOptions())}, EXAMPLES)
 
 
 def test_a_number_of_examples_is_a_number_or_all() -> None:

@@ -14,10 +14,11 @@ from dlmone.plugins.augmentation.options import PadOptions
 from dlmone.plugins.augmentation.pad import PadAugmenter
 from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.space import DiffuSeqSpace
+from dlmone.plugins.tokenizers.words import words
 from dlmone.testing import check_augmenter, toy_teacher
 
 TEXTS = ["how do i learn the guitar well", "what is rain", "", "a b c d e f g h i j k l m n"]
-WORDS = Tokenizer.words(TEXTS)
+WORDS = Tokenizer(words(TEXTS))
 PAD, CLS, SEP = WORDS.pad_id, WORDS.cls_id, WORDS.sep_id
 
 

@@ -48,6 +48,7 @@ def test_kinds_are_those_of_the_hooks() -> None:
         "objectives",
         "evaluators",
         "data",
+        "tokenizers",
         "samplers",
         "generators",
         "augmenters",

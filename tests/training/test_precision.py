@@ -24,6 +24,7 @@ from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.sid.objective import SiD
 from dlmone.plugins.sid.options import SiDOptions
+from dlmone.plugins.tokenizers.words import words
 from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
@@ -78,7 +79,7 @@ def one_update(objective: Seen | None = None) -> tuple[Distillation, StepContext
         dropout=0.0,
         attention_dropout=0.0,
     )
-    tokenizer = Tokenizer.words(WORDS)
+    tokenizer = Tokenizer(words(WORDS))
     seen = objective or Seen(SiDOptions(mu=MU))
     teacher = DiffuSeqTeacher(options, tokenizer, len(WORDS) + 10)
     trained = Distillation(

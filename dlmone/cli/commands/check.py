@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
@@ -16,7 +16,7 @@ from ..output import print_columns
 from ..request import Request, announce, takes_recipe
 
 if TYPE_CHECKING:
-    from dlmone.core import Evaluator, Example, Objective, Sketch
+    from dlmone.core import Codec, Evaluator, Example, Objective, Sketch
     from dlmone.registry import Registry, ResolvedRecipe
 
 
@@ -43,6 +43,7 @@ def report(registry: Registry, resolved: ResolvedRecipe) -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     survey = Survey(registry, resolved)
     rows = [*survey.plan(), ("", ""), *survey.estimate()]
+    rows += [("note" if not i else "", text) for i, text in enumerate(survey.notes())]
     rows += [("not ready" if not i else "", text) for i, text in enumerate(survey.lacking)]
     print_columns(rows)
 
@@ -58,6 +59,7 @@ class Survey:
     def __init__(self, registry: Registry, resolved: ResolvedRecipe) -> None:
         self.registry, self.recipe, self.profile = registry, resolved.recipe, resolved.profile
         self.lacking: list[str] = []
+        self.space: Codec | None = None
         self.splits = self._splits()
         self.sketch = self._sketch()
         self.objectives = self._objectives()
@@ -112,6 +114,47 @@ class Survey:
             ("  total", in_time(sum(spans.values()))),
         ]
 
+    def notes(self) -> list[str]:
+        """Return what the teacher does not keep of the data, and which metrics don't see their script."""
+        from itertools import chain
+
+        from dlmone.evaluation.blindness import blind, sentences
+        from dlmone.generation.readings import survey
+
+        found = []
+        for name, examples in self.splits.items():
+            if space := self._space():
+                found += [f"{name} data: {note}" for note in survey(space, examples).notes]
+        examples = self.splits.get("valid", ())[:500]
+        texts = list(chain.from_iterable((example.target, example.source) for example in examples))
+        unseen = blind(self.evaluators, texts)
+        found += sentences(unseen)
+        if unseen:
+            there = {slot.use for slot in self.recipe.evaluation.metrics.values()}
+            better = [name for name in self.registry.fallbacks("evaluators") if name not in there]
+            found += [
+                f"add a metric that does: --set evaluation.metrics.{name}.use={name}" for name in better
+            ]
+            found += [
+                f"or let it: --set evaluation.metrics.{name}.tokenize={value}"
+                for name in unseen
+                for value in _tokenisers(self.registry, self.recipe.evaluation.metrics[name].use)
+            ]
+        return found
+
+    def _space(self) -> Codec | None:
+        """Return the teacher's space, building the teacher if need be; None where it cannot be built."""
+        if self.space is None and self.splits and self.sketch is not None and not self.recipe.teacher.path:
+            slot = self.recipe.teacher
+            options = self.registry.options("teachers", slot.use, slot.options, "teacher")
+            try:
+                family = self.registry.load("teachers", slot.use)
+                self.space = family.build(options, self.splits["train"]).space
+            except InputError as error:
+                self.lacking.append(str(error))
+                self.sketch = None
+        return self.space
+
     def _splits(self) -> dict[str, Sequence[Example]]:
         source = self.registry.create("data", self.recipe.data, "data")
         try:
@@ -129,7 +172,9 @@ class Survey:
         slot = self.recipe.teacher
         if slot.path:
             if Path(slot.path).expanduser().exists() or slot.path in self.registry.names("models"):
-                return measure(load_teacher(model_folder(slot.path, self.registry), self.registry))
+                teacher = load_teacher(model_folder(slot.path, self.registry), self.registry)
+                self.space = teacher.space
+                return measure(teacher)
             self.lacking.append(
                 f"The teacher {slot.path} does not exist; its size is that of default options."
             )
@@ -138,7 +183,9 @@ class Survey:
         try:
             sketch: Sketch | None = family.sketch(options)
             if sketch is None and self.splits:
-                sketch = measure(family.build(options, self.splits["train"]))
+                teacher = family.build(options, self.splits["train"])
+                self.space = teacher.space
+                sketch = measure(teacher)
             return sketch
         except InputError as error:
             self.lacking.append(str(error))
@@ -165,6 +212,13 @@ class Survey:
         network, space = self.sketch.network, self.sketch.space
         parts = f"{network + space:,} = network {network:,} + shared space {space:,}"
         return f"{which}: {in_short(network + space)} parameters each ({parts})"
+
+
+def _tokenisers(registry: Registry, metric: str) -> list[str]:
+    """Return the tokeniser for scripts of all kinds that a metric can be told to use, if there is one."""
+    field = registry.options_model("evaluators", metric).model_fields.get("tokenize")
+    known = get_args(field.annotation) if field else ()
+    return [name for name in ("unicode", "char") if name in known][:1]
 
 
 def in_short(count: int) -> str:

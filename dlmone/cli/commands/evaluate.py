@@ -12,6 +12,7 @@ import click
 from dlmone.core.errors import InputError
 
 from ..named import NamedOptions
+from ..output import write_text
 from ..request import plugin_option
 
 if TYPE_CHECKING:
@@ -57,6 +58,18 @@ if TYPE_CHECKING:
 )
 @click.option("--per-sample", is_flag=True, help="Include each example's values in the JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, as docs/metrics.md describes it.")
+@click.option(
+    "--signatures/--no-signatures",
+    default=True,
+    help="Whether to print the scores' whole definitions below their tables.  [yes]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write the JSON to this file.",
+)
 @plugin_option
 def evaluate(
     samples: tuple[Path, ...],
@@ -70,6 +83,8 @@ def evaluate(
     baselines: bool,
     per_sample: bool,
     as_json: bool,
+    signatures: bool,
+    output: Path | None,
     plugins: tuple[Path, ...],
 ) -> None:
     """Score SAMPLES side by side, each with its definition.
@@ -93,6 +108,7 @@ def evaluate(
     scorers = _scorers(registry, metrics, select, utility, overrides)
     paths = dict.fromkeys((*samples, *([against] if against else ())))
     systems = _read(paths, against, sample_readers(registry), full=as_json)
+    _warn_of_blindness(registry, scorers, systems.values(), by_default=not metrics)
     rows = {name: _rows(name, found, scorers, _sizes(k), bool(metrics)) for name, found in systems.items()}
     resampling = Resampling(bootstrap) if bootstrap else None
     compared = []
@@ -105,12 +121,29 @@ def evaluate(
     if baselines:
         table += score_baselines([one[0] for one in rows.values()], scorers.evaluators)
     found = results(table, resampling, compared, per_sample=per_sample)
+    if output:
+        write_text(output, found.text() + "\n")
     if as_json:
         click.echo(found.text())
     else:
         from ..tables import print_results
 
-        print_results(found)
+        print_results(found, signatures)
+
+
+def _warn_of_blindness(
+    registry: Registry, scorers: _Scorers, systems: Iterable[SampleSet], by_default: bool
+) -> None:
+    """Warn of metrics that don't see how the texts are written; by default add one that does."""
+    from dlmone.evaluation.blindness import warn_of_blindness
+    from dlmone.registry.schema import EvaluatorSlot
+
+    samples = [sample for found in systems for sample in found.samples]
+    if not warn_of_blindness(scorers.evaluators, samples) or not by_default:
+        return
+    for name in registry.fallbacks("evaluators"):
+        if name not in scorers.evaluators:
+            scorers.evaluators[name] = registry.create("evaluators", EvaluatorSlot(use=name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import Conversion, InputError
+from dlmone.plugins.bert.files import TOKENIZER_FILES
 from dlmone.plugins.bert.folders import read_object
 from dlmone.plugins.bert.tokenizer import Tokenizer
 
@@ -18,8 +19,6 @@ from .official import TABLE, TIED, from_training_args
 
 ARGUMENTS = "training_args.json"
 EMA_FILE = re.compile(r"ema_(?P<rate>\d+(\.\d+)?)_(?P<step>\d+)\.pt")
-#: Saved tokenizers, in the order of preference.
-TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 #: bert-base-uncased, the released models' encoder: sizes for tensors that are missing.
 BERT_BASE = {
     "hidden_size": 768,

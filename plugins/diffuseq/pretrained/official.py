@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dlmone.core import InputError
 from dlmone.plugins.bert.weights import check_tensors
+from dlmone.registry import TokenizerChoice
 
 from ..options import DiffuSeqOptions
 
@@ -60,7 +61,7 @@ def from_training_args(args: Mapping[str, Any], bert_config: Mapping[str, Any]) 
             diffusion_steps=args["diffusion_steps"],
             noise_schedule=args["noise_schedule"],
             time_sampler=args["schedule_sampler"],
-            tokenizer=args["config_name"],
+            tokenizer=TokenizerChoice(use=args["config_name"]),
         )
     except KeyError as error:
         raise InputError(f"the arguments of this checkpoint lack {error}") from None

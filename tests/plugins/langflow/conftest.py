@@ -10,10 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dlmone.core import Batch, Noise
-from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.langflow.convert import load_official, options_of
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
 from dlmone.plugins.langflow.text import Vocabulary
+from dlmone.plugins.tokenizers.words import words
 
 DATA = Path(__file__).parents[2] / "data" / "langflow"
 
@@ -27,7 +27,7 @@ def official() -> Callable[[str], dict[str, Tensor]]:
 @pytest.fixture(scope="session")
 def vocabulary() -> Vocabulary:
     """A tokenizer of as many tokens as the small model has."""
-    return Vocabulary(Tokenizer.words([" ".join(f"word{i}" for i in range(196))]).backend)
+    return Vocabulary(words([" ".join(f"word{i}" for i in range(196))]))
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,9 @@ def test_a_converted_folder_computes_what_the_official_model_does(
 def test_the_tokenizer_can_lie_elsewhere(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "tokenizer").mkdir()
     shutil.move(folder / "tokenizer.json", tmp_path / "tokenizer" / "tokenizer.json")
-    with pytest.raises(InputError, match=r"no tokenizer\.json or vocab\.txt: .* --tokenizer PATH .*gpt2"):
+    with pytest.raises(
+        InputError, match=r"no tokenizer\.json or vocab\.txt or vocab\.json: .* --tokenizer PATH .*gpt2"
+    ):
         convert(folder)
     conversion = convert(folder, tokenizer=str(tmp_path / "tokenizer"))
     assert isinstance(conversion.teacher, LangFlowTeacher)

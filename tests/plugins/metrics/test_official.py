@@ -10,7 +10,7 @@ import pytest
 from dlmone.plugins.diffuseq.outputs import DiffuSeqReader
 from dlmone.plugins.metrics.bleu import BleuEvaluator, pairwise_bleu_matrices
 from dlmone.plugins.metrics.diversity import DiversityEvaluator
-from dlmone.plugins.metrics.options import DiversityOptions, NoOptions
+from dlmone.plugins.metrics.options import BleuOptions, DiversityOptions, NoOptions, RougeLOptions
 from dlmone.plugins.metrics.rouge import RougeLEvaluator
 from dlmone.plugins.metrics.strings import clean
 from dlmone.plugins.metrics.words import AvgLenEvaluator, Dist1Evaluator
@@ -27,6 +27,8 @@ SENTENCE_METRICS = [
     (AvgLenEvaluator, "avg_len", "len_split_space", 0),
 ]
 
+DEFAULTS = {BleuEvaluator: BleuOptions, RougeLEvaluator: RougeLOptions}
+
 
 def one_file(file):
     """The samples as if the folder held that file only."""
@@ -36,7 +38,7 @@ def one_file(file):
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize(("evaluator", "mean", "each", "tolerance"), SENTENCE_METRICS)
 def test_sentence_metrics(evaluator, mean, each, tolerance, file):
-    [score] = evaluator(NoOptions()).evaluate(one_file(file))
+    [score] = evaluator(DEFAULTS.get(evaluator, NoOptions)()).evaluate(one_file(file))
     expected = OFFICIAL["per_file"][file]
     assert score.value == pytest.approx(expected[mean], abs=tolerance, rel=0)
     assert score.per_sample == pytest.approx(expected["per_sentence"][each], abs=tolerance, rel=0)
@@ -76,5 +78,5 @@ def test_metrics_of_mbr_choices(evaluator, name, tolerance):
         replace(sample, candidates=(sample.candidates[index],))
         for sample, index in zip(SAMPLES, OFFICIAL["mbr"]["selected_index"], strict=True)
     ]
-    [score] = evaluator(NoOptions()).evaluate(chosen)
+    [score] = evaluator(DEFAULTS.get(evaluator, NoOptions)()).evaluate(chosen)
     assert score.value == pytest.approx(OFFICIAL["mbr"][name], abs=tolerance, rel=0)

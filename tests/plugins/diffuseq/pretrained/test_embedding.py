@@ -27,8 +27,7 @@ LIKE_MINILM: dict[str, Any] = {
     "heads": 12,
     "feedforward": 1536,
     "layers": 1,
-    "tokenizer": MINILM,
-    "vocab_min_count": 1,
+    "tokenizer": {"use": "pretrained", "path": MINILM, "min_count": 1},
     "init_from": MINILM,
     "init_embedding": True,
 }
@@ -92,7 +91,7 @@ def test_principal_components_are_the_directions_of_the_largest_spread() -> None
 
 
 def test_tokens_that_the_encoder_does_not_know_are_refused() -> None:
-    options = DiffuSeqOptions(**{**LIKE_MINILM, "tokenizer": "words", "vocab_min_count": 0})
+    options = DiffuSeqOptions(**{**LIKE_MINILM, "tokenizer": "words"})
     with pytest.raises(
         InputError, match=r"does not know 1 of the tokens, such as 'zyxwv'; expected tokenizer"
     ):

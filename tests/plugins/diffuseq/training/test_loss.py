@@ -12,6 +12,7 @@ from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.diffuseq.training.groups import by_length
 from dlmone.plugins.diffuseq.training.loss import LossParts, token_nll, training_loss
+from dlmone.plugins.tokenizers.words import words
 
 DATA = Path(__file__).parents[3] / "data" / "diffuseq"
 LOSSES = load_file(DATA / "train_losses.safetensors")
@@ -34,7 +35,7 @@ SMALL = DiffuSeqOptions(
 
 def small_teacher(file: str = "small_model.safetensors", **options: object) -> DiffuSeqTeacher:
     teacher = DiffuSeqTeacher(
-        SMALL.model_copy(update=options), Tokenizer.words(["a b c d e f"]), vocab_size=200
+        SMALL.model_copy(update=options), Tokenizer(words(["a b c d e f"])), vocab_size=200
     )
     teacher.load_official(load_file(DATA / file))
     return teacher

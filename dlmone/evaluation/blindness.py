@@ -1,0 +1,38 @@
+"""Say which metrics don't see how texts are written, and what does."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
+from dlmone.core.evaluator import Evaluator, Sample
+
+
+def blind(evaluators: Mapping[str, Evaluator], texts: Sequence[str]) -> dict[str, str]:
+    """Return the evaluators that don't see how ``texts`` are written, each with the reason."""
+    return {name: reason for name, one in evaluators.items() if (reason := one.blind_to(texts))}
+
+
+def texts_of(samples: Sequence[Sample]) -> list[str]:
+    """Return the texts that are given: references, and sources where there are some."""
+    return [text for text in chain.from_iterable((one.reference, one.source) for one in samples) if text]
+
+
+def sentences(found: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each reason, with the names of all evaluators that it holds for."""
+    named: dict[str, list[str]] = {}
+    for name, reason in found.items():
+        named.setdefault(reason, []).append(name)
+    return [
+        f"{', '.join(names)} may not mean what {'they say' if len(names) > 1 else 'it says'}: {reason}"
+        for reason, names in named.items()
+    ]
+
+
+def warn_of_blindness(evaluators: Mapping[str, Evaluator], samples: Sequence[Sample]) -> dict[str, str]:
+    """Warn of the evaluators that don't see how the samples' texts are written; return what `blind` does."""
+    found = blind(evaluators, texts_of(samples))
+    for sentence in sentences(found):
+        warnings.warn(sentence, stacklevel=2)
+    return found

@@ -1,4 +1,4 @@
-"""Provide data from local files (`jsonl`) and published data sets (`hub`)."""
+"""Provide data from local files and from published data sets."""
 
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
@@ -11,6 +11,18 @@ def register_data(register: Register) -> None:
         "dlmone.plugins.data.jsonl:JsonlSource",
         options="dlmone.plugins.data.options:JsonlOptions",
         help='a folder of train, valid and test files with {"src", "trg"} rows, as DiffuSeq reads them',
+    )
+    register(
+        "files",
+        "dlmone.plugins.data.files:FilesSource",
+        options="dlmone.plugins.data.options:FilesOptions",
+        help="your own files: a folder of train, valid and test as .jsonl, .csv, .tsv, .parquet or .txt",
+    )
+    register(
+        "dataset",
+        "dlmone.plugins.data.dataset:DatasetSource",
+        options="dlmone.plugins.data.options:DatasetOptions",
+        help="a data set of Hugging Face's datasets, by its name on the hub or as a saved folder",
     )
     register(
         "hub",

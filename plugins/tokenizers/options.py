@@ -23,6 +23,7 @@ class PretrainedOptions(Options):
     min_count: int = Field(
         default=0,
         ge=0,
+        le=1_000_000_000,
         description="keep the word pieces that occur at least this often in the training data; 0 keeps all",
     )
 
@@ -30,7 +31,7 @@ class PretrainedOptions(Options):
 class WordsOptions(Options):
     """Words, split at spaces and punctuation; Chinese characters are words."""
 
-    min_count: int = Field(default=1, ge=1, description="rarer words are unknown")
+    min_count: int = Field(default=1, ge=1, le=1_000_000_000, description="rarer words are unknown")
     lowercase: bool = Field(default=True, description="put text in lower case, as BERT's uncased models")
     accents: bool = Field(default=True, description=ACCENTS_HELP)
     form: Literal["NFC", "NFKC"] = Field(default="NFC", description=FORM_HELP)
@@ -39,7 +40,9 @@ class WordsOptions(Options):
 class WordPieceOptions(Options):
     """Pieces of words, split at spaces and punctuation; Chinese characters are words."""
 
-    vocab_size: int = Field(default=8192, ge=8, description="tokens, markers included, at most")
+    vocab_size: int = Field(
+        default=8192, ge=8, le=10_000_000, description="tokens, markers included, at most"
+    )
     lowercase: bool = Field(default=True, description="put text in lower case, as BERT's uncased models")
     accents: bool = Field(default=True, description=ACCENTS_HELP)
     form: Literal["NFC", "NFKC"] = Field(default="NFC", description=FORM_HELP)
@@ -48,7 +51,9 @@ class WordPieceOptions(Options):
 class SubwordOptions(Options):
     """Pieces of text with its spaces, for any script; text comes back as it was."""
 
-    vocab_size: int = Field(default=8192, ge=8, description="tokens, markers included, at most")
+    vocab_size: int = Field(
+        default=8192, ge=8, le=10_000_000, description="tokens, markers included, at most"
+    )
     lowercase: bool = Field(default=False, description="put text in lower case")
     accents: bool = Field(default=True, description=ACCENTS_HELP)
     form: Literal["NFC", "NFKC"] = Field(default="NFC", description=FORM_HELP)
@@ -57,7 +62,7 @@ class SubwordOptions(Options):
 class CharactersOptions(Options):
     """Single characters, spaces included, for any script; text comes back as it was."""
 
-    min_count: int = Field(default=1, ge=1, description="rarer characters are unknown")
+    min_count: int = Field(default=1, ge=1, le=1_000_000_000, description="rarer characters are unknown")
     lowercase: bool = Field(default=False, description="put text in lower case")
     accents: bool = Field(default=True, description=ACCENTS_HELP)
     form: Literal["NFC", "NFKC"] = Field(default="NFC", description=FORM_HELP)

@@ -18,7 +18,7 @@ def load(target):
 @pytest.mark.parametrize(
     ("hook", "names", "contract"),
     [
-        (data.register_data, {"jsonl", "hub"}, DataSource),
+        (data.register_data, {"jsonl", "hub", "files", "dataset"}, DataSource),
         (questions.register_data, {"questions", "question_text"}, DataSource),
         (questions.register_evaluators, {"questions", "question_text"}, Evaluator),
     ],

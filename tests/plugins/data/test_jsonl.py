@@ -83,7 +83,7 @@ def test_blank_lines_at_the_end_are_skipped_but_not_before_a_row(tmp_path):
         ('{"trg": "b"}', 'line 3: the key "src" is missing'),
         ('{"src": "a", "target": "b"}', 'line 3: the key "trg" is missing'),
         ('{"src": "a", "trg": ["b"]}', 'line 3: "trg" must be a string, found list'),
-        ('{"src": null, "trg": "b"}', 'line 3: "src" must be a string, found NoneType'),
+        ('{"src": null, "trg": "b"}', 'line 3: the key "src" is missing'),
         (r'{"src": "a", "trg": "\ud800"}', 'line 3: "trg" holds half of a surrogate pair'),
     ],
 )

@@ -1,0 +1,77 @@
+"""Which columns of a row are source, target and id."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from dlmone.core.data import Example
+from dlmone.core.errors import InputError
+
+from .formats import Row, text_of
+from .options import Columns
+
+#: Columns taken where none are named, the first that is there; DiffuSeq's come first.
+SOURCES = ("src", "source")
+TARGETS = ("trg", "target", "reference", "text")
+
+
+def examples_of(rows: Iterable[Row], columns: Columns, name: str, limit: int | None) -> list[Example]:
+    """Return an example a row.
+
+    Without a source column the sources are empty: the data are text for an unconditional model. A row
+    without an id is numbered.
+
+    Args:
+        rows: the rows, each with its place.
+        columns: the columns that were named.
+        name: the split's, with which the ids of numbered rows begin.
+        limit: how many of the first rows to read.
+
+    Raises:
+        InputError: a column is missing, a value is no text, or an id comes twice.
+    """
+    examples: list[Example] = []
+    places: dict[str, str] = {}
+    source, target = columns.source, columns.target
+    for number, (place, whole) in enumerate(islice(rows, limit)):
+        row = Flat(whole)
+        if number == 0:
+            source = source or _first(row, SOURCES)
+            target = target or _first(row, TARGETS)
+        if target is None:
+            known = f"there is no column {' or '.join(TARGETS)}; name it"
+            raise InputError(f"{place}: {known} (there are {', '.join(sorted(whole)) or 'none'}).")
+        given = row.get(columns.id) if columns.id else None
+        # An id is the data source's own, and those of two files may be the same.
+        id = f"{name}-{number if given is None else given}"
+        if (other := places.setdefault(id, place)) != place:
+            raise InputError(f"{place}: the id {id!r} is that of {other} already.")
+        text = "" if source is None else text_of(row, source, place)
+        examples.append(Example(id, text, text_of(row, target, place)))
+    return examples
+
+
+class Flat(Mapping[str, Any]):
+    """A row in which ``translation.de`` is the value of ``de`` in the column ``translation``."""
+
+    def __init__(self, row: Mapping[str, Any]) -> None:
+        self.row = row
+
+    def __getitem__(self, key: str) -> Any:
+        if key in self.row:
+            return self.row[key]
+        column, dot, rest = key.partition(".")
+        below = self.row[column]
+        if not dot or not isinstance(below, Mapping):
+            raise KeyError(key)
+        return Flat(below)[rest]
+
+    def __iter__(self) -> Any:
+        return iter(self.row)
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+def _first(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+    return next((name for name in names if name in row), None)

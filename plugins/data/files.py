@@ -1,0 +1,43 @@
+"""The data source `files`: a file for each split, in any format of `formats`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dlmone.core.data import DataSource, Example, Split
+from dlmone.core.errors import InputError
+
+from .columns import examples_of
+from .formats import READERS, read_rows, suffix_of
+from .options import FilesOptions
+
+
+class FilesSource(DataSource):
+    """A folder with a file for each split, by its name or as the options name it. Texts are stripped."""
+
+    def __init__(self, options: FilesOptions) -> None:
+        self.options = options
+        self.folder = options.path.expanduser()
+
+    def split(self, name: Split) -> Sequence[Example]:
+        path = self._file(name)
+        limit: int | None = getattr(self.options, f"{name}_limit")
+        examples = examples_of(read_rows(path), self.options, name, limit)
+        if not examples:
+            raise InputError(f"{path} is empty.")
+        return examples
+
+    def _file(self, name: Split) -> Path:
+        if not self.folder.is_dir():
+            raise InputError(f"The data folder {self.folder} does not exist.")
+        if (given := getattr(self.options, name)) is not None:
+            path = self.folder / Path(given).expanduser()
+            if not path.is_file():
+                raise InputError(f"data.{name}: there is no file {path}.")
+            if suffix_of(path) not in READERS:
+                raise InputError(f"data.{name}: {path} is of no known kind ({', '.join(READERS)}).")
+            return path
+        for file in (f"{name}{suffix}{gz}" for suffix in READERS for gz in ("", ".gz")):
+            if (self.folder / file).is_file():
+                return self.folder / file
+        kinds = ", ".join(READERS)
+        raise InputError(f"{self.folder} has no file {name} ({kinds}, each also as .gz).")

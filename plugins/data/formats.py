@@ -1,0 +1,136 @@
+"""Read rows of files: JSON lines, CSV and TSV, parquet, plain text; gzip's are read through."""
+
+import csv
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from dlmone.core.errors import InputError
+
+#: A row by its columns, and its place in words.
+Row = tuple[str, Mapping[str, Any]]
+#: Rows of a batch of parquet in memory at a time.
+BATCH = 1024
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a file of a kind in `READERS`, with their places.
+
+    Raises:
+        InputError: the file cannot be read or is malformed; the sentence names file and line.
+    """
+    try:
+        yield from READERS[suffix_of(path)](path)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} cannot be read: it is not UTF-8 ({error}).") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path} cannot be read: {error}.") from error
+
+
+def suffix_of(path: Path) -> str:
+    """Return what a file's name says of its kind: ``.csv`` of ``train.csv.gz``."""
+    return Path(path.name.removesuffix(".gz")).suffix
+
+
+def text_of(row: Mapping[str, Any], key: str, place: str) -> str:
+    """Return a text of a row, stripped.
+
+    Raises:
+        InputError: it is missing (or null), no string, or no text.
+    """
+    if (value := row.get(key)) is None:
+        raise InputError(f'{place}: the key "{key}" is missing.')
+    if not isinstance(value, str):
+        raise InputError(f'{place}: "{key}" must be a string, found {type(value).__name__}.')
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError(f'{place}: "{key}" holds half of a surrogate pair, which is no character.')
+    return value.strip()
+
+
+def _open(path: Path, newline: str | None = None) -> IO[str]:
+    """Open a text file; a byte order mark at its start is no text."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline=newline)
+    return path.open(encoding="utf-8-sig", newline=newline)
+
+
+def _without_blank_end(lines: IO[str]) -> Iterator[tuple[int, str]]:
+    """Lines numbered from 1, less the blank ones at the end."""
+    blank: list[tuple[int, str]] = []
+    for numbered in enumerate(lines, start=1):
+        blank.append(numbered)
+        if numbered[1].strip():
+            yield from blank
+            blank.clear()
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    with _open(path) as file:
+        for number, line in _without_blank_end(file):
+            place = f"{path}, line {number}"
+            try:
+                row = json.loads(line.rstrip())
+            except json.JSONDecodeError as error:
+                raise InputError(f"{place}: malformed JSON at column {error.colno} ({error.msg}).") from error
+            except (ValueError, RecursionError) as error:
+                raise InputError(f"{place}: malformed JSON ({error}).") from None
+            if not isinstance(row, dict):
+                raise InputError(f"{place}: expected a JSON object, found {type(row).__name__}.")
+            yield place, row
+
+
+def _separated(separator: str) -> Callable[[Path], Iterator[Row]]:
+    def read(path: Path) -> Iterator[Row]:
+        quoting = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
+        with _open(path, newline="") as file:
+            reader = csv.reader(file, delimiter=separator, quoting=quoting, strict=True)
+            try:
+                header = next(reader, [])
+                if len(set(header)) < len(header):
+                    raise InputError(f"{path}, line 1: a column has the name of another.")
+                for cells in reader:
+                    place = f"{path}, line {reader.line_num}"
+                    if not cells:
+                        continue
+                    if len(cells) != len(header):
+                        count = f"{len(cells)} cell{'s' * (len(cells) > 1)}"
+                        raise InputError(f"{place}: {count}, where line 1 names {len(header)} columns.")
+                    yield place, dict(zip(header, cells, strict=True))
+            except csv.Error as error:
+                raise InputError(f"{path}, line {reader.line_num}: malformed ({error}).") from None
+
+    return read
+
+
+def _lines(path: Path) -> Iterator[Row]:
+    with _open(path) as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield f"{path}, line {number}", {"text": line}
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError:
+        raise InputError(f'{path}: parquet needs an extra: pip install "dlmone[data]".') from None
+    try:
+        file = parquet.ParquetFile(path)
+        rows = (row for batch in file.iter_batches(BATCH) for row in batch.to_pylist())
+        for number, row in enumerate(rows, start=1):
+            yield f"{path}, row {number}", row
+    except ArrowException as error:
+        raise InputError(f"{path} is no parquet file ({' '.join(str(error).split())}).") from None
+
+
+#: By suffix, in the order in which a folder is looked through.
+READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".jsonl": _json_lines,
+    ".csv": _separated(","),
+    ".tsv": _separated("\t"),
+    ".parquet": _parquet,
+    ".txt": _lines,
+}

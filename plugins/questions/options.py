@@ -19,6 +19,9 @@ class SourceOptions(BaseModel):
     valid: int = Field(default=200, ge=1, le=1_000_000, description="validation pairs")
     test: int = Field(default=500, ge=1, le=1_000_000, description="test pairs")
     seed: int = Field(default=0, description="draws the splits and the pairs")
+    language: Literal["en", "fr", "zh"] = Field(
+        default="en", description="English, French (with accents) or Chinese (without spaces)"
+    )
 
 
 class Rows(BaseModel):

@@ -14,7 +14,7 @@ class QuestionsSource(DataSource):
 
     The training split contains every word. No two splits share a meaning (intent and fillers). Training
     pairs are distinct, and so are test and validation sources. The grammar has 27,084 training, 512
-    validation and 1,044 test pairs.
+    validation and 1,044 test pairs in English, and 4,200, 80 and 160 in French and in Chinese.
     """
 
     def __init__(self, options: SourceOptions) -> None:
@@ -22,9 +22,11 @@ class QuestionsSource(DataSource):
 
     def split(self, name: Split) -> Sequence[Example]:
         wanted: int = getattr(self.options, name)
-        found = pairs(name, self.options.seed)
+        language = self.options.language
+        found = pairs(name, self.options.seed, language)
         if wanted > len(found):
             raise InputError(
                 f"questions: {name} = {wanted:,} asks for more pairs than the grammar has, {len(found):,}."
             )
-        return [Example(f"questions-{name}-{row}", *pair.texts()) for row, pair in enumerate(found[:wanted])]
+        ids = f"questions-{name}" if language == "en" else f"questions-{language}-{name}"
+        return [Example(f"{ids}-{row}", *pair.texts()) for row, pair in enumerate(found[:wanted])]

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 from dlmone.core.data import Split
 
 from .intents import INTENTS, Fillers, Intent
+from .languages import LANGUAGES, Language
 
 T = TypeVar("T")
 
@@ -89,12 +90,12 @@ def intent_pairs(intent: Intent, split: Split, seed: int) -> list[Pair]:
     return [Pair(intent, *choice) for choice in shuffled(choices, seed, split, intent.name)]
 
 
-def pairs(split: Split, seed: int) -> list[Pair]:
+def pairs(split: Split, seed: int, language: Language = "en") -> list[Pair]:
     """Return all pairs of a split, all distinct, alternating between intents.
 
     Training pairs that introduce a filler or a form come first, so that fewer than 500 pairs contain every
     word.
     """
-    turns = zip_longest(*(intent_pairs(intent, split, seed) for intent in INTENTS))
+    turns = zip_longest(*(intent_pairs(intent, split, seed) for intent in LANGUAGES[language]))
     in_turn = [pair for pair in chain.from_iterable(turns) if pair is not None]
     return covering_first(in_turn, Pair.units) if split == "train" else in_turn

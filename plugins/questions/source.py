@@ -14,7 +14,7 @@ class QuestionsSource(DataSource):
 
     The training split contains every word. No two splits share a meaning (intent and fillers). Training
     pairs are distinct, and so are test and validation sources. The grammar has 27,084 training, 512
-    validation and 1,044 test pairs in English, and 4,200, 80 and 160 in French and in Chinese.
+    validation and 1,044 test pairs in English; 4,056, 76 and 156 in French; 4,176, 80 and 160 in Chinese.
     """
 
     def __init__(self, options: SourceOptions) -> None:

@@ -40,7 +40,7 @@ def test_a_sentence_is_read_as_any_tokeniser_gives_it_back(language: Language, k
 
 @pytest.mark.parametrize("language", OTHERS)
 def test_splits_share_no_meaning_and_train_has_every_word(language: Language) -> None:
-    source = QuestionsSource(SourceOptions(language=language, train=4200, valid=80, test=160))
+    source = QuestionsSource(SourceOptions(language=language, train=4056, valid=76, test=156))
     check_data_source(source)
     meanings = [
         {(reading.intent.name, reading.fillers) for e in source.split(name) if (reading := parse(e.source))}

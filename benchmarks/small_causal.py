@@ -14,11 +14,12 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from dlmone.core import Sample
-from dlmone.plugins.bert.tokenizer import CLS, PAD, SEP, UNK, Tokenizer
+from dlmone.plugins.bert.tokenizer import CLS, PAD, SEP, UNK
 from dlmone.plugins.causal.options import PerplexityOptions
 from dlmone.plugins.causal.perplexity import PerplexityEvaluator
 from dlmone.plugins.questions.options import TextOptions
 from dlmone.plugins.questions.text import QuestionTextSource
+from dlmone.plugins.tokenizers.words import words
 
 
 def main() -> None:
@@ -32,9 +33,9 @@ def main() -> None:
     torch.manual_seed(args.seed)
     source = QuestionTextSource(TextOptions())
     texts = [example.target for example in source.split("train")]
-    words = Tokenizer.words(texts)
+    vocabulary = words(texts)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=words.backend, bos_token=CLS, eos_token=SEP, pad_token=PAD, unk_token=UNK
+        tokenizer_object=vocabulary, bos_token=CLS, eos_token=SEP, pad_token=PAD, unk_token=UNK
     )
     begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
     rows = [[begin, *tokenizer.encode(text, add_special_tokens=False), end] for text in texts]
@@ -43,7 +44,7 @@ def main() -> None:
     labels_NL = torch.tensor([row + [-100] * (longest - len(row)) for row in rows])
     sizes = {"n_embd": args.width, "n_layer": 2, "n_head": 4, "n_positions": 64}
     network = GPT2LMHeadModel(
-        GPT2Config(vocab_size=words.size, **sizes, bos_token_id=begin, eos_token_id=end)
+        GPT2Config(vocab_size=vocabulary.get_vocab_size(), **sizes, bos_token_id=begin, eos_token_id=end)
     )
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     decay = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=args.steps)

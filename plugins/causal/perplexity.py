@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dlmone.core import Evaluator, Sample, Score
 from dlmone.core.evaluator import require_candidates
-from dlmone.plugins.bert.tokenizer import load_backend
+from dlmone.plugins.bert.files import load_backend
 
 from .options import PerplexityOptions
 from .scorer import ScoredText, Scorer

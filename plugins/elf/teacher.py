@@ -19,7 +19,7 @@ from dlmone.core import (
     Teacher,
     TrainingLoss,
 )
-from dlmone.plugins.bert.tokenizer import load_backend
+from dlmone.plugins.bert.files import load_backend
 
 from .encoder import build_encoder, load_encoder
 from .network import ElfNetwork

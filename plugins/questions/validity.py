@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.metadata import version
+from typing import Literal
 
 from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Evaluator, Sample, Score, require_candidates
@@ -66,7 +67,7 @@ class QuestionTextEvaluator(Evaluator):
         row = self._kind().replace(" ", "-")
         signature = f"metric:{name}|grammar:{VERSION}|rows:{row}|candidates:1|dlmone:{version('dlmone')}"
         numbers = tuple(map(float, values))
-        measures = "quality" if name == "validity" else "diversity"
+        measures: Literal["quality", "diversity"] = "quality" if name == "validity" else "diversity"
         return Score(name, sum(numbers) / len(numbers), signature, "higher", numbers, measures)
 
     def _kind(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -43,7 +43,7 @@ def convert(name: str, source: Path, out: Path, tokenizer: str | None, plugins: 
     for line in conversion.report:
         click.echo(line, err=True)
     family = _family(registry, conversion.teacher)
-    role = "teacher" if conversion.student is None else "student"
+    role: Literal["teacher", "student"] = "teacher" if conversion.student is None else "student"
     conditional = conversion.teacher.space.conditional
     card = converted_card(out.name, family, role, conversion.report, conditional)
     publish(out, conversion.teacher, family, role, card, student=conversion.student)

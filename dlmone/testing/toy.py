@@ -122,10 +122,13 @@ class ToySpace(Space):
 class ToyNetwork(Denoiser):
     """x0 = W₂·tanh(W₁·e_t + W₃·mean over positions of e_t + position + σ_t·w): all that a denoiser reads.
 
-    A second time s adds σ_s·w'.
+    A second time s adds σ_s·w'. There is one layer, whatever its number; logits of the ``words`` are fixed
+    products with it.
     """
 
-    def __init__(self, options: ToyOptions) -> None:
+    words_VH: Tensor
+
+    def __init__(self, options: ToyOptions, words: int = 1) -> None:
         super().__init__()
         self.schedule = options.noise_schedule()
         self.own = nn.Linear(options.width, options.hidden)
@@ -133,6 +136,7 @@ class ToyNetwork(Denoiser):
         self.position_LH = nn.Parameter(torch.randn(options.length, options.hidden))
         self.time_H = nn.Parameter(torch.randn(options.hidden))
         self.out = nn.Linear(options.hidden, options.width)
+        self.register_buffer("words_VH", torch.randn(words, options.hidden))
         self.second_H: nn.Parameter | None = None
 
     def add_second_time(self) -> None:
@@ -146,6 +150,8 @@ class ToyNetwork(Denoiser):
         batch: Batch,
         *,
         features: bool = False,
+        layers: tuple[int, ...] = (),
+        tokens: bool = False,
         previous: Tensor | None = None,
         s_B: Tensor | None = None,
     ) -> Denoised:
@@ -158,7 +164,14 @@ class ToyNetwork(Denoiser):
         shared_B1H = self.shared(e_t.mean(1, keepdim=True))
         hidden_BLH = torch.tanh(self.own(e_t) + shared_B1H + self.position_LH + time_B1H)
         x0 = self.out(hidden_BLH).to(e_t.dtype)
-        return Denoised(x0, hidden_BLH, batch.target_BL) if features else Denoised(x0)
+        wanted = bool(features or layers)
+        return Denoised(
+            x0,
+            hidden_BLH if wanted else None,
+            batch.target_BL if wanted else None,
+            hidden_BLH @ self.words_VH.T if tokens else None,
+            dict.fromkeys(layers, hidden_BLH),
+        )
 
 
 class ToyTeacher(Teacher):
@@ -170,7 +183,7 @@ class ToyTeacher(Teacher):
         super().__init__()
         self.options = options
         self.space = ToySpace(words, options)
-        self.network = ToyNetwork(options)
+        self.network = ToyNetwork(options, len(words))
         self.feature_width = options.hidden
 
     @classmethod

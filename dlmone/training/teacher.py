@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, get_args
@@ -21,6 +22,7 @@ from dlmone.core import (
     InputError,
     NoiseSchedule,
     Objective,
+    Request,
     SampledGenerator,
     Sampler,
     Teacher,
@@ -170,8 +172,9 @@ def check_requests(
         example: any example.
 
     Raises:
-        InputError: guidance is requested of a model that was not trained without its condition, or a second
-            time of a student that takes none; the message names the term's key.
+        InputError: guidance is requested of a model that was not trained without its condition, a second time
+            of a student that takes none, or outputs that the network does not give; the message names the
+            term's key.
     """
     for name, terms in objectives.items():
         for term, objective in terms.items():
@@ -182,12 +185,25 @@ def check_requests(
                     teacher.new_generator(teacher.space.schedule.max_time).network.add_second_time()
             except InputError as error:
                 raise InputError(f"{where}: {error}") from None
+            if lacking := _lacking(teacher, merged(listed).values()):
+                raise InputError(f"{where}: {type(teacher.network).__name__} gives no {lacking}")
             if all(request.guidance == 1 for request in merged(listed).values()):
                 continue
             try:
                 teacher.space.null_condition(teacher.space.collate([example]))
             except InputError as error:
                 raise InputError(f"{where}: no guidance, for {error}") from None
+
+
+def _lacking(teacher: Teacher, requests: Iterable[Request]) -> str | None:
+    """Return what is requested of networks whose `denoise` has no such keyword."""
+    requests, parameters = list(requests), inspect.signature(teacher.network.denoise).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None
+    if any(request.tokens for request in requests) and "tokens" not in parameters:
+        return "token logits"
+    layered = any({*request.features} - {-1} for request in requests)
+    return "features of chosen layers" if layered and "layers" not in parameters else None
 
 
 @contextmanager

@@ -204,7 +204,7 @@ class Wider(Moody):
 
     def new_generator(self, t_init: float, unit_input: bool = False) -> DiffusionGenerator:
         options = replace(self.options, hidden=16 if self.student is Doubled else 8)
-        return DiffusionGenerator(ToyNetwork(options), self.space, t_init, unit_input)
+        return DiffusionGenerator(ToyNetwork(options, len(self.space.words)), self.space, t_init, unit_input)
 
 
 def reading_the_reference() -> ToyTeacher:

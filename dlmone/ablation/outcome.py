@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from enum import Enum, auto
+from functools import cache
+from pathlib import Path
 
+from dlmone.core import InputError
 from dlmone.evaluation.results import Results
+from dlmone.registry import Registry, load_recipe
+from dlmone.registry.schema import Evaluation
 
 from .plan import PlannedRun
 
@@ -23,13 +27,20 @@ def outcome_of(run: PlannedRun) -> Outcome:
     """Return how far a run has come. One that was evaluated in another way has its evaluation to come."""
     if (run.path / FAILED).is_file():
         return Outcome.FAILED
-    try:
-        table = tomllib.loads((run.path / "recipe.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    recipe = run.path / "recipe.toml"
+    if not recipe.is_file() or not (run.path / "report" / "results.json").is_file():
         return Outcome.OPEN
-    evaluated = table.get("evaluation") == run.resolved.table.get("evaluation")
-    done = evaluated and (run.path / "report" / "results.json").is_file()
-    return Outcome.FINISHED if done else Outcome.OPEN
+    evaluated = _evaluation(recipe, recipe.stat().st_mtime_ns, run.registry)
+    return Outcome.FINISHED if evaluated == run.resolved.recipe.evaluation else Outcome.OPEN
+
+
+@cache
+def _evaluation(recipe: Path, changed: int, registry: Registry) -> Evaluation | None:
+    """Return the evaluation of a run's recipe, what another version did not name filled in."""
+    try:
+        return load_recipe(recipe, registry=registry).recipe.evaluation
+    except InputError:
+        return None
 
 
 def failure(run: PlannedRun) -> str | None:

@@ -38,12 +38,14 @@ class PlannedRun:
         resolved: its recipe.
         seed: of its student.
         costs: what its stages cost, by name.
+        registry: provides its plugins.
     """
 
     path: Path
     resolved: ResolvedRecipe
     seed: int
     costs: Mapping[str, StageCost]
+    registry: Registry
 
     @property
     def passes(self) -> float:
@@ -163,7 +165,7 @@ def make_plan(
         *((f"evaluation.select.{dotted((name,))}", False) for name in base.recipe.evaluation.select),
     )
     alone = resolve(None, (*plain, *((f"stages.{name}", False) for name in base.recipe.stages)), None)
-    teacher = PlannedRun(out / "teacher", alone, base.recipe.seed, {})
+    teacher = PlannedRun(out / "teacher", alone, base.recipe.seed, {}, registry)
     path = base.recipe.teacher.path or str(teacher.path / "teacher")
     shared: Settings = (*plain, ("teacher.path", path), ("evaluation.teacher_steps", []))
     numbers = [base.recipe.seed + place for place in range(seeds)]
@@ -185,7 +187,7 @@ def make_plan(
                 continue
             folder = out / "runs" / row.name / name
             runs = [
-                PlannedRun(folder / f"seed-{seed}", resolve(row.layer, settings, seed), seed, spent)
+                PlannedRun(folder / f"seed-{seed}", resolve(row.layer, settings, seed), seed, spent, registry)
                 for seed in numbers
             ]
             candidates.append(Candidate(name, runs))
@@ -204,7 +206,7 @@ def check_plan(plan: Plan, common: Common, registry: Registry) -> None:
     """
     mistakes = []
     for run in (plan.teacher, *plan.runs):
-        if differ := _changed(run, registry):
+        if differ := _changed(run):
             mistakes.append(
                 f"{run.path} was run with {differ}; delete this folder to run it again, or give another --out"
             )
@@ -235,8 +237,10 @@ def _objectives(registry: Registry, recipe: Recipe) -> Mapping[str, Mapping[str,
     return {name: stage_objectives(registry, recipe, name) for name in recipe.stages}
 
 
-def _changed(run: PlannedRun, registry: Registry) -> str | None:
+def _changed(run: PlannedRun) -> str | None:
     """Say what a run's folder was begun with, if it is not the plan's recipe."""
     # The grid gives its runs the teacher, and compares that of its own folder.
     free = () if run.path.name == "teacher" else ("teacher.",)
-    return changed(run.path, registry, run.resolved, free) if (run.path / "recipe.toml").is_file() else None
+    if not (run.path / "recipe.toml").is_file():
+        return None
+    return changed(run.path, run.registry, run.resolved, free)

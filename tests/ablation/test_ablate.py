@@ -294,6 +294,13 @@ def test_the_table_alone_is_printed_of_what_is_finished_and_nothing_is_run(
     assert any("sds: none selected by validation letters" in line for line in answer.stdout.splitlines())
     assert "lr=0.03 to come" in answer.stdout
     assert not (workplace / "part/runs/wrong").exists()
+    # A version that did not know a key of the evaluation yet had its default.
+    recipe = workplace / "part/runs/sid/seed-0/recipe.toml"
+    assert "\nbatch = 64\n" in recipe.read_text()
+    recipe.write_text(recipe.read_text().replace("\nbatch = 64\n", "\n"))
+    assert dlmone("ablate", "grid.toml", "--plugin", "boom.py", "--out", "part", "--table-only").stdout == (
+        answer.stdout
+    )
     answer = dlmone("ablate", "grid.toml", "--plugin", "boom.py", "--out", "nowhere", "--table-only")
     assert answer.stderr.splitlines()[-1] == "error: nowhere: there is no grid here"
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -124,6 +124,22 @@ def _sibling(loc: Loc, shape: Any, table: Any) -> str:
         table = table[key]
     close = get_close_matches(str(loc[-2]), set(table) - {loc[-2]}, n=1)
     return f" (or did you mean {close[0]!r} by {loc[-2]!r}?)" if close else ""
+
+
+def mistakes(error: ValidationError, names: Mapping[str, str] | None = None) -> str:
+    """Return what pydantic found wrong in sentences of ours, joined by semicolons.
+
+    Args:
+        error: the error.
+        names: other names of top-level keys, as a foreign file has them.
+    """
+    found = []
+    for detail in error.errors(include_url=False):
+        first, *rest = detail["loc"] or ("",)
+        place = dotted(((names or {}).get(str(first), first), *rest) if first != "" else ())
+        text = {"missing": "missing", "extra_forbidden": "unknown key"}.get(detail["type"])
+        found.append(": ".join(filter(None, (place, text or _expected(detail["type"], detail["msg"])))))
+    return "; ".join(found)
 
 
 def _expected(kind: str, message: str) -> str:

@@ -17,6 +17,7 @@ from dlmone.core.evaluator import Sample
 from dlmone.core.parsing import parse_json
 from dlmone.core.samples import SampleReader
 from dlmone.registry import Registry
+from dlmone.registry.explain import mistakes
 
 from .provenance import UNKNOWN, Provenance
 
@@ -151,8 +152,7 @@ def _lines(path: Path, content: bytes) -> list[_Line]:
         try:
             rows.append(_Line.model_validate_json(line))
         except ValidationError as error:
-            detail = error.errors()[0]
-            reason = f"{'.'.join(map(str, detail['loc'])) or 'line'}: {detail['msg']}"
+            reason = mistakes(error).partition("; ")[0]
             expected = f"expected id, source, reference and candidates in JSON ({reason})"
             raise InputError(f"{path}, line {number}: {expected}.") from None
     if not rows:

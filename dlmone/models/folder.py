@@ -22,7 +22,7 @@ from torch import Tensor
 from dlmone.core import DiffusionGenerator, DlmoneError, InputError, Teacher
 from dlmone.core.parsing import parse_json
 from dlmone.registry import Registry
-from dlmone.registry.explain import dotted
+from dlmone.registry.explain import Loc, dotted, mistakes, value_at
 from dlmone.registry.plugin import one_line
 from dlmone.runtime.files import atomic_folder, reason_of, whole_folder
 from dlmone.runtime.tensors import save_tensors
@@ -206,8 +206,11 @@ def _load_weights(model: Teacher | DiffusionGenerator, folder: Path) -> None:
         weights.open("rb").close()  # says why a file cannot be read; the library may not
         with safe_open(weights, framework="pt") as file:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise InputError(f"{weights}: the weights cannot be read ({reason_of(error)})") from None
+    _check_copy(folder, metadata)
+    check_finite(tensors, weights)
     for key, own in _shared(model).items():
         if f"space.{own}" in tensors:
             tensors.setdefault(f"network.{key}", tensors[f"space.{own}"])
@@ -216,6 +219,44 @@ def _load_weights(model: Teacher | DiffusionGenerator, folder: Path) -> None:
     except RuntimeError as error:
         details = "; ".join(line.strip() for line in str(error).splitlines()[1:])
         raise InputError(f"{weights}: the weights do not fit {CONFIG} ({details})") from None
+
+
+def check_finite(tensors: Mapping[str, Tensor], where: Path) -> None:
+    """Raise InputError if weights are not finite; it names the first such tensor and counts."""
+    wrong = {
+        name: count
+        for name, tensor in tensors.items()
+        if tensor.is_floating_point() and (count := int((~tensor.isfinite()).sum()))
+    }
+    if wrong:
+        name, count = next(iter(wrong.items()))
+        more = f", and {len(wrong) - 1} more tensors have some" if wrong.keys() - {name} else ""
+        raise InputError(f"{where}: {name} has {count:,} weights that are not finite{more}")
+
+
+def _check_copy(folder: Path, metadata: Mapping[str, str]) -> None:
+    """Raise InputError if a folder's configuration is not the one that its weights were written with."""
+    if "config" not in metadata:
+        return
+    written, there = json.loads(metadata["config"]), read_config(folder)
+    if key := _first_difference(written, there):
+        old, new = (json.dumps(value_at(table, key)) for table in (written, there))
+        raise InputError(
+            f"{folder / CONFIG}: {dotted(key)} is {new}, and {old} in the copy that {WEIGHTS} was written "
+            "with; a model's configuration cannot be edited"
+        )
+
+
+def _first_difference(one: Any, other: Any, loc: Loc = ()) -> Loc:
+    """Return the key path of the first difference between two JSON values; () if they are equal."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in sorted(one.keys() | other.keys()):
+            if key not in one or key not in other:
+                return (*loc, key)
+            if found := _first_difference(one[key], other[key], (*loc, key)):
+                return found
+        return ()
+    return () if one == other and type(one) is type(other) else loc
 
 
 def _shared(model: Teacher | DiffusionGenerator) -> dict[str, str]:
@@ -227,5 +268,5 @@ def _shared(model: Teacher | DiffusionGenerator) -> dict[str, str]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return "; ".join(f"{dotted(detail['loc'])}: {detail['msg']}" for detail in error.errors())
+        return mistakes(error)
     return one_line(error)

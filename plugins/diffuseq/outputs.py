@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from dlmone.core import ForeignSamples, InputError, Sample, SampleReader
+from dlmone.registry.explain import mistakes
 
 PATTERN = "seed*_step*.json"
 
@@ -57,8 +58,7 @@ def _rows(path: Path) -> list[_Row]:
         try:
             rows.append(_Row.model_validate_json(line))
         except ValidationError as error:
-            detail = error.errors()[0]
-            reason = f"{'.'.join(map(str, detail['loc'])) or 'line'}: {detail['msg']}"
+            reason = mistakes(error).partition("; ")[0]
             expected = f"expected source, reference and recover in JSON ({reason})"
             raise InputError(f"{path}, line {number}: {expected}.") from None
     if not rows:

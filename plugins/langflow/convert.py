@@ -17,6 +17,7 @@ from dlmone.core import Conversion, InputError
 from dlmone.plugins.bert.files import TOKENIZER_FILES, load_backend
 from dlmone.plugins.bert.folders import model_folder, read_object
 from dlmone.plugins.bert.weights import check_tensors
+from dlmone.registry.explain import mistakes
 
 from .options import LangFlowOptions
 from .teacher import LangFlowTeacher
@@ -106,11 +107,7 @@ def options_of(path: Path, config: Mapping[str, Any]) -> LangFlowOptions:
     try:
         return LangFlowOptions(**{ours: config[theirs] for ours, theirs in NAMES.items()}, bayes_ramp=0)
     except ValidationError as error:
-        wrong = [
-            ": ".join([*(NAMES[str(place)] for place in detail["loc"]), detail["msg"]])
-            for detail in error.errors()
-        ]
-        raise InputError(f"{path}: {'; '.join(wrong)}") from None
+        raise InputError(f"{path}: {mistakes(error, NAMES)}") from None
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -103,7 +103,8 @@ class LangFlowSpace(Space):
 
     def reading(self, example: Example) -> Reading:
         words, (given, target) = self.vocabulary, self._row(example)
-        source, whole = words.encode(example.source.strip()), words.encode(example.target.strip())
+        source = words.encode(example.source.strip())
+        whole = words.encode(example.target.strip()) if given else words.encode_lines(example.target)
         # The row's target ends with a marker, and without a condition it begins with one too.
         kept = len(target) - (1 if given else 2)
         tokens = source + whole
@@ -113,7 +114,10 @@ class LangFlowSpace(Space):
     def reference_text(self, batch: Batch) -> list[str]:
         if not batch.examples:
             return super().reference_text(batch)
-        return [self.vocabulary.tokenizer.read_back(example.target.strip()) for example in batch.examples]
+        words, targets = self.vocabulary, [example.target for example in batch.examples]
+        if self.conditional:
+            return [words.decode(words.encode(target.strip())) for target in targets]
+        return [words.decode_lines(words.encode_lines(target)) for target in targets]
 
     def rows(self) -> Tensor:
         """Return the table of states [V, D]: √D·raw/max(‖raw‖, 10⁻¹²), float32."""

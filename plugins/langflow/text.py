@@ -42,7 +42,7 @@ class Vocabulary:
 
         GPT-2's tokens have line breaks of their own.
         """
-        if self._bert is None:
+        if self.start == self.end:
             return self.encode(text.strip())
         first, *others = text.split("\n")
         lines = [self.encode(first.strip()), *([self.start, *self.encode(line.strip())] for line in others)]
@@ -50,7 +50,7 @@ class Vocabulary:
 
     def decode_lines(self, tokens: Sequence[int]) -> str:
         """Return the text of a row, undoing `encode_lines`; the row's own markers are left out."""
-        if self._bert is None:
+        if self.start == self.end:
             return self.decode(tokens)
         kept = [token for token in tokens if token != self.pad]
         kept = kept[kept[:1] == [self.start] :]

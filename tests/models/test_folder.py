@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from dlmone.core import DlmoneError, Example, InputError
 from dlmone.models import folder as module
@@ -86,7 +87,7 @@ CANNOT = "the diffuseq plugin cannot rebuild the model"
         (plugin_config_with(vocab_size="all"), f"{CANNOT} (TypeError: "),
         (
             plugin_config_with(options={"layers": 0, "heds": 1}),
-            f"{CANNOT} (layers: Input should be greater than or equal to 1; heds: Extra inputs",
+            f"{CANNOT} (layers: expected a number greater than or equal to 1; heds: unknown key",
         ),
         (
             plugin_config_with(vocab_size=3),
@@ -182,6 +183,42 @@ def test_a_student_keeps_the_times_of_its_calls(tiny_run: Path, tmp_path: Path, 
     plain = load_student(folder, Registry.discover()).call_times(3)
     config["student"]["spacing"] = spacing
     (folder / "config.json").write_text(json.dumps(config))
+    tensors = load_file(folder / "model.safetensors")
+    save_file(tensors, folder / "model.safetensors", metadata={"config": json.dumps(config)})
     times = load_student(folder, Registry.discover()).call_times(3)
     assert times != plain
     assert spacing == "log_snr" or times == [1490, 900, 400]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("heads", 1, "config.options.heads is 1, and 2 in the copy"),
+        ("dropout", 0.5, "config.options.dropout is 0.5, and 0.1 in the copy"),
+    ],
+)
+def test_an_edited_configuration_is_refused(
+    tiny_run: Path, tmp_path: Path, key: str, value: object, said: str
+) -> None:
+    folder = tmp_path / "student"
+    shutil.copytree(tiny_run / "student", folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["config"]["options"][key] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=said):
+        load_student(folder, Registry.discover())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(
+    tiny_run: Path, tmp_path: Path, value: float
+) -> None:
+    folder = tmp_path / "student"
+    shutil.copytree(tiny_run / "student", folder)
+    tensors = load_file(folder / "model.safetensors")
+    name = "space.word_embedding.weight"
+    tensors[name][:2] = value
+    config = (folder / "config.json").read_text()
+    save_file(tensors, folder / "model.safetensors", metadata={"config": config})
+    with pytest.raises(InputError, match=rf"model.safetensors: {name} has 16 weights that are not finite"):
+        load_student(folder, Registry.discover())

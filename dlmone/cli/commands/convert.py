@@ -29,7 +29,7 @@ def convert(name: str, source: Path, out: Path, tokenizer: str | None, plugins: 
     NAME is a converter, as `diffuseq` for a checkpoint folder of the official DiffuSeq.
     """
     from dlmone.models.card import converted_card
-    from dlmone.models.folder import publish
+    from dlmone.models.folder import check_finite, publish
     from dlmone.registry import Registry
 
     if out.exists():
@@ -42,6 +42,7 @@ def convert(name: str, source: Path, out: Path, tokenizer: str | None, plugins: 
     conversion = converter(source, **({"tokenizer": tokenizer} if tokenizer is not None else {}))
     for line in conversion.report:
         click.echo(line, err=True)
+    check_finite(conversion.teacher.state_dict(), source)
     family = _family(registry, conversion.teacher)
     role: Literal["teacher", "student"] = "teacher" if conversion.student is None else "student"
     conditional = conversion.teacher.space.conditional

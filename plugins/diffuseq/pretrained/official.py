@@ -1,14 +1,14 @@
 """Official checkpoints in terms of this plugin: training arguments and state dict."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
 
 from dlmone.core import InputError
 from dlmone.plugins.bert.weights import check_tensors
-from dlmone.registry import TokenizerChoice
+from dlmone.registry.explain import dotted, validated
 
 from ..options import DiffuSeqOptions
 
@@ -19,7 +19,6 @@ TABLE = "word_embedding.weight"
 POSITIONS = "position_ids"
 #: Arguments that define the model, with the value that this plugin implements.
 IMPLEMENTED = {
-    "vocab": "bert",
     "timestep_respacing": "",
     "predict_xstart": True,
     "learn_sigma": False,
@@ -46,27 +45,43 @@ def from_training_args(args: Mapping[str, Any], bert_config: Mapping[str, Any]) 
         wrong.append(f"hidden_act is {bert_config['hidden_act']!r} and not 'gelu'")
     if wrong:
         raise InputError(f"this is not a DiffuSeq model that can be converted: {'; '.join(wrong)}")
+    known = get_args(DiffuSeqOptions.model_fields["time_sampler"].annotation)
+    sampler = args.get("schedule_sampler")
     try:
-        return DiffuSeqOptions(
-            seq_len=args["seq_len"],
-            hidden_dim=args["hidden_dim"],
-            hidden_t_dim=args["hidden_t_dim"],
-            width=bert_config["hidden_size"],
-            layers=bert_config["num_hidden_layers"],
-            heads=bert_config["num_attention_heads"],
-            feedforward=bert_config["intermediate_size"],
-            dropout=args["dropout"],
-            attention_dropout=bert_config.get("attention_probs_dropout_prob", 0.1),
-            max_positions=bert_config["max_position_embeddings"],
-            diffusion_steps=args["diffusion_steps"],
-            noise_schedule=args["noise_schedule"],
-            time_sampler=args["schedule_sampler"],
-            tokenizer=TokenizerChoice(use=args["config_name"]),
-        )
+        table = {
+            "seq_len": args["seq_len"],
+            "hidden_dim": args["hidden_dim"],
+            "hidden_t_dim": args["hidden_t_dim"],
+            "width": bert_config["hidden_size"],
+            "layers": bert_config["num_hidden_layers"],
+            "heads": bert_config["num_attention_heads"],
+            "feedforward": bert_config["intermediate_size"],
+            "dropout": args["dropout"],
+            "attention_dropout": bert_config.get("attention_probs_dropout_prob", 0.1),
+            "max_positions": bert_config["max_position_embeddings"],
+            "diffusion_steps": args["diffusion_steps"],
+            "noise_schedule": args["noise_schedule"],
+            # It concerns training alone, and a converted teacher is frozen.
+            "time_sampler": sampler if sampler in known else "uniform",
+            "tokenizer": args["config_name"],
+        }
     except KeyError as error:
         raise InputError(f"the arguments of this checkpoint lack {error}") from None
-    except ValueError as error:
-        raise InputError(f"this is not a DiffuSeq model that can be converted: {error}") from None
+    try:
+        return validated(DiffuSeqOptions, table, dotted)
+    except InputError as error:
+        wrong = "; ".join(str(error).splitlines())
+        raise InputError(f"this is not a DiffuSeq model that can be converted: {wrong}") from None
+
+
+def training_notes(args: Mapping[str, Any]) -> list[str]:
+    """Return lines on settings of the training that a frozen teacher does not need."""
+    notes = []
+    if (sampler := args.get("schedule_sampler")) not in ("lossaware", "uniform"):
+        notes.append(f"training: its sampler of times, {sampler!r}, is not known here and not needed")
+    if args.get("denoise"):
+        notes.append("training: DiffuSeq-v2's (denoise = true), with noise on discrete tokens besides")
+    return notes
 
 
 def to_official(space: Mapping[str, Tensor], network: Mapping[str, Tensor]) -> dict[str, Tensor]:

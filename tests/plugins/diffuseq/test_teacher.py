@@ -202,7 +202,6 @@ def test_the_released_arguments_are_the_default_options() -> None:
     [
         ({"rescale_timesteps": False}, "rescale_timesteps is False and not True"),
         ({"noise_schedule": "pw_lin"}, "noise_schedule"),
-        ({"vocab": "vocab.txt"}, "vocab is 'vocab.txt' and not 'bert'"),
     ],
 )
 def test_other_models_are_refused(change: dict[str, object], sentence: str) -> None:

@@ -87,7 +87,7 @@ def change_config(folder: Path, **changes: object) -> None:
         ({"model_type": "bert"}, "model_type is 'bert' and not 'LangFlow'"),
         ({"n_heads": None, "cond_dim": None}, r"config\.json lacks cond_dim, n_heads"),
         ({"n_heads": 5}, "width 64 is not a multiple of 2·heads"),
-        ({"dropout": "much"}, r"config\.json: dropout: Input should be a valid number"),
+        ({"dropout": "much"}, r"config\.json: dropout: expected a valid number"),
         ({"vocab_size": 300}, "vocab_size is 300, but the tokenizer has 200 tokens"),
         ({"n_blocks": 3}, r"10 missing \(backbone\.blocks\.2\."),
         ({"n_blocks": 1}, r"10 unexpected \(backbone\.blocks\.1\."),

@@ -91,10 +91,10 @@ def test_a_converted_teacher_is_restored_from_its_own_folder_contents(folder: Pa
 
 
 def test_the_highest_rate_then_the_highest_step_is_taken(folder: Path) -> None:
-    assert choose_weights(folder).name == "ema_0.9999_000004.pt"
+    assert choose_weights(folder)[0].name == "ema_0.9999_000004.pt"
     for name in ("ema_0.9_050000.pt", "ema_0.9999_000010.pt", "ema_0.9999_000009.pt", "model_000099.pt"):
-        (folder / name).touch()
-    assert choose_weights(folder).name == "ema_0.9999_000010.pt"
+        (folder / name).write_bytes(b"any")
+    assert choose_weights(folder)[0].name == "ema_0.9999_000010.pt"
     assert "weights: ema_0.9_000004.pt" in convert(folder / "ema_0.9_000004.pt").report
 
 
@@ -121,7 +121,7 @@ def test_an_encoder_of_unknown_heads_needs_its_configuration() -> None:
 
 def test_the_tokenizer_can_lie_elsewhere(folder: Path, tmp_path: Path) -> None:
     (folder / "vocab.txt").unlink()
-    with pytest.raises(InputError, match=r"no tokenizer\.json or vocab\.txt: .* with --tokenizer PATH"):
+    with pytest.raises(InputError, match=r"holds no tokenizer\.json or .* with --tokenizer PATH"):
         convert(folder)
     write_vocabulary(tmp_path / "tokenizer")
     assert teacher_of(convert(folder, tokenizer=str(tmp_path / "tokenizer"))).space.tokenizer.size == 200
@@ -185,7 +185,11 @@ class Surprise:
         ({"step": 4}, "is no state dict"),
         ([torch.zeros(1)], "is no state dict"),
         (b"not a checkpoint", "is damaged"),
-        (b"", "is damaged"),
+        (b"<!doctype html><html>", "is a web page and not a checkpoint"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "is a pointer of Git LFS"),
+        ({"state": {}, "param_groups": [{"lr": 1e-4}]}, "is the state of an optimizer"),
+        ({"state_dict": {"a": torch.zeros(1)}, "step": 3}, "with the weights under 'state_dict'"),
+        ({"a": torch.tensor([1.0, float("nan"), float("inf")])}, "a has 2 values that are not finite"),
     ],
 )
 def test_files_that_are_no_state_dict_are_refused(folder: Path, content: object, sentence: str) -> None:
@@ -229,3 +233,58 @@ def test_other_folders_are_no_checkpoints(tmp_path: Path) -> None:
         convert(tmp_path)
     with pytest.raises(InputError, match="there is no checkpoint folder"):
         convert(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod."])
+def test_prefixes_of_wrappers_are_taken_off_and_said(folder: Path, prefix: str) -> None:
+    path = folder / "ema_0.9999_000004.pt"
+    plain = convert(folder)
+    state = torch.load(path, weights_only=True)
+    torch.save({prefix + key: value for key, value in state.items()}, path)
+    wrapped = convert(folder)
+    assert f"names: the prefix {prefix} was taken off" in wrapped.report
+    theirs = wrapped.teacher.state_dict()
+    assert all(torch.equal(value, theirs[key]) for key, value in plain.teacher.state_dict().items())
+
+
+def test_an_empty_newest_file_is_passed_over_and_said(folder: Path) -> None:
+    (folder / "ema_0.9999_000010.pt").touch()
+    assert "weights: ema_0.9999_000004.pt (ema_0.9999_000010.pt is empty)" in convert(folder).report
+    with pytest.raises(InputError, match="ema_0.9999_000010.pt is empty: was its writing cut short"):
+        convert(folder / "ema_0.9999_000010.pt")
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"schedule_sampler": "fixstep"}, "its sampler of times, 'fixstep', is not known here"),
+        ({"denoise": True}, "DiffuSeq-v2's"),
+    ],
+)
+def test_settings_of_training_alone_do_not_block_a_frozen_teacher(
+    folder: Path, settings: dict[str, object], line: str
+) -> None:
+    path = folder / "training_args.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings))
+    assert any(line in one for one in convert(folder).report)
+
+
+def test_a_vocabulary_with_a_hole_is_refused_before_it_is_converted(folder: Path) -> None:
+    lines = (folder / "vocab.txt").read_text().splitlines()
+    (folder / "vocab.txt").write_text("\n".join([*lines[:-1], lines[6]]))
+    (folder / "tokenizer.json").unlink(missing_ok=True)
+    with pytest.raises(InputError, match=rf"vocab.txt, line {len(lines)}: the token .* is that of line 7"):
+        convert(folder)
+
+
+def test_pydantics_own_text_is_not_shown(folder: Path) -> None:
+    path = folder / "training_args.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"seq_len": 3, "noise_schedule": "odd"}))
+    with pytest.raises(InputError) as caught:
+        convert(folder)
+    assert "seq_len: expected a number greater than or equal to 6, got 3; noise_schedule: expected" in str(
+        caught.value
+    )
+    assert "Input should" not in str(caught.value)
+    assert "errors.pydantic" not in str(caught.value)
+    assert "\n" not in str(caught.value)

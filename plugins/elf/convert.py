@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dlmone.core import Conversion, InputError
 from dlmone.plugins.bert.folders import model_folder
 from dlmone.plugins.bert.weights import check_tensors
+from dlmone.registry.explain import mistakes
 
 from .encoder import load_encoder
 from .options import ElfOptions, T5Sizes
@@ -218,11 +219,7 @@ def options_of(where: str, config: Mapping[str, Any], weights: Mapping[str, Tens
     try:
         return ElfOptions(**{ours: config[theirs] for ours, theirs in NAMES.items()}, **sizes)
     except ValidationError as error:
-        faults = [
-            ": ".join([*(NAMES.get(str(place), str(place)) for place in detail["loc"]), detail["msg"]])
-            for detail in error.errors()
-        ]
-        raise InputError(f"{where}: {'; '.join(faults)}") from None
+        raise InputError(f"{where}: {mistakes(error, NAMES)}") from None
 
 
 def read_encoder(folder: Path, name: str | None, options: ElfOptions, width: int) -> Encoder:

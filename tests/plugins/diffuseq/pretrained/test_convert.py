@@ -250,7 +250,7 @@ def test_prefixes_of_wrappers_are_taken_off_and_said(folder: Path, prefix: str) 
 def test_an_empty_newest_file_is_passed_over_and_said(folder: Path) -> None:
     (folder / "ema_0.9999_000010.pt").touch()
     assert "weights: ema_0.9999_000004.pt (ema_0.9999_000010.pt is empty)" in convert(folder).report
-    with pytest.raises(InputError, match="ema_0.9999_000010.pt is empty: was its writing cut short"):
+    with pytest.raises(InputError, match=r"ema_0.9999_000010.pt is empty: was its writing cut short"):
         convert(folder / "ema_0.9999_000010.pt")
 
 

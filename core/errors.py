@@ -13,6 +13,10 @@ class InputError(DlmoneError):
     exit_code = 2
 
 
+class MissingError(InputError):
+    """What is asked for is not on this machine: data, weights, a device. `dlmone check` only lists it."""
+
+
 class PluginError(DlmoneError):
     """A plugin that is missing, broken, or claims a name that another one holds."""
 

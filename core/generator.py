@@ -15,7 +15,7 @@ from .flow_map import jumped_input
 from .noise import Noise
 from .renoise import renoised_input, renoising_times
 from .request import Point
-from .sampler import Sampler, Start
+from .sampler import Sampler, Start, sampled
 from .space import Batch, Codec, Space
 from .spacing import Spacing
 
@@ -207,8 +207,8 @@ class DiffusionGenerator(DenoiserGenerator):
             state, calls = self.roll_out(batch, noise, steps, steps), steps
             tokens_BL, further = self.decode(state, batch)
         else:
-            state, calls = self.sampler.sample(
-                self.network, self.space, batch, noise, steps, self.start, earlier
+            state, calls = sampled(
+                self.sampler, self.network, self.space, batch, noise, steps, self.start, earlier
             )
             tokens_BL, further = self.sampler.decode(self.network, self.space, state, batch)
         return Generated(tokens_BL, calls + further, state)
@@ -230,6 +230,6 @@ class SampledGenerator(DenoiserGenerator):
         self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
     ) -> Generated:
         batch = self.encoded(batch)
-        state, calls = self.sampler.sample(self.network, self.space, batch, noise, steps, earlier=earlier)
+        state, calls = sampled(self.sampler, self.network, self.space, batch, noise, steps, earlier=earlier)
         tokens_BL, further = self.sampler.decode(self.network, self.space, state, batch)
         return Generated(tokens_BL, calls + further, state)

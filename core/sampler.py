@@ -4,9 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 from torch import Tensor
 
+from .contract import require
 from .denoiser import Denoiser
 from .earlier import Renamed
 from .errors import InputError
@@ -82,6 +84,20 @@ class Sampler(ABC):
         A sampler that guides the network, where that is an input, may guide it here too.
         """
         return network.decode(state, batch, space)
+
+
+def sampled(sampler: Sampler, network: Denoiser, space: Space, batch: Batch, *args: Any, **more: Any) -> Any:
+    """Return what `Sampler.sample` returns.
+
+    Raises:
+        PluginError: it is not final states with the number of network calls.
+    """
+    found = sampler.sample(network, space, batch, *args, **more)
+    shape = (len(batch), *space.state_shape)
+    fits = isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], Tensor)
+    fits = fits and tuple(found[0].shape) == shape and isinstance(found[1], int)
+    require(fits, sampler, "sample", f"(states of shape {shape}, the number of network calls)", found)
+    return found
 
 
 def require_steps(steps: int) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from dlmone.core.errors import PluginError
+from dlmone.core.errors import DlmoneError, PluginError
 
 from . import hooks
+from .contract import mistake
 from .explain import dotted, nearest, validated
 from .plugin import Entry, Plugin, one_line
 from .schema import Slot
@@ -100,10 +101,13 @@ class Catalogue:
         """Return the class (for converters, the function) behind a name, importing it.
 
         Raises:
-            PluginError: there is no such name, or its target cannot be imported.
+            PluginError: there is no such name, or its target cannot be imported or breaks its contract.
         """
         entry = self.entry(kind, name, where)
-        return _resolve(entry, entry.target, where)
+        target = _resolve(entry, entry.target, where)
+        if wrong := mistake(kind, target):
+            raise PluginError(_at(where, f"{_subject(entry)} cannot be used: {entry.target} {wrong}"))
+        return target
 
     def options_model(self, kind: str, name: str, where: str = "") -> type[BaseModel]:
         """Return the model of a plugin's options.
@@ -147,7 +151,15 @@ class Catalogue:
             PluginError: there is no such plugin, or it cannot be used.
         """
         options = self.options(kind, slot.use, slot.options, where)
-        return self.load(kind, slot.use, where)(options)
+        target = self.load(kind, slot.use, where)
+        try:
+            return target(options)
+        except (DlmoneError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            entry = self.entry(kind, slot.use, where)
+            how = f"{target.__qualname__}(options), as it is created, raised {one_line(error)}"
+            raise PluginError(_at(where, f"{_subject(entry)} cannot be used: {how}")) from error
 
 
 def _key(kind: str, name: str, table: dict[str, Any]) -> tuple[str, str, str]:
@@ -159,12 +171,18 @@ def noun(kind: str) -> str:
     return "data source" if kind == "data" else kind.removesuffix("s").replace("_", " ")
 
 
+def _subject(entry: Entry) -> str:
+    return f"the {noun(entry.kind)} {entry.name!r} of {entry.provider}"
+
+
 def _resolve(entry: Entry, place: str, where: str) -> Any:
     try:
         return pkgutil.resolve_name(place)
-    except (Exception, SystemExit) as error:
-        text = f"the {noun(entry.kind)} {entry.name!r} of {entry.provider} cannot be loaded from {place}"
-        raise PluginError(_at(where, f"{text}: {one_line(error)}")) from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # also sys.exit(), and what is no Exception
+        text = f"{_subject(entry)} cannot be loaded from {place}: {one_line(error)}"
+        raise PluginError(_at(where, text)) from error
 
 
 def _at(where: str, text: str) -> str:

@@ -22,6 +22,7 @@ from dlmone.core.errors import InputError, PluginError
 from . import hooks
 from .catalogue import KINDS, REGISTER, Catalogue, noun
 from .explain import nearest
+from .origin import FILE_MODULE
 from .plugin import Entry, Plugin, one_line
 
 #: The entry-point group of plugins.
@@ -56,8 +57,10 @@ class Registry(Catalogue):
             module = load()
             self._join(plugin, module)
             entries = self._offered(plugin, module)
-        # A module that calls sys.exit() must not end the tool either.
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        # A module that calls sys.exit(), or raises what is no Exception, must not end the tool either.
+        except BaseException as error:
             if self._manager.has_plugin(str(plugin)):
                 self._manager.unregister(name=str(plugin))
             self._plugins.append(plugin.broken_by(error))
@@ -172,7 +175,7 @@ def _plugin_of_file(path: Path) -> tuple[Plugin, Callable[[], object]]:
 def _import_file(path: Path) -> object:
     """Import a file under a unique module name, so that its targets can be f"{__name__}:Class"."""
     place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
-    name = re.sub(r"\W", "_", f"dlmone_file_{path.stem}_{place}")
+    name = re.sub(r"\W", "_", f"{FILE_MODULE}{path.stem}_{place}")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path} is not a Python file")

@@ -21,6 +21,7 @@ from pydantic import (
 
 from .bounds import Batch, Calls, Delay, Threads, Updates
 from .names import folder_name
+from .paths import trouble
 from .shape import switched_off
 from .times import Spacing, Time
 
@@ -144,12 +145,18 @@ class DataSlot(Slot):
     kind = "data"
 
 
+def _path(text: str) -> str:
+    if wrong := trouble(text):
+        raise ValueError(f"expected a path or the name of a model, and {wrong}")
+    return text
+
+
 class TeacherSlot(Slot):
     """φ: loaded from ``path`` (a dlmone folder), or pretrained as ``pretrain`` says."""
 
     kind = "teachers"
 
-    path: str | None = None
+    path: Annotated[str, AfterValidator(_path)] | None = None
     pretrain: Pretrain | None = None
 
 

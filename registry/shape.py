@@ -1,10 +1,13 @@
 """Navigate a pydantic model by key path, and convert a model to plain TOML values."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel
+
+from .paths import trouble
 
 #: The largest whole number that a tensor, a seed or a file holds.
 LARGEST = 2**63 - 1
@@ -64,7 +67,7 @@ def _bare(annotation: Any) -> Any:
 def misfits(annotation: Any, value: Any, loc: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, str]]:
     """Yield the places in a table where pydantic would take a value that nobody means, with what is expected.
 
-    ``true`` is no number, and no number is larger than what a 64-bit integer holds.
+    ``true`` is no number, no number is larger than what a 64-bit integer holds, and no file has some paths.
     """
     kinds = _kinds(annotation)
     if isinstance(value, bool):
@@ -73,6 +76,9 @@ def misfits(annotation: Any, value: Any, loc: tuple[str | int, ...] = ()) -> Ite
     elif isinstance(value, int):
         if abs(value) > LARGEST:
             yield loc, f"expected a number up to {LARGEST}"
+    elif isinstance(value, str):
+        if Path in kinds and (wrong := trouble(value)):
+            yield loc, f"expected a path, and {wrong}"
     elif isinstance(value, dict):
         for key, below in value.items():
             yield from misfits(_annotation(kinds, key), below, (*loc, key))

@@ -12,6 +12,7 @@ import click
 from dlmone.core.errors import InputError
 
 from .output import console
+from .paths import LocalPath, possible_path
 from .request import Request, announce
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ LATEST = ""
 _OPTIONS = (
     click.option(
         "--resume",
+        callback=possible_path,
         is_flag=False,
         flag_value=LATEST,
         metavar="[DIR]",
@@ -31,7 +33,7 @@ _OPTIONS = (
     ),
     click.option(
         "--run-dir",
-        type=click.Path(path_type=Path),
+        type=LocalPath(),
         metavar="DIR",
         help="The run directory.  [default: runs/NAME-PROFILE-N]",
     ),
@@ -88,7 +90,9 @@ def _directory(
     where = (RUNS, resolved.recipe.name, resolved.profile)
     if resume is None:
         path = named or new_run_path(*where)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not path.is_dir():
+            raise InputError(f"{path}: a file, where a folder for the run was expected")
+        if path.exists() and any(path.iterdir()):
             raise InputError(f"{path} is not empty; give --resume to continue the run in it")
         return path
     path = named or latest_run_path(*where)

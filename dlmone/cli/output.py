@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dlmone.runtime.environment import process_number
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -25,7 +27,7 @@ def console(quiet: bool = False) -> Console:
 
 def is_main() -> bool:
     """Tell whether this is the main process (rank 0 under torchrun)."""
-    return os.environ.get("RANK", "0") == "0"
+    return process_number("RANK", 0) == 0
 
 
 def write_text(path: Path, text: str) -> None:

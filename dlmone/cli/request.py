@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .output import is_main
+from .paths import LocalPath
 
 if TYPE_CHECKING:
     from dlmone.registry import Registry, ResolvedRecipe
@@ -20,7 +21,7 @@ plugin_option = click.option(
     "plugins",
     metavar="FILE",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="A one-file plugin; repeatable.",
 )
 _OPTIONS = (

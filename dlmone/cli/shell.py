@@ -11,15 +11,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from textwrap import shorten
 from typing import Any, TextIO
 
 import click
 
-from dlmone.core.errors import DlmoneError, InputError
+from dlmone.core.errors import DlmoneError, InputError, PluginError
 
 from .openmp import limit_spinning
+from .streams import prepare_streams
 
 INTERRUPTED = 130
+AGAIN = " (run again with dlmone --traceback ...)"
+#: The most characters of an unexpected error that are shown.
+LONGEST = 500
 
 
 @dataclass
@@ -47,6 +52,7 @@ class Shell(click.Group):
 
     def main(self, args: Sequence[str] | None = None, *ignored: Any, **extra: Any) -> Any:
         limit_spinning()
+        prepare_streams()
         settings = Settings()
         extra |= {"prog_name": "dlmone", "standalone_mode": False, "obj": settings}
         with warnings.catch_warnings():
@@ -76,9 +82,13 @@ def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _failed(f"{place}{error.strerror or error}", 1, settings)
-    except Exception as error:
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        return _failed(f"internal error: {what} (run again with dlmone --traceback ...)", 1, settings)
+    except BaseException as error:  # also what is no Exception, such as sys.exit() in a plugin
+        from dlmone.registry.origin import failure
+
+        if where := failure(error):
+            return _failed(where + AGAIN, PluginError.exit_code, settings)
+        what = shorten(" ".join(f"{type(error).__name__}: {error}".split()), LONGEST, placeholder=" …")
+        return _failed(f"internal error: {what}{AGAIN}", 1, settings)
 
 
 def _failed(text: str, code: int, settings: Settings) -> int:

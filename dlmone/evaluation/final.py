@@ -19,6 +19,7 @@ from dlmone.core.generator import DenoiserGenerator
 from dlmone.generation.inference import generate_samples, save_samples
 from dlmone.generation.readings import survey
 from dlmone.models.folder import fingerprint, load_student
+from dlmone.models.resolve import model_folder
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Variant
 from dlmone.runtime.progress import Steps
@@ -158,7 +159,7 @@ def _models(
     teacher_sampler: Sampler,
 ) -> Iterator[_Model]:
     compute, path = session.compute, recipe.teacher.path
-    origin = fingerprint(Path(path).expanduser() if path else session.run_dir.path / "teacher")
+    origin = fingerprint(model_folder(path, session.registry) if path else session.run_dir.path / "teacher")
     sampled = SampledGenerator(compute.frozen_copy(teacher.network), teacher.space, teacher_sampler)
     yield _Model("teacher", sampled, origin)
     for stage, folder in students.items():

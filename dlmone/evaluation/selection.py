@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from dlmone.core.contract import require
 from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Evaluator, PairMetric, Sample
 from dlmone.core.selection import Selector
@@ -81,7 +84,12 @@ class CandidateSelector:
         count = drawn(samples)
         if too_many := [size for size in sizes or () if size > count]:
             raise InputError(f"--k {too_many[0]}: there are {count} candidates per sample")
-        picks_NK = self.selector.select(samples, self.metric)
+        picks_NK = np.asarray(self.selector.select(samples, self.metric))
+        shape = (len(samples), count)
+        fits = picks_NK.shape == shape and picks_NK.dtype.kind in "iu"
+        fits = fits and bool(((picks_NK >= 0) & (picks_NK < np.arange(1, count + 1))).all())
+        wanted = f"indices of candidates of shape {shape}, those of column k below k + 1"
+        require(fits, self.selector, "select", wanted, picks_NK)
         return {size: picks_NK[:, size - 1].tolist() for size in sizes or range(1, count + 1)}
 
     def rows(

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from dlmone.core import Evaluator, Example, InputError, Sample, Score
+from dlmone.core.contract import require
 from dlmone.core.degeneration import is_copy, is_empty, repeats, unknown_share
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Validation
@@ -163,7 +164,15 @@ def iter_scores(
     for name, evaluator in evaluators.items():
         if evaluator.candidates > drawn:
             continue
-        for score in evaluator.evaluate(samples):
+        scores = evaluator.evaluate(samples)
+        listed = isinstance(scores, Sequence) and all(isinstance(one, Score) for one in scores)
+        require(listed, evaluator, "evaluate", "a list of Score", scores)
+        for score in scores:
+            is_number = isinstance(score.value, (int, float)) and not isinstance(score.value, bool)
+            require(is_number, evaluator, "evaluate", f"a number as {score.name}", score.value)
+            if score.per_sample is not None and len(score.per_sample) != len(samples):
+                what = f"one value per sample, {len(samples)}, as {score.name}"
+                require(False, evaluator, "evaluate", what, score.per_sample)
             if (owner := owners.setdefault(score.name, name)) != name:
                 raise InputError(f"the metrics {owner} and {name} both give a score {score.name!r}: drop one")
             yield score, evaluator

@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dlmone.core import Augmenter, Batch, Codec, Example, Generator, InputError, Noise, Sample
+from dlmone.core import Augmenter, Batch, Codec, Example, Generated, Generator, InputError, Noise, Sample
+from dlmone.core.contract import require
 from dlmone.evaluation.provenance import UNKNOWN, Provenance
 from dlmone.runtime.device import Compute
 from dlmone.runtime.files import write_whole
@@ -90,9 +91,14 @@ def generate_batch(
     for candidate in range(options.candidates):
         noise = Noise([(options.seed, id, candidate) for id in batch.ids], compute.device)
         if options.augmenter is not None:
-            given = generator.encoded(options.augmenter.augment(batch, space, noise))
+            varied = options.augmenter.augment(batch, space, noise)
+            fits = isinstance(varied, Batch) and len(varied) == len(batch)
+            require(fits, options.augmenter, "augment", f"a Batch of {len(batch)} rows", varied)
+            given = generator.encoded(varied)
         with compute.autocast():
             generated = generator.generate(given, noise, options.steps, earlier)
+        rows = isinstance(generated, Generated) and len(generated.tokens_BL) == len(batch)
+        require(rows, generator, "generate", f"Generated with {len(batch)} rows of tokens", generated)
         calls = generated.calls
         if generated.state is not None:
             earlier.append(generated.state)

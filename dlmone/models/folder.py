@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from dlmone.core import DiffusionGenerator, DlmoneError, InputError, Teacher
+from dlmone.core.errors import MissingError
 from dlmone.core.parsing import parse_json
 from dlmone.registry import Registry
 from dlmone.registry.explain import Loc, dotted, mistakes, value_at
@@ -87,7 +88,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     folder = whole_folder(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such model folder")
+        if folder.exists():
+            raise InputError(f"{folder}: a file, where a model folder was expected")
+        raise MissingError(f"{folder}: there is no such model folder")
     path = folder / CONFIG
     try:
         config = parse_json(path.read_bytes())

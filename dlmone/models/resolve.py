@@ -6,8 +6,10 @@ from os import PathLike
 from pathlib import Path
 
 from dlmone.core import InputError
+from dlmone.core.errors import MissingError
 from dlmone.registry import Registry
-from dlmone.registry.explain import nearest
+from dlmone.registry.explain import nearest, shortened
+from dlmone.registry.paths import trouble
 
 
 def model_folder(path: str | PathLike[str], registry: Registry) -> Path:
@@ -19,6 +21,8 @@ def model_folder(path: str | PathLike[str], registry: Registry) -> Path:
         InputError: nothing lies there and no plugin has a model of that name, or the run has no student yet.
         PluginError: the plugin that brings the model is broken.
     """
+    if wrong := trouble(str(path)):
+        raise InputError(f"{shortened(str(path))}: {wrong}")
     folder = Path(path).expanduser()
     if (folder / "recipe.toml").is_file():
         if not (folder / "student").is_dir():
@@ -28,6 +32,6 @@ def model_folder(path: str | PathLike[str], registry: Registry) -> Path:
     if folder.exists() or folder.name != name:
         return folder
     if name not in known:
-        raise InputError(f"{name}: there is no such model folder or installed model{nearest(name, known)}")
+        raise MissingError(f"{name}: there is no such model folder or installed model{nearest(name, known)}")
     found: Path = registry.load("models", name)()
     return found

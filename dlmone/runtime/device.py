@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from dlmone.core import Denoiser, InputError
+from dlmone.core.errors import MissingError
 from dlmone.registry.schema import Compute as ComputeTable
 
 from .distributed import World
@@ -113,9 +114,9 @@ def resolve_device(name: str) -> torch.device:
     if name == "cpu":
         return torch.device(name)
     if not torch.cuda.is_available():
-        raise InputError(f"device {name!r} was asked for, but no CUDA device is available here")
+        raise MissingError(f"device {name!r} was asked for, but no CUDA device is available here")
     if named[1] is None:
         return torch.device(name)
     if int(named[1]) >= (count := torch.cuda.device_count()):
-        raise InputError(f"device {name!r} was asked for, but the last one here is cuda:{count - 1}")
+        raise MissingError(f"device {name!r} was asked for, but the last one here is cuda:{count - 1}")
     return torch.device("cuda", int(named[1]))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from dlmone.core import InputError
+
+from .environment import process_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +23,23 @@ class World:
 
     @classmethod
     def join(cls) -> World:
-        """Join the group that torchrun describes in the environment, if it does."""
-        size = int(os.environ.get("WORLD_SIZE", "1"))
+        """Join the group that torchrun describes in the environment, if it does.
+
+        Raises:
+            InputError: the environment describes none that can be joined.
+        """
+        size = process_number("WORLD_SIZE", 1, least=1)
+        process_number("RANK", 0, most=size - 1)
         if size == 1:
             return cls()
         if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(process_number("LOCAL_RANK", 0, most=torch.cuda.device_count() - 1))
         if not dist.is_initialized():
-            dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+            try:
+                dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+            except (ValueError, RuntimeError) as error:
+                what = " ".join(str(error).split())
+                raise InputError(f"the {size} processes of WORLD_SIZE cannot join: {what}") from None
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property

@@ -14,8 +14,6 @@ from dlmone.core import Teacher
 from dlmone.evaluation.blindness import blind, sentences
 from dlmone.evaluation.final import evaluate_run
 from dlmone.evaluation.table import show
-from dlmone.evaluation.validation import check_metrics
-from dlmone.evaluation.variants import EvaluationPlugins, check_variants
 from dlmone.models.resolve import model_folder
 from dlmone.registry import Registry, ResolvedRecipe
 from dlmone.runtime.device import Compute
@@ -23,10 +21,11 @@ from dlmone.runtime.files import atomic_folder, write_whole
 from dlmone.runtime.progress import clock
 
 from .loop import Session
+from .preflight import prepare, read_data, try_out
 from .run_directory import RunDirectory
-from .stage import run_stage, stage_objectives
-from .start import check_starts, saved_starts
-from .teacher import check_requests, check_times, prepare_teacher
+from .stage import run_stage
+from .start import saved_starts
+from .teacher import prepare_teacher
 from .tokenized import TokenizedExamples
 from .tracking import create_trackers, tracking
 
@@ -76,8 +75,7 @@ def _run(
 ) -> None:
     recipe, registry, console, path = resolved.recipe, session.registry, session.console, session.run_dir.path
     started = time.monotonic()
-    starts = saved_starts(recipe, registry)
-    models = {f"stages.{name}.start": folder for name, folder in starts.items()}
+    models = {f"stages.{name}.start": folder for name, folder in saved_starts(recipe, registry).items()}
     if recipe.teacher.path:
         models["teacher.path"] = model_folder(recipe.teacher.path, registry)
     if session.compute.world.main:
@@ -89,30 +87,22 @@ def _run(
         registry.notify("run_started", run_dir=path, recipe=resolved.table)
     console.print(f"run directory {path}; {session.compute.describe()}", highlight=False)
 
-    source = registry.create("data", recipe.data, "data")
-    train_split, valid_split = source.split("train"), source.split("valid")
-    test_split = source.split("test")[: recipe.evaluation.examples]
+    splits = read_data(recipe, registry)
+    train_split, valid_split = splits["train"], splits["valid"]
     console.print(
         f"data: {len(train_split):,} training and {len(valid_split):,} validation examples", highlight=False
     )
-    parts = EvaluationPlugins.of(registry, recipe.evaluation)
-    evaluators = parts.evaluators
-    check_metrics(recipe, evaluators, valid_split)
+    prepared = prepare(recipe, registry, splits)
+    parts, evaluators = prepared.parts, prepared.parts.evaluators
     texts = [text for example in valid_split[:TEXTS_READ] for text in (example.target, example.source)]
     for sentence in sentences(blind(evaluators, texts)):
         console.print(f"warning: {sentence}", highlight=False)
-    # Report errors in a stage's config before any training.
-    objectives = {name: stage_objectives(registry, recipe, name) for name in recipe.stages}
 
     def check(teacher: Teacher) -> None:
-        check_times(recipe, teacher.space.schedule, objectives, parts.samplers_by_key)
-        check_requests(teacher, objectives, train_split[0])
-        check_starts(starts, teacher, registry)
+        try_out(recipe, registry, prepared, teacher, session.compute)
 
     by = parts.teacher_sampler
     teacher = prepare_teacher(session, recipe, train_split, valid_split, by, evaluators, check)
-    check(teacher)
-    check_variants(recipe, parts, teacher, session.compute, valid_split)
     if until == "teacher":
         console.print(f"teacher: {path / 'teacher'}", highlight=False)
         return
@@ -120,9 +110,17 @@ def _run(
     students: dict[str, Path] = {}
     previous: Path | None = None
     for name, stage in recipe.stages.items():
-        start = starts.get(name, previous if stage.start == "previous" else None)
+        start = prepared.starts.get(name, previous if stage.start == "previous" else None)
         previous = run_stage(
-            session, recipe, name, teacher, objectives[name], start, tokenized, valid_split, evaluators
+            session,
+            recipe,
+            name,
+            teacher,
+            prepared.objectives[name],
+            start,
+            tokenized,
+            valid_split,
+            evaluators,
         )
         students[name] = previous
     if not session.compute.world.main:
@@ -130,6 +128,7 @@ def _run(
     if previous is not None:
         with atomic_folder(path / "student") as student:
             shutil.copytree(previous, student, dirs_exist_ok=True)
+    test_split = splits["test"][: recipe.evaluation.examples]
     rows = evaluate_run(session, recipe, teacher, students, test_split, parts)
     show(Console(), rows)
     final = {f"{row.title}, {row.calls} calls, {s.name}": s.value for row in rows for s in row.scores}

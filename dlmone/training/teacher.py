@@ -10,13 +10,14 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 from filelock import FileLock
 from platformdirs import user_cache_path
 
 from dlmone.core import (
+    Denoiser,
     Evaluator,
     Example,
     InputError,
@@ -25,8 +26,10 @@ from dlmone.core import (
     Request,
     SampledGenerator,
     Sampler,
+    Space,
     Teacher,
 )
+from dlmone.core.contract import require
 from dlmone.core.noise import seed_of
 from dlmone.core.request import Role, asks_second_time, merged
 from dlmone.evaluation.validation import INTERVAL, Validator
@@ -34,12 +37,13 @@ from dlmone.generation.readings import survey
 from dlmone.models.card import teacher_card
 from dlmone.models.folder import load_teacher, publish, read_config
 from dlmone.models.resolve import model_folder
-from dlmone.registry import Recipe
+from dlmone.registry import Recipe, Registry
 from dlmone.runtime.files import atomic_folder
 
 from .distillation import stage_spacing, stage_times
 from .loop import Intervals, Session, train
 from .pretraining import Pretraining
+from .update import requests_of
 
 
 def prepare_teacher(
@@ -53,7 +57,8 @@ def prepare_teacher(
 ) -> Teacher:
     """Return φ on the compute device and save it in the run directory.
 
-    ``check`` is called with the teacher before pretraining, to refuse a recipe that it cannot serve.
+    ``check`` is called with the teacher, before pretraining if it is pretrained here, to refuse a recipe that
+    it cannot serve.
 
     Raises:
         InputError: the recipe gives neither a path nor pretraining, or the folder cannot be loaded.
@@ -61,31 +66,68 @@ def prepare_teacher(
     slot, run_dir = recipe.teacher, session.run_dir
     device = session.compute.device
     if slot.path:
-        source = model_folder(slot.path, session.registry)
-        config = read_config(source)
-        if (config["role"], config["teacher"]) != ("teacher", slot.use):
-            raise InputError(
-                f"teacher.path: {slot.path} holds a {config['role']} of the family {config['teacher']!r}, "
-                f"where a teacher of the family {slot.use!r} was expected"
-            )
+        teacher = saved_teacher(recipe, session.registry).to(device)
         session.console.print(f"teacher: loaded from {slot.path}", highlight=False)
-        loaded = load_teacher(source, session.registry)
-        _say_notes(session, loaded, train_split)
-        return loaded.to(device)
+        _say_notes(session, teacher, train_split)
+        check(teacher)
+        return teacher
     folder = run_dir.path / "teacher"
     cached = cache_folder() / cache_key(session, recipe, train_split)
     if session.compute.world.main and not folder.exists() and cached.exists():
         session.console.print(f"teacher: taken from the cache, {cached}", highlight=False)
         _copy(cached, folder)
     session.compute.world.wait()
-    if not folder.exists():
-        pretrained = pretrain(session, recipe, train_split, valid_split, sampler, evaluators, check)
-        if session.compute.world.main:
-            card = teacher_card(recipe, pretrained.space.conditional)
-            publish(folder, pretrained, slot.use, "teacher", card)
-            _keep(session, folder, cached)
-        session.compute.world.wait()
+    if folder.exists():
+        teacher = load_teacher(folder, session.registry).to(device)
+        check(teacher)
+        return teacher
+    pretrained = pretrain(session, recipe, train_split, valid_split, sampler, evaluators, check)
+    if session.compute.world.main:
+        card = teacher_card(recipe, pretrained.space.conditional)
+        publish(folder, pretrained, slot.use, "teacher", card)
+        _keep(session, folder, cached)
+    session.compute.world.wait()
     return load_teacher(folder, session.registry).to(device)
+
+
+def saved_teacher(recipe: Recipe, registry: Registry) -> Teacher:
+    """Load the teacher at a recipe's ``teacher.path``.
+
+    Raises:
+        MissingError: there is none on this machine.
+        InputError: the folder is broken, or holds something else than a teacher of the recipe's family.
+    """
+    slot = recipe.teacher
+    assert slot.path is not None
+    source = model_folder(slot.path, registry)
+    config = read_config(source)
+    if (config["role"], config["teacher"]) != ("teacher", slot.use):
+        raise InputError(
+            f"teacher.path: {slot.path} holds a {config['role']} of the family {config['teacher']!r}, "
+            f"where a teacher of the family {slot.use!r} was expected"
+        )
+    return load_teacher(source, registry)
+
+
+def new_teacher(recipe: Recipe, registry: Registry, examples: Sequence[Example]) -> Teacher:
+    """Build the teacher that a recipe pretrains.
+
+    Raises:
+        InputError: the recipe does not say how, or the options do not fit the data.
+        PluginError: what the plugin builds is no teacher.
+    """
+    slot = recipe.teacher
+    if slot.pretrain is None:
+        raise InputError("teacher: give the path of a trained teacher, or a section teacher.pretrain")
+    family = registry.load("teachers", slot.use, "teacher")
+    options = registry.options("teachers", slot.use, slot.options, "teacher")
+    torch.manual_seed(seed_of((recipe.seed, "teacher")))
+    teacher = family.build(options, examples)
+    require(isinstance(teacher, Teacher), family, "build", "a Teacher", teacher)
+    for name, kind in (("space", Space), ("network", Denoiser)):
+        part = getattr(teacher, name, None)
+        require(isinstance(part, kind), family, "build", f"a Teacher whose {name} is a {kind.__name__}", part)
+    return cast(Teacher, teacher)
 
 
 def pretrain(
@@ -100,12 +142,8 @@ def pretrain(
     """Pretrain the recipe's teacher, or resume pretraining, and return its EMA."""
     slot, compute = recipe.teacher, session.compute
     config = slot.pretrain
-    if config is None:
-        raise InputError("teacher: give the path of a trained teacher, or a section teacher.pretrain")
-    family = session.registry.load("teachers", slot.use)
-    options = session.registry.options("teachers", slot.use, slot.options, "teacher")
-    torch.manual_seed(seed_of((recipe.seed, "teacher")))
-    teacher = family.build(options, train_split).to(compute.device)
+    teacher = new_teacher(recipe, session.registry, train_split).to(compute.device)
+    assert config is not None
     check(teacher)
     _say_notes(session, teacher, train_split)
     trainee = Pretraining(teacher, config, train_split, compute, recipe.seed)
@@ -179,7 +217,7 @@ def check_requests(
     for name, terms in objectives.items():
         for term, objective in terms.items():
             where = f"stages.{name}.objectives.{term}"
-            listed = [one for role in get_args(Role) for one in objective.requests(role) or ()]
+            listed = [one for role in get_args(Role) for one in requests_of(objective, role) or ()]
             try:
                 if asks_second_time(listed):
                     teacher.new_generator(teacher.space.schedule.max_time).network.add_second_time()

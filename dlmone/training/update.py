@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from dlmone.core import Objective, Request, StepContext, Term
+from dlmone.core.contract import is_named, require
 from dlmone.core.request import Role
 from dlmone.registry.schema import Stage
 from dlmone.runtime.distributed import World
@@ -39,14 +40,18 @@ class Update:
 
     def __init__(self, role: Role, terms: Iterable[WeightedTerm]) -> None:
         self.role = role
-        self.terms = [term for term in terms if term.weight > 0 and term.objective.requests(role) is not None]
+        self.terms = [
+            term for term in terms if term.weight > 0 and requests_of(term.objective, role) is not None
+        ]
 
     def active(self, step: int) -> list[WeightedTerm]:
         return [term for term in self.terms if step >= term.start]
 
     def requests(self, step: int) -> list[Request]:
         """Return what the terms active at ``step`` request."""
-        return [request for term in self.active(step) for request in term.objective.requests(self.role) or ()]
+        return [
+            request for term in self.active(step) for request in requests_of(term.objective, self.role) or ()
+        ]
 
     def observe(self, step: int, means: Mapping[str, float]) -> dict[str, float]:
         """Pass each active objective the values it logged in the update. Return what it adds to the log.
@@ -57,7 +62,9 @@ class Update:
         for term in self.active(step):
             prefix = f"{term.name}/"
             own = {name.removeprefix(prefix): mean for name, mean in means.items() if name.startswith(prefix)}
-            noted |= {prefix + name: mean for name, mean in term.objective.observe(self.role, own).items()}
+            observed = term.objective.observe(self.role, own)
+            require(is_named(observed, (int, float)), term.objective, "observe", "named numbers", observed)
+            noted |= {prefix + name: mean for name, mean in observed.items()}
         return noted
 
     def evaluate(self, context: StepContext, step: int) -> Terms:
@@ -105,10 +112,32 @@ class Update:
         return finite_B
 
     def _term(self, term: WeightedTerm, context: StepContext) -> Term:
-        objective = term.objective
-        if self.role == "generator":
-            return objective.generator_loss(context)
-        return objective.estimator_loss(context)
+        method = f"{self.role}_loss"
+        answer = getattr(term.objective, method)(context)
+        require(isinstance(answer, Term), term.objective, method, "a Term", answer)
+        rows = (len(context.fake),)
+        loss_B, logged = answer.loss_B, answer.logged
+        is_loss = isinstance(loss_B, Tensor) and loss_B.shape == rows and loss_B.is_floating_point()
+        wanted = f"a Term with one loss per sample, of shape {rows}"
+        require(is_loss, term.objective, method, wanted, loss_B)
+        require(loss_B.requires_grad, term.objective, method, f"{wanted}, that has a gradient", loss_B)
+        require(is_named(logged, Tensor), term.objective, method, "a Term with named tensors to log", logged)
+        for name, value_B in logged.items():
+            what = f"a Term with one value per sample in logged[{name!r}], of shape {rows}"
+            require(value_B.shape == rows, term.objective, method, what, value_B)
+        return answer
+
+
+def requests_of(objective: Objective, role: Role) -> Sequence[Request] | None:
+    """Return what an objective requests in a role, None if it has no term there.
+
+    Raises:
+        PluginError: it is something else.
+    """
+    requests = objective.requests(role)
+    listed = isinstance(requests, Sequence) and all(isinstance(one, Request) for one in requests)
+    require(requests is None or listed, objective, "requests", "a sequence of Request, or None", requests)
+    return requests
 
 
 def stage_updates(stage: Stage, objectives: Mapping[str, Objective]) -> dict[Role, Update]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dlmone.core.data import DataSource, Example, Split
-from dlmone.core.errors import InputError
+from dlmone.core.errors import InputError, MissingError
 
 from .options import HubOptions
 
@@ -58,7 +58,7 @@ def hub_download(repository: str, file: str, revision: str) -> Path:
     try:
         return Path(hf_hub_download(repository, file, revision=revision, repo_type="dataset"))
     except Exception as error:  # httpx's are no OSErrors; the way out is the same for all
-        raise InputError(
+        raise MissingError(
             f"{repository} (revision {revision}) could not be fetched from the Hugging Face hub "
             f"({type(error).__name__}): check the connection and the revision, {_INSTEAD}."
         ) from error
@@ -104,5 +104,5 @@ class HubSource(DataSource):
         return table
 
 
-def _missing_extra() -> InputError:
-    return InputError(f'The data source `hub` needs an extra: pip install "dlmone[hub]", {_INSTEAD}.')
+def _missing_extra() -> MissingError:
+    return MissingError(f'The data source `hub` needs an extra: pip install "dlmone[hub]", {_INSTEAD}.')

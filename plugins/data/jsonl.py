@@ -5,7 +5,7 @@ from itertools import count
 from pathlib import Path
 
 from dlmone.core.data import DataSource, Example, Split
-from dlmone.core.errors import InputError
+from dlmone.core.errors import InputError, MissingError
 
 from .formats import read_rows, text_of
 from .options import JsonlOptions
@@ -34,11 +34,11 @@ class JsonlSource(DataSource):
 
     def _file(self, name: Split) -> Path:
         if not self.folder.is_dir():
-            raise InputError(f"The data folder {self.folder} does not exist.")
+            raise MissingError(f"The data folder {self.folder} does not exist.")
         for file in (f"{name}.jsonl", f"{name}.jsonl.gz"):
             if (self.folder / file).is_file():
                 return self.folder / file
-        raise InputError(f"{self.folder} has neither {name}.jsonl nor {name}.jsonl.gz.")
+        raise MissingError(f"{self.folder} has neither {name}.jsonl nor {name}.jsonl.gz.")
 
 
 def _numbers(limit: int | None) -> Iterable[int]:

@@ -20,9 +20,14 @@ OFFERS_MINE = """
     def register_objectives(register):
         register("mine", f"{__name__}:Mine", help="an objective of mine")
 
-    class Mine:
+    from dlmone.core import Objective
+
+    class Mine(Objective):
         def __init__(self, options):
             self.options = options
+
+        def requests(self, role):
+            return None
 """
 
 

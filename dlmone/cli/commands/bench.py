@@ -12,6 +12,7 @@ from dlmone.core.errors import InputError
 from dlmone.generation.inputs import examples_of_file
 
 from ..output import console, print_columns, print_json
+from ..paths import LocalPath
 from ..request import Request, plugin_option
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def numbers(context: click.Context, option: click.Parameter, value: str | None) 
     "-i",
     "--input",
     "source",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=LocalPath(exists=True, dir_okay=False),
     metavar="FILE",
     help="JSON lines with the conditions, used in turn.",
 )

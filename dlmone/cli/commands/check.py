@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from dlmone.core.errors import InputError
+from dlmone.core.errors import MissingError
 
 from ..output import print_columns
 from ..request import Request, announce, takes_recipe
 
 if TYPE_CHECKING:
-    from dlmone.core import Codec, Evaluator, Example, Objective, Sketch
+    from dlmone.core import Codec, Example, Sketch, Split, Teacher
     from dlmone.registry import Registry, ResolvedRecipe
+    from dlmone.runtime.device import Compute
+
+#: The networks of a stage with gradients, optimizer states and averages, in sizes of a network.
+COPIES = 16
 
 
 @click.command()
@@ -57,13 +60,17 @@ class Survey:
     """
 
     def __init__(self, registry: Registry, resolved: ResolvedRecipe) -> None:
+        from dlmone.training.preflight import prepare
+
         self.registry, self.recipe, self.profile = registry, resolved.recipe, resolved.profile
         self.lacking: list[str] = []
-        self.space: Codec | None = None
         self.splits = self._splits()
+        self.prepared = prepare(self.recipe, registry, self.splits)
+        self.objectives, self.evaluators = self.prepared.objectives, self.prepared.parts.evaluators
+        self.teacher = self._saved()
         self.sketch = self._sketch()
-        self.objectives = self._objectives()
-        self.evaluators = self._evaluators()
+        self.compute = self._compute()
+        self._try_out()
 
     def plan(self) -> list[tuple[str, str]]:
         """Return what would be run."""
@@ -86,16 +93,10 @@ class Survey:
 
     def estimate(self) -> list[tuple[str, str]]:
         """Return memory and time, nothing where the networks' size or the device is not known."""
-        from dlmone.runtime.device import Compute
         from dlmone.training.estimate import EFFICIENCY, memory, operations, product_rate, stage_effort
 
-        recipe, sketch = self.recipe, self.sketch
-        if sketch is None:
-            return []
-        try:
-            compute = Compute.start(recipe.compute)
-        except InputError as error:
-            self.lacking.append(str(error))
+        recipe, sketch, compute = self.recipe, self.sketch, self.compute
+        if sketch is None or compute is None:
             return []
         efforts = {
             name: stage_effort(stage, self.objectives[name], sketch) for name, stage in recipe.stages.items()
@@ -143,67 +144,71 @@ class Survey:
         return found
 
     def _space(self) -> Codec | None:
-        """Return the teacher's space, building the teacher if need be; None where it cannot be built."""
-        if self.space is None and self.splits and self.sketch is not None and not self.recipe.teacher.path:
-            slot = self.recipe.teacher
-            options = self.registry.options("teachers", slot.use, slot.options, "teacher")
-            try:
-                family = self.registry.load("teachers", slot.use)
-                self.space = family.build(options, self.splits["train"]).space
-            except InputError as error:
-                self.lacking.append(str(error))
-                self.sketch = None
-        return self.space
+        """Return the teacher's space; None where there is no teacher yet."""
+        return None if self.teacher is None else self.teacher.space
 
-    def _splits(self) -> dict[str, Sequence[Example]]:
-        source = self.registry.create("data", self.recipe.data, "data")
+    def _splits(self) -> Mapping[Split, Sequence[Example]]:
+        from dlmone.training.preflight import read_data
+
         try:
-            return {name: source.split(name) for name in ("train", "valid", "test")}
-        except InputError as error:
+            return read_data(self.recipe, self.registry)
+        except MissingError as error:
             self.lacking.append(str(error))
             return {}
 
+    def _saved(self) -> Teacher | None:
+        """Return the teacher that the recipe loads, if it is here."""
+        from dlmone.training.teacher import saved_teacher
+
+        path = self.recipe.teacher.path
+        if not path:
+            return None
+        try:
+            return saved_teacher(self.recipe, self.registry)
+        except MissingError:
+            self.lacking.append(f"The teacher {path} does not exist; its size is that of default options.")
+            return None
+
     def _sketch(self) -> Sketch | None:
         """Return the size of the teacher: as it is, as its options say, or as its data make it."""
-        from dlmone.models.folder import load_teacher
-        from dlmone.models.resolve import model_folder
         from dlmone.training.estimate import measure
+        from dlmone.training.teacher import new_teacher
 
+        if self.teacher is not None:
+            return measure(self.teacher)
         slot = self.recipe.teacher
-        if slot.path:
-            if Path(slot.path).expanduser().exists() or slot.path in self.registry.names("models"):
-                teacher = load_teacher(model_folder(slot.path, self.registry), self.registry)
-                self.space = teacher.space
-                return measure(teacher)
-            self.lacking.append(
-                f"The teacher {slot.path} does not exist; its size is that of default options."
-            )
         family = self.registry.load("teachers", slot.use, "teacher")
         options = self.registry.options("teachers", slot.use, slot.options, "teacher")
         try:
             sketch: Sketch | None = family.sketch(options)
-            if sketch is None and self.splits:
-                teacher = family.build(options, self.splits["train"])
-                self.space = teacher.space
-                sketch = measure(teacher)
+            if not slot.path and self.splits and (sketch is None or fits_memory(sketch)):
+                self.teacher = new_teacher(self.recipe, self.registry, self.splits["train"])
+                sketch = measure(self.teacher)
             return sketch
-        except InputError as error:
+        except MissingError as error:
             self.lacking.append(str(error))
             return None
 
-    def _objectives(self) -> dict[str, dict[str, Objective]]:
-        from dlmone.training.stage import stage_objectives
+    def _compute(self) -> Compute | None:
+        from dlmone.runtime.device import Compute
 
-        return {name: stage_objectives(self.registry, self.recipe, name) for name in self.recipe.stages}
+        try:
+            return Compute.start(self.recipe.compute)
+        except MissingError as error:
+            self.lacking.append(str(error))
+            return None
 
-    def _evaluators(self) -> Mapping[str, Evaluator]:
-        from dlmone.evaluation.validation import validation_evaluators, validations
-        from dlmone.evaluation.variants import EvaluationPlugins
+    def _try_out(self) -> None:
+        """Use everything once, where this machine has all that it takes."""
+        from dlmone.training.preflight import try_out
 
-        evaluators = EvaluationPlugins.of(self.registry, self.recipe.evaluation).evaluators
-        for where, validation in validations(self.recipe).items():
-            validation_evaluators(evaluators, validation, where)
-        return evaluators
+        if self.compute is None or self.teacher is None or not self.splits:
+            return
+        if self.sketch is None or not fits_memory(self.sketch):
+            self.lacking.append("The networks do not fit into this machine's memory, so nothing was tried.")
+            return
+        teacher = self.teacher.to(self.compute.device)
+        try_out(self.recipe, self.registry, self.prepared, teacher, self.compute)
 
     def _networks(self) -> str:
         which = "teacher, generator and score estimator" if self.recipe.stages else "teacher"
@@ -219,6 +224,12 @@ def _tokenisers(registry: Registry, metric: str) -> list[str]:
     field = registry.options_model("evaluators", metric).model_fields.get("tokenize")
     known = get_args(field.annotation) if field else ()
     return [name for name in ("unicode", "char") if name in known][:1]
+
+
+def fits_memory(sketch: Sketch) -> bool:
+    """Tell whether a stage's networks fit into this machine's memory."""
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return COPIES * 4 * (sketch.network + sketch.space) < memory
 
 
 def in_short(count: int) -> str:

@@ -10,6 +10,7 @@ import click
 
 from dlmone.core.errors import InputError, PluginError
 
+from ..paths import LocalPath
 from ..request import plugin_option
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Convert a checkpoint of another code base into a model folder.")
 @click.argument("name")
-@click.argument("source", metavar="DIR", type=click.Path(path_type=Path))
-@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="DIR", type=LocalPath())
+@click.argument("out", metavar="OUT", type=LocalPath())
 @click.option("--tokenizer", metavar="PATH", help="The tokenizer, if it is not beside the weights.")
 @plugin_option
 def convert(name: str, source: Path, out: Path, tokenizer: str | None, plugins: tuple[Path, ...]) -> None:

@@ -13,6 +13,7 @@ from dlmone.core.errors import InputError
 
 from ..named import NamedOptions
 from ..output import write_text
+from ..paths import LocalPath
 from ..request import plugin_option
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("samples", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("samples", nargs=-1, required=True, type=LocalPath())
 @click.option(
     "--metrics",
     metavar="A,B",
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     multiple=True,
     help="An option of a metric or selector, as in --set bertscore.num_layers=6; repeatable.",
 )
-@click.option("--against", type=click.Path(path_type=Path), help="Test each system against this one.")
+@click.option("--against", type=LocalPath(), help="Test each system against this one.")
 @click.option("--select", metavar="NAME", help="Also score the candidate that a selector picks, as mbr.")
 @click.option("--utility", metavar="METRIC", help="The metric the selector compares by.  [default: bleu]")
 @click.option(

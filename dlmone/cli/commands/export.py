@@ -9,12 +9,13 @@ import click
 
 from dlmone.core.errors import InputError
 
+from ..paths import LocalPath
 from ..request import plugin_option
 
 
 @click.command()
 @click.argument("model")
-@click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("out", metavar="OUT", type=LocalPath())
 @click.option(
     "--precision",
     type=click.Choice(["bfloat16", "float32"]),
@@ -28,7 +29,7 @@ from ..request import plugin_option
 )
 @click.option(
     "--card",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=LocalPath(exists=True, dir_okay=False),
     metavar="FILE",
     help="The model card, instead of the one that the run wrote.",
 )

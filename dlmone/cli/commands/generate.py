@@ -17,6 +17,7 @@ from dlmone.generation.inputs import batches, examples_of, examples_of_file, lin
 
 from ..named import NamedOptions
 from ..output import console
+from ..paths import LocalPath
 from ..request import plugin_option
 
 if TYPE_CHECKING:
@@ -30,13 +31,13 @@ NAMED = 10
 
 
 @click.command(short_help="Generate texts with a student or a teacher.")
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=LocalPath())
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 @click.option(
     "-i",
     "--input",
     "source",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=LocalPath(exists=True, dir_okay=False),
     metavar="FILE",
     help='JSON lines with "src" or "source", and optionally "id" and the reference, "trg" or "target".',
 )
@@ -50,7 +51,7 @@ NAMED = 10
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=LocalPath(dir_okay=False, writable=True),
     metavar="FILE",
     help="Write JSON lines to this file, as they are generated, instead of standard output.",
 )

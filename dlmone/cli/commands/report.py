@@ -6,15 +6,16 @@ from pathlib import Path
 
 import click
 
+from ..paths import LocalPath
 from ..request import plugin_option
 
 
 @click.command(short_help="Write runs as one HTML page.")
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=LocalPath())
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     metavar="FILE",
     help="The page.  [default: report/index.html in the run; report.html here for several]",
 )
@@ -22,7 +23,7 @@ from ..request import plugin_option
 @click.option("--select", metavar="NAME", help="The selector of one of several candidates.  [default: mbr]")
 @click.option(
     "--figures",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     metavar="DIR",
     help="Also write every figure as a PNG into this folder.",
 )

@@ -1,0 +1,233 @@
+"""Try a recipe before anything is spent: create all that it names, and use each once on a small batch.
+
+`dlmone check` and a run both go through here, so what one of them refuses, the other refuses too.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import torch
+
+from dlmone.core import (
+    Denoiser,
+    Example,
+    Generator,
+    InputError,
+    Objective,
+    SampledGenerator,
+    Sampler,
+    Split,
+    Teacher,
+)
+from dlmone.core.contract import require
+from dlmone.evaluation.validation import check_metrics, validation_evaluators, validations
+from dlmone.evaluation.variants import EvaluationPlugins, check_variants, steps_of
+from dlmone.generation.inference import generate_samples
+from dlmone.registry import Recipe, Registry
+from dlmone.registry.schema import Pretrain
+from dlmone.runtime.device import Compute
+from dlmone.runtime.distributed import World
+
+from .distillation import Distillation, stage_times
+from .pretraining import Pretraining
+from .stage import stage_objectives
+from .start import check_starts, saved_starts
+from .teacher import check_requests, check_times
+from .tokenized import TokenizedExamples
+
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+#: Rows of the batch that everything is tried on.
+ROWS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What a recipe names, created, and tried as far as that needs no teacher.
+
+    Attributes:
+        splits: the data; empty if they are not on this machine.
+        parts: the plugins of the evaluation.
+        objectives: by stage and name.
+        starts: the folders of the saved students that stages start from, by stage.
+    """
+
+    splits: Mapping[Split, Sequence[Example]]
+    parts: EvaluationPlugins
+    objectives: Mapping[str, Mapping[str, Objective]]
+    starts: Mapping[str, Path]
+
+
+def read_data(recipe: Recipe, registry: Registry) -> dict[Split, Sequence[Example]]:
+    """Return the splits of a recipe's data.
+
+    Raises:
+        MissingError: the data are not on this machine.
+        InputError: they are malformed.
+        PluginError: the source returns something else than examples.
+    """
+    source = registry.create("data", recipe.data, "data")
+    splits: dict[Split, Sequence[Example]] = {}
+    for name in SPLITS:
+        examples = source.split(name)
+        listed = isinstance(examples, Sequence) and all(isinstance(one, Example) for one in examples)
+        require(
+            listed and bool(examples), source, "split", f"the examples of {name!r}, at least one", examples
+        )
+        for one in examples:
+            texts = all(isinstance(text, str) for text in (one.id, one.source, one.target))
+            require(texts, source, "split", "examples of strings", [one.id, one.source, one.target])
+        splits[name] = examples
+    return splits
+
+
+def prepare(recipe: Recipe, registry: Registry, splits: Mapping[Split, Sequence[Example]]) -> Prepared:
+    """Create the plugins that a recipe names, and score a few references with its metrics.
+
+    Raises:
+        InputError: a part of the recipe cannot be used; the message names its key.
+        PluginError: a plugin is missing, or breaks its contract.
+    """
+    parts = EvaluationPlugins.of(registry, recipe.evaluation)
+    for where, validation in validations(recipe).items():
+        validation_evaluators(parts.evaluators, validation, where)
+    if splits:
+        check_metrics(recipe, parts.evaluators, splits["valid"])
+    objectives = {name: stage_objectives(registry, recipe, name) for name in recipe.stages}
+    return Prepared(splits, parts, objectives, saved_starts(recipe, registry))
+
+
+def try_out(
+    recipe: Recipe, registry: Registry, prepared: Prepared, teacher: Teacher, compute: Compute
+) -> None:
+    """Check a recipe against its teacher, and make one update of every stage with a copy of it.
+
+    Args:
+        recipe: the recipe.
+        registry: its plugins.
+        prepared: what `prepare` returned for it, with its data.
+        teacher: trained or not; it stays as it is.
+        compute: device and precision.
+
+    Raises:
+        InputError: a part of the recipe does not fit the teacher; the message names its key.
+        PluginError: a plugin breaks its contract.
+    """
+    check_times(recipe, teacher.space.schedule, prepared.objectives, prepared.parts.samplers_by_key)
+    check_requests(teacher, prepared.objectives, prepared.splits["train"][0])
+    check_starts(prepared.starts, teacher, registry)
+    alone = replace(compute, world=World(), microbatch=None)
+    with torch.random.fork_rng(devices=[]):
+        trial = copy.deepcopy(teacher).requires_grad_(False).eval()
+        if recipe.teacher.pretrain and any(one.requires_grad for one in teacher.parameters()):
+            _check_pretraining(recipe, recipe.teacher.pretrain, teacher, prepared, alone)
+        _check_sampling(recipe, prepared, trial, alone)
+        check_variants(recipe, prepared.parts, trial, alone, prepared.splits["valid"])
+        for name in recipe.stages:
+            _check_stage(recipe, registry, name, trial, prepared.splits["train"][:ROWS], alone)
+
+
+def _check_pretraining(
+    recipe: Recipe, config: Pretrain, teacher: Teacher, prepared: Prepared, compute: Compute
+) -> None:
+    examples = prepared.splits["train"][:ROWS]
+    small = config.model_copy(update={"batch": ROWS})
+    Pretraining(copy.deepcopy(teacher), small, examples, compute, recipe.seed).advance(norms=False)
+
+
+def _check_stage(
+    recipe: Recipe,
+    registry: Registry,
+    name: str,
+    teacher: Teacher,
+    examples: Sequence[Example],
+    compute: Compute,
+) -> None:
+    """Make one update of a stage with all its terms. The run's own objectives learn nothing from it."""
+    stage = recipe.stages[name]
+    last = stage.steps - 1
+    late = {"batch": ROWS, "estimator_warmup": 0}
+    tokenized = TokenizedExamples(teacher.space, examples)
+    objectives = stage_objectives(registry, recipe, name)
+    trial = Distillation(
+        name, stage.model_copy(update=late), teacher, objectives, tokenized, compute, recipe.seed
+    )
+    if not trial.generator_update.active(last):
+        raise InputError(
+            f"stages.{name}: no objective trains θ within its {stage.steps} steps (generator_weight and "
+            "generator_start say which do, and from when)"
+        )
+    trial.step = last
+    try:
+        trial.advance(norms=True)
+    except TypeError as error:
+        # A network need not give all that can be requested of one (`Denoiser.denoise`).
+        lacking = re.search(r"denoise\(\) got an unexpected keyword argument '(\w+)'", str(error))
+        if lacking is None:
+            raise
+        raise InputError(
+            f"stages.{name}: an objective requests {lacking[1]!r} of the teacher's network, which gives none"
+        ) from error
+    if trial.non_finite >= ROWS:
+        raise InputError(f"stages.{name}: on a first batch no loss is finite; check its times and weights")
+
+
+def _check_sampling(recipe: Recipe, prepared: Prepared, teacher: Teacher, compute: Compute) -> None:
+    """Check that samplers take the numbers of steps that they are asked for."""
+    table, parts = recipe.evaluation, prepared.parts
+    settings: list[tuple[str, int, Sampler]] = [
+        (f"evaluation.teacher_steps[{place}]", steps, parts.teacher_sampler)
+        for place, steps in enumerate(table.teacher_steps)
+    ]
+    settings += [
+        (
+            f"evaluation.variants.{name}",
+            steps_of(variant, table),
+            parts.samplers.get(name, parts.teacher_sampler),
+        )
+        for name, variant in table.variants.items()
+        if variant.of == "teacher"
+    ]
+    if recipe.teacher.pretrain and not recipe.teacher.path:
+        steps = recipe.teacher.pretrain.validation_steps
+        settings.append(("teacher.pretrain.validation_steps", steps, parts.teacher_sampler))
+    probe, examples = _probe(teacher.network), prepared.splits["valid"][:1]
+    for key, steps, sampler in settings:
+        _try_steps(key, steps, SampledGenerator(probe, teacher.space, sampler), examples, compute)
+    if recipe.stages:
+        last, stage = list(recipe.stages.items())[-1]
+        t_init, _ = stage_times(last, stage, teacher.space.schedule)
+        student = teacher.new_generator(t_init, stage.unit_input).with_network(probe)
+        for place, steps in enumerate(table.student_steps):
+            _try_steps(f"evaluation.student_steps[{place}]", steps, student, examples, compute)
+
+
+def _try_steps(
+    key: str, steps: int, generator: Generator, examples: Sequence[Example], compute: Compute
+) -> None:
+    try:
+        generate_samples(generator, examples, compute, steps=steps)
+    except _Reached:
+        return
+    except InputError as error:
+        raise InputError(f"{key}: {error}") from None
+
+
+class _Reached(Exception):
+    """A sampler has accepted its settings, for it calls the network."""
+
+
+def _probe(network: Denoiser) -> Denoiser:
+    """Return a network whose first call ends the sampling."""
+
+    def reached(*args: object, **wanted: object) -> NoReturn:
+        raise _Reached
+
+    probe: Any = copy.copy(network)
+    probe.denoise = probe.evaluate = reached
+    return cast(Denoiser, probe)

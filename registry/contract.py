@@ -1,0 +1,59 @@
+"""Check the classes and functions that plugins register, before they are used."""
+
+import inspect
+from collections.abc import Iterator
+from types import FunctionType
+from typing import Any
+
+#: The contract of each kind whose plugins are classes; the plugins of other kinds are functions.
+CONTRACTS = {
+    "teachers": "Teacher",
+    "objectives": "Objective",
+    "evaluators": "Evaluator",
+    "data": "DataSource",
+    "samplers": "Sampler",
+    "generators": "Generator",
+    "augmenters": "Augmenter",
+    "selectors": "Selector",
+    "sample_readers": "SampleReader",
+    "trackers": "Tracker",
+}
+
+
+def mistake(kind: str, target: Any) -> str:
+    """Say in what a registered class or function breaks the contract of its kind; "" if in nothing."""
+    if kind not in CONTRACTS:
+        return "" if callable(target) else "is no function"
+    from dlmone import core
+
+    contract: type = getattr(core, CONTRACTS[kind])
+    if not (isinstance(target, type) and issubclass(target, contract)):
+        return f"is no subclass of dlmone.core.{contract.__name__}"
+    if lacking := sorted(getattr(target, "__abstractmethods__", ())):
+        return f"lacks the method {lacking[0]}(), which dlmone.core.{contract.__name__} requires"
+    return next(_wrong_methods(target, contract), "")
+
+
+def _wrong_methods(target: type, contract: type) -> Iterator[str]:
+    """Yield what is wrong with a class's methods: each must take what the contract's takes."""
+    for name, member in vars(contract).items():
+        declared = inspect.unwrap(getattr(member, "__func__", member))
+        if name.startswith("_") or not isinstance(declared, FunctionType):
+            continue
+        own = inspect.getattr_static(target, name)
+        own = getattr(own, "__func__", own)
+        if own is getattr(member, "__func__", member):
+            continue
+        if not callable(own):
+            yield f"has {name} = {own!r}, where dlmone.core.{contract.__name__} has a method"
+            continue
+        wanted = inspect.signature(declared)
+        passed = [one.name for one in wanted.parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+        if isinstance(inspect.getattr_static(target, name), staticmethod):
+            passed = passed[1:]
+        try:
+            inspect.signature(own).bind(*passed)
+        except TypeError as error:
+            yield f"has {name}{inspect.signature(own)}, where {name}{wanted} is called ({error})"
+        except ValueError:  # a builtin, which has no signature to compare
+            continue

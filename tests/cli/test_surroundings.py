@@ -1,0 +1,102 @@
+"""What surrounds a command can be odd too: streams, encodings, environment variables, paths, Ctrl-C."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from click.testing import CliRunner
+
+from dlmone.cli import main
+from dlmone.runtime.environment import process_number
+
+LONG, NUL, USER = "x" * 5000, "a\0b", "~nouser/x"
+
+
+def dlmone(words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = f"{sys.executable} -m dlmone {words}"
+    given = {**os.environ, **environment}
+    return subprocess.run(
+        command, shell=True, capture_output=True, text=True, errors="replace", env=given, timeout=200
+    )
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
+def test_a_terminal_that_lacks_characters(encoding):
+    done = dlmone("plugins list", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u03b8" in done.stdout or "θ" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [("recipes list <&-", 0), ("recipes list 2>&-", 0), ("recipes list >&-", 1), ("check x >&-", 2)],
+)
+def test_closed_streams(words, code):
+    done = dlmone(words)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert "internal error" not in done.stderr
+
+
+def test_ctrl_c_at_any_time_is_one_line():
+    for delay in (0.3, 0.6, 1.2):
+        process = subprocess.Popen([sys.executable, "-m", "dlmone", "env"], stderr=subprocess.PIPE, text=True)
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=200)
+        # Before Python runs any of dlmone's code it answers itself, by its own traceback.
+        if "site.py" not in said and "frozen" not in said.partition("dlmone")[0]:
+            assert "Traceback" not in said
+            assert process.returncode in (0, 130, -signal.SIGINT)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "²", "9" * 50, "4"])
+def test_rubbish_in_the_environment(monkeypatch, text):
+    from dlmone.core.errors import InputError
+
+    monkeypatch.setenv("RANK", text)
+    with pytest.raises(
+        InputError, match=r"the environment variable RANK is .*, where torchrun sets a number from 0 to 3"
+    ):
+        process_number("RANK", 0, most=3)
+
+
+@pytest.mark.parametrize("path", [LONG, NUL, USER, "a/" * 3000])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["generate", "PATH", "text"],
+        ["generate", "qqp-compact", "-i", "PATH"],
+        ["generate", "qqp-compact", "text", "-o", "PATH"],
+        ["evaluate", "PATH"],
+        ["evaluate", "a.jsonl", "--against", "PATH"],
+        ["report", "PATH"],
+        ["report", "x", "-o", "PATH"],
+        ["report", "x", "--figures", "PATH"],
+        ["convert", "diffuseq", "PATH", "out"],
+        ["convert", "diffuseq", "x", "PATH"],
+        ["export", "PATH", "out"],
+        ["export", "qqp-compact", "PATH"],
+        ["export", "qqp-compact", "out", "--card", "PATH"],
+        ["bench", "qqp", "-i", "PATH"],
+        ["run", "qqp", "--run-dir", "PATH"],
+        ["run", "qqp", "--resume", "PATH"],
+        ["check", "PATH"],
+        ["check", "qqp", "--plugin", "PATH"],
+        ["check", "qqp", "--set", "data.use=jsonl", "--set", "data.path='PATH'"],
+        ["check", "qqp", "--set", "teacher.path='PATH'"],
+        ["recipes", "show", "PATH"],
+    ],
+)
+def test_paths_that_no_file_has(tmp_path, monkeypatch, words, path):
+    monkeypatch.chdir(tmp_path)
+    text = path.replace("\0", "\\u0000") if "--set" in words else path
+    quote = '"' if "--set" in words else "'"
+    result = CliRunner().invoke(main, [word.replace("'", quote).replace("PATH", text) for word in words])
+    assert result.exit_code == 2, result.output
+    assert len(result.stderr.splitlines()[-1]) < 1500
+    assert result.stderr.splitlines()[-1].startswith("error: ")
+    assert not list(tmp_path.iterdir())

@@ -47,13 +47,15 @@ def _wrong_methods(target: type, contract: type) -> Iterator[str]:
         if not callable(own):
             yield f"has {name} = {own!r}, where dlmone.core.{contract.__name__} has a method"
             continue
-        wanted = inspect.signature(declared)
-        passed = [one.name for one in wanted.parameters.values() if one.kind is one.POSITIONAL_OR_KEYWORD]
+        wanted = inspect.signature(declared).parameters.values()
+        places = [one.name for one in wanted if one.kind is one.POSITIONAL_OR_KEYWORD]
+        named = [one.name for one in wanted if one.kind is one.KEYWORD_ONLY]
         if isinstance(inspect.getattr_static(target, name), staticmethod):
-            passed = passed[1:]
+            places = places[1:]
         try:
-            inspect.signature(own).bind(*passed)
+            inspect.signature(own).bind(*places, **dict.fromkeys(named))
         except TypeError as error:
-            yield f"has {name}{inspect.signature(own)}, where {name}{wanted} is called ({error})"
+            called = ", ".join([*places, *(f"{one}=…" for one in named)])
+            yield f"has {name}{inspect.signature(own)}, which is called as {name}({called}): {error}"
         except ValueError:  # a builtin, which has no signature to compare
             continue

@@ -50,7 +50,7 @@ OBJECTIVES = {
     ),
     "a method without its argument": (
         OBJECTIVE.replace("generator_loss(self, step)", "generator_loss(self)"),
-        "has generator_loss(self), where generator_loss(self, step",
+        "has generator_loss(self), which is called as generator_loss(self, step): ",
     ),
     "no method at all": (
         OBJECTIVE + "    observe = 3\n",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dlmone.core.data import DataSource, Example, Split
-from dlmone.core.errors import InputError
+from dlmone.core.errors import InputError, MissingError
 
 from .columns import examples_of
 from .formats import READERS, read_rows, suffix_of
@@ -28,11 +28,11 @@ class FilesSource(DataSource):
 
     def _file(self, name: Split) -> Path:
         if not self.folder.is_dir():
-            raise InputError(f"The data folder {self.folder} does not exist.")
+            raise MissingError(f"The data folder {self.folder} does not exist.")
         if (given := getattr(self.options, name)) is not None:
             path = self.folder / Path(given).expanduser()
             if not path.is_file():
-                raise InputError(f"data.{name}: there is no file {path}.")
+                raise MissingError(f"data.{name}: there is no file {path}.")
             if suffix_of(path) not in READERS:
                 raise InputError(f"data.{name}: {path} is of no known kind ({', '.join(READERS)}).")
             return path

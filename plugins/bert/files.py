@@ -91,7 +91,8 @@ def bert_pipeline(model: models.Model, lowercase: bool = True) -> tokenizers.Tok
     backend = tokenizers.Tokenizer(model)
     backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    backend.decoder = decoders.WordPiece()
+    if isinstance(model, models.WordPiece):
+        backend.decoder = decoders.WordPiece()
     # A marker is one token wherever a text spells it out.
     backend.add_special_tokens([token for token in SPECIAL if backend.token_to_id(token) is not None])
     return backend

@@ -1,13 +1,13 @@
 """ELF's tokens: T5's, or all words of the training data with T5's markers."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Self
 
 import tokenizers
-from tokenizers import models
+from tokenizers import models, normalizers, pre_tokenizers
 
 from dlmone.core import InputError
-from dlmone.plugins.bert.tokenizer import bert_pipeline, count_words
 
 PAD, EOS, UNK = MARKERS = ("<pad>", "</s>", "<unk>")
 
@@ -48,10 +48,16 @@ class Vocabulary:
     @classmethod
     def words(cls, texts: Iterable[str]) -> Self:
         """Build a vocabulary of all words of the texts, the most frequent first."""
-        counts = count_words(texts)
+        # Accents and the marks of voiced kana are kept.
+        clean = normalizers.BertNormalizer(strip_accents=False, lowercase=True)
+        split = pre_tokenizers.BertPreTokenizer()
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(word for word, _ in split.pre_tokenize_str(clean.normalize_str(text)))
         ordered = sorted(counts, key=lambda word: (-counts[word], word))
         numbers = {word: number for number, word in enumerate([*MARKERS, *ordered])}
-        backend = bert_pipeline(models.WordLevel(numbers, unk_token=UNK))
+        backend = tokenizers.Tokenizer(models.WordLevel(numbers, unk_token=UNK))
+        backend.normalizer, backend.pre_tokenizer = clean, split
         backend.add_special_tokens([*MARKERS])
         return cls(backend)
 

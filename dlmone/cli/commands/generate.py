@@ -53,7 +53,7 @@ NAMED = 10
     "--output",
     type=LocalPath(dir_okay=False, writable=True),
     metavar="FILE",
-    help="Write JSON lines to this file, as they are generated, instead of standard output.",
+    help="Write JSON lines to this file, as they are generated; - is standard output.",
 )
 @click.option("--resume", is_flag=True, help="Continue the file that -o names.")
 @click.option(
@@ -115,6 +115,10 @@ def generate(
 
     NAME:VALUE sets a plugin's first option; `dlmone plugins show NAME` lists them.
     """
+    if str(output) == "-":
+        if resume:
+            raise click.UsageError("--resume continues a file, and -o - is standard output")
+        output, as_json = None, True
     if sum(map(bool, (texts, source, count))) > 1:
         raise click.UsageError("TEXT, --input and --samples exclude one another")
     if resume and not output:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import keyword
-import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,7 +71,8 @@ def show(name: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
         click.echo(f"  {facts['target']} ({facts['distribution']} {facts['version']})")
         for option in facts["options"]:
             default = f" = {option['default']}" if option["default"] is not None else ""
-            click.echo(f"  {option['name']}: {option['type']}{default}")
+            bounds = f" ({option['bounds']})" if option["bounds"] else ""
+            click.echo(f"  {option['name']}: {option['type']}{default}{bounds}")
             if option["help"]:
                 click.echo(f"      {option['help']}")
 
@@ -115,20 +115,11 @@ def _facts(entry: Entry) -> dict[str, Any]:
 
 def _options(registry: Registry, entry: Entry) -> list[dict[str, Any]]:
     """Return the options of a plugin; a default of None is none, or a value that must be given."""
-    from pydantic_core import PydanticUndefined
+    from dlmone.registry.describe import describe
 
-    fields = registry.options_model(entry.kind, entry.name).model_fields
-    return [
-        {
-            "name": name,
-            "type": getattr(field.annotation, "__name__", None)
-            if isinstance(field.annotation, type)
-            else re.sub(r"\b(?:\w+\.)+(?=\w)", "", str(field.annotation)),
-            "default": None if field.default is PydanticUndefined else str(field.default),
-            "help": field.description or "",
-        }
-        for name, field in fields.items()
-    ]
+    names = ("name", "type", "bounds", "default", "help", "required")
+    keys = describe(registry.options_model(entry.kind, entry.name))
+    return [{name: getattr(key, name) for name in names} for key in keys]
 
 
 def _unknown(registry: Registry, name: str) -> PluginError:

@@ -38,6 +38,14 @@ def list_recipes(as_json: bool = False) -> None:
 
 
 @recipes.command()
+def keys() -> None:
+    """Print every key of a recipe, with type, bounds, default and meaning, in Markdown."""
+    from dlmone.registry.describe import recipe_reference
+
+    click.echo(recipe_reference(), nl=False)
+
+
+@recipes.command()
 @click.argument("name")
 @click.option("--profile", metavar="NAME", help="Print the recipe as resolved with this profile.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="… and with this setting.")

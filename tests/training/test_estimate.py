@@ -112,7 +112,8 @@ class Counted(Denoiser):
 
 REGISTRY = Registry.discover()
 GUIDED = {"teacher_guidance": 2.0, "estimator_guidance": 2.0, "dsm_guidance": 2.0}
-MADE = [(name, {}) for name in REGISTRY.names("objectives")]
+#: ELF's are for its own teacher, which decodes by the network.
+MADE = [(name, {}) for name in REGISTRY.names("objectives") if not name.startswith("elf_")]
 MADE += [
     ("sid", GUIDED),
     ("consistency", {"order": 2}),

@@ -25,8 +25,10 @@ def sentences(found: Mapping[str, str]) -> list[str]:
     for name, reason in found.items():
         named.setdefault(reason, []).append(name)
     return [
-        f"{', '.join(names)} may not mean what {'they say' if len(names) > 1 else 'it says'}: {reason}"
-        for reason, names in named.items()
+        f"{name} may not mean what it says: {reason}"
+        if not others
+        else f"{', '.join((name, *others))} may not mean what they say: each {reason.removeprefix('it ')}"
+        for reason, (name, *others) in named.items()
     ]
 
 

@@ -81,7 +81,9 @@ def test_the_default_metrics_get_one_that_sees_any_script() -> None:
 
 def test_a_warning_names_metrics_and_reason() -> None:
     evaluators = {"a": metric("bleu"), "b": metric("dist_1"), "c": metric("chrf")}
-    with pytest.warns(UserWarning, match=r"a, b may not mean what they say: it splits words at white space"):
+    with pytest.warns(
+        UserWarning, match=r"a, b may not mean what they say: each splits words at white space"
+    ):
         found = warn_of_blindness(evaluators, CHINESE)
     assert found.keys() == {"a", "b"}
     assert sentences({"x": "why"}) == ["x may not mean what it says: why"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .completion import complete_recipe
 from .output import is_main
 from .paths import LocalPath
 
@@ -25,7 +26,7 @@ plugin_option = click.option(
     help="A one-file plugin; repeatable.",
 )
 _OPTIONS = (
-    click.argument("recipe"),
+    click.argument("recipe", shell_complete=complete_recipe),
     click.option("--profile", metavar="NAME", help="One of the recipe's profiles."),
     click.option(
         "--set",

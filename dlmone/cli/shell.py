@@ -27,6 +27,10 @@ AGAIN = " (run again with dlmone --traceback ...)"
 LONGEST = 500
 
 
+#: Set by a shell that completes a command line (`completion`).
+COMPLETE = "_DLMONE_COMPLETE"
+
+
 @dataclass
 class Settings:
     """Options given before the command."""
@@ -55,6 +59,8 @@ class Shell(click.Group):
         prepare_streams()
         settings = Settings()
         extra |= {"prog_name": "dlmone", "standalone_mode": False, "obj": settings}
+        if COMPLETE in os.environ:
+            return super().main(args, **extra)  # a shell asks what to offer; click answers and exits
         with warnings.catch_warnings():
             warnings.showwarning = _say_warning
             sys.exit(_exit_code(partial(super().main, args, **extra), settings))

@@ -9,12 +9,13 @@ import click
 
 from dlmone.core.errors import InputError
 
+from ..completion import complete_model
 from ..paths import LocalPath
 from ..request import plugin_option
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_model)
 @click.argument("out", metavar="OUT", type=LocalPath())
 @click.option(
     "--precision",

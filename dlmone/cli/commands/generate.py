@@ -15,6 +15,7 @@ from dlmone.core.data import Example
 from dlmone.core.errors import InputError
 from dlmone.generation.inputs import batches, examples_of, examples_of_file, lines_as_they_come
 
+from ..completion import complete_model
 from ..named import NamedOptions
 from ..output import console
 from ..paths import LocalPath
@@ -31,7 +32,7 @@ NAMED = 10
 
 
 @click.command(short_help="Generate texts with a student or a teacher.")
-@click.argument("model", type=LocalPath())
+@click.argument("model", type=LocalPath(), shell_complete=complete_model)
 @click.argument("texts", metavar="[TEXT]...", nargs=-1)
 @click.option(
     "-i",

@@ -12,6 +12,7 @@ import click
 
 from dlmone.core.errors import InputError, PluginError
 
+from ..completion import complete_plugin
 from ..output import print_columns, print_json
 from ..request import plugin_option
 
@@ -51,7 +52,7 @@ def list_plugins(as_json: bool = False, plugins: tuple[Path, ...] = ()) -> None:
 
 
 @plugins.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_plugin)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plugin_option
 def show(name: str, as_json: bool, plugins: tuple[Path, ...]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..completion import complete_recipe
 from ..output import print_columns, print_json
 from ..request import Request, plugin_option
 
@@ -46,7 +47,7 @@ def keys() -> None:
 
 
 @recipes.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_recipe)
 @click.option("--profile", metavar="NAME", help="Print the recipe as resolved with this profile.")
 @click.option("--set", "overrides", metavar="KEY=VALUE", multiple=True, help="… and with this setting.")
 @plugin_option

@@ -82,7 +82,8 @@ class StepContext:
         self.role = role
         self.space = space
         self.networks = networks
-        self.fake = space.encode(fake)
+        with torch.no_grad():  # a space is frozen in distillation
+            self.fake = space.encode(fake)
         self.noise = noise
         self.times = times
         self.real_noise = real_noise
@@ -131,7 +132,8 @@ class StepContext:
     @cached_property
     def real(self) -> Batch:
         """The batch of real pairs."""
-        return self.space.encode(self._real())
+        with torch.no_grad():
+            return self.space.encode(self._real())
 
     @cached_property
     def t_B(self) -> Tensor:
@@ -243,7 +245,8 @@ class StepContext:
             return self._call(request.network, point, request)
         if getattr(self.networks[request.network], "takes_guidance", False):
             return self._call(request.network, point, request, guidance=kappa)
-        null = self.space.encoded_null(point.batch)
+        with torch.no_grad():
+            null = self.space.encoded_null(point.batch)
         pinned = self.space.pin(point.e_t, self.given_of(null), null)
         without = self._call(request.network, replace(point, e_t=pinned, batch=null))
         with_c = self._call(request.network, point, request)

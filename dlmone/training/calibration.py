@@ -72,7 +72,8 @@ def calibrate(teacher: Teacher, batch: Batch, compute: Compute) -> Costs:
     The teacher is moved to the device, and its parameters' ``requires_grad`` changes.
     """
     teacher.to(compute.device)
-    batch = teacher.space.encode(batch.to(compute.device))
+    with torch.no_grad():  # as in distillation, where a space is frozen
+        batch = teacher.space.encode(batch.to(compute.device))
     found: list[tuple[Passes, Passes]] = []
     for bfloat16 in {False, compute.bfloat16}:
         passes = [_measured(teacher, batch, replace(compute, bfloat16=bfloat16), kind) for kind in range(3)]

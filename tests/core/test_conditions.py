@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dlmone.core import (
     ESTIMATOR,
@@ -86,6 +86,21 @@ def test_a_batch_is_encoded_once_in_an_update(teacher: ToyTeacher) -> None:
     for request in requests:
         assert step[request].x0.isfinite().all()
     assert (COUNTED["encode"], COUNTED["denoise"]) == (2, 4), "one for each batch"
+
+
+def test_an_encoding_has_no_gradient(teacher: ToyTeacher) -> None:
+    """Several passes share it, and each is differentiated: a graph would be freed between."""
+    teacher.space.scale = nn.Parameter(torch.ones(()))
+    right = teacher.space.encode
+
+    def encode(batch: Batch) -> Batch:
+        found = right(batch)
+        return replace(found, encoded={"source": found.encoded["source"] * teacher.space.scale})
+
+    teacher.space.encode = encode  # type: ignore[method-assign]
+    step = new_step(teacher, "generator", [])
+    assert not step.fake.encoded["source"].requires_grad
+    assert not step.real.encoded["source"].requires_grad
 
 
 @pytest.mark.parametrize(("candidates", "augmented", "encoded"), [(1, False, 1), (3, False, 1), (3, True, 3)])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 import dlmone
 from dlmone.core import DiffusionGenerator, Example, Noise, SampledGenerator
@@ -197,6 +198,8 @@ def test_a_student_takes_as_many_steps_as_it_was_trained_for(run_dir, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     config["student"]["calls"] = 4
     (folder / "config.json").write_text(json.dumps(config))
+    weights = folder / "model.safetensors"
+    save_file(load_file(weights), weights, metadata={"config": json.dumps(config)})
     few, one = dlmone.load(folder), dlmone.load(run_dir / "student")
     assert (one.steps, few.steps) == (1, 4)
     assert few.generate(SOURCES[:1]) == one.generate(SOURCES[:1], steps=4)

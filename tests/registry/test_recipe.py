@@ -265,7 +265,9 @@ def test_options_are_validated_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from dlmone.plugins.sid.options import SiDOptions
 
     validated, inner = [], SiDOptions.model_validate
-    monkeypatch.setattr(SiDOptions, "model_validate", lambda table: validated.append(table) or inner(table))
+    monkeypatch.setattr(
+        SiDOptions, "model_validate", lambda table, **more: validated.append(table) or inner(table, **more)
+    )
     registry = Registry.discover()
     recipe = load_recipe("qqp", registry=registry, profile="paper").recipe
     seen = len(validated)

@@ -19,6 +19,8 @@ from dlmone.core import (
     Noised,
     Request,
     SampledGenerator,
+    StepContext,
+    UniformTimes,
 )
 from dlmone.generation.inference import SamplingOptions, generate_batch
 from dlmone.plugins.augmentation.options import PadOptions
@@ -98,7 +100,10 @@ def test_an_encoding_has_no_gradient(teacher: ToyTeacher) -> None:
         return replace(found, encoded={"source": found.encoded["source"] * teacher.space.scale})
 
     teacher.space.encode = encode  # type: ignore[method-assign]
-    step = new_step(teacher, "generator", [])
+    batch, noise = teacher.space.collate(EXAMPLES), Noise([(0, example.id) for example in EXAMPLES])
+    step = StepContext(
+        "generator", teacher.space, {}, [], batch, noise, UniformTimes(0, 9), lambda: batch, noise
+    )
     assert not step.fake.encoded["source"].requires_grad
     assert not step.real.encoded["source"].requires_grad
 

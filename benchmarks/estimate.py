@@ -12,6 +12,7 @@ process's memory in an iteration is compared with what autograd keeps.
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter, process_time
 
 import click
 
@@ -45,6 +46,8 @@ def compare(
     """
     recipe = load_recipe(name, registry=registry, profile=profile, overrides=overrides).recipe
     compute = Compute.start(recipe.compute)
+    # Of all threads; others' work on the machine changes it less than wall time.
+    clock = process_time if compute.device.type == "cpu" else perf_counter
     examples = registry.create("data", recipe.data, "data").split("train")
     slot = recipe.teacher
     options = registry.options("teachers", slot.use, slot.options, "teacher")
@@ -57,7 +60,7 @@ def compare(
         rows = timed_rows(sketch, min(batch, compute.microbatch or batch))
         timed, _ = collate_fitting(teacher.space, examples[: 4 * rows])
         assert timed is not None
-        return Plan(recipe, sketch, efforts, calibrate(teacher, timed[:rows], compute), compute)
+        return Plan(recipe, sketch, efforts, calibrate(teacher, timed[:rows], compute, clock), compute)
 
     def row(
         part: str,
@@ -68,7 +71,7 @@ def compare(
         kept: Callable[[Plan], float],
     ) -> None:
         before = plan(batch)
-        taken = least_seconds(advance, compute.device, at_least=count)
+        taken = least_seconds(advance, compute.device, at_least=count, clock=clock)
         after = plan(batch)
         expected = min(seconds(before), seconds(after))
         grown = peak_memory(advance, compute.device)

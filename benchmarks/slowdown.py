@@ -133,9 +133,9 @@ def interval(values: Sequence[float], rounds: int = 2000) -> tuple[float, float]
     return medians[int(0.025 * rounds)], medians[int(0.975 * rounds)]
 
 
-def compare(before: str, after: str, config: str, rounds: int) -> None:
+def compare(before: str, after: str, config: str, rounds: int, only: str) -> None:
     workers = [Worker(python, config) for python in (before, after)]
-    for kind in workers[0].kinds:
+    for kind in (kind for kind in workers[0].kinds if only in kind):
         for worker in workers:
             worker.take(kind)  # does not count
         taken: list[list[tuple[float, float]]] = [[], []]
@@ -161,6 +161,7 @@ def main() -> None:
     parser.add_argument("interpreters", nargs="*", metavar="PYTHON")
     parser.add_argument("--config", action="append", choices=CONFIGS)
     parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--only", default="", help="part of the name of what is timed, as pretraining")
     parser.add_argument("--work", choices=CONFIGS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
@@ -169,7 +170,7 @@ def main() -> None:
     if len(given.interpreters) != 2:
         parser.error("two interpreters: of the checkout before, and of the one after")
     for config in given.config or CONFIGS:
-        compare(*given.interpreters, config, given.rounds)
+        compare(*given.interpreters, config, given.rounds, given.only)
 
 
 if __name__ == "__main__":

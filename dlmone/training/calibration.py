@@ -66,7 +66,9 @@ def timed_rows(sketch: Sketch, rows: int) -> int:
     return max(1, min(rows, int(MEASURED_OPERATIONS / (2.0 * sketch.network * sketch.positions))))
 
 
-def calibrate(teacher: Teacher, batch: Batch, compute: Compute) -> Costs:
+def calibrate(
+    teacher: Teacher, batch: Batch, compute: Compute, clock: Callable[[], float] = time.perf_counter
+) -> Costs:
     """Time passes of a teacher's network over a batch, and count what autograd keeps for them.
 
     The teacher is moved to the device, and its parameters' ``requires_grad`` changes.
@@ -76,14 +78,18 @@ def calibrate(teacher: Teacher, batch: Batch, compute: Compute) -> Costs:
         batch = teacher.space.encode(batch.to(compute.device))
     found: list[tuple[Passes, Passes]] = []
     for bfloat16 in {False, compute.bfloat16}:
-        passes = [_measured(teacher, batch, replace(compute, bfloat16=bfloat16), kind) for kind in range(3)]
+        passes = [
+            _measured(teacher, batch, replace(compute, bfloat16=bfloat16), kind, clock) for kind in range(3)
+        ]
         seconds, kept = (Passes(*values) for values in zip(*passes, strict=True))
         found.append((seconds, kept))
     (float32, kept_float32), (working, kept) = found[0], found[-1]
     return Costs(working, float32, kept, kept_float32, measured=True)
 
 
-def _measured(teacher: Teacher, batch: Batch, compute: Compute, kind: int) -> tuple[float, float]:
+def _measured(
+    teacher: Teacher, batch: Batch, compute: Compute, kind: int, clock: Callable[[], float]
+) -> tuple[float, float]:
     """Return the least seconds of a pass and the bytes it keeps, a sample: forward, through or trained."""
     space, network = teacher.space, teacher.network
     network.requires_grad_(kind == 2)
@@ -115,22 +121,26 @@ def _measured(teacher: Teacher, batch: Batch, compute: Compute, kind: int) -> tu
     network.train(kind == 2)
     with saved_tensors_hooks(keep, lambda tensor: tensor):
         once()
-    seconds = least_seconds(once, compute.device)
+    seconds = least_seconds(once, compute.device, clock=clock)
     network.eval()
     return seconds / len(batch), sum(kept.values()) / len(batch)
 
 
 def least_seconds(
-    run: Callable[[], object], device: torch.device, seconds: float = 0.3, at_least: int = 3
+    run: Callable[[], object],
+    device: torch.device,
+    seconds: float = 0.3,
+    at_least: int = 3,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> float:
     """Return the least time of a call's runs within ``seconds``: other processes slow down some of them."""
-    best, started, count = float("inf"), time.perf_counter(), 0
-    while count < at_least or time.perf_counter() - started < seconds:
-        begun = time.perf_counter()
+    best, started, count = float("inf"), clock(), 0
+    while count < at_least or clock() - started < seconds:
+        begun = clock()
         run()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        best, count = min(best, time.perf_counter() - begun), count + 1
+        best, count = min(best, clock() - begun), count + 1
     return best
 
 

@@ -90,7 +90,9 @@ class Catalogue:
             return claims[0]
         if claims:
             both = " and by ".join(entry.provider for entry in claims)
-            text = f"the {noun(kind)} {name!r} is claimed by {both}; uninstall all but one"
+            paths = [entry.distribution for entry in claims if entry.version.startswith("sha256:")]
+            cure = f"leave out --plugin {paths[-1]}" if paths else "uninstall all but one"
+            text = f"the {noun(kind)} {name!r} is claimed by {both}; {cure}"
         else:
             text = f"there is no {noun(kind)} {name!r}{nearest(name, self.names(kind))}"
             for plugin in self.broken:

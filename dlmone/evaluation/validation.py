@@ -212,5 +212,9 @@ def deciding_score(scores: Sequence[Score], metric: str | None, where: str) -> S
             return score
     raise InputError(
         f"{where}.validation.metric: no evaluator that it runs gives a score {metric!r}; "
-        f"they give {', '.join(score.name for score in scores)}"
+        + (
+            f"they give {', '.join(score.name for score in scores)}"
+            if scores
+            else "it runs none that gives any"
+        )
     )

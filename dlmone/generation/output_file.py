@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from dlmone.core import Batch, Codec, InputError, Sample
 from dlmone.evaluation.provenance import Provenance
 from dlmone.evaluation.samples import read_partial
@@ -26,7 +28,7 @@ class OutputFile:
 
     Raises:
         InputError: there is something in the file, and it is not to be continued or it comes from another
-            model or other settings.
+            model or other settings; or another process writes it.
     """
 
     def __init__(self, path: Path, provenance: Provenance, candidates: int, resume: bool) -> None:
@@ -35,6 +37,25 @@ class OutputFile:
         self._done: list[Sample] = []
         #: How many of the samples that were there have been asked for again, and found the same.
         self.found = 0
+        self._lock = FileLock(path.with_name(f".{path.name[:200]}.lock"))
+        try:
+            if path.parent.is_dir() and (path.is_file() or not path.exists()):
+                self._lock.acquire(timeout=0)
+            self._read(provenance, candidates, resume)
+        except Timeout:
+            raise InputError(f"{path}: another process is writing this file") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let other processes write the file."""
+        if self._lock.is_locked:
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+            self._lock.release()
+
+    def _read(self, provenance: Provenance, candidates: int, resume: bool) -> None:
+        path = self.path
         if not path.is_file() or not path.stat().st_size:
             return
         if not resume:

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Literal
 
 import torch
@@ -29,6 +31,8 @@ from dlmone.runtime.files import atomic_folder, reason_of, whole_folder
 from dlmone.runtime.tensors import save_tensors
 
 FORMAT = 1
+#: The most network calls that a student is trained for.
+LONGEST_SAMPLING = 10_000
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 
@@ -124,7 +128,9 @@ def _keys(config: dict[str, Any]) -> dict[str, bool]:
     }
     if config.get("role") == "student":
         facts = config["student"] if isinstance(config.get("student"), dict) else {}
-        keys["student.t_init"] = isinstance(facts.get("t_init"), (int, float))
+        t_init, calls = facts.get("t_init"), facts.get("calls", 1)
+        keys["student.t_init"] = type(t_init) in (int, float) and math.isfinite(t_init)
+        keys["student.calls"] = type(calls) is int and 0 < calls <= LONGEST_SAMPLING
         keys["student.unit_input"] = isinstance(facts.get("unit_input"), bool)
     return keys
 
@@ -220,7 +226,8 @@ def _load_weights(model: Teacher | DiffusionGenerator, folder: Path) -> None:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
-        details = "; ".join(line.strip() for line in str(error).splitlines()[1:])
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        details = shorten("; ".join(lines), 300, placeholder=" …")
         raise InputError(f"{weights}: the weights do not fit {CONFIG} ({details})") from None
 
 

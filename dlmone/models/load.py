@@ -61,7 +61,9 @@ def load(
     role = config["role"]
     try:
         table = ComputeTable(device=device, precision=precision)
-    except ValidationError:
+    except ValidationError as error:
+        if error.errors()[0]["loc"] == ("device",):
+            raise InputError(f"device: expected auto, cpu, cuda or cuda:N, got {device!r}") from None
         raise InputError(f"precision: expected float32, bfloat16 or auto, got {precision!r}") from None
     compute = Compute.of(table)
     generator: DiffusionGenerator | SampledGenerator

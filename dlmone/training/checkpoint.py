@@ -77,6 +77,8 @@ def load_latest(folder: Path) -> Checkpoint | None:
     for path in reversed(step_folders(folder)):
         try:
             manifest = parse_json((path / _MANIFEST).read_bytes())
+            if not isinstance(manifest, dict):
+                raise ValueError("its manifest is no JSON object")
             if manifest.get("format") != _FORMAT:
                 raise InputError(
                     f"{path}: this checkpoint was written by another version of dlmone, which alone can "
@@ -86,14 +88,15 @@ def load_latest(folder: Path) -> Checkpoint | None:
                 raise ValueError("its hash does not match its manifest")
             tensors = load_file(path / _TENSORS)
             return Checkpoint(manifest["step"], tensors, manifest["facts"])
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             warnings.warn(f"{path}: skipped an incomplete or altered checkpoint ({error})", stacklevel=2)
     return None
 
 
 def step_folders(folder: Path) -> list[Path]:
     """Return the checkpoints of a folder, oldest first."""
-    return sorted(folder.glob("step-*"), key=lambda path: int(path.name.removeprefix("step-")))
+    found = [path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdecimal()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def pack(**parts: Mapping[str, Tensor]) -> dict[str, Tensor]:

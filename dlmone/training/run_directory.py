@@ -73,12 +73,16 @@ class RunDirectory:
             read_config(path)  # what is no model folder is refused as such
         found = {key: {"path": str(path), "sha256": fingerprint(path)} for key, path in models.items()}
         manifest = self.path / "manifest.json"
-        began = json.loads(manifest.read_text()).get("models", {}) if manifest.exists() else {}
+        try:
+            before = parse_json(manifest.read_bytes())["models"] if manifest.exists() else {}
+            began = {key: str(model["sha256"]) for key, model in before.items()}
+        except (ValueError, TypeError, KeyError, AttributeError):
+            began = {}  # of an older run, or touched: there is nothing to compare with
         for key, model in found.items():
-            if key in began and began[key]["sha256"] != model["sha256"]:
+            if key in began and began[key] != model["sha256"]:
                 raise InputError(
                     f"{key}: {model['path']} is not the model that this run began from (its hash was "
-                    f"{began[key]['sha256']} and is {model['sha256']}); without --resume a new run starts"
+                    f"{began[key]} and is {model['sha256']}); without --resume a new run starts"
                 )
         return found
 

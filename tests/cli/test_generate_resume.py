@@ -4,6 +4,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 
 import dlmone
 from dlmone.cli import main
@@ -159,3 +160,14 @@ def test_a_file_torn_in_its_first_line_is_begun_anew(tiny_run, rows, tmp_path, s
     torn.write_bytes(whole.read_bytes()[:size])
     lines(generate(tiny_run, "-i", rows, "-o", torn, "--resume"))
     assert torn.read_bytes() == whole.read_bytes()
+
+
+def test_a_file_that_another_process_writes_is_refused(tiny_run, rows, tmp_path):
+    out = tmp_path / "out.jsonl"
+    with FileLock(tmp_path / ".out.jsonl.lock"):
+        result = generate(tiny_run, "-i", rows, "-o", out)
+        assert result.exit_code == 2
+        assert f"{out}: another process is writing this file" in result.stderr
+        assert not out.exists()
+    lines(generate(tiny_run, "-i", rows, "-o", out))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]

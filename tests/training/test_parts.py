@@ -260,3 +260,18 @@ def test_a_stages_rate_rises_and_falls() -> None:
     rates = [learning_rate(2.0, 2, "linear", step, 4) for step in range(4)]
     assert rates == [1.0, 1.5, 1.0, 0.5]
     assert [learning_rate(2.0, 0, "constant", step, 4) for step in range(4)] == [2.0] * 4
+
+
+def test_an_odd_folder_among_checkpoints_is_no_checkpoint(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, Checkpoint(3, {"a": torch.zeros(1)}, {}), keep=2)
+    for name in ("step-old", "step-", "step-1.5"):
+        (tmp_path / name).mkdir()
+    for content in ("[]", "null", '{"format": null}', "[" * 10**5):
+        touched = tmp_path / "step-000009"
+        touched.mkdir(exist_ok=True)
+        (touched / "manifest.json").write_text(content)
+        if "format" not in content:
+            with pytest.warns(UserWarning, match="skipped an incomplete or altered checkpoint"):
+                latest = load_latest(tmp_path)
+            assert latest is not None
+            assert latest.step == 3

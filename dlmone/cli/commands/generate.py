@@ -153,6 +153,9 @@ def generate(
         except KeyboardInterrupt:
             advice = f"; {output} keeps what is done, and --resume continues it" if output else ""
             raise Interrupted(f"interrupted after {progress.done} texts{advice}") from None
+        finally:
+            if file:
+                file.close()
     if file:
         file.require_all_found()
     if refused:

@@ -210,13 +210,12 @@ class StepContext:
             torch.autograd.backward(loss)
         # In reverse order: a later output may depend on an earlier one.
         for of_pass in reversed(self._roots):
-            slopes = [
-                (root, leaf.grad.nan_to_num(nan=0.0, posinf=1e5, neginf=-1e5))
-                for root, leaf in of_pass
-                if leaf.grad is not None
-            ]
+            slopes = [(root, leaf.grad) for root, leaf in of_pass if leaf.grad is not None]
             if slopes:
-                torch.autograd.backward(*zip(*slopes, strict=True))
+                torch.autograd.backward(
+                    [root for root, _ in slopes],
+                    [slope.nan_to_num(nan=0.0, posinf=1e5, neginf=-1e5) for _, slope in slopes],
+                )
 
     def _evaluate(self, request: Request) -> Denoised:
         if request.network is GENERATOR and request.state == GeneratorInput() and request.guidance == 1.0:

@@ -202,7 +202,7 @@ def options_of(where: str, config: Mapping[str, Any], weights: Mapping[str, Tens
         raise InputError(f"{where}: {'; '.join(wrong)}, which this plugin has for constants")
     try:
         width = weights["t_emb_tokens"].shape[2]
-        sizes = {
+        sizes: dict[str, Any] = {
             "width": width,
             "layers": len({key.split(".")[1] for key in weights if key.startswith("blocks.")}),
             "heads": width // len(weights["blocks.0.attn.q_norm.weight"]),

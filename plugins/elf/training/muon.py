@@ -75,7 +75,8 @@ class NesterovAdam(Optimizer):
 def nesterov(momentum: Tensor, gradient: Tensor, rate: float, step: int) -> Tensor:
     """Update m ← r·m + (1 − r)·g in place; return r·m/(1 − r^(k+1)) + (1 − r)·g/(1 − r^k), k from 1."""
     momentum.lerp_(gradient, 1 - rate)
-    return rate / (1 - rate ** (step + 1)) * momentum + (1 - rate) / (1 - rate**step) * gradient
+    ahead, now = rate / (1 - rate ** (step + 1)), (1 - rate) / (1 - rate**step)
+    return ahead * momentum + now * gradient
 
 
 def orthogonalised(update: Tensor) -> Tensor:
@@ -88,7 +89,8 @@ def orthogonalised(update: Tensor) -> Tensor:
     for _ in range(ITERATIONS):
         square = x @ x.T
         x = a * x + (b * square + c * square @ square) @ x
-    return (x.T if tall else x).to(update.dtype)
+    turned: Tensor = x.T if tall else x
+    return turned.to(update.dtype)
 
 
 def optimizers(network: nn.Module, lr: float, betas: tuple[float, float], eps: float) -> list[Optimizer]:

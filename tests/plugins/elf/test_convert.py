@@ -186,7 +186,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(folder: Path, t5: Path) -> 
     [
         ({"denoiser_p_mean": -1.0}, r"denoiser_p_mean is -1\.0 and not -1\.5, which this plugin has for"),
         ({"latent_mean": 0.1}, r"latent_mean is 0\.1 and not 0\.0"),
-        ({"pad_token": "bos"}, r"config\.yml: pad_token: Input should be 'eos' or 'pad'"),
+        ({"pad_token": "bos"}, r"config\.yml: pad_token: expected 'eos' or 'pad'"),
         ({"max_input_length": 24}, "source_length 24 leaves no room for a target in length 24"),
     ],
 )

@@ -117,6 +117,23 @@ class Teacher(nn.Module, ABC):
         """
         return DiffusionGenerator(self.copy_network(), self.space, t_init, unit_input)
 
+    def smaller_network(self, layers: int | None = None, width: int | None = None) -> Denoiser:
+        """Return a network for a student that is smaller than φ, started from φ's weights (`copy_first`).
+
+        Args:
+            layers: the number of φ's layers that it has, the first ones; all if None.
+            width: its hidden width; φ's if None.
+
+        Raises:
+            InputError: there is no such network; the message begins with what is wrong.
+        """
+        raise InputError(f"students of {type(self).__name__} have their teacher's size")
+
+    @classmethod
+    def student_parameters(cls, options: Any, layers: int | None, width: int | None) -> int | None:
+        """Return the number of parameters of that network, or None if it must be built to know."""
+        return None
+
     def new_score_estimator(self) -> ScoreEstimator:
         """Return ψ, initialised as a copy of φ (Algorithm 1)."""
         return DiffusionScoreEstimator(self.copy_network())

@@ -199,6 +199,18 @@ class LogNormal(Section):
     std: PositiveFloat
 
 
+class StudentSize(Section):
+    """The size of a student that is smaller than its teacher, whose first weights it copies."""
+
+    layers: PositiveInt | None = None
+    width: PositiveInt | None = None
+
+    @property
+    def given(self) -> dict[str, int]:
+        """What differs from the teacher's."""
+        return self.model_dump(exclude_none=True)
+
+
 class Stage(Section):
     """One stage of distillation (Algorithm 1, section 3.3)."""
 
@@ -211,6 +223,8 @@ class Stage(Section):
     t_min: Time = Time(quantile=0.0)
     t_max: Time = Time(quantile=1.0)
     t_init: Time
+    #: θ's first layers, and a narrower width; the teacher's by default.
+    student: StudentSize = StudentSize()
     #: Use z itself as θ's input, as DiffuSeq's sampler does, instead of SiD's σ(t_init)·z.
     unit_input: bool = False
     #: K: θ is trained to sample in this many re-noised network calls (at Table 4's times); 1 is the paper's.

@@ -11,6 +11,7 @@ import torch
 from dlmone.core import Example, InputError, SampledGenerator
 from dlmone.core.noise import seed_of
 from dlmone.models.load import load, sampler_of
+from dlmone.models.student import new_student
 from dlmone.registry import Recipe, Registry
 from dlmone.registry.schema import GeneratorSlot, SamplerSlot
 from dlmone.training.distillation import stage_times
@@ -63,7 +64,7 @@ def of_recipe(
     if recipe.stages:
         key, stage = list(recipe.stages.items())[-1]
         t_init, _ = stage_times(key, stage, teacher.space.schedule)
-        student = teacher.new_generator(t_init, stage.unit_input).eval()
+        student = new_student(teacher, t_init, stage.unit_input, stage.student.given).eval()
         found.insert(0, Subject(f"{name} student", student, RANDOM))
     return found
 

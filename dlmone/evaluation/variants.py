@@ -16,6 +16,7 @@ from dlmone.core import (
     Teacher,
 )
 from dlmone.generation.inference import generate_samples
+from dlmone.models.student import new_student
 from dlmone.registry import Recipe, Registry
 from dlmone.registry.schema import Evaluation, EvaluatorSlot, SelectionSlot, Variant
 from dlmone.runtime.device import Compute
@@ -119,7 +120,7 @@ def check_variants(
                 raise InputError(f"evaluation.variants.{name}: this recipe trains no student")
             last, stage = list(recipe.stages.items())[-1]
             t_init, _ = stage_times(last, stage, teacher.space.schedule)
-            student = teacher.new_generator(t_init, stage.unit_input).eval()
+            student = new_student(teacher, t_init, stage.unit_input, stage.student.given).eval()
             generator: Generator = student.with_sampler(parts.samplers.get(name))
         else:
             # Many steps would be slow, so they are first run in the evaluation, as for the plain rows.

@@ -30,6 +30,8 @@ from dlmone.registry.plugin import one_line
 from dlmone.runtime.files import atomic_folder, reason_of, whole_folder
 from dlmone.runtime.tensors import save_tensors
 
+from .student import new_student
+
 FORMAT = 1
 #: The most network calls that a student is trained for.
 LONGEST_SAMPLING = 10_000
@@ -184,7 +186,7 @@ def load_student(folder: Path, registry: Registry) -> DiffusionGenerator:
     with torch.random.fork_rng(devices=[]):
         teacher = _restore(folder, registry, "student")
         facts = read_config(folder)["student"]
-        generator = teacher.new_generator(facts["t_init"], facts["unit_input"])
+        generator = new_student(teacher, facts["t_init"], facts["unit_input"], facts.get("size", {}))
         if facts.get("second_time"):
             generator.network.add_second_time()
         spacing = facts.get("spacing", generator.spacing)

@@ -33,6 +33,7 @@ from dlmone.core.denoiser import copy_network
 from dlmone.core.noise import seed_of, stream
 from dlmone.core.renoise import renoising_times
 from dlmone.core.request import Role, asks_second_time, merged
+from dlmone.models.student import new_student
 from dlmone.registry import spacing_on
 from dlmone.registry.schema import LogNormal, Stage, StageOptimizer
 from dlmone.runtime.device import Compute
@@ -123,7 +124,7 @@ class Distillation:
         updates = (self.generator_update, self.estimator_update)
         requests = merged(request for update in updates for request in update.requests(stage.steps))
 
-        self.generator = teacher.new_generator(t_init, stage.unit_input)
+        self.generator = new_student(teacher, t_init, stage.unit_input, stage.student.given)
         self.generator.spacing = stage_spacing(name, stage, self.space.schedule)
         if start is not None:
             if start.second_time:

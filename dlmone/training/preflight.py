@@ -37,7 +37,7 @@ from dlmone.runtime.distributed import World
 from .distillation import Distillation, stage_times
 from .pretraining import Pretraining
 from .stage import stage_objectives
-from .start import check_starts, saved_starts
+from .start import check_sizes, check_starts, saved_starts
 from .teacher import check_requests, check_times
 from .tokenized import TokenizedExamples
 
@@ -120,7 +120,8 @@ def try_out(
     """
     check_times(recipe, teacher.space.schedule, prepared.objectives, prepared.parts.samplers_by_key)
     check_requests(teacher, prepared.objectives, prepared.splits["train"][0])
-    check_starts(prepared.starts, teacher, registry)
+    check_sizes(recipe, teacher)
+    check_starts(prepared.starts, recipe, teacher, registry)
     alone = replace(compute, world=World(), microbatch=None)
     with torch.random.fork_rng(devices=[]):
         trial = copy.deepcopy(teacher).requires_grad_(False).eval()

@@ -106,6 +106,7 @@ def _publish_best(
             "unit_input": student.unit_input,
             "second_time": student.network.second_time,
             "spacing": student.spacing,
+            "size": stage.student.given,
             "calls": stage.calls,
             "stage": name,
             **facts,

@@ -11,6 +11,7 @@ import torch
 from dlmone.core import DiffusionGenerator, InputError, NoiseSchedule, Teacher
 from dlmone.models.folder import load_student, read_assets, read_config
 from dlmone.models.resolve import model_folder
+from dlmone.models.student import new_student
 from dlmone.registry import Recipe, Registry
 from dlmone.registry.explain import nearest
 from dlmone.registry.schema import STARTS
@@ -45,11 +46,33 @@ def saved_starts(recipe: Recipe, registry: Registry) -> dict[str, Path]:
     return starts
 
 
-def check_starts(starts: Mapping[str, Path], teacher: Teacher, registry: Registry) -> None:
+def check_sizes(recipe: Recipe, teacher: Teacher) -> None:
+    """Check that the teacher makes students of the stages' sizes, before any training.
+
+    Raises:
+        InputError: it does not, or a stage starts from the student of another size before it.
+    """
+    before = None
+    for name, stage in recipe.stages.items():
+        if stage.student.given:
+            try:
+                teacher.smaller_network(**stage.student.given)
+            except InputError as error:
+                raise InputError(f"stages.{name}.student: {error}") from None
+        if before and stage.start == "previous" and recipe.stages[before].student != stage.student:
+            raise InputError(
+                f"stages.{name}.student: the stage starts from the student of {before}, which has another "
+                'size; give both the same, or set start = "teacher"'
+            )
+        before = name
+
+
+def check_starts(starts: Mapping[str, Path], recipe: Recipe, teacher: Teacher, registry: Registry) -> None:
     """Check that saved students can go on under a teacher, before any training.
 
     Args:
         starts: from `saved_starts`.
+        recipe: has the students' sizes.
         teacher: the run's. If it is yet to be pretrained, its space must be known already.
         registry: loads the students through their teacher's plugin.
 
@@ -58,7 +81,10 @@ def check_starts(starts: Mapping[str, Path], teacher: Teacher, registry: Registr
     """
     for name, folder in starts.items():
         with _at(name):
-            _check_start(load_student(folder, registry), folder, teacher)
+            student = load_student(folder, registry)
+            size = recipe.stages[name].student.given
+            own = new_student(teacher, student.t_init, student.unit_input, size)
+            _check_start(student, own, folder, teacher)
 
 
 def _folder(start: str, registry: Registry) -> Path:
@@ -69,8 +95,9 @@ def _folder(start: str, registry: Registry) -> Path:
         raise InputError(f"expected {expected} or a saved student; {error}{nearest(start, STARTS)}") from None
 
 
-def _check_start(student: DiffusionGenerator, folder: Path, teacher: Teacher) -> None:
-    own = teacher.new_generator(student.t_init, student.unit_input)
+def _check_start(
+    student: DiffusionGenerator, own: DiffusionGenerator, folder: Path, teacher: Teacher
+) -> None:
     if student.network.second_time:
         own.network.add_second_time()
     shapes, wanted = (

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dlmone.core import Batch, Example, InputError, Noise, NoiseSchedule, Sketch, Teacher, TrainingLoss
 from dlmone.core.schedule import discrete_schedule
+from dlmone.core.smaller import copy_first
 from dlmone.plugins.bert.start import EncoderSizes, load_encoder
 from dlmone.plugins.bert.tokenizer import Tokenizer
 
@@ -97,6 +98,23 @@ class DiffuSeqTeacher(Teacher):
     def assets(self) -> dict[str, bytes]:
         return {TOKENIZER: self.space.tokenizer.to_bytes()}
 
+    # -- students --------------------------------------------------------------------------------------
+
+    def smaller_network(self, layers: int | None = None, width: int | None = None) -> DiffuSeqNetwork:
+        """Return φ's first layers, narrower by whole heads, as are its maps from and to the embeddings."""
+        network = network_of(student_options(self.options, layers, width), self.space.schedule)
+        copy_first(network, self.network)
+        return network
+
+    @classmethod
+    def student_parameters(
+        cls, options: DiffuSeqOptions, layers: int | None, width: int | None
+    ) -> int | None:
+        schedule = discrete_schedule(options.noise_schedule, options.diffusion_steps)
+        with torch.device("meta"):
+            network = network_of(student_options(options, layers, width), schedule)
+        return sum(parameter.numel() for parameter in network.parameters())
+
     # -- training --------------------------------------------------------------------------------------
 
     def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
@@ -163,6 +181,28 @@ class DiffuSeqTeacher(Teacher):
         self.space.load_state_dict({TABLE: table_VD, "lm_head.bias": official["lm_head.bias"]})
         self.network.load_state_dict({key: official[key] for key in self.network.state_dict()})
         return float((table_VD - official[TABLE].detach()).abs().max())
+
+
+def student_options(options: DiffuSeqOptions, layers: int | None, width: int | None) -> DiffuSeqOptions:
+    """Return the options of a teacher that has the student's network.
+
+    Raises:
+        InputError: φ has fewer layers, or the width is not one of whole heads below φ's.
+    """
+    layers, width = layers or options.layers, width or options.width
+    if layers > options.layers:
+        raise InputError(f"layers: the teacher has {options.layers}, so its student can't have {layers}")
+    head = options.width // options.heads
+    if width > options.width or width % head:
+        raise InputError(
+            f"width: expected a multiple of the {head} of a head, at most the teacher's {options.width}, "
+            f"got {width}"
+        )
+    if width == options.hidden_dim != options.width:
+        raise InputError(f"width: {width} is that of the embeddings, from which there is no map then")
+    feedforward = options.feedforward_width * width // options.width
+    sizes = {"layers": layers, "width": width, "heads": width // head, "feedforward": feedforward}
+    return options.model_copy(update=sizes)
 
 
 def encoder_sizes(options: DiffuSeqOptions) -> EncoderSizes:

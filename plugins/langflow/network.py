@@ -99,6 +99,14 @@ class LangFlowNetwork(Denoiser):
             nn.init.zeros_(parameter)
         self.float32_modules = (*self.float32_modules, "second_sigma_map")
 
+    def keep_layers(self, count: int) -> None:
+        """Keep the first layers alone."""
+        if self.encoder is None:
+            self.blocks = self.blocks[:count]
+        else:
+            stack = self.encoder.input_transformers
+            stack.layer = stack.layer[:count]
+
     def denoise(
         self,
         e_t: Tensor,

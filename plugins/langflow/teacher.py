@@ -112,6 +112,22 @@ class LangFlowTeacher(Teacher):
     def assets(self) -> dict[str, bytes]:
         return {TOKENIZER: self.space.vocabulary.to_bytes()}
 
+    # -- students --------------------------------------------------------------------------------------
+
+    def smaller_network(self, layers: int | None = None, width: int | None = None) -> LangFlowNetwork:
+        """Return φ with its first layers alone. Its width is that of the states, in its own blocks."""
+        network: LangFlowNetwork = self.copy_network()  # type: ignore[assignment]
+        network.keep_layers(_student_layers(self.options, layers, width))
+        return network
+
+    @classmethod
+    def student_parameters(
+        cls, options: LangFlowOptions, layers: int | None, width: int | None
+    ) -> int | None:
+        fewer = options.model_copy(update={"layers": _student_layers(options, layers, width)})
+        sketch = cls.sketch(fewer)
+        return None if sketch is None else sketch.network
+
     # -- training --------------------------------------------------------------------------------------
 
     def training_loss(self, batch: Batch, noise: Noise) -> TrainingLoss:
@@ -159,6 +175,19 @@ class LangFlowTeacher(Teacher):
 
     def load_training_state(self, state: Mapping[str, Tensor]) -> None:
         self.updates = int(state["updates"])
+
+
+def _student_layers(options: LangFlowOptions, layers: int | None, width: int | None) -> int:
+    """Return a student's number of layers.
+
+    Raises:
+        InputError: φ has fewer, or another width is asked for.
+    """
+    if width is not None:
+        raise InputError("width: students of LangFlow keep their teacher's; give layers alone")
+    if layers is not None and layers > options.layers:
+        raise InputError(f"layers: the teacher has {options.layers}, so its student can't have {layers}")
+    return layers or options.layers
 
 
 def encoder_sizes(options: LangFlowOptions) -> EncoderSizes | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from dlmone.core.errors import MissingError
+from dlmone.core.errors import InputError, MissingError
 
 from ..output import print_columns
 from ..request import Request, announce, takes_recipe
@@ -81,6 +82,7 @@ class Survey:
             ("data", f"{recipe.data.use}: {', '.join(sizes) or 'not there yet'}"),
             ("networks", self._networks()),
         ]
+        rows += [(f"  student of {name}", size) for name, size in self._students().items()]
         for name, stage in recipe.stages.items():
             uses = ", ".join(f"{key} ({one.use})" for key, one in stage.objectives.items())
             rows.append((name, f"{stage.steps:,} steps of batch {stage.batch}: {uses}"))
@@ -225,6 +227,40 @@ class Survey:
             return
         teacher = self.teacher.to(self.compute.device)
         try_out(self.recipe, self.registry, self.prepared, teacher, self.compute)
+
+    def _students(self) -> dict[str, str]:
+        """Return the sizes of students that are smaller than the teacher, by stage.
+
+        Raises:
+            InputError: the teacher makes no student of such a size.
+        """
+        slot, sizes = self.recipe.teacher, {}
+        for name, stage in self.recipe.stages.items():
+            if not (given := stage.student.given):
+                continue
+            try:
+                count = self._student_parameters(given)
+            except InputError as error:
+                raise InputError(f"stages.{name}.student: {error}") from None
+            wanted = ", ".join(f"{key} {value}" for key, value in given.items())
+            shown = "of unknown size yet" if count is None else f"{count:,} parameters"
+            sizes[name] = f"{shown} ({wanted} of {slot.use}'s)"
+        return sizes
+
+    def _student_parameters(self, size: dict[str, int]) -> int | None:
+        from dlmone.models.folder import load_teacher
+        from dlmone.models.resolve import model_folder
+
+        slot = self.recipe.teacher
+        if slot.path:
+            if not (Path(slot.path).expanduser().exists() or slot.path in self.registry.names("models")):
+                return None
+            teacher = load_teacher(model_folder(slot.path, self.registry), self.registry)
+            return sum(one.numel() for one in teacher.smaller_network(**size).parameters())
+        family = self.registry.load("teachers", slot.use, "teacher")
+        options = self.registry.options("teachers", slot.use, slot.options, "teacher")
+        count: int | None = family.student_parameters(options, size.get("layers"), size.get("width"))
+        return count
 
     def _networks(self) -> str:
         which = "teacher, generator and score estimator" if self.recipe.stages else "teacher"

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -164,16 +163,7 @@ def _check_stage(
             "generator_start say which do, and from when)"
         )
     trial.step = last
-    try:
-        trial.advance(norms=True)
-    except TypeError as error:
-        # A network need not give all that can be requested of one (`Denoiser.denoise`).
-        lacking = re.search(r"denoise\(\) got an unexpected keyword argument '(\w+)'", str(error))
-        if lacking is None:
-            raise
-        raise InputError(
-            f"stages.{name}: an objective requests {lacking[1]!r} of the teacher's network, which gives none"
-        ) from error
+    trial.advance(norms=True)
     if trial.non_finite >= ROWS:
         raise InputError(f"stages.{name}: on a first batch no loss is finite; check its times and weights")
 

@@ -57,7 +57,10 @@ def refusal(*overrides: str, **more: tuple[Path, ...]) -> str:
             ['stages.stage-1.objectives.more={use="regression", steps=5000}'],
             "stages.stage-1.objectives.more",
         ),
-        (["stages.stage-1.objectives.adversarial.layer=7"], "stages.stage-1: an objective requests 'layers'"),
+        (
+            ["stages.stage-1.objectives.adversarial.layer=7"],
+            "DiffuSeqNetwork gives no features of chosen layers",
+        ),
         (
             [
                 "stages.stage-1.objectives.score.generator_start=8",

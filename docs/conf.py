@@ -32,6 +32,7 @@ suppress_warnings = ["myst.xref_missing"]
 # Docstrings: Google's sections; a name in backticks is a link where it can be one.
 default_role = "py:obj"
 napoleon_google_docstring = True
+napoleon_use_ivar = True
 napoleon_custom_sections = [("Keywords", "params_style")]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

@@ -3,6 +3,7 @@
 import os
 import resource
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -83,20 +84,21 @@ def test_a_kill_at_any_moment_leaves_one_whole_folder(
     assert os.listdir(tmp_path) == ["x"]
 
 
-@pytest.fixture
+@contextmanager
 def small_disk():
-    """Let no file grow beyond a few bytes, as on a disk that is nearly full."""
+    """Let no file grow beyond a few bytes, as on a disk that is nearly full; nor that of the tests' output."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (6, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path, request):
+def test_a_file_that_cannot_be_written_whole_stays_as_it_was(tmp_path):
     path = tmp_path / "page.html"
     path.write_text("the good one")
-    request.getfixturevalue("small_disk")
-    with pytest.raises(OSError, match="File too large") as caught:
+    with pytest.raises(OSError, match="File too large") as caught, small_disk():
         write_whole(path, "a longer one")
     assert caught.value.filename == str(path)
     assert path.read_text() == "the good one"

@@ -45,7 +45,7 @@ def test_what_a_run_saves_is_read_back(tmp_path):
         ([ROW, {**ROW, "id": "8", "candidates": ["a"]}], "line 2: 1 candidates here, but 2 in line 1"),
         ([ROW, {**ROW, "id": "8", "provenance": {"calls": 4}}], r"line 2: generated differently .*\(calls\)"),
         ([{**ROW, "provenance": {"calls": "many"}}], "line 1: .*provenance.calls: "),
-        ([{"id": "7"}], "line 1: .*source: Field required"),
+        ([{"id": "7"}], "line 1: .*source: missing"),
         ([], "line 1: the file is empty"),
     ],
 )

@@ -32,7 +32,7 @@ def test_the_quick_profile_needs_nothing_from_outside() -> None:
     assert recipe.data.use == "question_text"
     assert recipe.teacher.path is None
     assert recipe.teacher.pretrain is not None
-    assert recipe.teacher.options["tokenizer"] == "words"
+    assert recipe.teacher.options["tokenizer"]["use"] == "words"
     assert "perplexity" not in recipe.evaluation.metrics
     lines = check()
     assert not any("not ready" in line for line in lines)

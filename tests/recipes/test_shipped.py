@@ -41,7 +41,7 @@ def test_the_quick_profile_needs_nothing_from_outside() -> None:
     assert recipe.data.use == "questions"
     assert recipe.teacher.path is None
     assert recipe.teacher.pretrain is not None
-    assert recipe.teacher.options["tokenizer"] == "words"
+    assert recipe.teacher.options["tokenizer"]["use"] == "words"
     assert recipe.evaluation.metrics["questions"].options["candidates"] <= recipe.evaluation.candidates
 
 

@@ -75,6 +75,7 @@ def test_a_recipe_is_found_by_path_by_name_and_by_the_path_it_was_shipped_under(
         "qqp",
         "quasar_t",
         "wiki_auto",
+        "xsum",
     ]
     assert load("small.toml").source == "small.toml"
     assert load("qqp").source == load("recipes/qqp.toml").source == "recipes/qqp.toml"
@@ -204,7 +205,11 @@ def test_defaults_of_the_plugins_are_written_out(small: Path) -> None:
         "dsm_guidance": 1.0,
         "condition_dropout": 0.1,
     }
-    assert resolved.recipe.evaluation.teacher_sampler.options == {"eta": 0.0, "rounding": True}
+    assert resolved.recipe.evaluation.teacher_sampler.options == {
+        "eta": 0.0,
+        "rounding": True,
+        "spacing": "time",
+    }
     sampler = REGISTRY.create("samplers", resolved.recipe.evaluation.teacher_sampler)
     assert sampler.options.start is None
 

@@ -183,6 +183,8 @@ def test_no_built_in_is_left_out() -> None:
     """The kinds above are checked by name: a new teacher or data source needs its test here."""
     assert built_in("teachers") == ["diffuseq", "elf", "langflow"]  # the others: tests/plugins
     assert built_in("data") == [
+        "dataset",  # tests/plugins/data/test_hub.py
+        "files",  # tests/plugins/data/test_files.py
         "hub",  # tests/plugins/data/test_hub.py
         "jsonl",
         "question_text",  # tests/plugins/questions/test_text.py

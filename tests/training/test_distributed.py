@@ -57,7 +57,7 @@ from dlmone.registry import hookimpl
 class Spoilt(DiffInstruct):
     def estimator_loss(self, context):
         term = super().estimator_loss(context)
-        spoilt = [float("nan") if key[-1] < 4 else 1.0 for key in context.noise.keys]
+        spoilt = [float("nan") if key[-1] >= 4 else 1.0 for key in context.noise.keys]
         return Term(term.loss_B * torch.tensor(spoilt), term.logged)
 
 @hookimpl

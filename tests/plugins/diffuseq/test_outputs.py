@@ -69,7 +69,7 @@ def test_official_reader_orders_files_by_name_and_takes_the_first_ones_texts(tmp
         ([DRAW, "{"], "seed2_step0.json, line 2: expected source, reference and recover"),
         ([DRAW, ""], "seed2_step0.json, line 2: expected"),
         ([DRAW, "[]"], "seed2_step0.json, line 2: expected"),
-        ([{"recover": "x", "source": "y"}], "seed2_step0.json, line 1: expected .*reference: Field required"),
+        ([{"recover": "x", "source": "y"}], "seed2_step0.json, line 1: expected .*reference: missing"),
         ([DRAW | {"recover": None}], "seed2_step0.json, line 1: expected .*recover: "),
         ([DRAW], "seed2_step0.json, line 2: 1 rows here, but 2 in .*seed1_step0.json"),
         ([DRAW, OTHER, DRAW], "seed2_step0.json, line 3: 3 rows here, but 2 in"),

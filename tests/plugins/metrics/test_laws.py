@@ -137,7 +137,7 @@ def test_markers_change_no_metric_of_words(output, reference):
     marked = f"[CLS] {output} [SEP] [PAD]"
     assert sentence_bleu(clean_output(marked), reference) == sentence_bleu(output, reference)
     assert repeats(clean_output(marked)) == repeats(output)
-    assert is_copy(clean_output(marked), output)
+    assert is_copy(clean_output(marked), output) == bool(output.split())
 
 
 def test_copy_rate():

@@ -10,7 +10,7 @@ from dlmone.core.errors import InputError
 from dlmone.core.evaluator import Sample
 from dlmone.plugins.metrics.bleu import BleuEvaluator, pairwise_bleu_matrices, sentence_bleus, smoothed_bleu
 from dlmone.plugins.metrics.diversity import diversities
-from dlmone.plugins.metrics.options import NoOptions
+from dlmone.plugins.metrics.options import BleuOptions, RougeLOptions
 from dlmone.plugins.metrics.rouge import RougeLEvaluator, rouge_ls
 
 PAIRS = 5000
@@ -97,13 +97,15 @@ def test_the_formula_by_hand():
     assert value == pytest.approx(np.exp(1 - 6 / 5) * product**0.25, abs=1e-12)
 
 
-@pytest.mark.parametrize("evaluator", [BleuEvaluator, RougeLEvaluator])
-def test_pairs_of_outputs_are_cleaned_and_scored_as_samples_are(evaluator):
+@pytest.mark.parametrize(
+    ("evaluator", "options"), [(BleuEvaluator, BleuOptions()), (RougeLEvaluator, RougeLOptions())]
+)
+def test_pairs_of_outputs_are_cleaned_and_scored_as_samples_are(evaluator, options):
     marked, others = ["[CLS] a b c d [SEP] [PAD]"] * 2, ["a b d", "[CLS] a b c d [SEP]"]
-    values = evaluator(NoOptions()).score_pairs(marked, others)
+    values = evaluator(options).score_pairs(marked, others)
     assert 0 < values[0] < 1
     assert values[1] == pytest.approx(1, abs=1e-12)
     samples = [Sample("0", "s", other, (text,)) for text, other in zip(marked, others, strict=True)]
-    assert evaluator(NoOptions()).evaluate(samples)[0].per_sample == tuple(values)
+    assert evaluator(options).evaluate(samples)[0].per_sample == tuple(values)
     with pytest.raises(InputError, match="2 outputs but 1"):
-        evaluator(NoOptions()).score_pairs(marked, ["a"])
+        evaluator(options).score_pairs(marked, ["a"])

@@ -93,6 +93,8 @@ def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
 
         if where := failure(error):
             return _failed(where + AGAIN, PluginError.exit_code, settings)
+        if isinstance(error, SystemExit):  # no plugin's: click's, when whoever reads the output has gone
+            return error.code if isinstance(error.code, int) else 0
         what = shorten(" ".join(f"{type(error).__name__}: {error}".split()), LONGEST, placeholder=" …")
         return _failed(f"internal error: {what}{AGAIN}", 1, settings)
 

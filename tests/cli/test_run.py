@@ -170,7 +170,7 @@ def test_resume_alone_takes_the_latest_run_and_where_it_computes_may_change(fini
     ("args", "message"),
     [
         (["--run-dir", "runs/tiny-first-1"], "runs/tiny-first-1 is not empty; give --resume"),
-        (["--run-dir", "tiny.toml"], "tiny.toml is not empty; give --resume"),
+        (["--run-dir", "tiny.toml"], "tiny.toml: a file, where a folder for the run was expected"),
         (["--resume", "cache"], "cache: there is no run here to resume"),
         (["--resume", "runs/tiny-first-1", "--run-dir", "b"], "name two directories; give one"),
         (["--profile", "second", "--resume"], "runs: holds no run of tiny-second to resume"),

@@ -89,7 +89,7 @@ def test_a_score_carries_both_parts_and_a_choice_its_selector():
     one, chosen = last.rows(row, evaluators("bleu", "copy_rate"))
     assert (one.selector, one.chosen_from, one.scores[0].value) == ("last-1", 1, bleu.value)
     assert (chosen.selector, chosen.chosen_from, chosen.title) == ("last-2", 2, "mine, last-2")
-    assert [one.name for one in chosen.scores] == ["bleu", "copy_rate"]
+    assert [one.name for one in chosen.scores] == ["bleu", "copy_rate", "near_copy_rate"]
     assert chosen.scores[1].value == 0
     assert chosen.scores[0].signature.endswith("|" + HERE.signature(2, "last-2"))
 
@@ -100,7 +100,7 @@ def test_baselines_are_scored_by_the_same_code():
     values = {one.model: {s.name: s.value for s in one.scores} for one in (copy, reference)}
     copies = [Sample("a", "s", "one two three", ("one two",)), Sample("b", "s", "z", ("x y",))]
     [by_hand] = score("copy", copies, HERE, evaluators("bleu")).scores
-    assert values["copy"] == {"bleu": by_hand.value, "copy_rate": 1}
+    assert values["copy"] == {"bleu": by_hand.value, "copy_rate": 1, "near_copy_rate": 1}
     assert values["reference"]["copy_rate"] == 0
     assert (copy.candidates, copy.calls, copy.kind) == (2, None, "baseline")
     assert "|model:copy|sampler:none|augment:none|nfe:0|seed:none|" in copy.scores[0].signature

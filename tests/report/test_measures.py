@@ -35,7 +35,7 @@ def test_the_first_score_stands_for_quality_and_one_that_rises_for_diversity():
     [
         ("bleu", {"bleu": "quality"}),
         ("diversity", {"self_bleu": "diversity", "div_4": "diversity"}),
-        ("copy_rate", {"copy_rate": "health"}),
+        ("copy_rate", {"copy_rate": "health", "near_copy_rate": "health"}),
         ("symmetric_self_bleu", {"symmetric_self_bleu": "diversity"}),
         ("avg_len", {"avg_len": "health"}),
     ],

@@ -86,7 +86,7 @@ def test_a_kill_at_any_moment_leaves_one_whole_folder(
 
 @contextmanager
 def small_disk():
-    """Let no file grow beyond a few bytes, as on a disk that is nearly full; nor that of the tests' output."""
+    """Let no file grow beyond a few bytes, as on a disk that is nearly full."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (6, before[1]))
     try:

@@ -179,10 +179,8 @@ def test_a_loss_aware_teacher_weights_its_loss_by_what_it_observed() -> None:
 
 def test_a_few_steps_in_bfloat16_learn_a_constant_answer() -> None:
     torch.manual_seed(0)
-    options = SMALL.model_copy(update={"seq_len": 12, "dropout": 0.1, "attention_dropout": 0.1})
-    teacher = DiffuSeqTeacher.build(
-        DiffuSeqOptions(**options.model_dump() | {"tokenizer": "words"}), EXAMPLES
-    )
+    changes = {"seq_len": 12, "dropout": 0.1, "attention_dropout": 0.1, "tokenizer": "words"}
+    teacher = DiffuSeqTeacher.build(DiffuSeqOptions(**SMALL.model_dump() | changes), EXAMPLES)
     batch = teacher.space.collate(EXAMPLES)
     optimizer = torch.optim.AdamW(teacher.parameters(), lr=1e-2)
     losses = []

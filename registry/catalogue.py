@@ -138,8 +138,8 @@ class Catalogue:
         if (known := self._validated.get(_key(kind, name, table))) is not None:
             return known
         model = self.options_model(kind, name, where)
-        known = {"catalogue": self}
-        return validated(model, switched_off(model, table), lambda loc: dotted(loc, where), context=known)
+        context = {"catalogue": self}
+        return validated(model, switched_off(model, table), lambda loc: dotted(loc, where), context=context)
 
     def keep_options(self, kind: str, name: str, table: dict[str, Any], options: BaseModel) -> None:
         """Keep validated options, so that a table that says the same is not validated again."""

@@ -25,6 +25,18 @@ if not torch.cuda.is_available():
     # Read when Triton is first imported, which libraries do too.
     os.environ["TRITON_INTERPRET"] = "1"
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes with several OpenMP threads each wait for one another.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules of long tests, so that no process ends with one alone."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 # A busy machine is no reason for a law to fail.
 settings.register_profile("dlmone", deadline=None)
 settings.load_profile("dlmone")

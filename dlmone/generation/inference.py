@@ -97,8 +97,8 @@ def generate_batch(
             given = generator.encoded(varied)
         with compute.autocast():
             generated = generator.generate(given, noise, options.steps, earlier)
-        rows = isinstance(generated, Generated) and len(generated.tokens_BL) == len(batch)
-        require(rows, generator, "generate", f"Generated with {len(batch)} rows of tokens", generated)
+        fits = isinstance(generated, Generated) and len(generated.tokens_BL) == len(batch)
+        require(fits, generator, "generate", f"Generated with {len(batch)} rows of tokens", generated)
         calls = generated.calls
         if generated.state is not None:
             earlier.append(generated.state)

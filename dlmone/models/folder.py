@@ -131,7 +131,9 @@ def _keys(config: dict[str, Any]) -> dict[str, bool]:
     if config.get("role") == "student":
         facts = config["student"] if isinstance(config.get("student"), dict) else {}
         t_init, calls = facts.get("t_init"), facts.get("calls", 1)
-        keys["student.t_init"] = type(t_init) in (int, float) and math.isfinite(t_init)
+        keys["student.t_init"] = (
+            isinstance(t_init, int | float) and not isinstance(t_init, bool) and math.isfinite(t_init)
+        )
         keys["student.calls"] = type(calls) is int and 0 < calls <= LONGEST_SAMPLING
         keys["student.unit_input"] = isinstance(facts.get("unit_input"), bool)
     return keys

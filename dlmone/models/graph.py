@@ -12,9 +12,9 @@ import torch
 from dlmone.core import Batch, Example, Exporter, InputError, OneStepGraph
 from dlmone.registry import Registry
 from dlmone.registry.schema import ExporterSlot
-from dlmone.runtime.files import atomic_folder
+from dlmone.runtime.files import atomic_folder, whole_folder
 
-from .folder import CARD, fingerprint, load_student, read_assets, read_config, whole_folder
+from .folder import CARD, fingerprint, load_student, read_assets, read_config
 
 GRAPH = "graph.json"
 #: The condition of the exported example.

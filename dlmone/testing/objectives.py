@@ -214,9 +214,11 @@ class _NotingStep(StepContext):
         self.read.add(OUTPUT.key)
         return super().e_fake
 
-    def _call(self, *given: Any, **inputs: float) -> Denoised:
+    def _call(
+        self, network: Network, point: Point, request: Request | None = None, **inputs: float
+    ) -> Denoised:
         with self.own.none():
-            return super()._call(*given, **inputs)
+            return super()._call(network, point, request, **inputs)
 
 
 class _Gate(Denoiser):

@@ -115,7 +115,7 @@ def _measured(
         with torch.set_grad_enabled(kind > 0), autocast:
             x0 = network.denoise(e_t, t_B, batch).x0
         if kind:
-            x0.square().sum().backward()
+            x0.square().sum().backward()  # type: ignore[no-untyped-call]
         network.zero_grad()
 
     network.train(kind == 2)

@@ -131,11 +131,11 @@ def _alike(one: NoiseSchedule, other: NoiseSchedule) -> bool:
     if one.discrete is not other.discrete:
         return False
     times = [torch.tensor([s.time_of_quantile(q) for q in QUANTILES]).double() for s in (one, other)]
-    values = [
+    first, second = (
         torch.stack([t, s.alpha(t), s.sigma(t), s.network_time(t).double()])
         for s, t in zip((one, other), times, strict=True)
-    ]
-    return torch.allclose(*values, rtol=ROUNDING, atol=1e-6)
+    )
+    return torch.allclose(first, second, rtol=ROUNDING, atol=1e-6)
 
 
 @contextmanager

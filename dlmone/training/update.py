@@ -113,7 +113,7 @@ class Update:
 
     def _term(self, term: WeightedTerm, context: StepContext) -> Term:
         method = f"{self.role}_loss"
-        answer = getattr(term.objective, method)(context)
+        answer: Term = getattr(term.objective, method)(context)
         require(isinstance(answer, Term), term.objective, method, "a Term", answer)
         rows = (len(context.fake),)
         loss_B, logged = answer.loss_B, answer.logged

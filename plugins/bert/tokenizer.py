@@ -58,8 +58,7 @@ class Tokenizer:
         needed = (markers.pad, markers.end) if known else markers
         missing = [marker for marker in dict.fromkeys(needed) if backend.token_to_id(marker) is None]
         backend.add_special_tokens(missing)
-        self.pad_id: int = backend.token_to_id(markers.pad)
-        self.sep_id: int = backend.token_to_id(markers.end)
+        self.pad_id, self.sep_id = (_number(backend, marker) for marker in (markers.pad, markers.end))
         start = backend.token_to_id(markers.start)
         #: T5's has no marker for the start.
         self.cls_id: int = self.sep_id if start is None else start
@@ -159,6 +158,12 @@ class Tokenizer:
         backend.decoder = self.backend.decoder
         backend.add_special_tokens([*self.markers])
         return type(self)(backend)
+
+
+def _number(backend: tokenizers.Tokenizer, marker: str) -> int:
+    number = backend.token_to_id(marker)
+    assert number is not None, "missing markers were added"
+    return number
 
 
 def check_ids(backend: tokenizers.Tokenizer) -> None:

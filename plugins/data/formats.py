@@ -84,9 +84,14 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 def _separated(separator: str) -> Callable[[Path], Iterator[Row]]:
     def read(path: Path) -> Iterator[Row]:
-        quoting = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
+        quoted = separator == ","
         with _open(path, newline="") as file:
-            reader = csv.reader(file, delimiter=separator, quoting=quoting, strict=True)
+            reader = csv.reader(
+                file,
+                delimiter=separator,
+                quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+                strict=True,
+            )
             try:
                 header = next(reader, [])
                 if len(set(header)) < len(header):

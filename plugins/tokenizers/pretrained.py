@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from dlmone.core.tokenizer import TokenizerBuilder
-from dlmone.plugins.bert.tokenizer import Tokenizer, load_backend
+from dlmone.plugins.bert.files import load_backend
+from dlmone.plugins.bert.tokenizer import Tokenizer
 
 from .options import PretrainedOptions
 

@@ -34,7 +34,9 @@ def draw(
 
 
 @pytest.mark.parametrize("schedule", ["sqrt", "flow"])
-@pytest.mark.parametrize("sampler", [Renoise(RenoiseOptions()), repel(0), repel(0.7)], ids=repr)
+@pytest.mark.parametrize(
+    "sampler", [Renoise(RenoiseOptions()), repel(0), repel(0.7)], ids=["renoise", "repel-0", "repel-0.7"]
+)
 def test_they_keep_the_contract(sampler: Sampler, schedule: str) -> None:
     check_sampler(sampler, teacher=toy_teacher(ToyOptions(schedule=schedule)))
 

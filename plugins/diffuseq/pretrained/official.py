@@ -70,8 +70,8 @@ def from_training_args(args: Mapping[str, Any], bert_config: Mapping[str, Any]) 
     try:
         return validated(DiffuSeqOptions, table, dotted)
     except InputError as error:
-        wrong = "; ".join(str(error).splitlines())
-        raise InputError(f"this is not a DiffuSeq model that can be converted: {wrong}") from None
+        reason = "; ".join(str(error).splitlines())
+        raise InputError(f"this is not a DiffuSeq model that can be converted: {reason}") from None
 
 
 def training_notes(args: Mapping[str, Any]) -> list[str]:

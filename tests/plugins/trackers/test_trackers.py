@@ -55,6 +55,7 @@ def test_tensorboard(tmp_path: Path) -> None:
 
 
 def test_mlflow(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
     from dlmone.plugins.trackers.mlflow import MLflow
 
     store = (tmp_path / "store").as_uri()
@@ -77,6 +78,7 @@ def test_mlflow(tmp_path: Path) -> None:
 
 
 def test_trackio(tmp_path: Path) -> None:
+    pytest.importorskip("trackio")
     from dlmone.plugins.trackers.trackio import Trackio
 
     check_tracker(lambda: Trackio(TrackioOptions()), tmp_path / "run-1")

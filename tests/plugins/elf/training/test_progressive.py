@@ -128,7 +128,9 @@ def test_a_round_is_official(
 
 
 @pytest.mark.parametrize(
-    "objective", [Progressive(ProgressiveOptions(steps=2, substeps=3)), Decoder(DecoderOptions())], ids=str
+    "objective",
+    [Progressive(ProgressiveOptions(steps=2, substeps=3)), Decoder(DecoderOptions())],
+    ids=["progressive", "decoder"],
 )
 def test_a_sample_depends_neither_on_its_mates_nor_on_its_place(
     small_of: Callable[..., ElfTeacher], objective: Objective

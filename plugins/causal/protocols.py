@@ -4,13 +4,10 @@
 metrics_utils.py); ``plain`` is dlmone's own.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-
-#: Text to token ids without special tokens.
-Encode = Callable[[str], list[int]]
 
 
 @dataclass(frozen=True)

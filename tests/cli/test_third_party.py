@@ -27,7 +27,6 @@ class Mine(Objective):
     def requests(self, role): return () if role == "generator" else None
     def generator_loss(self, step): return Term(step.e_fake.flatten(1).mean(1), {})
 """
-LOSS = "    def generator_loss(self, step): "
 
 
 def loss(code: str) -> str:

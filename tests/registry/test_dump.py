@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlmone.registry import Registry, load_recipe
+from dlmone.registry.paths import trouble
 
 REGISTRY = Registry.discover()
 
@@ -20,6 +21,8 @@ def inline(value: Any) -> str:
     return tomli_w.dumps({"v": value}).removeprefix("v = ").strip()
 
 
+letters = st.characters(codec="utf-8")
+paths = st.text(letters, min_size=1).filter(lambda text: not trouble(text))
 positive = st.floats(1e-12, 1e12)
 optional = st.just(False) | positive
 times = (
@@ -30,7 +33,7 @@ times = (
 overrides = st.fixed_dictionaries(
     {},
     optional={
-        "note": st.text(st.characters(codec="utf-8")),
+        "note": st.text(letters),
         "seed": st.integers(0, 2**62),
         "stages.stage-1.t_init": times,
         "stages.*.t_max": times | st.integers(0, 2000),
@@ -53,7 +56,7 @@ overrides = st.fixed_dictionaries(
         "evaluation.examples": st.integers(1, 9) | st.just("all") | st.just(False),
         "stages.stage-1.validation.examples": st.integers(1, 9) | st.just("all"),
         "evaluation.metrics.bleu": st.just(False),
-        "teacher.path": st.just(False) | st.text(st.characters(codec="utf-8"), min_size=1),
+        "teacher.path": st.just(False) | paths,
         "compute.threads": st.integers(1, 9),
     },
 )

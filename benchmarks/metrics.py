@@ -22,7 +22,7 @@ from nltk import ngrams
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from torchmetrics.functional.text.rouge import rouge_score
 
-from dlmone.core.evaluator import Evaluator, Sample
+from dlmone.core.text.evaluator import Evaluator, Sample
 from dlmone.plugins.metrics.bleu import BleuEvaluator, pairwise_bleu_matrices
 from dlmone.plugins.metrics.diversity import DiversityEvaluator
 from dlmone.plugins.metrics.options import BleuOptions, DiversityOptions, NoOptions, RougeLOptions

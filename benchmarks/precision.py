@@ -26,7 +26,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dlmone.core import ESTIMATOR, TEACHER, Denoiser, ScoreEstimator, StepContext, Teacher, Term
-from dlmone.core.losses import score_weight, sid_loss
+from dlmone.core.step.losses import score_weight, sid_loss
 from dlmone.models.folder import load_teacher
 from dlmone.models.resolve import model_folder
 from dlmone.plugins.questions.options import SourceOptions

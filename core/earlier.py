@@ -11,6 +11,7 @@ NAMES = {
     "Needs": "list evaluations in requests(role), such as Request(TEACHER, Noised())",
     "Route": "give a Request its gradient: Gradient.CONSTANT, INPUT or PARAMETERS",
     "Estimate": "return a Denoised from estimate()",
+    "SampleReader": "import it from dlmone.registry",
 }
 #: Members of an objective: a class that has one, and no `requests`, is refused.
 OBJECTIVE = {

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from dlmone.core.errors import DlmoneError, PluginError
 
 from . import hooks
-from .contract import mistake
+from .contracts.check import mistake
 from .explain import dotted, nearest, validated
 from .plugin import Entry, Plugin, one_line
 from .schema import Slot

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import pluggy
 
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.evaluator import Sample
 
 hookspec = pluggy.HookspecMarker("dlmone")
 hookimpl = pluggy.HookimplMarker("dlmone")
@@ -95,7 +95,7 @@ def register_converters(register: Register) -> None:
 
 @hookspec
 def register_sample_readers(register: Register) -> None:
-    """Offer subclasses of ``dlmone.core.SampleReader``, for ``dlmone evaluate`` of another tool's files."""
+    """Offer subclasses of ``dlmone.registry.SampleReader``, for ``dlmone evaluate`` of other tools' files."""
 
 
 @hookspec
@@ -105,12 +105,12 @@ def register_models(register: Register) -> None:
 
 @hookspec
 def register_exporters(register: Register) -> None:
-    """Offer subclasses of ``dlmone.core.Exporter``, for ``dlmone export MODEL OUT --to NAME``."""
+    """Offer subclasses of ``dlmone.registry.Exporter``, for ``dlmone export MODEL OUT --to NAME``."""
 
 
 @hookspec
 def register_trackers(register: Register) -> None:
-    """Offer subclasses of ``dlmone.core.Tracker``, for ``[trackers]`` in a recipe and ``--track NAME``."""
+    """Offer subclasses of ``dlmone.registry.Tracker``, for ``[trackers]`` and ``--track NAME``."""
 
 
 @hookspec

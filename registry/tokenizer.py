@@ -22,7 +22,7 @@ from .shape import plain, switched_off
 from .short import table_of
 
 if TYPE_CHECKING:
-    from dlmone.core.tokenizer import TokenizerBuilder
+    from dlmone.core.text.tokenizer import TokenizerBuilder
 
     from .catalogue import Catalogue
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from dlmone.core import Example, InputError, SampledGenerator
-from dlmone.core.noise import seed_of
+from dlmone.core.step.noise import seed_of
 from dlmone.models.load import load, sampler_of
 from dlmone.models.student import new_student
 from dlmone.registry import Recipe, Registry

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict, Field
 
 from dlmone.core import TEACHER, Noised, Objective, Request, StepContext, Term
-from dlmone.core.losses import masked_mean
-from dlmone.core.request import Role
+from dlmone.core.step.losses import masked_mean
+from dlmone.core.step.request import Role
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
 

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
-from dlmone.core.evaluator import Evaluator, Sample
+from dlmone.core.text.evaluator import Evaluator, Sample
 
 
 def blind(evaluators: Mapping[str, Evaluator], texts: Sequence[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dlmone.core.errors import InputError
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.evaluator import Sample
 
 from .confidence import Comparison, Resampling
 from .scoring import Row

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmone.core.evaluator import CorpusMetric, Evaluator, Sample, Score
+from dlmone.core.text.evaluator import CorpusMetric, Evaluator, Sample, Score
 
 Array = NDArray[np.float64]
 

@@ -15,7 +15,7 @@ from dlmone.core import (
     Sampler,
     Teacher,
 )
-from dlmone.core.generator import DenoiserGenerator
+from dlmone.core.model.generator import DenoiserGenerator
 from dlmone.generation.inference import generate_samples, save_samples
 from dlmone.generation.readings import survey
 from dlmone.models.folder import fingerprint, load_student

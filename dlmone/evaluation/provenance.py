@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from dlmone.core.evaluator import Score
+from dlmone.core.text.evaluator import Score
 from dlmone.registry import Registry
 from dlmone.registry.schema import Slot
 

@@ -13,10 +13,10 @@ from typing import NamedTuple
 from pydantic import BaseModel, Field, ValidationError
 
 from dlmone.core.errors import InputError
-from dlmone.core.evaluator import Sample
-from dlmone.core.parsing import parse_json
-from dlmone.core.samples import SampleReader
+from dlmone.core.text.evaluator import Sample
+from dlmone.models.parsing import parse_json
 from dlmone.registry import Registry
+from dlmone.registry.contracts.sample_reader import SampleReader
 from dlmone.registry.explain import mistakes
 
 from .provenance import UNKNOWN, Provenance

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from dlmone.core.evaluator import Evaluator, Sample, Score
+from dlmone.core.text.evaluator import Evaluator, Sample, Score
 
 from .confidence import Sums
 from .provenance import FIRST, UNVARIED, Provenance, signed

@@ -9,8 +9,8 @@ import numpy as np
 
 from dlmone.core.contract import require
 from dlmone.core.errors import InputError
-from dlmone.core.evaluator import Evaluator, PairMetric, Sample
-from dlmone.core.selection import Selector
+from dlmone.core.text.evaluator import Evaluator, PairMetric, Sample
+from dlmone.core.text.selection import Selector
 from dlmone.registry import Registry
 from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 

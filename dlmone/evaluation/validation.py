@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dlmone.core import Evaluator, Example, InputError, Sample, Score
 from dlmone.core.contract import require
-from dlmone.core.degeneration import is_copy, is_empty, repeats, unknown_share
+from dlmone.core.text.degeneration import is_copy, is_empty, repeats, unknown_share
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Validation
 

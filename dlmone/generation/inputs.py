@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dlmone.core.data import Example
 from dlmone.core.errors import InputError
-from dlmone.core.parsing import parse_json
+from dlmone.core.text.data import Example
+from dlmone.models.parsing import parse_json
 
 #: Names of a row's source and of its reference; the first of each are DiffuSeq's.
 SOURCES = ("src", "source")

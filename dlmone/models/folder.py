@@ -23,7 +23,7 @@ from torch import Tensor
 
 from dlmone.core import DiffusionGenerator, DlmoneError, InputError, Teacher
 from dlmone.core.errors import MissingError
-from dlmone.core.parsing import parse_json
+from dlmone.models.parsing import parse_json
 from dlmone.registry import Registry
 from dlmone.registry.explain import Loc, dotted, mistakes, value_at
 from dlmone.registry.plugin import one_line

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from dlmone.core import Batch, Example, Exporter, InputError, OneStepGraph
-from dlmone.registry import Registry
+from dlmone.core import Batch, Example, InputError, OneStepGraph
+from dlmone.registry import Exporter, Registry
 from dlmone.registry.schema import ExporterSlot
 from dlmone.runtime.files import atomic_folder, whole_folder
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from dlmone.core.degeneration import is_copy, is_empty, repeats
 from dlmone.core.errors import DlmoneError
-from dlmone.core.evaluator import Evaluator, Sample, Score
+from dlmone.core.text.degeneration import is_copy, is_empty, repeats
+from dlmone.core.text.evaluator import Evaluator, Sample, Score
 
 from . import measures
 from .measures import Measure

@@ -11,11 +11,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from dlmone.core.errors import InputError
-from dlmone.core.parsing import parse_json
 from dlmone.evaluation.comparison import short_names
 from dlmone.evaluation.provenance import Provenance
 from dlmone.evaluation.results import Results
 from dlmone.evaluation.samples import SampleSet, read_samples
+from dlmone.models.parsing import parse_json
 from dlmone.registry.toml import parse_toml
 
 from .log import Log, read_log

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import get_args
 
-from dlmone.core import DataSource, Example, Sample, SampleReader, Split
+from dlmone.core import DataSource, Example, Sample, Split
+from dlmone.registry import SampleReader
 
 from .claims import require
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import Batch, Denoised, Denoiser, Example, NoiseSchedule, Space
-from dlmone.core.schedule import expand
+from dlmone.core.model.schedule import expand
 
 
 class NumberSpace(Space):

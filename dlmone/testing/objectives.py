@@ -25,7 +25,7 @@ from dlmone.core import (
     StepContext,
     Term,
 )
-from dlmone.core.request import Role, computes_output, merged
+from dlmone.core.step.request import Role, computes_output, merged
 
 from .claims import alike, require, require_rows
 from .steps import new_step

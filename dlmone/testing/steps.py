@@ -24,7 +24,7 @@ from dlmone.core import (
     Request,
     StepContext,
 )
-from dlmone.core.request import Role, asks_second_time
+from dlmone.core.step.request import Role, asks_second_time
 
 from .toy import EXAMPLES, ToyTeacher
 

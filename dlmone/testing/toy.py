@@ -21,8 +21,8 @@ from dlmone.core import (
     Teacher,
     TrainingLoss,
 )
-from dlmone.core.losses import dsm_loss
-from dlmone.core.schedule import discrete_schedule, expand
+from dlmone.core.model.schedule import discrete_schedule, expand
+from dlmone.core.step.losses import dsm_loss
 
 PAD, SEP = "<pad>", "<sep>"
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from dlmone.core import Sample, TrackedRun, Tracker
+from dlmone.core import Sample
+from dlmone.registry import TrackedRun, Tracker
 
 from .claims import require
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dlmone.core import DlmoneError, InputError
-from dlmone.core.parsing import parse_json
+from dlmone.models.parsing import parse_json
 from dlmone.runtime.files import atomic_folder, reason_of
 from dlmone.runtime.tensors import save_tensors
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dlmone.core.noise import Key, stream
+from dlmone.core.step.noise import Key, stream
 
 
 class DataOrder:

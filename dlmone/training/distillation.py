@@ -28,11 +28,11 @@ from dlmone.core import (
     Times,
     UniformTimes,
 )
-from dlmone.core.context import frozen
-from dlmone.core.denoiser import copy_network
-from dlmone.core.noise import seed_of, stream
-from dlmone.core.renoise import renoising_times
-from dlmone.core.request import Role, asks_second_time, merged
+from dlmone.core.model.denoiser import copy_network
+from dlmone.core.step.context import frozen
+from dlmone.core.step.noise import seed_of, stream
+from dlmone.core.step.renoise import renoising_times
+from dlmone.core.step.request import Role, asks_second_time, merged
 from dlmone.models.student import new_student
 from dlmone.registry import spacing_on
 from dlmone.registry.schema import LogNormal, Stage, StageOptimizer

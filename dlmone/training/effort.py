@@ -20,7 +20,7 @@ from dlmone.core import (
     Sketch,
     Teacher,
 )
-from dlmone.core.request import Role, computes_output, merged, needs_float32, trained_in
+from dlmone.core.step.request import Role, computes_output, merged, needs_float32, trained_in
 from dlmone.registry.schema import Stage
 
 from .update import stage_updates

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dlmone.core import ESTIMATOR, Auxiliary, Network, Sketch
-from dlmone.core.request import Role
+from dlmone.core.step.request import Role
 from dlmone.evaluation.variants import steps_of
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Stage

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from dlmone.core import ESTIMATOR, Auxiliary, Average, DiffusionGenerator, Network, Objective, Teacher
-from dlmone.core.denoiser import copy_network
-from dlmone.core.noise import Key, seed_of
-from dlmone.core.request import Role
+from dlmone.core.model.denoiser import copy_network
+from dlmone.core.step.noise import Key, seed_of
+from dlmone.core.step.request import Role
 from dlmone.registry.schema import Stage
 
 from .checkpoint import pack, unpack

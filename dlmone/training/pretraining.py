@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import DlmoneError, Example, InputError, Noise, Teacher, TrainingLoss
-from dlmone.core.noise import seed_of
+from dlmone.core.step.noise import seed_of
 from dlmone.registry.schema import Pretrain
 from dlmone.runtime.device import Compute
 

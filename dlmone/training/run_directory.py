@@ -18,8 +18,8 @@ import torch
 from filelock import FileLock, Timeout
 
 from dlmone.core import DlmoneError, InputError
-from dlmone.core.parsing import parse_json
 from dlmone.models.folder import fingerprint, read_config
+from dlmone.models.parsing import parse_json
 from dlmone.registry import Registry, ResolvedRecipe, load_recipe
 from dlmone.runtime.files import write_whole
 

@@ -30,8 +30,8 @@ from dlmone.core import (
     Teacher,
 )
 from dlmone.core.contract import require
-from dlmone.core.noise import seed_of
-from dlmone.core.request import Role, asks_second_time, merged
+from dlmone.core.step.noise import seed_of
+from dlmone.core.step.request import Role, asks_second_time, merged
 from dlmone.evaluation.validation import INTERVAL, Validator
 from dlmone.generation.readings import survey
 from dlmone.models.card import teacher_card

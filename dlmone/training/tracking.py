@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from dlmone.core import Sample, TrackedRun, Tracker
-from dlmone.registry import Recipe, Registry, ResolvedRecipe, hookimpl
+from dlmone.core import Sample
+from dlmone.registry import Recipe, Registry, ResolvedRecipe, TrackedRun, Tracker, hookimpl
 
 #: How many of a validation's samples a tracker receives.
 SHOWN = 8

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dlmone.core import Objective, Request, StepContext, Term
 from dlmone.core.contract import is_named, require
-from dlmone.core.request import Role
+from dlmone.core.step.request import Role
 from dlmone.registry.schema import Stage
 from dlmone.runtime.distributed import World
 

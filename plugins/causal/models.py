@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from dlmone.core import InputError
-from dlmone.core.noise import seed_of
+from dlmone.core.step.noise import seed_of
 
 from .codec import CausalCodec, Tokenizer, Utf8
 from .generator import CausalGenerator

@@ -17,7 +17,7 @@ import tokenizers
 from numpy.typing import NDArray
 
 from dlmone.core import Evaluator, Sample, Score
-from dlmone.core.evaluator import require_candidates
+from dlmone.core.text.evaluator import require_candidates
 from dlmone.plugins.bert.files import load_backend
 
 from .options import PerplexityOptions

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from dlmone.core import TEACHER, NoiseSchedule, Point, Request, State, StepContext
-from dlmone.core.ddim import ddim_step
-from dlmone.core.grid import training_grid
+from dlmone.core.sampling.ddim import ddim_step
+from dlmone.core.sampling.grid import training_grid
 
 from .options import ConsistencyOptions
 

@@ -12,9 +12,9 @@ from dlmone.core import (
     StepContext,
     Term,
 )
-from dlmone.core.losses import dsm_weight, masked_mean
-from dlmone.core.request import Role
-from dlmone.core.schedule import expand
+from dlmone.core.model.schedule import expand
+from dlmone.core.step.losses import dsm_weight, masked_mean
+from dlmone.core.step.request import Role
 
 from .grid import Above, Below, grid
 from .options import ConsistencyOptions

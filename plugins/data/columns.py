@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from dlmone.core.data import Example
 from dlmone.core.errors import InputError
+from dlmone.core.text.data import Example
 
 from .formats import Row, text_of
 from .options import Columns

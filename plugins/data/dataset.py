@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlmone.core.data import DataSource, Example, Split
 from dlmone.core.errors import InputError
+from dlmone.core.text.data import DataSource, Example, Split
 
 from .columns import examples_of
 from .formats import Row

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from dlmone.core.data import DataSource, Example, Split
 from dlmone.core.errors import InputError, MissingError
+from dlmone.core.text.data import DataSource, Example, Split
 
 from .columns import examples_of
 from .formats import READERS, read_rows, suffix_of

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlmone.core.data import DataSource, Example, Split
 from dlmone.core.errors import InputError, MissingError
+from dlmone.core.text.data import DataSource, Example, Split
 
 from .options import HubOptions
 

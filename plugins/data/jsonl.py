@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from pathlib import Path
 
-from dlmone.core.data import DataSource, Example, Split
 from dlmone.core.errors import InputError, MissingError
+from dlmone.core.text.data import DataSource, Example, Split
 
 from .formats import read_rows, text_of
 from .options import JsonlOptions

@@ -5,7 +5,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from dlmone.core import Gradient, Noised, QuantileTimes, ScoreDistillation
-from dlmone.core.losses import diff_instruct_loss
+from dlmone.core.step.losses import diff_instruct_loss
 
 from .options import DiffInstructOptions, DMD2Options
 

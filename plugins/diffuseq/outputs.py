@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from dlmone.core import ForeignSamples, InputError, Sample, SampleReader
+from dlmone.core import InputError, Sample
+from dlmone.registry import ForeignSamples, SampleReader
 from dlmone.registry.explain import mistakes
 
 PATTERN = "seed*_step*.json"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import Batch, Denoiser, DiscreteSchedule, InputError, Noise, Sampler, Space, Start
-from dlmone.core.schedule import expand
+from dlmone.core.model.schedule import expand
 
 from .options import DDPMOptions, SamplerOptions
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from dlmone.core import Batch, Example, InputError, Noise, NoiseSchedule, Sketch, Teacher, TrainingLoss
-from dlmone.core.schedule import discrete_schedule
-from dlmone.core.smaller import copy_first
+from dlmone.core.model.schedule import discrete_schedule
+from dlmone.core.model.smaller import copy_first
 from dlmone.plugins.bert.start import EncoderSizes, load_encoder
 from dlmone.plugins.bert.tokenizer import Tokenizer
 

@@ -16,8 +16,8 @@ from dlmone.core import (
     StepContext,
     Term,
 )
-from dlmone.core.losses import adversarial_loss, score_weight
-from dlmone.core.request import Role
+from dlmone.core.step.losses import adversarial_loss, score_weight
+from dlmone.core.step.request import Role
 
 from .heads import HEADS, logits_of
 from .options import DiffusionGANOptions

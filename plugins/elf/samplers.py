@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from dlmone.core import Batch, Denoiser, InputError, Noise, Sampler, Space, Start
-from dlmone.core.sampler import require_steps
-from dlmone.core.schedule import expand
+from dlmone.core.model.schedule import expand
+from dlmone.core.sampling.sampler import require_steps
 
 from .network import ElfNetwork
 from .options import SamplerOptions

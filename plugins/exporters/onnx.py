@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlmone.core import Exporter, InputError, OneStepGraph
+from dlmone.core import InputError, OneStepGraph
+from dlmone.registry import Exporter
 
 from .options import OnnxOptions
 from .traced import traced

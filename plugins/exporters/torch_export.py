@@ -7,7 +7,8 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-from dlmone.core import Exporter, OneStepGraph
+from dlmone.core import OneStepGraph
+from dlmone.registry import Exporter
 
 from .traced import traced
 

@@ -14,10 +14,10 @@ from dlmone.core import (
     StepContext,
     Term,
 )
-from dlmone.core.flow_map import remaining
-from dlmone.core.losses import masked_mean
-from dlmone.core.request import Role
-from dlmone.core.schedule import expand
+from dlmone.core.model.schedule import expand
+from dlmone.core.sampling.flow_map import remaining
+from dlmone.core.step.losses import masked_mean
+from dlmone.core.step.request import Role
 
 from .options import FlowMapOptions
 from .states import From, Middle, grid, mean_of, ode_step, times_of, ways
@@ -26,7 +26,8 @@ from .states import From, Middle, grid, mean_of, ode_step, times_of, ways
 class FlowMap(Objective):
     """‖f_θ(x_t, t, s) − f*‖²: the map from t to s is the one from t to u and then the one from u to s.
 
-    x_t is noised real data and X_{t→s}(x_t) = α_s·f + σ_s·(x_t − α_t·f)/σ_t the map (`dlmone.core.flow_map`).
+    x_t is noised real data and X_{t→s}(x_t) = α_s·f + σ_s·(x_t − α_t·f)/σ_t the map
+    (`dlmone.core.sampling.flow_map`).
     With r = λ_s/λ_t the two parts make one of x0 predictions too:
 
         f* = (r_2·(1 − r_1)·f_1 + (1 − r_2)·f_2)/(1 − r),   r_1 = λ_u/λ_t,  r_2 = λ_s/λ_u,  r = r_1·r_2.

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from dlmone.core import TEACHER, Average, NoiseSchedule, Point, Request, State, StepContext
-from dlmone.core.ddim import ddim_step
-from dlmone.core.flow_map import jump
-from dlmone.core.grid import training_grid
+from dlmone.core.sampling.ddim import ddim_step
+from dlmone.core.sampling.flow_map import jump
+from dlmone.core.sampling.grid import training_grid
 
 from .options import FlowMapOptions
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dlmone.core import Batch
-from dlmone.core.schedule import expand
+from dlmone.core.model.schedule import expand
 
 from .network import LangFlowNetwork
 from .space import LangFlowSpace

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dlmone.core import Batch, Denoised, Denoiser
-from dlmone.core.schedule import expand
+from dlmone.core.model.schedule import expand
 from dlmone.plugins.bert.start import EncoderSizes
 
 from .encoder import BertTrunk

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import Batch, Denoiser, InputError, Noise, NoiseSchedule, Sampler, Space, Start
-from dlmone.core.ddim import ddim_step
+from dlmone.core.sampling.ddim import ddim_step
 
 from .options import SamplerOptions
 from .space import LangFlowSpace

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dlmone.core import Batch
-from dlmone.core.losses import masked_mean
+from dlmone.core.step.losses import masked_mean
 
 from .network import LangFlowNetwork
 from .space import LangFlowSpace

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmone.core.evaluator import Sample, Score
-from dlmone.core.words import words_of
+from dlmone.core.text.evaluator import Sample, Score
+from dlmone.plugins.text.words import words_of
 
 from .ngrams import ORDERS, clipped_matches
 from .options import BleuOptions

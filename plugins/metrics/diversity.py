@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dlmone.core.evaluator import Sample, Score
+from dlmone.core.text.evaluator import Sample, Score
 
 from .bleu import pair_bleus
 from .ngrams import distinct

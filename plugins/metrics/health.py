@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from dlmone.core.degeneration import is_copy, is_empty, repeats
-from dlmone.core.evaluator import Sample, Score
-from dlmone.core.words import words_of
+from dlmone.core.text.degeneration import is_copy, is_empty, repeats
+from dlmone.core.text.evaluator import Sample, Score
+from dlmone.plugins.text.words import words_of
 
 from .rouge import rouge_ls
 from .scoring import PlainEvaluator, checked, mean_score

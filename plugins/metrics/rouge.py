@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dlmone.core.evaluator import Evaluator, Sample, Score
-from dlmone.core.words import beyond_ascii, words_of
+from dlmone.core.text.evaluator import Evaluator, Sample, Score
+from dlmone.plugins.text.words import beyond_ascii, words_of
 
 from .lcs import lcs_lengths
 from .options import RougeLOptions

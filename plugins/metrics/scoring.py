@@ -5,8 +5,8 @@ from importlib.metadata import version
 from statistics import fmean
 from typing import Literal
 
-from dlmone.core.evaluator import Evaluator, Sample, Score, require_candidates
-from dlmone.core.words import without_spaces
+from dlmone.core.text.evaluator import Evaluator, Sample, Score, require_candidates
+from dlmone.plugins.text.words import without_spaces
 
 from .options import NoOptions
 from .strings import clean

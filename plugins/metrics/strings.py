@@ -8,7 +8,7 @@ Cleaning a clean text leaves its words unchanged; without outer white space it l
 import re
 from dataclasses import replace
 
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.evaluator import Sample
 
 #: What a tokeniser writes for anything that its vocabulary lacks.
 UNKNOWN = re.compile(r"\[UNK\]|<unk>")

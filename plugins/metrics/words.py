@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dlmone.core.evaluator import Sample, Score
+from dlmone.core.text.evaluator import Sample, Score
 
 from .scoring import PlainEvaluator, checked, mean_score
 

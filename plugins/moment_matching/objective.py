@@ -18,9 +18,9 @@ from dlmone.core import (
     StepContext,
     Term,
 )
-from dlmone.core.ddim import ddim_step
-from dlmone.core.losses import diff_instruct_loss, dsm_loss, dsm_weight
-from dlmone.core.request import Role
+from dlmone.core.sampling.ddim import ddim_step
+from dlmone.core.step.losses import diff_instruct_loss, dsm_loss, dsm_weight
+from dlmone.core.step.request import Role
 
 from .options import MomentMatchingOptions
 

@@ -9,7 +9,7 @@ class MomentMatchingOptions(BaseModel):
     """Moment matching.
 
     Attributes:
-        weighting: w(s) of θ's loss (`dlmone.core.losses.score_weight`).
+        weighting: w(s) of θ's loss (`dlmone.core.step.losses.score_weight`).
         dsm_weighting: w(s) of ψ's loss: ``one``, ``snr`` (α²/σ²), or ``min_snr``, that clipped at 5.
         teacher_pull: the weight of ‖ê_ψ − ê_φ‖² in ψ's loss, 1 in the paper. At λ, ψ goes 1/(1 + λ) of the
             way from φ to the mean of θ's outputs, and θ's gradient is as much shorter.

@@ -18,10 +18,10 @@ from dlmone.core import (
     StepContext,
     Term,
 )
-from dlmone.core.ddim import ddim_step, sampling_times
-from dlmone.core.losses import masked_mean
-from dlmone.core.request import Role
-from dlmone.core.schedule import expand
+from dlmone.core.model.schedule import expand
+from dlmone.core.sampling.ddim import ddim_step, sampling_times
+from dlmone.core.step.losses import masked_mean
+from dlmone.core.step.request import Role
 
 from .options import ProgressiveOptions
 

@@ -5,7 +5,7 @@ from importlib.metadata import version
 from typing import Literal
 
 from dlmone.core.errors import InputError
-from dlmone.core.evaluator import Evaluator, Sample, Score
+from dlmone.core.text.evaluator import Evaluator, Sample, Score
 
 from .grammar import VERSION, normalise, paraphrases
 from .options import EvaluatorOptions

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from dlmone.core.data import DataSource, Example, Split
 from dlmone.core.errors import InputError
+from dlmone.core.text.data import DataSource, Example, Split
 
 from .options import SourceOptions
 from .splits import pairs

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from itertools import chain, zip_longest
 from typing import NamedTuple, TypeVar
 
-from dlmone.core.data import Split
+from dlmone.core.text.data import Split
 
 from .intents import INTENTS, Fillers, Intent
 from .languages import LANGUAGES, Language

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from itertools import chain, count, islice
 
-from dlmone.core.data import DataSource, Example, Split
 from dlmone.core.errors import InputError
+from dlmone.core.text.data import DataSource, Example, Split
 
 from .options import TextOptions
 from .splits import sentences

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Literal
 
 from dlmone.core.errors import InputError
-from dlmone.core.evaluator import Evaluator, Sample, Score, require_candidates
+from dlmone.core.text.evaluator import Evaluator, Sample, Score, require_candidates
 
 from .grammar import VERSION, Reading, normalise, parse, readings
 from .intents import INTENTS

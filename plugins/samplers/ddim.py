@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from dlmone.core import Batch, Denoiser, Noise, NoiseSchedule, Sampler, Space, Start
-from dlmone.core.ddim import ddim, predictor, sampling_times
+from dlmone.core.sampling.ddim import ddim, predictor, sampling_times
 from dlmone.registry import spacing_on
 
 from .options import DDIMOptions

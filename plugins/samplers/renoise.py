@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from dlmone.core import Batch, Denoiser, Noise, NoiseSchedule, Sampler, Space, Spacing, Start
-from dlmone.core.renoise import renoise, renoising_times
+from dlmone.core.step.renoise import renoise, renoising_times
 from dlmone.registry import spacing_on
 
 from .options import RenoiseOptions

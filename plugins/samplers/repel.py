@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from dlmone.core import Batch, Denoiser, Noise, Space, Start
-from dlmone.core.renoise import renoise, renoising_times
-from dlmone.core.schedule import expand
+from dlmone.core.model.schedule import expand
+from dlmone.core.step.renoise import renoise, renoising_times
 
 from .options import RepelOptions
 from .renoise import Renoise

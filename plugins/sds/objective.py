@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from dlmone.core import TEACHER, InputError, Noised, NoiseSchedule, Objective, Request, StepContext, Term
-from dlmone.core.losses import masked_mean, score_weight
-from dlmone.core.request import Role
+from dlmone.core.step.losses import masked_mean, score_weight
+from dlmone.core.step.request import Role
 
 from .options import SDSOptions
 

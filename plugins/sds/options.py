@@ -11,7 +11,7 @@ class SDSOptions(BaseModel):
     """Score distillation sampling.
 
     Attributes:
-        weighting: the prefactor of the loss (`dlmone.core.losses.score_weight`).
+        weighting: the prefactor of the loss (`dlmone.core.step.losses.score_weight`).
         rounding: pull to the token states nearest to ê_φ instead of to ê_φ itself, where the space rounds.
         t_min: samples noised to an earlier time are ignored; None ignores none.
         t_max: samples noised to this time or a later one are ignored; None ignores none.

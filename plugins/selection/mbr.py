@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmone.core.errors import InputError
-from dlmone.core.evaluator import PairMetric, Sample
-from dlmone.core.selection import Selector
+from dlmone.core.text.evaluator import PairMetric, Sample
+from dlmone.core.text.selection import Selector
 
 from .options import MbrOptions
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from torch import Tensor
 
 from dlmone.core import ESTIMATOR, Chart, Gradient, Noised, Request, ScoreDistillation
-from dlmone.core.losses import sid_loss
-from dlmone.core.request import Role
+from dlmone.core.step.losses import sid_loss
+from dlmone.core.step.request import Role
 
 from .dropped import Dropped
 from .options import SiDOptions
@@ -16,7 +16,7 @@ from .options import SiDOptions
 class SiD(ScoreDistillation):
     """Score identity distillation. The generator's gradient runs through the inputs of both φ and ψ.
 
-    With ``mu_lag`` μ adapts to ψ's lag (`dlmone.core.losses.estimator_lag`). Eq. 4 takes ψ for the
+    With ``mu_lag`` μ adapts to ψ's lag (`dlmone.core.step.losses.estimator_lag`). Eq. 4 takes ψ for the
     generator's score. Its value is w·(1 − μ − lag)·‖d‖², so where μ + lag > 1 a wider gap makes the loss
     smaller. The measured lag lowers μ, which comes back as ψ catches up.
 

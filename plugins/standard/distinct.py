@@ -7,7 +7,7 @@ sets of candidates of different sizes do not compare.
 
 from collections.abc import Sequence
 
-from dlmone.core.evaluator import Evaluator, Sample, Score
+from dlmone.core.text.evaluator import Evaluator, Sample, Score
 
 from .ngrams import ngrams
 from .options import DistinctOptions, DivNOptions

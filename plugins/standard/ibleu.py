@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.evaluator import Sample
 
 from .options import IBleuOptions
 from .sacre import corpus_bleu, own_signature, score, statistics

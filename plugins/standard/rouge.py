@@ -7,8 +7,8 @@ from nltk.stem.porter import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer, Tokenizer
 
-from dlmone.core.evaluator import Evaluator, Sample, Score
-from dlmone.core.words import beyond_ascii, words_of
+from dlmone.core.text.evaluator import Evaluator, Sample, Score
+from dlmone.plugins.text.words import beyond_ascii, words_of
 
 from .options import RougeOptions
 from .scoring import checked, mean_score

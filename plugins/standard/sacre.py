@@ -10,7 +10,7 @@ from sacrebleu.metrics.chrf import CHRF
 from sacrebleu.metrics.ter import TER
 
 from dlmone.core.errors import InputError
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.evaluator import Sample
 
 from .options import ChrfOptions, SacreBleuOptions, TerOptions
 from .scoring import CorpusEvaluator, checked, signature

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmone.core.evaluator import Evaluator, Sample, Score, require_candidates
+from dlmone.core.text.evaluator import Evaluator, Sample, Score, require_candidates
 
 from .texts import clean
 

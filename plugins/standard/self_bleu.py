@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from math import exp, log
 from statistics import fmean
 
-from dlmone.core.evaluator import Evaluator, Sample, Score
+from dlmone.core.text.evaluator import Evaluator, Sample, Score
 
 from .ngrams import ngrams
 from .options import SelfBleuOptions

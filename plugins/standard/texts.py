@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 
-from dlmone.core.evaluator import Sample
-from dlmone.core.words import without_spaces, words_of
+from dlmone.core.text.evaluator import Sample
+from dlmone.plugins.text.words import without_spaces, words_of
 
 _MARKERS = re.compile(r"\[(?:CLS|SEP|PAD)\]")
 _UNKNOWN = re.compile(r"\[UNK\]|<unk>")

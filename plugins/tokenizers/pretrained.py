@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from dlmone.core.tokenizer import TokenizerBuilder
+from dlmone.core.text.tokenizer import TokenizerBuilder
 from dlmone.plugins.bert.files import load_backend
 from dlmone.plugins.bert.tokenizer import Tokenizer
 

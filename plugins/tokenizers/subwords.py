@@ -8,7 +8,7 @@ import tokenizers
 from tokenizers import Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
 from dlmone.core import InputError
-from dlmone.core.tokenizer import TokenizerBuilder
+from dlmone.core.text.tokenizer import TokenizerBuilder
 from dlmone.plugins.bert.tokenizer import MARKERS, UNK
 
 from .normal import normalizer

@@ -4,7 +4,8 @@ import re
 import time
 from collections.abc import Mapping, Sequence
 
-from dlmone.core import InputError, Sample, TrackedRun, Tracker
+from dlmone.core import InputError, Sample
+from dlmone.registry import TrackedRun, Tracker
 
 from .common import dotted, markdown, require
 from .options import MLflowOptions

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlmone.core import Sample, TrackedRun, Tracker
+from dlmone.core import Sample
+from dlmone.registry import TrackedRun, Tracker
 
 from .common import dotted, markdown, require
 from .options import TensorBoardOptions

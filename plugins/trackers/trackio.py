@@ -4,7 +4,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, redirect_stdout
 
-from dlmone.core import Sample, TrackedRun, Tracker
+from dlmone.core import Sample
+from dlmone.registry import TrackedRun, Tracker
 
 from .common import dotted, markdown, require
 from .options import TrackioOptions

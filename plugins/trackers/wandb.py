@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from dlmone.core import InputError, Sample, TrackedRun, Tracker
+from dlmone.core import InputError, Sample
+from dlmone.registry import TrackedRun, Tracker
 
 from .common import COLUMNS, require, rows
 from .options import WandbOptions

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from math import log2
 
-from dlmone.core.evaluator import Evaluator, Sample, Score
+from dlmone.core.text.evaluator import Evaluator, Sample, Score
 
 from .options import NgramDistanceOptions
 from .scoring import first_words, mean_score, ngrams, words_of

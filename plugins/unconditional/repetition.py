@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from math import log
 
-from dlmone.core.evaluator import Evaluator, Sample, Score
+from dlmone.core.text.evaluator import Evaluator, Sample, Score
 
 from .options import RepetitionOptions
 from .scoring import first_words, mean_score, ngrams

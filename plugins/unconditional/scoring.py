@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Literal
 
-from dlmone.core.evaluator import Sample, Score, require_candidates
+from dlmone.core.text.evaluator import Sample, Score, require_candidates
 
 #: A word, or a mark beside it; markers of a tokenizer are no text.
 _WORD = re.compile(r"\w+|[^\w\s]")

@@ -15,8 +15,8 @@ OBJECTIVE = """
 from pydantic import BaseModel, ConfigDict, Field
 
 from dlmone.core import Needs, Objective, Route, StepContext, Term
-from dlmone.core.losses import masked_mean
-from dlmone.core.objective import Role
+from dlmone.core.step.losses import masked_mean
+from dlmone.core.step.objective import Role
 from dlmone.registry import hookimpl
 from dlmone.registry.hooks import Register
 
@@ -47,7 +47,7 @@ def register_objectives(register: Register) -> None:
 #: The same, had its author imported less.
 PLAIN = """
 from dlmone.core import Objective, Term
-from dlmone.core.losses import masked_mean
+from dlmone.core.step.losses import masked_mean
 from dlmone.registry import hookimpl
 
 
@@ -55,7 +55,7 @@ class Pull(Objective):
     one_call_only = True
 
     def needs(self, role):
-        import dlmone.core.objective as contract
+        import dlmone.core.step.objective as contract
         return contract.Needs(teacher=contract.Route.DETACHED)
 
     def generator_loss(self, context):

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from dlmone.cli import main
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.evaluator import Sample
 from dlmone.evaluation.provenance import Provenance
 from dlmone.evaluation.samples import read_samples, sample_readers
 from dlmone.generation.inference import save_samples
@@ -218,7 +218,8 @@ def test_scoring_needs_no_torch():
 
 
 PLUGIN = """
-from dlmone.core import ForeignSamples, Sample, SampleReader
+from dlmone.core import Sample
+from dlmone.registry import ForeignSamples, SampleReader
 from dlmone.registry import hookimpl
 
 

@@ -49,11 +49,11 @@ def test_what_the_page_names_exists() -> None:
     ("file", "symbol"),
     [
         ("core/loss.py", "sid_loss"),
-        ("core/losses.py", "sid"),
+        ("core/step/losses.py", "sid"),
         ("plugins/sid/objective.py", "match"),
         ("plugins/sid/objective.py", "SiD.mach"),
-        ("tests/core/test_oracle.py", "distil"),
-        ("tests/core/test_oracle.py", "test_the_student_becomes_the_date"),
+        ("tests/core/step/test_oracle.py", "distil"),
+        ("tests/core/step/test_oracle.py", "test_the_student_becomes_the_date"),
     ],
 )
 def test_what_does_not_exist_is_found(file: str, symbol: str) -> None:

@@ -71,7 +71,7 @@ def test_a_broken_link_is_found(target: str) -> None:
 
 
 def test_a_file_that_is_not_there_is_found() -> None:
-    assert list(missing_paths("as `core/losses.py` and `core/gone.py::loss` say, `your/own.py`")) == [
+    assert list(missing_paths("as `core/step/losses.py` and `core/gone.py::loss` say, `your/own.py`")) == [
         "core/gone.py"
     ]
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dlmone.core.errors import InputError
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.evaluator import Sample
 from dlmone.evaluation.provenance import UNKNOWN, Provenance
 from dlmone.evaluation.samples import read_samples
 from dlmone.generation.inference import save_samples

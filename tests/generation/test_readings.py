@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from dlmone.core import Codec, Example, Reading
-from dlmone.core.schedule import discrete_schedule
+from dlmone.core.model.schedule import discrete_schedule
 from dlmone.generation.inference import collate_fitting
 from dlmone.generation.readings import survey
 from dlmone.plugins.bert.tokenizer import Tokenizer

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dlmone.cli import main
 from dlmone.core import InputError, Noise
-from dlmone.core.smaller import copy_first
+from dlmone.core.model.smaller import copy_first
 from dlmone.models.folder import load_student
 from dlmone.models.student import new_student
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions

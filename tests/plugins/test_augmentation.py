@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from dlmone.core import Batch, Example, InputError, Noise, Space
-from dlmone.core.schedule import discrete_schedule
+from dlmone.core.model.schedule import discrete_schedule
 from dlmone.plugins.augmentation.options import PadOptions
 from dlmone.plugins.augmentation.pad import PadAugmenter
 from dlmone.plugins.bert.tokenizer import Tokenizer

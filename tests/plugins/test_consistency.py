@@ -21,9 +21,9 @@ from dlmone.core import (
     StepContext,
     UniformTimes,
 )
-from dlmone.core.ddim import ddim_step
-from dlmone.core.losses import masked_mean
-from dlmone.core.schedule import FlowSchedule, discrete_schedule, expand
+from dlmone.core.model.schedule import FlowSchedule, discrete_schedule, expand
+from dlmone.core.sampling.ddim import ddim_step
+from dlmone.core.step.losses import masked_mean
 from dlmone.plugins.consistency.grid import grid
 from dlmone.plugins.consistency.objective import Consistency
 from dlmone.plugins.consistency.options import ConsistencyOptions

@@ -5,8 +5,8 @@ import torch
 from pydantic import ValidationError
 
 from dlmone.core import ESTIMATOR, TEACHER, Noised, QuantileTimes, Request, StepContext
-from dlmone.core.losses import masked_mean
-from dlmone.core.request import Role
+from dlmone.core.step.losses import masked_mean
+from dlmone.core.step.request import Role
 from dlmone.plugins.diff_instruct.objective import DMD2
 from dlmone.plugins.diff_instruct.options import DMD2Options
 from dlmone.testing import ToyTeacher, new_step

@@ -24,10 +24,10 @@ from dlmone.core import (
     StepContext,
     UniformTimes,
 )
-from dlmone.core.ddim import ddim_step
-from dlmone.core.flow_map import jump, remaining
-from dlmone.core.losses import masked_mean
-from dlmone.core.schedule import NoiseSchedule, discrete_schedule, expand
+from dlmone.core.model.schedule import NoiseSchedule, discrete_schedule, expand
+from dlmone.core.sampling.ddim import ddim_step
+from dlmone.core.sampling.flow_map import jump, remaining
+from dlmone.core.step.losses import masked_mean
 from dlmone.models.folder import load_student, publish
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher

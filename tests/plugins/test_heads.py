@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from dlmone.core import Denoised
-from dlmone.core.losses import adversarial_loss
+from dlmone.core.step.losses import adversarial_loss
 from dlmone.plugins.diffusion_gan.heads import HEADS, LinearHead, TokenMean, logits_of
 
 B, N, H = 6, 5, 16

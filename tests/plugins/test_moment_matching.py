@@ -16,10 +16,10 @@ from dlmone.core import (
     ScoreEstimator,
     StepContext,
 )
-from dlmone.core.losses import masked_mean
-from dlmone.core.renoise import renoising_times
-from dlmone.core.request import Role
-from dlmone.core.schedule import discrete_schedule, expand
+from dlmone.core.model.schedule import discrete_schedule, expand
+from dlmone.core.step.losses import masked_mean
+from dlmone.core.step.renoise import renoising_times
+from dlmone.core.step.request import Role
 from dlmone.plugins.moment_matching.objective import Between, MomentMatching, interval
 from dlmone.plugins.moment_matching.options import MomentMatchingOptions
 from dlmone.testing import ToyOptions, ToyTeacher, new_step, toy_teacher

@@ -24,10 +24,10 @@ from dlmone.core import (
     StepContext,
     Term,
 )
-from dlmone.core.ddim import ddim_step, sampling_times
-from dlmone.core.losses import diff_instruct_loss, dsm_loss, masked_mean, sid_loss
-from dlmone.core.request import Role
-from dlmone.core.schedule import discrete_schedule
+from dlmone.core.model.schedule import discrete_schedule
+from dlmone.core.sampling.ddim import ddim_step, sampling_times
+from dlmone.core.step.losses import diff_instruct_loss, dsm_loss, masked_mean, sid_loss
+from dlmone.core.step.request import Role
 from dlmone.plugins.diff_instruct.objective import DiffInstruct
 from dlmone.plugins.diff_instruct.options import DiffInstructOptions
 from dlmone.plugins.diffusion_gan.heads import HEADS

@@ -20,9 +20,9 @@ from dlmone.core import (
     StepContext,
     UniformTimes,
 )
-from dlmone.core.ddim import ddim, ddim_step, sampling_times
-from dlmone.core.losses import masked_mean
-from dlmone.core.schedule import discrete_schedule, expand
+from dlmone.core.model.schedule import discrete_schedule, expand
+from dlmone.core.sampling.ddim import ddim, ddim_step, sampling_times
+from dlmone.core.step.losses import masked_mean
 from dlmone.plugins.progressive.objective import Above, Progressive, round_times
 from dlmone.plugins.progressive.options import ProgressiveOptions
 from dlmone.testing import ToyOptions, ToyTeacher, check_objective, new_step, toy_teacher

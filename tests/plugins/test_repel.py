@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import Batch, DiffusionGenerator, FlowSchedule, InputError, Noise, Sampler, Start
-from dlmone.core.schedule import discrete_schedule
+from dlmone.core.model.schedule import discrete_schedule
 from dlmone.plugins.samplers.options import RenoiseOptions, RepelOptions
 from dlmone.plugins.samplers.renoise import Renoise
 from dlmone.plugins.samplers.repel import Repel

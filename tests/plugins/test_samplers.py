@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from dlmone.core import Batch, FlowSchedule, InputError, Noise, NoiseSchedule, SampledGenerator
-from dlmone.core.ddim import ddim_step, sampling_times
-from dlmone.core.schedule import discrete_schedule
+from dlmone.core.model.schedule import discrete_schedule
+from dlmone.core.sampling.ddim import ddim_step, sampling_times
 from dlmone.plugins.samplers.ddim import DDIM
 from dlmone.plugins.samplers.options import DDIMOptions
 from dlmone.testing import Watched, check_sampler

@@ -23,9 +23,9 @@ from dlmone.core import (
     Request,
     StepContext,
 )
-from dlmone.core.losses import masked_mean, sid_loss
-from dlmone.core.request import Role
-from dlmone.core.schedule import discrete_schedule
+from dlmone.core.model.schedule import discrete_schedule
+from dlmone.core.step.losses import masked_mean, sid_loss
+from dlmone.core.step.request import Role
 from dlmone.plugins.sid.dropped import Dropped
 from dlmone.plugins.sid.objective import SiD
 from dlmone.plugins.sid.options import SiDOptions

@@ -20,18 +20,17 @@ from dlmone.core import (
     DiffusionGenerator,
     Evaluator,
     Example,
-    ForeignSamples,
     Generated,
     InputError,
     Noise,
     Sample,
     Sampler,
-    SampleReader,
     Score,
     Space,
     Split,
     Start,
 )
+from dlmone.registry import ForeignSamples, SampleReader
 from dlmone.testing import (
     check_augmenter,
     check_data_source,

@@ -25,9 +25,9 @@ from dlmone.core import (
     Teacher,
     Term,
 )
-from dlmone.core.losses import adversarial_loss
-from dlmone.core.noise import Key, stream
-from dlmone.core.request import Role
+from dlmone.core.step.losses import adversarial_loss
+from dlmone.core.step.noise import Key, stream
+from dlmone.core.step.request import Role
 from dlmone.plugins.diff_instruct.objective import DMD2, DiffInstruct
 from dlmone.plugins.diff_instruct.options import DiffInstructOptions, DMD2Options
 from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
@@ -483,7 +483,7 @@ def test_each_draw_is_made_once_an_update(monkeypatch: pytest.MonkeyPatch, share
     }
     trained = distillation(stage(objectives=slots, shared_noise=shared), terms)
     made: list[Key] = []
-    monkeypatch.setattr("dlmone.core.noise.stream", lambda key: made.append(key) or stream(key))
+    monkeypatch.setattr("dlmone.core.step.noise.stream", lambda key: made.append(key) or stream(key))
     trained.advance(norms=False)
     names = {key[-1] for key in made}
     assert {"z", "t", "epsilon", "grid"} <= names

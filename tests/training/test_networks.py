@@ -26,9 +26,9 @@ from dlmone.core import (
     StepContext,
     Term,
 )
-from dlmone.core.ddim import ddim_step
-from dlmone.core.losses import masked_mean
-from dlmone.core.request import Role
+from dlmone.core.sampling.ddim import ddim_step
+from dlmone.core.step.losses import masked_mean
+from dlmone.core.step.request import Role
 from dlmone.plugins.progressive.objective import Progressive
 from dlmone.plugins.progressive.options import ProgressiveOptions
 from dlmone.plugins.sid.objective import SiD

@@ -17,8 +17,8 @@ from dlmone.core import (
     StepContext,
     Term,
 )
-from dlmone.core.losses import score_weight, sid_loss
-from dlmone.core.request import Role
+from dlmone.core.step.losses import score_weight, sid_loss
+from dlmone.core.step.request import Role
 from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher

@@ -19,8 +19,8 @@ from dlmone.core import (
     StepContext,
     Term,
 )
-from dlmone.core.losses import masked_mean
-from dlmone.core.request import Role
+from dlmone.core.step.losses import masked_mean
+from dlmone.core.step.request import Role
 from dlmone.testing import check_objective, toy_teacher
 from dlmone.testing.toy import EXAMPLES, ToyNetwork
 from dlmone.training.teacher import check_requests

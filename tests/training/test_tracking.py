@@ -16,7 +16,8 @@ PLUGIN = """
 import json, os, signal
 from pathlib import Path
 
-from dlmone.core import InputError, Tracker
+from dlmone.core import InputError
+from dlmone.registry import Tracker
 from dlmone.registry import hookimpl
 
 

@@ -17,11 +17,11 @@ from ..paths import LocalPath
 from ..request import plugin_option
 
 if TYPE_CHECKING:
-    from dlmone.core import Evaluator, SampleReader
+    from dlmone.core import Evaluator
     from dlmone.evaluation.samples import SampleSet
     from dlmone.evaluation.scoring import Row
     from dlmone.evaluation.selection import CandidateSelector
-    from dlmone.registry import Registry
+    from dlmone.registry import Registry, SampleReader
 
 
 @click.command()

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
-from dlmone.core.data import Example
 from dlmone.core.errors import InputError
+from dlmone.core.text.data import Example
 from dlmone.generation.inputs import batches, examples_of, examples_of_file, lines_as_they_come
 
 from ..completion import complete_model

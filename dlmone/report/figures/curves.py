@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dlmone.core.objective import Chart
+from dlmone.core.step.objective import Chart
 
 from ..log import Curve, Log, smooth
 from ..measures import SIGNS, Measure, drawn, heading

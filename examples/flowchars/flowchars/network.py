@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from dlmone.core import Batch, Denoised, Denoiser, NoiseSchedule
-from dlmone.core.prediction import to_x0
+from dlmone.core.model.prediction import to_x0
 
 #: Number of cosines, and of sines, in the time embedding.
 WAVES = 16

@@ -7,7 +7,7 @@ from einops import rearrange, reduce
 from torch.nn import functional
 
 from dlmone.core import Batch, Example, Noise, Teacher, TrainingLoss
-from dlmone.core.prediction import to_x0
+from dlmone.core.model.prediction import to_x0
 
 from .network import Mixer
 from .options import FlowCharsOptions

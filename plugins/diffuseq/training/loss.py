@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from dlmone.core import Batch, Denoiser
-from dlmone.core.losses import masked_mean
+from dlmone.core.step.losses import masked_mean
 
 from ..space import DiffuSeqSpace
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dlmone.core import Batch, Noise
-from dlmone.core.schedule import expand
+from dlmone.core.model.schedule import expand
 
 from ..network import ElfNetwork
 from ..options import ElfOptions

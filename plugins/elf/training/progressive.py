@@ -19,9 +19,9 @@ from dlmone.core import (
     StepContext,
     Term,
 )
-from dlmone.core.losses import masked_mean
-from dlmone.core.request import Role
-from dlmone.core.schedule import expand
+from dlmone.core.model.schedule import expand
+from dlmone.core.step.losses import masked_mean
+from dlmone.core.step.request import Role
 
 from ..samplers import euler
 from ..schedule import ElfSchedule, logit_normal

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from dlmone.core.data import Example
 from dlmone.core.errors import InputError
+from dlmone.core.text.data import Example
 from dlmone.plugins.data.dataset import DatasetSource
 from dlmone.plugins.data.files import FilesSource
 from dlmone.plugins.data.options import DatasetOptions, FilesOptions

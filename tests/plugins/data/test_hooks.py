@@ -5,8 +5,8 @@ from importlib import import_module
 import pytest
 from pydantic import BaseModel
 
-from dlmone.core.data import DataSource
-from dlmone.core.evaluator import Evaluator
+from dlmone.core.text.data import DataSource
+from dlmone.core.text.evaluator import Evaluator
 from dlmone.plugins import data, questions
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from dlmone.core.data import Example
 from dlmone.core.errors import InputError
+from dlmone.core.text.data import Example
 from dlmone.plugins.data.jsonl import JsonlSource
 from dlmone.plugins.data.options import JsonlOptions
 

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dlmone.core import Batch
-from dlmone.core.schedule import discrete_schedule
+from dlmone.core.model.schedule import discrete_schedule
 from dlmone.plugins.bert.dropout import Dropout
 from dlmone.plugins.bert.encoder import SelfAttention
 from dlmone.plugins.diffuseq.network import DiffuSeqNetwork, sinusoid

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dlmone.core import Batch
-from dlmone.core.schedule import discrete_schedule
+from dlmone.core.model.schedule import discrete_schedule
 from dlmone.plugins.diffuseq.network import DiffuSeqNetwork
 from dlmone.plugins.diffuseq.packed import PackedLinear, _has_kernels
 

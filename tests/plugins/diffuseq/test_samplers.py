@@ -16,10 +16,10 @@ from dlmone.core import (
     Noise,
     SampledGenerator,
     Sampler,
-    ddim,
 )
-from dlmone.core.prediction import to_x0
-from dlmone.core.schedule import DiscreteSchedule, discrete_schedule
+from dlmone.core.model.prediction import to_x0
+from dlmone.core.model.schedule import DiscreteSchedule, discrete_schedule
+from dlmone.core.sampling import ddim
 from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.network import DiffuSeqNetwork
 from dlmone.plugins.diffuseq.options import DDPMOptions, DiffuSeqOptions, SamplerOptions

@@ -1,4 +1,4 @@
-"""core/schedule.py against the official arrays."""
+"""core/model/schedule.py against the official arrays."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dlmone.core.schedule import discrete_schedule
+from dlmone.core.model.schedule import discrete_schedule
 
 OFFICIAL = {
     name: torch.from_numpy(array)

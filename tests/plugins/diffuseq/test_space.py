@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from dlmone.core import Batch, Example, InputError
-from dlmone.core.schedule import discrete_schedule
+from dlmone.core.model.schedule import discrete_schedule
 from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.space import DiffuSeqSpace, merge
 from dlmone.plugins.tokenizers.words import words

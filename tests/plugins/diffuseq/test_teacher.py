@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from dlmone.core import Batch, Example, InputError
-from dlmone.core.schedule import discrete_schedule
+from dlmone.core.model.schedule import discrete_schedule
 from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.pretrained.official import from_training_args

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dlmone.core.errors import InputError
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.evaluator import Sample
 from dlmone.plugins.diffuseq.outputs import DiffuSeqReader
 from dlmone.plugins.metrics import bertscore
 from dlmone.plugins.metrics.bertscore import BertScoreEvaluator

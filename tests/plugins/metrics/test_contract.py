@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from dlmone.core.errors import InputError
-from dlmone.core.evaluator import Evaluator, Sample
+from dlmone.core.text.evaluator import Evaluator, Sample
 from dlmone.plugins import metrics
 from dlmone.plugins.metrics.bleu import BleuEvaluator
 from dlmone.plugins.metrics.diversity import DiversityEvaluator

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlmone.core.degeneration import is_copy, repeats
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.degeneration import is_copy, repeats
+from dlmone.core.text.evaluator import Sample
 from dlmone.plugins.metrics.bleu import pairwise_bleu_matrices, sentence_bleus
 from dlmone.plugins.metrics.diversity import diversities
 from dlmone.plugins.metrics.health import CopyRateEvaluator, HealthEvaluator

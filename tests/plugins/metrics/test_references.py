@@ -7,7 +7,7 @@ import pytest
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from dlmone.core.errors import InputError
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.evaluator import Sample
 from dlmone.plugins.metrics.bleu import BleuEvaluator, pairwise_bleu_matrices, sentence_bleus, smoothed_bleu
 from dlmone.plugins.metrics.diversity import diversities
 from dlmone.plugins.metrics.options import BleuOptions, RougeLOptions

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from dlmone.core.errors import InputError
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.evaluator import Sample
 from dlmone.plugins.questions.evaluator import QuestionsEvaluator
 from dlmone.plugins.questions.grammar import paraphrases
 from dlmone.plugins.questions.options import EvaluatorOptions

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from dlmone.core.errors import InputError
-from dlmone.core.evaluator import CorpusMetric, PairMetric, Sample
+from dlmone.core.text.evaluator import CorpusMetric, PairMetric, Sample
 from dlmone.plugins import metrics, standard
 from dlmone.plugins.standard import options
 from dlmone.plugins.standard.texts import clean_text

@@ -10,7 +10,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu import corpus_bleu, corpus_ter, sentence_chrf
 from sacrebleu.metrics import CHRF
 
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.evaluator import Sample
 from dlmone.plugins.standard.ibleu import IBleuEvaluator
 from dlmone.plugins.standard.options import (
     ChrfOptions,

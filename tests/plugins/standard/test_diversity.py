@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.evaluator import Sample
 from dlmone.plugins.standard.distinct import DistinctEvaluator, DivNEvaluator
 from dlmone.plugins.standard.options import DistinctOptions, DivNOptions, SelfBleuOptions
 from dlmone.plugins.standard.self_bleu import SymmetricSelfBleuEvaluator, self_bleu

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlmone.core.evaluator import Sample
+from dlmone.core.text.evaluator import Sample
 from dlmone.plugins.standard.options import SariOptions
 from dlmone.plugins.standard.sari import (
     CorpusSariEvaluator,

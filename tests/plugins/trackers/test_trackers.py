@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from dlmone.core import InputError, TrackedRun
+from dlmone.core import InputError
 from dlmone.plugins.trackers.common import markdown, require
 from dlmone.plugins.trackers.options import MLflowOptions, TensorBoardOptions, TrackioOptions, WandbOptions
-from dlmone.registry import Registry
+from dlmone.registry import Registry, TrackedRun
 from dlmone.testing import check_tracker
 from dlmone.testing.trackers import SAMPLES
 

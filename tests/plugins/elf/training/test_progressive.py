@@ -20,7 +20,7 @@ from dlmone.core import (
     StepContext,
     UniformTimes,
 )
-from dlmone.core.schedule import FlowSchedule
+from dlmone.core.model.schedule import FlowSchedule
 from dlmone.plugins.elf.space import ElfSpace
 from dlmone.plugins.elf.teacher import ElfTeacher
 from dlmone.plugins.elf.training.options import DecoderOptions, ProgressiveOptions

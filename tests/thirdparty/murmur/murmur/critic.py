@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dlmone.core import OUTPUT, Auxiliary, Objective, Request, StepContext, Teacher, Term
-from dlmone.core.request import Role
+from dlmone.core.step.request import Role
 
 from .options import CriticOptions
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dlmone.core import Batch, Example, Noise, Teacher, TrainingLoss
-from dlmone.core.losses import masked_mean
+from dlmone.core.step.losses import masked_mean
 
 from .network import ConvDenoiser
 from .options import MurmurOptions

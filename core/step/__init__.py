@@ -1,0 +1,1 @@
+"""One update of a distillation: what objectives request, what is evaluated for them, and their losses."""

@@ -1,0 +1,19 @@
+"""The public names of dlmone.registry and where each lives; `__init__` reads this list."""
+
+from .contracts.exporter import Exporter as Exporter
+from .contracts.sample_reader import ForeignSamples as ForeignSamples
+from .contracts.sample_reader import SampleReader as SampleReader
+from .contracts.tracker import TrackedRun as TrackedRun
+from .contracts.tracker import Tracker as Tracker
+from .discovery import Registry as Registry
+from .files import shipped_recipes as shipped_recipes
+from .hooks import hookimpl as hookimpl
+from .plugin import Entry as Entry
+from .plugin import Plugin as Plugin
+from .recipe import ResolvedRecipe as ResolvedRecipe
+from .recipe import load_recipe as load_recipe
+from .schema import Recipe as Recipe
+from .times import Spacing as Spacing
+from .times import Time as Time
+from .times import spacing_on as spacing_on
+from .tokenizer import TokenizerChoice as TokenizerChoice

@@ -56,7 +56,7 @@ def fast_format(device: torch.device) -> torch.dtype:
 
 @torch.no_grad()
 def _best_row(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> Tensor:
-    if x_ND.is_cuda and find_spec("triton") is not None:
+    if x_ND.device.type == "cuda" and find_spec("triton") is not None:
         from .kernels import best_row as kernel
 
         return kernel(x_ND, table_VD, bias_V)

@@ -49,7 +49,7 @@ def greedy_f1(sentences: Embedded, pairs_P2: Tensor, lowest_P2: Tensor) -> Tenso
     weight_S = sums_T[sentences.starts_S + sentences.lengths_S] - sums_T[sentences.starts_S]
     full_P = (weight_S > 0)[pairs_P2].all(1)
     f1_P = sentences.weights_T.new_zeros(len(pairs_P2))
-    if pairs_P2.is_cuda:
+    if pairs_P2.device.type == "cuda":
         from .kernels.greedy import matched_means as kernel
 
         means_P2 = kernel(sentences, pairs_P2[full_P], lowest_P2[full_P])

@@ -1,0 +1,173 @@
+"""What passes between host and device in a step, counted on fake CUDA tensors and held to a budget.
+
+Where the host waits, the device runs dry. The counts need a CUDA build of torch, but no device:
+
+    pip install torch     # from PyPI, on Linux: the CUDA build
+    pytest tests/gpu
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import torch
+from torch import Tensor
+
+if torch.version.cuda is None:
+    pytest.skip("needs a CUDA build of torch (a device is not needed)", allow_module_level=True)
+
+from dlmone.core import Batch, DiffusionGenerator, Example, Generator, SampledGenerator, Teacher
+from dlmone.generation.inference import SamplingOptions, generate_batch
+from dlmone.registry import Registry
+from dlmone.registry.schema import Pretrain, SamplerSlot, Stage
+from dlmone.runtime.device import Compute
+from dlmone.runtime.distributed import World
+from dlmone.training.distillation import Distillation
+from dlmone.training.pretraining import Pretraining
+from dlmone.training.tokenized import TokenizedExamples
+
+from .fake_cuda import CUDA, FakeCuda, Traffic, traffic_of
+
+#: (waits of the host, asynchronous copies to the device) of what a step does where nothing is logged.
+BUDGET = {
+    "pretraining": (33, 0),
+    "estimator": (24, 0),
+    "generator": (20, 0),
+    "sampler": (21, 0),
+    "one step": (9, 0),
+}
+STAGE = {
+    "steps": 1000,
+    "batch": 8,
+    "t_init": 1490,
+    "t_max": 1976,
+    "generator": {"lr": 1e-5},
+    "estimator": {"lr": 1e-5},
+    "objectives": {
+        "score": {"use": "sid", "generator_weight": 0.5, "estimator_weight": 0.5, "mu_lag": 0.5},
+        "adversarial": {"use": "diffusion_gan", "generator_weight": 0.5, "estimator_weight": 0.5},
+    },
+}
+SIZES = {
+    "seq_len": 24, "hidden_dim": 16, "hidden_t_dim": 16, "width": 32, "layers": 1, "heads": 2,
+    "tokenizer": "words", "length_groups": 4,
+}  # fmt: skip
+#: Fake tensors are not seen by autocast; its casts pass nothing between host and device.
+COMPUTE = Compute(CUDA, bfloat16=False, world=World())
+REGISTRY = Registry.discover()
+
+
+def examples() -> list[Example]:
+    draw = random.Random(0)
+    texts = [" ".join(draw.choices("abcdefgh", k=draw.randint(3, 9))) for _ in range(64)]
+    return [Example(str(i), *pair) for i, pair in enumerate(zip(texts[::2], texts[1::2], strict=True))]
+
+
+@pytest.fixture
+def cuda() -> Iterator[FakeCuda]:
+    # A fake tensor has no data that a kernel could read. Kernels are checked by themselves.
+    def best_row(x_ND: Tensor, *table: Any) -> Tensor:
+        return x_ND.new_zeros(len(x_ND), dtype=torch.int64)
+
+    with FakeCuda() as mode, patch("dlmone.plugins.diffuseq.kernels.best_row", best_row):
+        yield mode
+
+
+def new_teacher() -> Teacher:
+    options = REGISTRY.options("teachers", "diffuseq", SIZES, "teacher")
+    teacher: Teacher = REGISTRY.load("teachers", "diffuseq").build(options, examples())
+    return teacher.to(CUDA)
+
+
+def assert_within(name: str, traffic: Traffic) -> None:
+    """Compare exactly, so that the table is also what a step costs."""
+    print(f"{name}: {traffic}")
+    assert (traffic.waits.total(), traffic.copies.total()) == BUDGET[name], str(traffic)
+
+
+def test_pretraining_keeps_its_budget(cuda: FakeCuda) -> None:
+    config = Pretrain.model_validate({"steps": 100, "batch": 8, "optimizer": {"lr": 1e-4}})
+    trained = Pretraining(new_teacher(), config, examples(), COMPUTE, seed=0)
+    for _ in range(2):  # tables and moments are made
+        trained.advance(False)
+    assert_within("pretraining", traffic_of(cuda, lambda: trained.advance(False)))
+
+
+def test_both_updates_of_sid_with_diffusion_gan_keep_theirs(cuda: FakeCuda) -> None:
+    teacher, stage = new_teacher(), Stage.model_validate(STAGE)
+    objectives = {name: REGISTRY.create("objectives", slot) for name, slot in stage.objectives.items()}
+    tokenized = TokenizedExamples(teacher.space, examples())
+    trained = Distillation("stage-1", stage, teacher, objectives, tokenized, COMPUTE, seed=0)
+    for _ in range(2):
+        trained.advance(False)
+    assert_within("estimator", traffic_of(cuda, lambda: trained._estimator_step(2, False)))
+    assert_within("generator", traffic_of(cuda, lambda: trained._generator_step(False)))
+
+
+@pytest.mark.parametrize("name", ["sampler", "one step"])
+def test_inference_keeps_its_budget(name: str, cuda: FakeCuda) -> None:
+    teacher = new_teacher().eval().requires_grad_(False)
+    generator: Generator
+    if name == "sampler":
+        sampler = REGISTRY.create("samplers", SamplerSlot.model_validate({"use": "ddim"}))
+        generator, steps = SampledGenerator(teacher.network, teacher.space, sampler), 4
+    else:
+        generator, steps = DiffusionGenerator(teacher.network, teacher.space, 1490), 1
+    rows = teacher.space.collate(examples()[:8])
+    call = lambda: generate_batch(generator, rows, COMPUTE, SamplingOptions(steps))  # noqa: E731
+    call()
+    assert_within(name, traffic_of(cuda, call))
+
+
+WAYS: dict[str, Callable[[Tensor], object]] = {
+    "a value": lambda x: x[0].item(),
+    "a condition": lambda x: bool((x > 0).all()),
+    "a list": lambda x: x.tolist(),
+    "a copy to the host": lambda x: x.cpu(),
+    "a copy into the host's memory": lambda x: torch.empty(3).copy_(x),
+    "a copy from memory that is not pinned": lambda x: torch.zeros(3).to(CUDA, non_blocking=True),
+    "a copy that is waited for": lambda x: torch.zeros(3).pin_memory().to(CUDA),
+    "a constant": lambda x: torch.tensor(1.0, device=CUDA),
+    "a copy into the device's memory": lambda x: x.copy_(torch.zeros(3)),
+    "a batch": lambda x: Batch(("a",), torch.zeros(3), x).to(CUDA),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_counter_sees_every_way_of_waiting(way: str, cuda: FakeCuda) -> None:
+    x = torch.zeros(3, device=CUDA)
+    assert traffic_of(cuda, lambda: WAYS[way](x)).waits.total() == 1
+
+
+@pytest.mark.parametrize("choose", [lambda x: x[x > 0], lambda x: x.nonzero(), lambda x: x.unique()])
+def test_a_size_that_only_the_data_tell_is_refused(
+    choose: Callable[[Tensor], object], cuda: FakeCuda
+) -> None:
+    with pytest.raises(NotImplementedError, match="only the data tell"):
+        choose(torch.zeros(3, device=CUDA))
+
+
+def test_what_does_not_wait_is_not_counted(cuda: FakeCuda) -> None:
+    x = torch.zeros(3, device=CUDA)
+    pinned = torch.zeros(3).pin_memory()
+
+    def work() -> None:
+        (x.sum() / 2 + torch.full((), 3.0, device=CUDA) + x.new_zeros(3)).isfinite().all()
+        pinned.to(CUDA, non_blocking=True)
+
+    traffic = traffic_of(cuda, work)
+    assert (traffic.waits.total(), traffic.copies.total()) == (0, 1)
+
+
+def test_tensors_of_host_and_device_do_not_mix(cuda: FakeCuda) -> None:
+    with pytest.raises(RuntimeError, match="same device"):
+        torch.zeros(3, device=CUDA) + torch.zeros(3)
+
+
+def test_gradients_flow(cuda: FakeCuda) -> None:
+    linear = torch.nn.Linear(4, 4).to(CUDA)
+    linear(torch.zeros(2, 4, device=CUDA)).sum().backward()
+    assert linear.weight.grad is not None
+    assert linear.weight.grad.device == CUDA

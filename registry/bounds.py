@@ -10,6 +10,8 @@ Updates = Annotated[int, Field(gt=0, le=10**9)]
 Delay = Annotated[int, Field(ge=0, le=10**9)]
 #: Network calls or samples for one text: they are made one after another, with nothing to see between.
 Calls = Annotated[int, Field(gt=0, le=10_000)]
+#: Examples of a split.
+Examples = Annotated[int, Field(gt=0, le=10**9)]
 #: Samples computed at once: they have to fit into memory.
 Batch = Annotated[int, Field(gt=0, le=1_000_000)]
 #: Threads of one process; systems allow a few thousand to all processes together.

@@ -2,9 +2,10 @@
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -77,7 +78,7 @@ def recipe_reference() -> str:
 
 
 def _key(name: str, field: FieldInfo, meanings: dict[str, str]) -> Key:
-    text, bounds = _type(field.annotation), _bounds(field.metadata)
+    text, bounds = _type(field.annotation), _bounds(field.metadata, field.annotation)
     default = None if field.default in (PydanticUndefined, None) else _default(field.default)
     help = field.description or meanings.get(name, "")
     return Key(name, text, bounds, default, help, field.is_required())
@@ -106,13 +107,23 @@ def _type(annotation: Any) -> str:
     return f"{name}[{', '.join('…' if one is Ellipsis else _type(one) for one in inner)}]"
 
 
-def _bounds(metadata: list[Any]) -> str:
+def _bounds(metadata: Iterable[Any], annotation: Any) -> str:
+    """Return what a value must fulfil, and what each of several must: ``not empty, each ≥ 1``."""
+    metadata = [part for one in metadata for part in (one.metadata if isinstance(one, FieldInfo) else [one])]
     found = [
-        f"{sign} {getattr(one, name)}"
+        f"{sign} {getattr(one, name):,}"
         for one in metadata
         for name, sign in SIGNS.items()
         if getattr(one, name, None) is not None
     ]
+    found += ["not empty" for one in metadata if getattr(one, "min_length", None)]
+    inner = [one for one in get_args(annotation) if one not in (NoneType, Ellipsis)]
+    if hasattr(annotation, "__metadata__"):
+        found += filter(None, [_bounds(annotation.__metadata__, inner[0])])
+    elif get_origin(annotation) in (Union, UnionType):
+        found += filter(None, (_bounds((), one) for one in inner))
+    elif get_origin(annotation) in (tuple, list):
+        found += [f"each {bounds}" for one in inner if (bounds := _bounds((), one))]
     return ", ".join(found)
 
 

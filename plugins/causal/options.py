@@ -65,7 +65,7 @@ class PerplexityOptions(BaseModel):
     protocol: Literal["plain", "langflow", "elf"] = "plain"
     marker: str = "[CLS]"
     tokenizer: str | None = None
-    ngram: int = Field(default=4, ge=1)
-    max_tokens: int = Field(default=1024, ge=2)
-    batch: int = Field(default=8, ge=1)
+    ngram: int = Field(default=4, ge=1, le=1_000)
+    max_tokens: int = Field(default=1024, ge=2, le=65_536)
+    batch: int = Field(default=8, ge=1, le=1_000_000)
     device: str | None = None

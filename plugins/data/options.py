@@ -1,9 +1,15 @@
 """The options of the built-in data sources: light, so that a recipe is validated without pyarrow or torch."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, ConfigDict, Field
+
+#: How many of the first rows of a file to read.
+Limit = Annotated[
+    Annotated[int, Field(ge=1, le=10**9)] | None,
+    Field(description="how many of the first rows to read; all by default"),
+]
 
 
 class JsonlOptions(BaseModel):
@@ -12,9 +18,9 @@ class JsonlOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     path: Path = Field(description="the folder of train, valid and test files")
-    train_limit: PositiveInt | None = Field(default=None, description="how many of the first rows to read")
-    valid_limit: PositiveInt | None = Field(default=None, description="how many of the first rows to read")
-    test_limit: PositiveInt | None = Field(default=None, description="how many of the first rows to read")
+    train_limit: Limit = None
+    valid_limit: Limit = None
+    test_limit: Limit = None
 
 
 class Columns(BaseModel):
@@ -29,9 +35,9 @@ class Columns(BaseModel):
         default=None, description="the column of targets; trg, target, reference or text"
     )
     id: str | None = Field(default=None, description="a column of ids; rows are numbered without one")
-    train_limit: PositiveInt | None = Field(default=None, description="how many of the first rows to read")
-    valid_limit: PositiveInt | None = Field(default=None, description="how many of the first rows to read")
-    test_limit: PositiveInt | None = Field(default=None, description="how many of the first rows to read")
+    train_limit: Limit = None
+    valid_limit: Limit = None
+    test_limit: Limit = None
 
 
 class FilesOptions(Columns):

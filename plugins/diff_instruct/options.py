@@ -10,7 +10,9 @@ class DiffInstructOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    #: The prefactor of θ's loss: SiD's 1/mean|e − ê_φ|, none, ω_t = 1, or α²/σ².
     weighting: Literal["sid", "one", "score", "snr"] = "sid"
+    #: γ_t of ψ's loss: 1, the error in x0; snr, the error in ε; min_snr, that clipped at 5.
     dsm_weighting: Literal["one", "snr", "min_snr"] = "one"
 
 

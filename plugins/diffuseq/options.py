@@ -51,7 +51,7 @@ class DiffuSeqOptions(BaseModel):
     diffusion_steps: int = Field(default=2000, ge=2, le=1_000_000)
     noise_schedule: Literal["sqrt", "linear", "cosine"] = "sqrt"
     time_sampler: Literal["lossaware", "uniform", "noisy"] = "lossaware"
-    noisy_from: int = Field(default=700, ge=0)
+    noisy_from: int = Field(default=700, ge=0, le=1_000_000)
     clean_target: bool = False
     loss_positions: Literal["all", "generated"] = "all"
     length_groups: int = Field(default=1, ge=1, le=1_000)
@@ -98,4 +98,4 @@ class DDPMOptions(SamplerOptions):
         clamp_step: the earliest time at which predictions are rounded.
     """
 
-    clamp_step: int = Field(default=0, ge=0)
+    clamp_step: int = Field(default=0, ge=0, le=1_000_000)

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class DiffusionGANOptions(BaseModel):
@@ -20,5 +20,5 @@ class DiffusionGANOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     head: Literal["token_mean", "linear"] = "token_mean"
-    layer: int = -1
+    layer: int = Field(default=-1, ge=-1_000, le=1_000)
     over_weight: bool = False

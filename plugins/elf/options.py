@@ -8,18 +8,18 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 class T5Sizes(BaseModel):
     """A T5 encoder, in the words of its own ``config.json``; the defaults are t5-small's."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    vocab_size: int = Field(default=32128, ge=4)
-    d_model: int = Field(default=512, ge=1)
-    d_kv: int = Field(default=64, ge=1)
-    d_ff: int = Field(default=2048, ge=1)
-    num_layers: int = Field(default=6, ge=1)
-    num_heads: int = Field(default=8, ge=1)
+    vocab_size: int = Field(default=32128, ge=4, le=10_000_000)
+    d_model: int = Field(default=512, ge=1, le=100_000)
+    d_kv: int = Field(default=64, ge=1, le=100_000)
+    d_ff: int = Field(default=2048, ge=1, le=400_000)
+    num_layers: int = Field(default=6, ge=1, le=1_000)
+    num_heads: int = Field(default=8, ge=1, le=1_000)
     feed_forward_proj: str = "relu"
     layer_norm_epsilon: float = Field(default=1e-6, gt=0)
-    relative_attention_num_buckets: int = Field(default=32, ge=2)
-    relative_attention_max_distance: int = Field(default=128, ge=2)
+    relative_attention_num_buckets: int = Field(default=32, ge=2, le=65_536)
+    relative_attention_max_distance: int = Field(default=128, ge=2, le=1_000_000)
 
 
 class ElfOptions(BaseModel):
@@ -47,17 +47,17 @@ class ElfOptions(BaseModel):
         t5: sizes of a random encoder; its vocabulary is the tokenizer's.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    length: int = Field(default=1088, ge=2)
-    source_length: int | None = Field(default=1024, ge=1)
-    width: int = Field(default=768, ge=2)
-    layers: int = Field(default=12, ge=1)
-    heads: int = Field(default=12, ge=1)
-    bottleneck: int = Field(default=128, ge=1)
-    time_tokens: int = Field(default=4, ge=1)
-    guidance_tokens: int = Field(default=4, ge=1)
-    mode_tokens: int = Field(default=4, ge=1)
+    length: int = Field(default=1088, ge=2, le=65_536)
+    source_length: int | None = Field(default=1024, ge=1, le=65_536)
+    width: int = Field(default=768, ge=2, le=100_000)
+    layers: int = Field(default=12, ge=1, le=1_000)
+    heads: int = Field(default=12, ge=1, le=1_000)
+    bottleneck: int = Field(default=128, ge=1, le=100_000)
+    time_tokens: int = Field(default=4, ge=1, le=1_000)
+    guidance_tokens: int = Field(default=4, ge=1, le=1_000)
+    mode_tokens: int = Field(default=4, ge=1, le=1_000)
     padding: Literal["eos", "pad"] = "eos"
     latent_std: float = Field(default=0.2, gt=0)
     decoder_noise: float = Field(default=1.0, ge=0)
@@ -102,7 +102,7 @@ class SamplerOptions(BaseModel):
         spacing: of the times: ``logit_normal``, drawn for each sample as in training, or ``uniform``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     method: Literal["ode", "sde"] = "ode"
     gamma: float = Field(default=1.5, ge=0)

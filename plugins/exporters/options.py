@@ -10,4 +10,5 @@ class OnnxOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    #: Of the weights; int8 quantises the linear maps, activations as they come.
     precision: Literal["float32", "int8"] = "float32"

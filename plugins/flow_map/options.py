@@ -24,7 +24,7 @@ class FlowMapOptions(BaseModel):
 
     loss: Literal["lagrangian", "eulerian", "progressive"] = "lagrangian"
     rate: float = Field(default=0.95, ge=0, lt=1)
-    times: int = Field(default=40, ge=2)
+    times: int = Field(default=40, ge=2, le=10_000)
     spacing: Literal["time", "ratio"] = "time"
     order: Literal[1, 2] = 1
     to_end: float = Field(default=0.5, ge=0, le=1)

@@ -57,7 +57,7 @@ class LangFlowOptions(BaseModel):
     cutoff: float = Field(default=1e-5, gt=0, lt=0.1)
     self_conditioning: bool = True
     self_conditioning_rate: float = Field(default=0.25, ge=0, le=1)
-    bayes_ramp: int = Field(default=5000, ge=0)
+    bayes_ramp: int = Field(default=5000, ge=0, le=10**9)
     conditional: bool = False
     condition_dropout: float = Field(default=0.0, ge=0, lt=1)
     tokenizer: TokenizerChoice = Field(default="bert-base-uncased", validate_default=True)

@@ -40,15 +40,15 @@ class DiversityOptions(BaseModel):
 
 
 class BertScoreOptions(BaseModel):
-    """The encoder behind BERTScore.
-
-    ``model`` is a hub name or a local folder. ``num_layers`` (how many layers to keep) may be left out for
-    the hub names in bert-score's table. ``device`` defaults to CUDA where there is one.
-    """
+    """The encoder behind BERTScore."""
 
     model_config = ConfigDict(extra="forbid")
 
+    #: A name of the Hugging Face hub, or a local folder.
     model: str = "microsoft/deberta-xlarge-mnli"
+    #: How many of its layers are kept; may be left out for the names in bert-score's table.
     num_layers: int | None = Field(default=None, ge=1, le=1_000)
+    #: Texts at once.
     batch_size: int = Field(default=64, ge=1, le=1_000_000)
+    #: cpu, cuda or cuda:N; by default CUDA where there is one.
     device: str | None = None

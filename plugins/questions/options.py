@@ -34,7 +34,9 @@ class Rows(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rows: Literal["sentences", "wrapped"] = Field(default="sentences", description="what a row is")
-    words: int = Field(default=32, ge=12, description="words of a wrapped row, punctuation counted")
+    words: int = Field(
+        default=32, ge=12, le=65_536, description="words of a wrapped row, punctuation counted"
+    )
 
 
 class TextOptions(Rows):

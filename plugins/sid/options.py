@@ -29,9 +29,9 @@ class SiDOptions(BaseModel):
     mu_memory: int = Field(default=20, ge=1, le=1_000_000)
     weighting: Literal["sid", "one", "score", "snr"] = "sid"
     dsm_weighting: Literal["one", "snr", "min_snr"] = "one"
-    teacher_guidance: float = 1.0
-    estimator_guidance: float = 1.0
-    dsm_guidance: float = 1.0
+    teacher_guidance: float = Field(default=1.0, ge=0)
+    estimator_guidance: float = Field(default=1.0, ge=0)
+    dsm_guidance: float = Field(default=1.0, ge=0)
     condition_dropout: float = Field(default=0.1, ge=0, lt=1)
 
     @property

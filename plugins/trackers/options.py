@@ -11,6 +11,7 @@ class TensorBoardOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    #: The folder of the event files; ``tensorboard`` in the run directory by default.
     folder: Path | None = None
 
 
@@ -22,9 +23,13 @@ class WandbOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    #: Whether the run is sent as it goes, or kept here for ``wandb sync``.
     mode: Literal["online", "offline"] = "online"
+    #: The project's name; the recipe's by default.
     project: str | None = None
+    #: The team or user; the account's own by default.
     entity: str | None = None
+    #: Tags of the run.
     tags: tuple[str, ...] = ()
 
 
@@ -33,7 +38,9 @@ class TrackioOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    #: The project's name; the recipe's by default.
     project: str | None = None
+    #: A Space of the Hugging Face hub, OWNER/NAME; only this machine by default.
     space: str | None = None
 
 
@@ -45,5 +52,7 @@ class MLflowOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    #: The experiment's name; the recipe's by default.
     experiment: str | None = None
+    #: A server's address, or a local store's; MLFLOW_TRACKING_URI or a local store by default.
     uri: str | None = None

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Orders = Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)]
+Orders = Annotated[tuple[Annotated[int, Field(ge=1, le=1_000)], ...], Field(min_length=1)]
 
 
 class RepetitionOptions(BaseModel):
@@ -12,6 +12,7 @@ class RepetitionOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    #: Lengths of the n-grams in words, a score each.
     orders: Orders = (2, 4)
 
 
@@ -20,4 +21,5 @@ class NgramDistanceOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    #: Lengths of the n-grams in words, a score each.
     orders: Orders = (1, 2, 3)

@@ -13,8 +13,8 @@ class ProgressiveOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    steps: int = Field(default=1, ge=1)
-    substeps: int = Field(default=4, ge=1)
+    steps: int = Field(default=1, ge=1, le=10_000)
+    substeps: int = Field(default=4, ge=1, le=10_000)
 
 
 class DecoderOptions(BaseModel):
@@ -25,6 +25,6 @@ class DecoderOptions(BaseModel):
             as released, 5 without one.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     noise: float = Field(default=1.0, ge=0)

@@ -84,12 +84,21 @@ def merge(
     return merged
 
 
-def layer_of_overrides(below: Mapping[str, Any], overrides: Sequence[str]) -> Layer:
+#: A key as an error shows one.
+_KEY = "stages.stage-1.steps"
+
+
+def layer_of_overrides(below: Mapping[str, Any], overrides: Sequence[str], like: str = _KEY) -> Layer:
     """Turn ``--set`` arguments, ``KEY=VALUE`` each, into one layer above ``below``.
 
     KEY is a TOML key. ``*`` matches every key; if only some of them contain the part named by the rest of KEY
     (stages with that objective), it matches those. VALUE is TOML, or a string if it does not look like TOML
     (a bare word, a path).
+
+    Args:
+        below: the table that ``*`` looks into.
+        overrides: the arguments.
+        like: a key as an error shows one.
 
     Raises:
         InputError: an argument cannot be read, or its ``*`` matches nothing.
@@ -100,10 +109,12 @@ def layer_of_overrides(below: Mapping[str, Any], overrides: Sequence[str]) -> La
         if not equals:
             raise InputError(f"--set {shortened(text)}: expected KEY=VALUE")
         settings.append((key.strip(), toml_value(value.strip(), f"--set {text}")))
-    return layer_of_settings(below, settings, "--set")
+    return layer_of_settings(below, settings, "--set", like)
 
 
-def layer_of_settings(below: Mapping[str, Any], settings: Sequence[tuple[str, Any]], source: str) -> Layer:
+def layer_of_settings(
+    below: Mapping[str, Any], settings: Sequence[tuple[str, Any]], source: str, like: str = _KEY
+) -> Layer:
     """Turn keys, as `layer_of_overrides` takes them, and their values into one layer above ``below``.
 
     Raises:
@@ -112,7 +123,7 @@ def layer_of_settings(below: Mapping[str, Any], settings: Sequence[tuple[str, An
     layer = Layer(source, {})
     for key, value in settings:
         table = merge(below, layer.table, source=source)
-        places = list(_expand(table, _path(key, source)))
+        places = list(_expand(table, _path(key, source, like)))
         if not places:
             raise InputError(f"{source} {shortened(key)}: there is nothing that * could stand for")
         places = [place for place in places if _has_parts(table, place)] or places
@@ -159,11 +170,11 @@ def _has(table: Any, loc: Loc) -> bool:
     return True
 
 
-def _path(key: str, source: str) -> list[str]:
+def _path(key: str, source: str, like: str) -> list[str]:
     try:
         table = parse_toml(key.replace("*", '"*"') + " = 0")
     except ValueError:
-        raise InputError(f"{source}: {shortened(key)!r} is not a key like stages.stage-1.steps") from None
+        raise InputError(f"{source}: {shortened(key)!r} is not a key like {like}") from None
     path: list[str] = []
     while isinstance(table, dict):
         ((name, table),) = table.items()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, PositiveInt
+from pydantic import AfterValidator, Field
 
 from dlmone.core import InputError
 from dlmone.registry.explain import dotted, validated
@@ -28,8 +28,8 @@ class GridTable(Section):
     keys among which the row's best on validation is selected.
     """
 
-    seeds: PositiveInt = 3
-    passes: PositiveInt | None = None
+    seeds: Annotated[int, Field(gt=0, le=1_000)] = 3
+    passes: Annotated[int, Field(gt=0, le=10**15)] | None = None
     rows: dict[RowName, dict[str, Any]] = Field(default_factory=dict)
 
 

@@ -14,6 +14,7 @@ from dlmone.models.load import load, sampler_of
 from dlmone.models.student import new_student
 from dlmone.registry import Recipe, Registry
 from dlmone.registry.schema import GeneratorSlot, SamplerSlot
+from dlmone.registry.short import slot_of
 from dlmone.training.distillation import stage_times
 
 from .timing import Subject
@@ -29,6 +30,8 @@ def of_folder(path: Path, sampler: str | None, device: str, registry: Registry) 
         PluginError: its family's plugin or the sampler is not installed.
     """
     model = load(path, device=device, registry=registry)
+    if sampler is not None:
+        slot_of(SamplerSlot, sampler, registry, "--sampler")  # a wrong one is said, also where none is used
     if sampler is not None and model.role == "teacher":
         model = load(path, sampler=sampler, device=device, registry=registry)
     return Subject(str(path), model.generator, f"loaded from {path}")
@@ -56,7 +59,7 @@ def of_recipe(
         torch.manual_seed(seed_of((recipe.seed, "teacher")))
         teacher = registry.load("teachers", slot.use, "teacher").build(options, examples())
     teacher = teacher.requires_grad_(False).eval().to(device)
-    by = SamplerSlot(use=sampler or sampler_of(teacher, registry))
+    by = slot_of(SamplerSlot, sampler or sampler_of(teacher, registry), registry, "--sampler")
     writer = registry.create("samplers", by, "--sampler")
     found = [
         Subject(f"{name} teacher", SampledGenerator(teacher.network, teacher.space, writer).eval(), RANDOM)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .completion import complete_recipe
+from .counts import SEED
 from .output import is_main
 from .paths import LocalPath
 
@@ -35,7 +36,7 @@ _OPTIONS = (
         multiple=True,
         help="Change a key of the recipe, as in --set stages.stage-1.steps=50; repeatable.",
     ),
-    click.option("--seed", type=int, metavar="N", help="The run's seed."),
+    click.option("--seed", type=SEED, metavar="N", help="The run's seed."),
     click.option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N."),
     click.option(
         "--track",

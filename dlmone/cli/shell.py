@@ -4,6 +4,7 @@
 """
 
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -23,8 +24,9 @@ from .streams import prepare_streams
 
 INTERRUPTED = 130
 AGAIN = " (run again with dlmone --traceback ...)"
-#: The most characters of an unexpected error that are shown.
+#: The most characters of an unexpected error, or of a word that was given, that are shown.
 LONGEST = 500
+NO_MEMORY = "there is not enough memory: lower the batch, or the sizes of the networks"
 
 
 #: Set by a shell that completes a command line (`completion`).
@@ -80,9 +82,10 @@ def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
-        return _failed(
-            " ".join(error.format_message().split()).rstrip(".") + hint, InputError.exit_code, settings
-        )
+        text = " ".join(error.format_message().split()).rstrip(".")
+        # What was given is repeated, however long it is.
+        text = re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:LONGEST]}…", text)
+        return _failed(text + hint, InputError.exit_code, settings)
     except DlmoneError as error:
         return _failed(str(error), error.exit_code, settings)
     except OSError as error:
@@ -91,12 +94,24 @@ def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
     except BaseException as error:  # also what is no Exception, such as sys.exit() in a plugin
         from dlmone.registry.origin import failure
 
+        if _lacks_memory(error):
+            return _failed(NO_MEMORY, 1, settings)
         if where := failure(error):
             return _failed(where + AGAIN, PluginError.exit_code, settings)
         if isinstance(error, SystemExit):  # no plugin's: click's, when whoever reads the output has gone
             return error.code if isinstance(error.code, int) else 0
         what = shorten(" ".join(f"{type(error).__name__}: {error}".split()), LONGEST, placeholder=" …")
         return _failed(f"internal error: {what}{AGAIN}", 1, settings)
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out; on the CPU, PyTorch says so in words only."""
+    words = ("not enough memory", "can't allocate memory")
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and any(text in str(error) for text in words))
+    )
 
 
 def _failed(text: str, code: int, settings: Settings) -> int:

@@ -105,6 +105,10 @@ def _begins_a_sample(text: bytes) -> bool:
 
 
 def _read_folder(folder: Path, readers: Sequence[SampleReader]) -> SampleSet:
+    if (folder / "recipe.toml").is_file():
+        samples = folder / "samples"
+        there = f"name the files in {samples}, a system each" if samples.is_dir() else "it has no samples yet"
+        raise InputError(f"{folder}: a run directory, where samples were expected; {there}.")
     own = sorted(folder.glob(PATTERN))
     foreign = [(reader, files) for reader in readers if (files := reader.find(folder))]
     firsts = [*own[:1], *(files[0] for _, files in foreign)]

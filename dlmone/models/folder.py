@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
@@ -63,11 +64,13 @@ def publish(
     Raises:
         DlmoneError: the folder cannot be written; one that was there is as it was.
     """
+    assets = teacher.assets()
     config = {
         "dlmone": FORMAT,
         "role": role,
         "teacher": family,
         "config": teacher.config(),
+        "files": {name: _digest(content) for name, content in assets.items()},
         **({"student": dict(student)} if student else {}),
     }
     tensors = {f"space.{key}": value for key, value in teacher.space.state_dict().items()}
@@ -77,7 +80,7 @@ def publish(
     try:
         with atomic_folder(folder) as staging:
             (staging / CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
-            for name, content in teacher.assets().items():
+            for name, content in assets.items():
                 (staging / name).write_bytes(content)
             (staging / CARD).write_text(card, encoding="utf-8")
             save_tensors(tensors, staging / WEIGHTS, {"config": json.dumps(config)})
@@ -127,6 +130,7 @@ def _keys(config: dict[str, Any]) -> dict[str, bool]:
         "role": config.get("role") in ("teacher", "student"),
         "teacher": isinstance(config.get("teacher"), str),
         "config": isinstance(config.get("config"), dict),
+        "files": isinstance(config.get("files", {}), dict),
     }
     if config.get("role") == "student":
         facts = config["student"] if isinstance(config.get("student"), dict) else {}
@@ -142,7 +146,8 @@ def _keys(config: dict[str, Any]) -> dict[str, bool]:
 def fingerprint(folder: Path) -> str:
     """Return the first 12 hexadecimal digits of the SHA-256 of a model's weights file.
 
-    The file repeats the configuration, so models with equal fingerprints generate alike.
+    The file repeats the configuration, with hashes of the other files, so models with equal fingerprints
+    generate alike. Where another tool wrote the weights without it, ``config.json`` itself counts too.
 
     Raises:
         InputError: there are no weights.
@@ -150,9 +155,17 @@ def fingerprint(folder: Path) -> str:
     weights = whole_folder(folder) / WEIGHTS
     try:
         with weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+            digest = hashlib.file_digest(file, "sha256")
     except OSError as error:
         raise InputError(f"{weights}: the weights cannot be read ({error.strerror})") from None
+    with suppress(SafetensorError), safe_open(weights, framework="pt") as tensors:
+        if "config" not in (tensors.metadata() or {}):
+            digest.update(json.dumps(read_config(folder), sort_keys=True).encode())
+    return digest.hexdigest()[:12]
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_assets(folder: Path) -> dict[str, bytes]:
@@ -199,16 +212,22 @@ def load_student(folder: Path, registry: Registry) -> DiffusionGenerator:
 
 def _restore(folder: Path, registry: Registry, role: Literal["teacher", "student"]) -> Teacher:
     """Rebuild the teacher object of a folder, its weights not loaded yet."""
-    config = read_config(folder)
+    config, assets = read_config(folder), read_assets(folder)
     if config["role"] != role:
         raise InputError(f"{folder}: holds a {config['role']}, where a {role} was expected")
     name = config["teacher"]
     family = registry.load("teachers", name)
     try:
-        teacher: Teacher = family.restore(config["config"], read_assets(folder))
+        teacher: Teacher = family.restore(config["config"], assets)
     except Exception as error:
         reason = _reason(error)
         raise InputError(f"{folder}: the {name} plugin cannot rebuild the model ({reason})") from error
+    for file, digest in config.get("files", {}).items():
+        if file in assets and _digest(assets[file]) != digest:
+            raise InputError(
+                f"{folder / file}: not the file that the model was saved with, and a model's files cannot be "
+                "edited"
+            )
     return teacher
 
 

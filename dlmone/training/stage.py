@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dlmone.core import Evaluator, Example, Objective, Teacher
+import torch
+
+from dlmone.core import Evaluator, Example, InputError, Objective, Teacher
 from dlmone.evaluation.validation import INTERVAL, Validator, improves
 from dlmone.models.card import student_card
-from dlmone.models.folder import load_student, publish
+from dlmone.models.folder import load_student, publish, read_config
 from dlmone.registry import Recipe, Registry
 
 from .distillation import Distillation
 from .loop import Intervals, Session, train
+from .start import check_fits
 from .tokenized import TokenizedExamples
 
 
@@ -78,11 +81,33 @@ def run_stage(
     )
     train(session, name, distillation, intervals, validate, facts, shown)
     facts = compute.world.agree(facts)
+    _check_best(best_folder, recipe, name, teacher, registry, facts)
     session.console.print(
         f"{name}: best {validator.metric} {facts['best']:.4f} at step {facts['best_step']}",
         highlight=False,
     )
     return best_folder
+
+
+def _check_best(
+    folder: Path, recipe: Recipe, name: str, teacher: Teacher, registry: Registry, facts: Mapping[str, Any]
+) -> None:
+    """Check that the student in a folder is the one that the stage selected, before anything is built on it.
+
+    Raises:
+        InputError: it was exchanged.
+    """
+    lost = f"stages.{name}: the best student is not the stage's own; without --resume a new run starts"
+    config = read_config(folder)
+    if config["role"] != "student" or config["teacher"] != recipe.teacher.use:
+        raise InputError(f"{lost} ({folder} holds a {config['role']} of the family {config['teacher']!r})")
+    if (step := config["student"].get("best_step")) != facts["best_step"]:
+        raise InputError(f"{lost} ({folder} is of step {step}, the stage's of step {facts['best_step']})")
+    try:
+        with torch.random.fork_rng(devices=[]):
+            check_fits(load_student(folder, registry), folder, teacher, recipe.stages[name].student.given)
+    except InputError as error:
+        raise InputError(f"{lost} ({error})") from None
 
 
 def _publish_best(

@@ -81,10 +81,7 @@ def check_starts(starts: Mapping[str, Path], recipe: Recipe, teacher: Teacher, r
     """
     for name, folder in starts.items():
         with _at(name):
-            student = load_student(folder, registry)
-            size = recipe.stages[name].student.given
-            own = new_student(teacher, student.t_init, student.unit_input, size)
-            _check_start(student, own, folder, teacher)
+            check_fits(load_student(folder, registry), folder, teacher, recipe.stages[name].student.given)
 
 
 def _folder(start: str, registry: Registry) -> Path:
@@ -95,9 +92,19 @@ def _folder(start: str, registry: Registry) -> Path:
         raise InputError(f"expected {expected} or a saved student; {error}{nearest(start, STARTS)}") from None
 
 
-def _check_start(
-    student: DiffusionGenerator, own: DiffusionGenerator, folder: Path, teacher: Teacher
-) -> None:
+def check_fits(student: DiffusionGenerator, folder: Path, teacher: Teacher, size: Mapping[str, int]) -> None:
+    """Check that a student can go on under a teacher.
+
+    Args:
+        student: the student.
+        folder: where it lies.
+        teacher: the run's.
+        size: the student's, where it is not the teacher's.
+
+    Raises:
+        InputError: its network, tokenizer, schedule or embedding is not that of the teacher.
+    """
+    own = new_student(teacher, student.t_init, student.unit_input, size)
     if student.network.second_time:
         own.network.add_second_time()
     shapes, wanted = (

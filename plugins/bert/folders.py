@@ -8,6 +8,8 @@ from typing import Any
 
 from dlmone.core import InputError
 
+from .hub import is_offline
+
 PACKAGE = "package:"
 
 
@@ -29,7 +31,7 @@ def model_folder(name: str, files: Sequence[str]) -> Path:
     try:
         from huggingface_hub import snapshot_download
 
-        return Path(snapshot_download(name, allow_patterns=list(files)))
+        return Path(snapshot_download(name, allow_patterns=list(files), local_files_only=is_offline()))
     except ImportError:
         reason = "fetching one from the hub takes dlmone[hub]"
     except (OSError, ValueError) as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from dlmone.core.errors import InputError, MissingError
 from dlmone.core.text.data import DataSource, Example, Split
+from dlmone.plugins.bert.hub import is_offline
 
 from .options import HubOptions
 
@@ -56,7 +57,10 @@ def hub_download(repository: str, file: str, revision: str) -> Path:
     except ImportError as error:
         raise _missing_extra() from error
     try:
-        return Path(hf_hub_download(repository, file, revision=revision, repo_type="dataset"))
+        path = hf_hub_download(
+            repository, file, revision=revision, repo_type="dataset", local_files_only=is_offline()
+        )
+        return Path(path)
     except Exception as error:  # httpx's are no OSErrors; the way out is the same for all
         raise MissingError(
             f"{repository} (revision {revision}) could not be fetched from the Hugging Face hub "

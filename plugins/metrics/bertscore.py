@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dlmone.core.errors import InputError
 from dlmone.core.text.evaluator import Evaluator, Sample, Score
+from dlmone.plugins.bert.hub import is_offline
 
 from .options import BertScoreOptions
 from .scoring import checked, mean_score
@@ -163,8 +165,9 @@ def load_encoder(name: str, num_layers: int, device: str | None = None) -> tuple
     import torch
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+    offline = not Path(name).is_dir() and is_offline()
     try:
-        config = AutoConfig.from_pretrained(name)
+        config = AutoConfig.from_pretrained(name, local_files_only=offline)
         if config.is_encoder_decoder:
             raise InputError(
                 f"bertscore needs an encoder: its option 'model' names {name!r}, which also decodes."
@@ -176,11 +179,14 @@ def load_encoder(name: str, num_layers: int, device: str | None = None) -> tuple
             )
         # bert-score would take any name with "t5" in it, a folder's too, for a T5 model: not so here.
         config.num_hidden_layers = num_layers
-        model = AutoModel.from_pretrained(name, config=config)
+        model = AutoModel.from_pretrained(name, config=config, local_files_only=offline)
         # DeBERTa's first word is tokenised as if a space came before it, as transformers 4.22 had it.
-        tokenizer = AutoTokenizer.from_pretrained(name, use_fast=False, add_prefix_space=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, use_fast=False, add_prefix_space=True, local_files_only=offline
+        )
     except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")
+        reason = "it is not cached, and the Hugging Face hub cannot be reached" if offline else reason
         raise InputError(
             f"bertscore cannot load the encoder {name!r} ({reason}): give a local folder as its option "
             "'model' (and 'num_layers'), or run once with the network on to download it."

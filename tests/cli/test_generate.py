@@ -249,6 +249,7 @@ def test_malformed_rows_name_file_and_line(tiny_run, tmp_path, content, message)
             ["RUN", "text", "--sampler", "ddim:2"],
             "sampler ddim.eta: expected a number less than or equal to 1",
         ),
+        (["RUN", "text", "--set", ".eta=1"], "--set: '.eta' is not a key like NAME.OPTION"),
         (["RUN", "text", "--set", "ddim.eta=1"], "--set ddim: nothing of that name is used here"),
         (["RUN", "text", "--select", "mbr", "--candidates", 1], "there must be two or more"),
         (["RUN", "text", "--select", "mbr:dist_1"], "dist_1 does not compare two texts"),

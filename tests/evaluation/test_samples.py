@@ -112,3 +112,13 @@ def test_files_that_do_not_belong_together(tmp_path, samples, provenance, messag
     save_samples(tmp_path / "b.jsonl", samples, provenance)
     with pytest.raises(InputError, match=message):
         read_samples(tmp_path)
+
+
+def test_a_run_directory_is_named_as_such(tmp_path):
+    (tmp_path / "recipe.toml").touch()
+    (tmp_path / "metrics.jsonl").write_text('{"stage": "stage-1", "step": 1}\n')
+    with pytest.raises(InputError, match="a run directory, where samples were expected; it has no samples"):
+        read_samples(tmp_path)
+    (tmp_path / "samples").mkdir()
+    with pytest.raises(InputError, match=rf"; name the files in {tmp_path / 'samples'}, a system each"):
+        read_samples(tmp_path)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from dlmone.core import DlmoneError, Example, InputError
 from dlmone.models import folder as module
-from dlmone.models.folder import load_student, publish, read_config
+from dlmone.models.folder import fingerprint, load_student, publish, read_config
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.registry import Registry
@@ -207,6 +207,31 @@ def test_an_edited_configuration_is_refused(
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=said):
         load_student(folder, Registry.discover())
+
+
+def test_an_edited_tokenizer_is_refused(tiny_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "student"
+    shutil.copytree(tiny_run / "student", folder)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["how"], vocabulary["what"] = vocabulary["what"], vocabulary["how"]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(InputError, match=r"tokenizer.json: not the file that the model was saved with"):
+        load_student(folder, Registry.discover())
+
+
+def test_a_fingerprint_covers_the_configuration(tiny_run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "student"
+    shutil.copytree(tiny_run / "student", folder)
+    assert fingerprint(folder) == fingerprint(tiny_run / "student")
+    # Another tool wrote the weights again, without the copy of the configuration that would be compared.
+    save_file(load_file(folder / "model.safetensors"), folder / "model.safetensors")
+    before = fingerprint(folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["config"]["options"]["heads"] = 1
+    (folder / "config.json").write_text(json.dumps(config))
+    load_student(folder, Registry.discover())
+    assert fingerprint(folder) != before
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 import dlmone
 from dlmone.core import Example
@@ -145,6 +147,38 @@ def test_one_flag_swaps_the_objective_and_the_cached_teacher_is_reused(
     assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
     entries = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert all(entry["gradient/score"] > 0 for entry in entries if "gradient/score" in entry)
+
+
+@pytest.mark.parametrize("what", ["another model", "another step", "a teacher"])
+def test_the_best_student_of_another_model_is_not_built_on(
+    finished: tuple[Path, Path, str], tiny_run: Path, tmp_path: Path, what: str
+) -> None:
+    run, cache, _ = finished
+    shutil.copytree(run, tmp_path / "run")
+    best = tmp_path / "run" / "stage-1" / "best"
+    config = json.loads((best / "config.json").read_text())
+    if what == "another step":
+        config["student"]["best_step"] += 1
+        (best / "config.json").write_text(json.dumps(config))
+    else:
+        shutil.rmtree(best)
+        shutil.copytree(tiny_run / ("teacher" if what == "a teacher" else "student"), best)
+    if what == "another model":
+        other = json.loads((best / "config.json").read_text())
+        other["student"] = config["student"]
+        (best / "config.json").write_text(json.dumps(other))
+        save_file(
+            load_file(best / "model.safetensors"),
+            best / "model.safetensors",
+            metadata={"config": json.dumps(other)},
+        )
+    answer = command("run", RECIPE, "--resume", tmp_path / "run", cache=cache)
+    assert answer.returncode == 2, answer.stderr
+    said = answer.stderr.splitlines()[-1]
+    assert said.startswith("error: stages.stage-1: the best student is not the stage's own; without --resume")
+    assert str(best) in said
+    assert len(said) < 600
+    assert (tmp_path / "run" / "report" / "results.json").exists()
 
 
 def test_the_resolved_recipe_repeats_the_run(finished: tuple[Path, Path, str], tmp_path: Path) -> None:

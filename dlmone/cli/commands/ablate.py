@@ -10,8 +10,10 @@ import click
 
 from dlmone.core.errors import InputError
 
+from ..counts import PASSES, SEEDS
 from ..launch import RUNS
 from ..output import console, print_columns
+from ..paths import LocalPath
 from ..request import Request, takes_recipe
 
 if TYPE_CHECKING:
@@ -32,17 +34,17 @@ FORMATS = ("table", "json", "csv", "md")
     help="Make a row of each value of a key, as in --vary stages.*.objectives.score.use=sid,dmd2; "
     "several give all combinations.",
 )
-@click.option("--seeds", type=click.IntRange(min=1), metavar="N", help="Runs of each row.  [default: 3]")
+@click.option("--seeds", type=SEEDS, metavar="N", help="Runs of each row.  [default: 3]")
 @click.option(
     "--passes",
-    type=click.IntRange(min=1),
+    type=PASSES,
     metavar="N",
     help="Give every row as many steps as N network passes pay for; one is one example once forward.",
 )
 @click.option("--only", metavar="ROW", multiple=True, help="Run these rows only; repeatable.")
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     metavar="DIR",
     help="The grid's folder.  [default: runs/NAME-PROFILE-grid]",
 )

@@ -11,6 +11,7 @@ import click
 from dlmone.core.errors import InputError
 from dlmone.generation.inputs import examples_of_file
 
+from ..counts import BATCH, CALLS, RUNS, THREADS, CountList
 from ..output import console, print_columns, print_json
 from ..paths import LocalPath
 from ..request import Request, plugin_option
@@ -25,14 +26,6 @@ TEXTS = ("how can i be a good geologist ?", "what is the best way to learn a lan
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
-def numbers(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...]:
-    """Read positive whole numbers: 1,2,4."""
-    words = [] if value is None else value.split(",")
-    if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
-        raise click.BadParameter(f"expected positive whole numbers as in 1,2,4, found {value!r}")
-    return tuple(map(int, words))
-
-
 @click.command(short_help="Time models or a recipe, beside baselines.")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--profile", metavar="NAME", help="Of a recipe.")
@@ -45,11 +38,19 @@ def numbers(context: click.Context, option: click.Parameter, value: str | None) 
 )
 @click.option(
     "--steps",
-    callback=numbers,
+    type=CountList(CALLS),
+    default=(),
     metavar="N,…",
     help="[default: 1,2,4 for a student; the paper's for a teacher]",
 )
-@click.option("--batch", callback=numbers, metavar="N,…", default="1", show_default=True, help="Batch sizes.")
+@click.option(
+    "--batch",
+    type=CountList(BATCH),
+    metavar="N,…",
+    default="1",
+    show_default=True,
+    help="Batch sizes.",
+)
 @click.option(
     "--precision",
     default="auto",
@@ -57,7 +58,7 @@ def numbers(context: click.Context, option: click.Parameter, value: str | None) 
     metavar="NAME,…",
     help="float32, bfloat16 or both; auto is the faster one on this device.",
 )
-@click.option("--runs", type=click.IntRange(min=1), help="[default: 100; 3 above 100 steps]")
+@click.option("--runs", type=RUNS, help="[default: 100; 3 above 100 steps]")
 @click.option("--extrapolate", is_flag=True, help="Extrapolate rows above 100 steps instead of running them.")
 @click.option("--sampler", metavar="NAME", help="The teachers' sampler, as ddim.")
 @click.option(
@@ -75,7 +76,7 @@ def numbers(context: click.Context, option: click.Parameter, value: str | None) 
     show_default=True,
     help="cpu: all threads'.",
 )
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
+@click.option("--threads", type=THREADS, help="CPU threads.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plugin_option

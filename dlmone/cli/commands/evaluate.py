@@ -11,6 +11,7 @@ import click
 
 from dlmone.core.errors import InputError
 
+from ..counts import RESAMPLES
 from ..named import NamedOptions
 from ..output import write_text
 from ..paths import LocalPath
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--bootstrap",
-    type=click.IntRange(min=0),
+    type=RESAMPLES,
     default=1000,
     show_default=True,
     metavar="N",
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPath(dir_okay=False),
     metavar="FILE",
     help="Also write the JSON to this file.",
 )

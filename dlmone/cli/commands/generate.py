@@ -16,6 +16,7 @@ from dlmone.core.text.data import Example
 from dlmone.generation.inputs import batches, examples_of, examples_of_file, lines_as_they_come
 
 from ..completion import complete_model
+from ..counts import BATCH, CALLS, SAMPLES, SEED
 from ..named import NamedOptions
 from ..output import console
 from ..paths import LocalPath
@@ -45,7 +46,7 @@ NAMED = 10
 @click.option(
     "--samples",
     "count",
-    type=click.IntRange(min=1),
+    type=SAMPLES,
     metavar="N",
     help="Generate N texts with a model that takes no condition.",
 )
@@ -59,12 +60,12 @@ NAMED = 10
 @click.option("--resume", is_flag=True, help="Continue the file that -o names.")
 @click.option(
     "--steps",
-    type=click.IntRange(min=1),
+    type=CALLS,
     help="[default: the student's number in training; 20 for a teacher]",
 )
 @click.option(
     "--candidates",
-    type=click.IntRange(min=1),
+    type=CALLS,
     metavar="K",
     help="Samples per text.  [default: 1; 10 with --select]",
 )
@@ -82,8 +83,8 @@ NAMED = 10
     multiple=True,
     help="An option of the --sampler, --augment or --select plugin, as ddim.eta=0.5 with --sampler ddim.",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Texts per batch.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the noise.")
+@click.option("--batch", type=BATCH, default=64, show_default=True, help="Texts per batch.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option(
     "--precision",

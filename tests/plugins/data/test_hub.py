@@ -91,12 +91,14 @@ def test_a_downloaded_file_is_handed_on(monkeypatch, tmp_path):
         return str(tmp_path / file)
 
     monkeypatch.setattr(client, "hf_hub_download", fetch)
+    monkeypatch.setattr(hub, "is_offline", lambda: False)
     assert hub.hub_download("owner/set", "a.parquet", "main") == tmp_path / "a.parquet"
     assert asked == {
         "repository": "owner/set",
         "file": "a.parquet",
         "revision": "main",
         "repo_type": "dataset",
+        "local_files_only": False,
     }
 
 

@@ -1,6 +1,8 @@
 """BERTScore: the official numbers on a small BERT, DeBERTa as in the official environment, refusals."""
 
 import json
+import socket
+import time
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -162,6 +164,23 @@ def test_deberta_is_read_as_in_the_official_environment(deberta):
 def test_a_text_longer_than_the_model_is_cut(deberta):
     long = Sample("0", "s", SENTENCE, (f"{SENTENCE} " * 200,))
     assert 0 < evaluate(deberta, [long], num_layers=1).value < 1
+
+
+def test_offline_nothing_is_tried_again(monkeypatch):
+    """The hub's library tries six times, with pauses; what is not cached is said at once instead."""
+
+    def unreachable(*_, **__):
+        raise OSError("Name or service not known")
+
+    def pause(_):
+        pytest.fail("a request is tried again")
+
+    for name in ("create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, unreachable)
+    monkeypatch.setattr(time, "sleep", pause)
+    sentence = r"'nobody/no-such-encoder' \(it is not cached, and the Hugging Face hub cannot be reached\)"
+    with pytest.raises(InputError, match=sentence):
+        evaluate("nobody/no-such-encoder", [Sample("0", "s", SENTENCE, (SENTENCE,))], num_layers=2)
 
 
 def test_refusals(deberta, tmp_path, monkeypatch):

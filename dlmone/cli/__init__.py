@@ -11,6 +11,8 @@ COMMANDS = (
     "pretrain",
     "convert",
     "export",
+    "push",
+    "pull",
     "generate",
     "evaluate",
     "bench",

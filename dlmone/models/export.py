@@ -20,6 +20,17 @@ from .folder import CARD, WEIGHTS, load_student, load_teacher, read_config
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
+def check_loads(folder: Path, registry: Registry) -> None:
+    """Load the model in a folder once.
+
+    Raises:
+        InputError: the model is broken.
+        PluginError: the plugin of its family is not installed.
+    """
+    load = load_student if read_config(folder)["role"] == "student" else load_teacher
+    load(folder, registry)
+
+
 def export(
     folder: Path,
     out: Path,
@@ -43,8 +54,7 @@ def export(
     """
     if out.exists():
         raise InputError(f"{out} is there already; remove it, or name another folder")
-    load = load_student if read_config(folder)["role"] == "student" else load_teacher
-    load(folder, registry)
+    check_loads(folder, registry)
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         metadata = file.metadata()
         tensors = {key: _cast(file.get_tensor(key), PRECISIONS[precision]) for key in file.keys()}  # noqa: SIM118

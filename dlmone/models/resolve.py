@@ -1,4 +1,4 @@
-"""Resolve a path, a run directory or an installed model's name to a model folder."""
+"""Resolve a path, a run directory, an installed model's name or a hub address to a model folder."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from dlmone.registry import Registry
 from dlmone.registry.explain import nearest, shortened
 from dlmone.registry.paths import trouble
 
+from .hub import PREFIX, fetch, parse
+
 
 def model_folder(path: str | PathLike[str], registry: Registry) -> Path:
     """Return the model folder that is meant; for a run directory, its student's.
 
-    A path that exists has precedence over an installed model of that name.
+    A path that exists has precedence over an installed model of that name. ``hub:OWNER/NAME[@REVISION]`` is
+    fetched from the Hugging Face hub.
 
     Raises:
-        InputError: nothing lies there and no plugin has a model of that name, or the run has no student yet.
+        InputError: nothing lies there and no plugin has a model of that name, the run has no student yet, or
+            the hub does not give the model.
         PluginError: the plugin that brings the model is broken.
     """
+    if str(path).startswith(PREFIX):
+        return fetch(parse(str(path)))
     if wrong := trouble(str(path)):
         raise InputError(f"{shortened(str(path))}: {wrong}")
     folder = Path(path).expanduser()

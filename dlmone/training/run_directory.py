@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from dlmone.core import DlmoneError, InputError
 from dlmone.models.folder import fingerprint, read_config
+from dlmone.models.hub import pinned
 from dlmone.models.parsing import parse_json
 from dlmone.registry import Registry, ResolvedRecipe, load_recipe
 from dlmone.runtime.files import write_whole
@@ -61,7 +62,7 @@ class RunDirectory:
             self._lock.release()
 
     def check_models(self, models: Mapping[str, Path]) -> dict[str, dict[str, str]]:
-        """Return paths and hashes of the saved models that a run begins from, for its manifest.
+        """Return paths (or hub addresses) and hashes of the saved models that a run begins from.
 
         Args:
             models: model folders by the recipe's keys.
@@ -71,7 +72,10 @@ class RunDirectory:
         """
         for path in models.values():
             read_config(path)  # what is no model folder is refused as such
-        found = {key: {"path": str(path), "sha256": fingerprint(path)} for key, path in models.items()}
+        found = {
+            key: {"path": pinned(path) or str(path), "sha256": fingerprint(path)}
+            for key, path in models.items()
+        }
         manifest = self.path / "manifest.json"
         try:
             before = parse_json(manifest.read_bytes())["models"] if manifest.exists() else {}

@@ -3,32 +3,35 @@
     python benchmarks/estimate.py RECIPE [--profile NAME] [--set KEY=VALUE] [--stage NAME] [--iterations 5]
     python benchmarks/estimate.py --all        every shipped recipe and profile whose parts are here
 
-The teacher is built at random weights. Of pretraining and of each stage some iterations are run, and before
-and after them the passes are timed on which the estimate rests. The least time of an iteration is compared
-with the estimate from the least times of passes: other processes slow down some of both. The growth of the
-process's memory in an iteration is compared with what autograd keeps.
+The teacher is built at random weights. Pretraining and each stage are first estimated as `check` does: from
+the passes that they request and an iteration of a few rows. `--seconds` bounds that iteration; with few rows
+the estimate has far to go. Then iterations of the recipe's own batch are run: the median of their seconds,
+and the peak of what is allocated from their beginning on, the loaded teacher included. Ratios are measured
+by estimated. On a CPU, seconds are those of all threads: others' work on the machine changes them less than
+wall time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from statistics import median
 from time import perf_counter, process_time
 
 import click
 
-from dlmone.benchmark.memory import peak_memory
+from dlmone.benchmark.memory import peak_allocated
 from dlmone.core import DlmoneError
 from dlmone.generation.inference import collate_fitting
 from dlmone.registry import Registry, load_recipe
 from dlmone.registry.files import read_recipe, shipped_recipes
 from dlmone.runtime.device import Compute
-from dlmone.training.calibration import calibrate, least_seconds, timed_rows
+from dlmone.training.calibration import calibrate, seconds_of, timed_rows
 from dlmone.training.distillation import Distillation
 from dlmone.training.effort import measure, passes, stage_effort
-from dlmone.training.estimate import Plan, iteration_seconds
+from dlmone.training.estimate import Plan
 from dlmone.training.pretraining import Pretraining
 from dlmone.training.stage import stage_objectives
 from dlmone.training.tokenized import TokenizedExamples
+from dlmone.training.trial import SECONDS, run_trials
 
 
 def compare(
@@ -38,6 +41,7 @@ def compare(
     overrides: tuple[str, ...],
     only: str | None,
     count: int,
+    limit: float,
 ) -> None:
     """Print one line for each part of a recipe's profile that trains.
 
@@ -45,68 +49,58 @@ def compare(
         DlmoneError: a part of it is not here.
     """
     recipe = load_recipe(name, registry=registry, profile=profile, overrides=overrides).recipe
+    if only:
+        recipe = recipe.model_copy(update={"stages": {only: recipe.stages[only]}})
     compute = Compute.start(recipe.compute)
-    # Of all threads; others' work on the machine changes it less than wall time.
     clock = process_time if compute.device.type == "cpu" else perf_counter
     examples = registry.create("data", recipe.data, "data").split("train")
     slot = recipe.teacher
     options = registry.options("teachers", slot.use, slot.options, "teacher")
     teacher = registry.load("teachers", slot.use).build(options, examples).to(compute.device)
-    sketch, where = measure(teacher), f"{name}{f', profile {profile}' if profile else ''}"
+    sketch = measure(teacher)
     objectives = {stage: stage_objectives(registry, recipe, stage) for stage in recipe.stages}
     efforts = {key: stage_effort(stage, objectives[key], sketch) for key, stage in recipe.stages.items()}
+    most = max(
+        [stage.batch for stage in recipe.stages.values()] + [slot.pretrain.batch if slot.pretrain else 1]
+    )
+    rows = timed_rows(sketch, min(most, compute.microbatch or most))
+    batch, _ = collate_fitting(teacher.space, examples[: 4 * rows])
+    assert batch is not None
+    costs = calibrate(teacher, batch[:rows], compute, clock)
+    trials = run_trials(recipe, registry, teacher, examples, compute, costs, sketch, limit, clock)
+    plan = Plan(recipe, sketch, efforts, costs, compute, trials)
+    loaded = 4 * (sketch.network + sketch.space)
 
-    def plan(batch: int) -> Plan:
-        rows = timed_rows(sketch, min(batch, compute.microbatch or batch))
-        timed, _ = collate_fitting(teacher.space, examples[: 4 * rows])
-        assert timed is not None
-        return Plan(recipe, sketch, efforts, calibrate(teacher, timed[:rows], compute, clock), compute)
-
-    def row(
-        part: str,
-        advance: Callable[[], object],
-        batch: int,
-        made: float,
-        seconds: Callable[[Plan], float],
-        kept: Callable[[Plan], float],
-    ) -> None:
-        before = plan(batch)
-        taken = least_seconds(advance, compute.device, at_least=count, clock=clock)
-        after = plan(batch)
-        expected = min(seconds(before), seconds(after))
-        grown = peak_memory(advance, compute.device)
-        memory = f"{grown / 2**20:.0f} MiB, {grown / kept(after):.2f} of the estimate" if grown else ""
-        print(
-            f"| {where} | {part} | {batch} | {made:g} | {taken:.3f} | {expected:.3f} "
-            f"| {taken / expected:.2f} | {memory} |",
-            flush=True,
-        )
-
-    if slot.pretrain and only is None:
-        pretraining = Pretraining(teacher, slot.pretrain, examples, compute, recipe.seed)
-        row(
-            "teacher",
-            lambda: pretraining.advance(False),
-            slot.pretrain.batch,
-            3,
-            Plan.pretraining_seconds,
-            Plan.pretraining_activations,
-        )
-    tokenized = TokenizedExamples(teacher.space, examples)
-    for key, stage in recipe.stages.items():
-        if only not in (None, key):
-            continue
+    def begin(part: str) -> Pretraining | Distillation:
+        if part == "teacher":
+            assert slot.pretrain is not None
+            return Pretraining(teacher, slot.pretrain, examples, compute, recipe.seed)
         # All updates from the first iteration on.
-        stage = stage.model_copy(update={"estimator_warmup": 0})
-        terms = objectives[key]
-        trained = Distillation(key, stage, teacher, terms, tokenized, compute, recipe.seed)
-        row(
-            key,
-            lambda trained=trained: trained.advance(False),  # type: ignore[misc]
-            stage.batch,
-            passes(stage, terms, sketch),
-            lambda one, stage=stage, key=key: iteration_seconds(stage, efforts[key], one.costs),  # type: ignore[misc]
-            lambda one, key=key: one.activations(key),  # type: ignore[misc]
+        stage = recipe.stages[part].model_copy(update={"estimator_warmup": 0})
+        tokenized = TokenizedExamples(teacher.space, examples)
+        return Distillation(part, stage, teacher, objectives[part], tokenized, compute, recipe.seed)
+
+    for part, trial in trials.items():
+        trained: list[Pretraining | Distillation] = []
+
+        def first() -> None:
+            trained.append(begin(part))  # noqa: B023
+            for _ in range(2):
+                trained[0].advance(norms=False)  # noqa: B023
+
+        held = peak_allocated(first, compute.device) + loaded
+        taken = median(
+            seconds_of(lambda: trained[0].advance(norms=False), compute.device, clock)  # noqa: B023
+            for _ in range(count)
+        )
+        own = slot.pretrain.batch if part == "teacher" and slot.pretrain else recipe.stages[part].batch
+        made = 3.0 if part == "teacher" else passes(recipe.stages[part], objectives[part], sketch)
+        expected, kept = plan.iteration_seconds(part), plan.bytes(part)
+        print(
+            f"| {name}{f', {profile}' if profile else ''} | {part} | {made:g} | {trial.rows} of {own} "
+            f"| {expected:.3f} | {taken:.3f} | {taken / expected:.2f} "
+            f"| {kept / 2**20:.0f} | {held / 2**20:.0f} | {held / kept:.2f} |",
+            flush=True,
         )
 
 
@@ -114,8 +108,9 @@ def compare(
 @click.argument("recipe_name", metavar="RECIPE", required=False)
 @click.option("--profile")
 @click.option("--set", "overrides", multiple=True)
-@click.option("--stage", help="only this one")
+@click.option("--stage", help="only this one, and pretraining")
 @click.option("--iterations", default=5, show_default=True)
+@click.option("--seconds", default=SECONDS, show_default=True, help="of the iteration that is tried")
 @click.option("--all", "every", is_flag=True)
 def main(
     recipe_name: str | None,
@@ -123,20 +118,23 @@ def main(
     overrides: tuple[str, ...],
     stage: str | None,
     iterations: int,
+    seconds: float,
     every: bool,
 ) -> None:
     registry = Registry.discover()
-    print("| recipe | part | batch | passes | seconds | estimate | ratio | memory |")
-    print("|---|---|---|---|---|---|---|---|")
+    print(
+        "| recipe | part | passes | rows tried | estimate, s | measured, s | ratio | estimate, MiB | measured, MiB | ratio |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     if not every:
-        compare(registry, recipe_name or "qqp", profile, overrides, stage, iterations)
+        compare(registry, recipe_name or "qqp", profile, overrides, stage, iterations, seconds)
         return
     for name in shipped_recipes():
         for one in [*read_recipe(name).profiles] or [None]:
             try:
-                compare(registry, name, one, overrides, stage, iterations)
+                compare(registry, name, one, overrides, stage, iterations, seconds)
             except DlmoneError as error:
-                print(f"| {name}, {one} | not here: {error} | | | | | | |")
+                print(f"| {name}, {one} | not here: {error} | | | | | | | | |")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
@@ -12,9 +13,11 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from dlmone.core import Batch, Sketch, Teacher
+from dlmone.core.request import Role
+from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 
-from .effort import Effort, Passes
+from .effort import Effort, Passes, iteration_updates
 
 #: Share of a plain matrix product's throughput that a network reaches; the rest is norms, softmax, copies.
 EFFICIENCY = 0.5
@@ -61,6 +64,17 @@ def _dot(count: Passes, cost: Passes) -> float:
     return count.forward * cost.forward + count.through * cost.through + count.trained * cost.trained
 
 
+def iteration_cost(stage: Stage, efforts: Mapping[Role, Effort], costs: Costs) -> float:
+    """Return the seconds of one sample in the passes of an iteration: of its updates of ψ and of θ."""
+    updates = iteration_updates(stage)
+    return sum(updates[role] * costs.seconds(one) for role, one in efforts.items())
+
+
+def pretraining_cost(sketch: Sketch, costs: Costs) -> float:
+    """Return the seconds of one sample in pretraining: a trained pass, and logits over the table."""
+    return (1 + sketch.space / sketch.network) * costs.working.trained
+
+
 def timed_rows(sketch: Sketch, rows: int) -> int:
     """Return how many of ``rows`` samples to time: so many that it takes seconds."""
     return max(1, min(rows, int(MEASURED_OPERATIONS / (2.0 * sketch.network * sketch.positions))))
@@ -69,11 +83,8 @@ def timed_rows(sketch: Sketch, rows: int) -> int:
 def calibrate(
     teacher: Teacher, batch: Batch, compute: Compute, clock: Callable[[], float] = time.perf_counter
 ) -> Costs:
-    """Time passes of a teacher's network over a batch, and count what autograd keeps for them.
-
-    The teacher is moved to the device, and its parameters' ``requires_grad`` changes.
-    """
-    teacher.to(compute.device)
+    """Time passes of a teacher's network over a batch, and count what autograd keeps for them."""
+    teacher = copy.deepcopy(teacher).to(compute.device)
     with torch.no_grad():  # as in distillation, where a space is frozen
         batch = teacher.space.encode(batch.to(compute.device))
     found: list[tuple[Passes, Passes]] = []
@@ -136,12 +147,17 @@ def least_seconds(
     """Return the least time of a call's runs within ``seconds``: other processes slow down some of them."""
     best, started, count = float("inf"), clock(), 0
     while count < at_least or clock() - started < seconds:
-        begun = clock()
-        run()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        best, count = min(best, clock() - begun), count + 1
+        best, count = min(best, seconds_of(run, device, clock)), count + 1
     return best
+
+
+def seconds_of(run: Callable[[], object], device: torch.device, clock: Callable[[], float]) -> float:
+    """Return the time of a call, with what it leaves the device to do."""
+    begun = clock()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return clock() - begun
 
 
 def from_operations(sketch: Sketch, compute: Compute) -> Costs:

@@ -1,29 +1,24 @@
 """Estimate a run's time and memory from its recipe, its objectives' requests, and what a pass takes here.
 
-Time is that of network passes. Memory is parameters, gradients, optimizer state and the activations kept for
-the backward pass.
+Time is that of the requested passes, times how much longer than these an iteration is that was tried. Memory
+is that of the trial, and the activations kept for the rows that it left out. Without a trial, both are of
+network passes alone: their time, and parameters, gradients, optimizer state and activations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dlmone.core import ESTIMATOR, Auxiliary, Network, Sketch
 from dlmone.core.step.request import Role
 from dlmone.evaluation.variants import steps_of
 from dlmone.registry import Recipe
-from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 
-from .calibration import Costs
-from .effort import Effort, Passes, iteration_updates
-
-
-def iteration_seconds(stage: Stage, efforts: Mapping[Role, Effort], costs: Costs) -> float:
-    """Return the time of an iteration of a stage: of its updates of ψ and of θ."""
-    updates = iteration_updates(stage)
-    return stage.batch * sum(updates[role] * costs.seconds(one) for role, one in efforts.items())
+from .calibration import Costs, iteration_cost, pretraining_cost
+from .effort import Effort, Passes
+from .trial import Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +31,7 @@ class Plan:
         efforts: the stages' efforts by name.
         costs: what passes take.
         compute: device, precision and microbatch.
+        trials: an iteration of pretraining (``teacher``) and of each stage, where they were run.
     """
 
     recipe: Recipe
@@ -43,6 +39,7 @@ class Plan:
     efforts: Mapping[str, Mapping[Role, Effort]]
     costs: Costs
     compute: Compute
+    trials: Mapping[str, Trial] = field(default_factory=dict)
 
     def seconds(self, sizes: Mapping[str, int]) -> dict[str, float]:
         """Return the seconds of each part of a run.
@@ -65,12 +62,12 @@ class Plan:
             calls = (
                 rounds * examples("valid", wanted.examples) * wanted.candidates * pretrain.validation_steps
             )
-            parts["teacher"] = pretrain.steps * self.pretraining_seconds() + calls * one_call
+            parts["teacher"] = pretrain.steps * self.iteration_seconds("teacher") + calls * one_call
         for name, stage in recipe.stages.items():
             # The raw weights and their EMA are both validated.
             rounds = 1 + stage.steps // stage.validation.every
             samples = 2 * rounds * examples("valid", stage.validation.examples) * stage.validation.candidates
-            trained = stage.steps * iteration_seconds(stage, self.efforts[name], costs)
+            trained = stage.steps * self.iteration_seconds(name) - self._warmup_seconds(name)
             parts[name] = trained + samples * stage.calls * one_call
         if tested := examples("test", recipe.evaluation.examples):
             systems = recipe.evaluation
@@ -81,51 +78,72 @@ class Plan:
             parts["evaluation"] = calls * one_call
         return parts
 
-    def pretraining_seconds(self) -> float:
-        """Return the seconds of a pretraining step: a trained pass, and logits over the table."""
-        pretrain = self.recipe.teacher.pretrain
-        assert pretrain is not None
-        table = 1 + self.sketch.space / self.sketch.network
-        return pretrain.batch * table * self.costs.working.trained
+    def iteration_seconds(self, name: str) -> float:
+        """Return the seconds of an iteration of a stage, or of pretraining (``teacher``)."""
+        if name == "teacher":
+            cost = pretraining_cost(self.sketch, self.costs)
+        else:
+            cost = iteration_cost(self.recipe.stages[name], self.efforts[name], self.costs)
+        return self._batch(name) * cost * self._pace(name)
+
+    def _warmup_seconds(self, name: str) -> float:
+        """Return the seconds that θ's updates would take while ψ alone is updated."""
+        stage, efforts = self.recipe.stages[name], self.efforts[name]
+        cost = self.costs.seconds(efforts["generator"]) if "generator" in efforts else 0.0
+        return min(stage.estimator_warmup, stage.steps) * stage.batch * cost * self._pace(name)
+
+    def _pace(self, name: str) -> float:
+        return self.trials[name].pace if name in self.trials else 1.0
+
+    def _batch(self, name: str) -> int:
+        """Return the samples of an iteration."""
+        if name != "teacher":
+            return self.recipe.stages[name].batch
+        assert self.recipe.teacher.pretrain is not None
+        return self.recipe.teacher.pretrain.batch
 
     def memory(self) -> float:
         """Return the peak memory in bytes, over the parts of a run."""
-        recipe, network, space = self.recipe, 4.0 * self.sketch.network, 4.0 * self.sketch.space
-        needed = [network + space]
-        # Autocast keeps a copy of the weights in training.
-        half = network / 2 if self.compute.bfloat16 else 0.0
-        pretrain = recipe.teacher.pretrain
-        if pretrain and not recipe.teacher.path:
-            # Weights, gradient, two moments, EMA.
-            needed.append(5 * needed[0] + half + self.pretraining_activations())
-        for name, stage in recipe.stages.items():
-            networks = self._networks(stage, self.efforts[name])
-            needed.append(networks * network + space + half + self.activations(name))
-        return max(needed)
+        pretrained = self.recipe.teacher.pretrain and not self.recipe.teacher.path
+        parts = [*(["teacher"] if pretrained else []), *self.recipe.stages]
+        return max((self.bytes(name) for name in parts), default=self._loaded)
 
-    def pretraining_activations(self) -> float:
-        """Return the bytes that autograd keeps in a pretraining step."""
-        pretrain = self.recipe.teacher.pretrain
-        assert pretrain is not None
-        return self._rows(pretrain.batch) * self.costs.bytes(Effort(Passes(trained=1)))
+    def bytes(self, name: str) -> float:
+        """Return the peak memory of a stage's iterations, or of those of pretraining (``teacher``)."""
+        if trial := self.trials.get(name):
+            rows, held = trial.rows, trial.bytes + (self._loaded if name != "teacher" else 0.0)
+        else:
+            rows, held = 0, self._networks(name)
+        left = self._at_once(self._batch(name)) - self._at_once(rows)
+        return held + left * self._kept(name)
 
-    def activations(self, name: str) -> float:
-        """Return the bytes that autograd keeps at most in an update of a stage."""
-        kept = (self.costs.bytes(one) for one in self.efforts[name].values())
-        return self._rows(self.recipe.stages[name].batch) * max(kept, default=0.0)
+    @property
+    def _loaded(self) -> float:
+        """The bytes of φ as loaded."""
+        return 4.0 * (self.sketch.network + self.sketch.space)
 
-    def _rows(self, batch: int) -> int:
-        return min(batch, self.compute.microbatch or batch)
+    def _kept(self, name: str) -> float:
+        """Return the bytes that autograd keeps of a sample, in the update that keeps most."""
+        made = [Effort(Passes(trained=1))] if name == "teacher" else self.efforts[name].values()
+        return max((self.costs.bytes(one) for one in made), default=0.0)
 
-    @staticmethod
-    def _networks(stage: Stage, efforts: Mapping[Role, Effort]) -> int:
-        """Return how many tensors of a network's size a stage holds.
+    def _at_once(self, rows: int) -> int:
+        return min(rows, self.compute.microbatch or rows)
 
-        They are φ as loaded; θ with two moments and its EMA; one gradient at a time; of what is requested φ
-        in float32, ψ and auxiliary networks with two moments each, and averages and θ as the stage began.
+    def _networks(self, name: str) -> float:
+        """Return the bytes of the networks that training holds, of gradients, moments and averages.
+
+        Pretraining has weights, a gradient, two moments and an average. A stage has φ as loaded; θ with two
+        moments and its EMA; one gradient at a time; of what is requested φ in float32, ψ and auxiliary
+        networks with two moments each, and averages and θ as the stage began.
         """
-        requested: set[Network] = set().union(*(one.networks for one in efforts.values()))
+        network = 4.0 * self.sketch.network
+        # Autocast keeps a copy of the weights.
+        half = network / 2 if self.compute.bfloat16 else 0.0
+        if name == "teacher":
+            return half + 5 * self._loaded
+        requested: set[Network] = set().union(*(one.networks for one in self.efforts[name].values()))
         trained = sum(one is ESTIMATOR or isinstance(one, Auxiliary) for one in requested)
         others = len(requested) - trained - 1
-        averaged = bool(stage.estimator_average) and ESTIMATOR in requested
-        return 1 + 4 + 1 + 3 * trained + others + averaged
+        averaged = bool(self.recipe.stages[name].estimator_average) and ESTIMATOR in requested
+        return half + self._loaded + network * (4 + 1 + 3 * trained + others + averaged)

@@ -29,16 +29,14 @@ from dlmone.evaluation.validation import check_metrics, validation_evaluators, v
 from dlmone.evaluation.variants import EvaluationPlugins, check_variants, steps_of
 from dlmone.generation.inference import generate_samples
 from dlmone.registry import Recipe, Registry
-from dlmone.registry.schema import Pretrain
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 
-from .distillation import Distillation, stage_times
-from .pretraining import Pretraining
+from .distillation import stage_times
 from .stage import stage_objectives
 from .start import check_sizes, check_starts, saved_starts
 from .teacher import check_requests, check_times
-from .tokenized import TokenizedExamples
+from .trial import pretraining_trial, stage_trial
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 #: Rows of the batch that everything is tried on.
@@ -122,22 +120,15 @@ def try_out(
     check_sizes(recipe, teacher)
     check_starts(prepared.starts, recipe, teacher, registry)
     alone = replace(compute, world=World(), microbatch=None)
+    examples, pretrain = prepared.splits["train"][:ROWS], recipe.teacher.pretrain
     with torch.random.fork_rng(devices=[]):
         trial = copy.deepcopy(teacher).requires_grad_(False).eval()
-        if recipe.teacher.pretrain and any(one.requires_grad for one in teacher.parameters()):
-            _check_pretraining(recipe, recipe.teacher.pretrain, teacher, prepared, alone)
+        if pretrain and any(one.requires_grad for one in teacher.parameters()):
+            pretraining_trial(pretrain, teacher, examples, alone, recipe.seed, ROWS).advance(norms=False)
         _check_sampling(recipe, prepared, trial, alone)
         check_variants(recipe, prepared.parts, trial, alone, prepared.splits["valid"])
         for name in recipe.stages:
-            _check_stage(recipe, registry, name, trial, prepared.splits["train"][:ROWS], alone)
-
-
-def _check_pretraining(
-    recipe: Recipe, config: Pretrain, teacher: Teacher, prepared: Prepared, compute: Compute
-) -> None:
-    examples = prepared.splits["train"][:ROWS]
-    small = config.model_copy(update={"batch": ROWS})
-    Pretraining(copy.deepcopy(teacher), small, examples, compute, recipe.seed).advance(norms=False)
+            _check_stage(recipe, registry, name, trial, examples, alone)
 
 
 def _check_stage(
@@ -148,21 +139,13 @@ def _check_stage(
     examples: Sequence[Example],
     compute: Compute,
 ) -> None:
-    """Make one update of a stage with all its terms. The run's own objectives learn nothing from it."""
-    stage = recipe.stages[name]
-    last = stage.steps - 1
-    late = {"batch": ROWS, "estimator_warmup": 0}
-    tokenized = TokenizedExamples(teacher.space, examples)
-    objectives = stage_objectives(registry, recipe, name)
-    trial = Distillation(
-        name, stage.model_copy(update=late), teacher, objectives, tokenized, compute, recipe.seed
-    )
-    if not trial.generator_update.active(last):
+    """Make one update of a stage with all its terms."""
+    trial = stage_trial(recipe, registry, name, teacher, examples, compute, ROWS)
+    if not trial.generator_update.active(trial.step):
         raise InputError(
-            f"stages.{name}: no objective trains θ within its {stage.steps} steps (generator_weight and "
-            "generator_start say which do, and from when)"
+            f"stages.{name}: no objective trains θ within its {recipe.stages[name].steps} steps "
+            "(generator_weight and generator_start say which do, and from when)"
         )
-    trial.step = last
     trial.advance(norms=True)
     if trial.non_finite >= ROWS:
         raise InputError(f"stages.{name}: on a first batch no loss is finite; check its times and weights")

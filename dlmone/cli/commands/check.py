@@ -97,6 +97,7 @@ class Survey:
         """Return memory and time, nothing where the networks' size or the device is not known."""
         from dlmone.training.effort import passes, stage_effort
         from dlmone.training.estimate import Plan
+        from dlmone.training.trial import run_trials
 
         recipe, sketch, compute = self.recipe, self.sketch, self.compute
         if sketch is None or compute is None:
@@ -105,10 +106,18 @@ class Survey:
             name: stage_effort(stage, self.objectives[name], sketch) for name, stage in recipe.stages.items()
         }
         costs = self._costs(sketch, compute)
-        plan = Plan(recipe, sketch, efforts, costs, compute)
+        trials = {}
+        if costs.measured and self.teacher is not None:
+            train = self.splits["train"]
+            trials = run_trials(recipe, self.registry, self.teacher, train, compute, costs, sketch)
+        plan = Plan(recipe, sketch, efforts, costs, compute, trials)
         spans = plan.seconds({split: len(examples) for split, examples in self.splits.items()})
         made = {name: passes(stage, self.objectives[name], sketch) for name, stage in recipe.stages.items()}
-        how = "from passes timed now" if costs.measured else "from the networks' size alone, so a rough one"
+        how = (
+            "from iterations and passes that were run now"
+            if costs.measured
+            else "from the networks' size alone, so a rough one"
+        )
         return [
             ("estimate", f"for {compute.describe()}, {how}"),
             ("  memory", f"about {plan.memory() / 2**30:.1f} GiB"),

@@ -122,10 +122,9 @@ def main(
     every: bool,
 ) -> None:
     registry = Registry.discover()
-    print(
-        "| recipe | part | passes | rows tried | estimate, s | measured, s | ratio | estimate, MiB | measured, MiB | ratio |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    columns = ["recipe", "part", "passes", "rows tried"]
+    columns += [f"{what}, {unit}" for unit in ("s", "MiB") for what in ("estimate", "measured", "ratio")]
+    print(f"| {' | '.join(columns)} |\n{'|---' * len(columns)}|")
     if not every:
         compare(registry, recipe_name or "qqp", profile, overrides, stage, iterations, seconds)
         return

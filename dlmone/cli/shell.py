@@ -117,6 +117,8 @@ def _lacks_memory(error: BaseException) -> bool:
 def _failed(text: str, code: int, settings: Settings) -> int:
     if settings.traceback:
         traceback.print_exc()
+    if code == INTERRUPTED and os.environ.get("RANK", "0") != "0":
+        return code  # all of torchrun's processes were stopped, and the main one says so
     click.echo(text if code == INTERRUPTED else f"error: {text}", err=True)
     return code
 

@@ -66,16 +66,20 @@ class OutputFile:
         if self._done:
             self._check(provenance, candidates, found.provenance)
 
-    def missing(self, batch: Batch, space: Codec) -> Batch | None:
-        """Return the rows of the next batch that the file lacks; None if it has them all.
+    @property
+    def awaits(self) -> bool:
+        """Whether the file holds samples that have not been asked for again yet."""
+        return self.found < len(self._done)
+
+    def known(self, batch: Batch, space: Codec) -> int:
+        """Return how many of the first rows of the next batch the file holds.
 
         Raises:
             InputError: the file holds another example in this place.
         """
-        count = min(len(self._done) - self.found, len(batch))
-        if not count:
-            return batch
-        known = batch[:count]
+        if not self.awaits:
+            return 0
+        known = batch[: len(self._done) - self.found]
         texts = space.source_text(known), space.reference_text(known)
         for id, source, reference in zip(known.ids, *texts, strict=True):
             sample = self._done[self.found]
@@ -85,7 +89,7 @@ class OutputFile:
                     f"{self.path}, line {self.found}: written for another text than this one, of id "
                     f"{id!r}; continue it with the texts that it was begun with"
                 )
-        return batch[count:] if count < len(batch) else None
+        return len(known)
 
     def add(self, samples: Sequence[Sample], provenance: Provenance) -> None:
         """Append samples; they outlive this process from here on."""
@@ -99,7 +103,7 @@ class OutputFile:
 
     def require_all_found(self) -> None:
         """Raise InputError if the file holds more samples than there were texts."""
-        if self.found < len(self._done):
+        if self.awaits:
             raise InputError(
                 f"{self.path} holds {len(self._done)} samples, and there are {self.found} texts: "
                 "continue it with the texts that it was begun with"

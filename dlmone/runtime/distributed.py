@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from dlmone.core import InputError
+from dlmone.core import DlmoneError, InputError
 
 from .environment import process_number
+
+#: How long a process waits for the others: as long as it takes. The main one validates, reads a pipe or has a
+#: longer last batch meanwhile; torchrun ends all processes if one has failed.
+PATIENCE = timedelta(days=30)
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Say what it means if the processes cannot talk to one another."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise DlmoneError(f"another process of this run has ended; its message says why ({reason})") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +53,8 @@ class World:
             torch.cuda.set_device(process_number("LOCAL_RANK", 0, most=torch.cuda.device_count() - 1))
         if not dist.is_initialized():
             try:
-                dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+                backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+                dist.init_process_group(backends, timeout=PATIENCE)
             except (ValueError, RuntimeError) as error:
                 what = " ".join(str(error).split())
                 raise InputError(f"the {size} processes of WORLD_SIZE cannot join: {what}") from None
@@ -56,7 +74,8 @@ class World:
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
-        dist.all_gather_object(values, value)
+        with _together():
+            dist.all_gather_object(values, value)
         return values
 
     def sum_gradients(self, module: nn.Module) -> None:
@@ -68,7 +87,8 @@ class World:
             if parameter.requires_grad:
                 if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
-                dist.all_reduce(parameter.grad)
+                with _together():
+                    dist.all_reduce(parameter.grad)
 
     def sum_named(self, sums: dict[str, float]) -> dict[str, float]:
         """Sum named numbers over the processes; a name that a process lacks counts nought there."""
@@ -89,7 +109,8 @@ class World:
         if self.size == 1:
             return value
         box: list[Any] = [value]
-        dist.broadcast_object_list(box)
+        with _together():
+            dist.broadcast_object_list(box)
         return box[0]
 
     def any(self, flag: bool) -> bool:
@@ -99,4 +120,5 @@ class World:
     def wait(self) -> None:
         """Wait until every process is here."""
         if self.size > 1:
-            dist.barrier()
+            with _together():
+                dist.barrier()

@@ -14,11 +14,12 @@ import click
 from dlmone.core.errors import InputError
 from dlmone.core.text.data import Example
 from dlmone.generation.inputs import batches, examples_of, examples_of_file, lines_as_they_come
+from dlmone.runtime.environment import process_number
 
 from ..completion import complete_model
 from ..counts import BATCH, CALLS, SAMPLES, SEED
 from ..named import NamedOptions
-from ..output import console
+from ..output import console, is_main
 from ..paths import LocalPath
 from ..request import plugin_option
 
@@ -125,23 +126,38 @@ def generate(
         raise click.UsageError("TEXT, --input and --samples exclude one another")
     if resume and not output:
         raise click.UsageError("--resume continues the file that --output names: give both")
-    parts, total = _parts([""] * count if count else texts, source, batch)
+    processes = process_number("WORLD_SIZE", 1, least=1)
+    rounds: Iterable[Sequence[Example]] = ()
+    total = None
+    if is_main():  # the others get their texts from it, whatever these are read from
+        rounds, total = _rounds([""] * count if count else texts, source, batch * processes)
+    from dlmone.runtime.distributed import World
+
+    world = World.join()
     loaded, config = _model(model, plugins, **settings)
     if count and loaded.generator.space.conditional:
         raise InputError(f"{model} generates for conditions: give texts instead of --samples")
     from dlmone.generation.inference import sample_line
     from dlmone.generation.output_file import OutputFile
+    from dlmone.generation.shares import answered
     from dlmone.runtime.interrupts import Interrupted
     from dlmone.runtime.progress import Steps
 
-    file = OutputFile(output, config.provenance, config.kept, resume) if output else None
+    file = OutputFile(output, config.provenance, config.kept, resume) if output and world.main else None
     out = sys.stdout  # while the bar is shown, the name stands for another stream
     refused: list[tuple[Example, str]] = []
+    answers = answered(
+        world,
+        rounds,
+        batch,
+        lambda part: _generated(loaded, config, part, file),
+        alone=lambda: file is not None and file.awaits,
+    )
     # Outputs that appear on a terminal are their own progress.
-    with Steps(console(), "generating", total, show=file is not None or not out.isatty()) as progress:
+    show = world.main and (file is not None or not out.isatty())
+    with Steps(console(), "generating", total, show=show) as progress:
         try:
-            for part in parts:
-                samples, provenance, misfits = _generated(loaded, config, part, file)
+            for part, (samples, provenance, misfits) in answers:
                 if file:
                     file.add(samples, provenance)
                 elif as_json:
@@ -163,13 +179,13 @@ def generate(
         raise InputError(_sentence(refused, progress.done))
 
 
-def _parts(
-    texts: Sequence[str], source: Path | None, batch: int
+def _rounds(
+    texts: Sequence[str], source: Path | None, size: int
 ) -> tuple[Iterable[Sequence[Example]], int | None]:
-    """Return the texts in batches, and how many there are, if that is known."""
+    """Return the texts in rounds of ``size``, and how many there are, if that is known."""
     if not texts and not source:
         stdin = cast(BufferedIOBase, sys.stdin.buffer)
-        parts = iter(() if sys.stdin.isatty() else lines_as_they_come(stdin, batch))
+        parts = iter(() if sys.stdin.isatty() else lines_as_they_come(stdin, size))
         if (first := next(parts, None)) is None:
             raise InputError(
                 "there is nothing to generate for: give TEXT, --input FILE, or lines on standard input "
@@ -177,7 +193,7 @@ def _parts(
             )
         return chain([first], parts), None
     examples = examples_of_file(source) if source else examples_of(texts)
-    return batches(examples, batch), len(examples)
+    return batches(examples, size), len(examples)
 
 
 def _model(
@@ -227,12 +243,12 @@ def _generated(
 
     space = model.generator.space
     batch, misfits = collate_fitting(space, part)
-    if batch and file:
-        batch = file.missing(batch, space)
-    if not batch:
+    known = file.known(batch, space) if batch and file else 0
+    if not batch or known == len(batch):
         return [], config.provenance, misfits
+    # Those that are there are generated too, so that the others come from the batch that is theirs.
     samples, provenance = model.generate_batch(batch, config)
-    return samples, provenance, misfits
+    return samples[known:], provenance, misfits
 
 
 def _lines(part: Sequence[Example], samples: Sequence[Sample], kept: int) -> Iterator[str]:

@@ -110,6 +110,18 @@ class Codec(nn.Module, ABC):
                 names the example.
         """
 
+    def collate_conditions(self, examples: Sequence[Example]) -> Batch:
+        """Tokenise examples to generate for: what is kept of a source never depends on its reference.
+
+        No row holds a reference; the batch has them in its examples. A space whose `collate` cuts a source
+        together with its target cuts the sources that are too long by themselves here.
+
+        Raises:
+            InputError: a condition does not fit, in a space that cuts none.
+        """
+        hidden = self.collate([replace(example, target="") for example in examples])
+        return replace(hidden, examples=tuple(examples))
+
     @abstractmethod
     def text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
         """Return the generated part of each row as text, markers and padding removed."""
@@ -131,8 +143,11 @@ class Codec(nn.Module, ABC):
                 return [" ".join(example.target.split()) for example in batch.examples]
         return self.text(batch.tokens_BL, batch)
 
-    def reading(self, example: Example) -> Reading | None:
+    def reading(self, example: Example, alone: bool = False) -> Reading | None:
         """Return what `collate` keeps of an example; None where a space does not say.
+
+        With ``alone`` its source is read as `collate_conditions` reads it. What is cut of the target then has
+        no place among the positions that are left to generate.
 
         Raises:
             InputError: the example does not fit.

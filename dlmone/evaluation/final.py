@@ -92,6 +92,7 @@ def evaluate_run(
                 seed=table.seed,
                 batch=table.batch,
                 augmenter=writer.augmenter,
+                truncation=table.truncation,
                 progress=progress.advance,
             )
             provenance = Provenance.here(
@@ -112,7 +113,8 @@ def evaluate_run(
                 rows += selector.rows(row, parts.evaluators, sizes)
     baseline = "copy" if any(example.source for example in examples) else "reference"
     rows = [*score_baselines(rows[:1], parts.evaluators, [baseline]), *rows]
-    notes = survey(teacher.space, examples, most=None).notes
+    alone = table.truncation == "source"
+    notes = survey(teacher.space, examples, most=None, alone=alone).notes
     write_report(session.run_dir.path / "report", rows, len(examples), table.candidates, notes)
     for note in notes:
         session.console.print(f"test data: {note}", highlight=False)

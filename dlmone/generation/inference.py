@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -52,18 +53,22 @@ def generate_samples(
     seed: int = 0,
     batch: int = 64,
     augmenter: Augmenter | None = None,
+    truncation: Literal["source", "pair"] = "source",
     progress: Callable[[int], None] = lambda count: None,
 ) -> GeneratedSamples:
     """Generate ``candidates`` outputs for each example: `generate_batch`, batch by batch.
 
+    With ``truncation="pair"`` a source that is too long is cut with its reference, as in training.
     Its time includes tokenising, the network, rounding and detokenising.
     """
     options = SamplingOptions(steps, candidates, seed, augmenter)
     samples: list[Sample] = []
     calls = 0
     started = time.perf_counter()
+    space = generator.space
+    collate = space.collate if truncation == "pair" else space.collate_conditions
     for part in batches(examples, batch):
-        generated, calls = generate_batch(generator, generator.space.collate(part), compute, options)
+        generated, calls = generate_batch(generator, collate(part), compute, options)
         samples += generated
         progress(len(part) * candidates)
     seconds = time.perf_counter() - started

@@ -67,13 +67,14 @@ class Survey:
         return f"{self.examples:,} examples{of_all}"
 
 
-def survey(space: Codec, examples: Sequence[Example], most: int | None = MOST) -> Survey:
+def survey(space: Codec, examples: Sequence[Example], most: int | None = MOST, alone: bool = False) -> Survey:
     """Read examples as a model does, and count what it does not see of them.
 
     Args:
         space: the model's.
         examples: a split.
         most: how many examples to look at; all if None.
+        alone: read sources as for generation, where nothing depends on their references.
     """
     step = 1 if most is None else -(-len(examples) // most)
     looked = examples[:: max(step, 1)]
@@ -82,8 +83,9 @@ def survey(space: Codec, examples: Sequence[Example], most: int | None = MOST) -
     recased = changed = 0
     for example in looked:
         try:
-            reading = space.reading(example)
-            [again] = space.reference_text(space.collate([example]))
+            reading = space.reading(example, alone=True) if alone else space.reading(example)
+            batch = space.collate_conditions([example]) if alone else space.collate([example])
+            [again] = space.reference_text(batch)
         except InputError as error:
             refused.append(str(error))
             continue

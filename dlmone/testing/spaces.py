@@ -1,6 +1,7 @@
 """The Space contract: text to states and back, given and generated entries kept apart."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ def check_space(space: Space, examples: Sequence[Example], *, invertible: bool =
     """
     batch = space.collate(examples)
     _check_batch(space, batch, examples)
+    _check_sources_alone(space, examples)
     _check_states(space, batch)
     _check_conditions(space, batch)
     _check_decode(space, batch, invertible)
@@ -39,6 +41,16 @@ def _check_batch(space: Space, batch: Batch, examples: Sequence[Example]) -> Non
         alone = space.collate([example])
         same = _equal(alone.tokens_BL[0], tokens_BL[row]) and _equal(alone.target_BL[0], target_BL[row])
         require(same, f"collate() of {example.id!r} depends on its batch mates")
+
+
+def _check_sources_alone(space: Space, examples: Sequence[Example]) -> None:
+    """Check that rows to generate for are the same whatever their references, also if these are very long."""
+    batch = space.collate_conditions(examples)
+    require(batch.examples == tuple(examples), "collate_conditions() must keep the examples")
+    for target in ("", " ".join([example.target for example in examples] * 100)):
+        other = space.collate_conditions([replace(example, target=target) for example in examples])
+        same = _equal(other.tokens_BL, batch.tokens_BL) and _equal(other.target_BL, batch.target_BL)
+        require(same, "collate_conditions() depends on the references")
 
 
 def _check_states(space: Space, batch: Batch) -> None:

@@ -71,7 +71,7 @@ class CausalCodec(Codec):
         encode, decode = self.tokenizer.encode, self.tokenizer.decode
         return [decode(encode(example.target)).strip() for example in batch.examples]
 
-    def reading(self, example: Example) -> Reading:
+    def reading(self, example: Example, alone: bool = False) -> Reading:
         source, target = self._source(example), self.tokenizer.encode(example.target)
         room = self.options.max_tokens - (self.end_id is not None)
         return Reading(len(source) - len(self.separator) + len(target), target_cut=max(0, len(target) - room))

@@ -58,7 +58,12 @@ class DiffuSeqSpace(Space):
     # -- text to states --------------------------------------------------------------------------------
 
     def collate(self, examples: Sequence[Example]) -> Batch:
-        rows = [self._row(example) for example in examples]
+        return self._batch(examples, [self._row(example) for example in examples])
+
+    def collate_conditions(self, examples: Sequence[Example]) -> Batch:
+        return self._batch(examples, [self._condition(example) for example in examples])
+
+    def _batch(self, examples: Sequence[Example], rows: Sequence[tuple[list[int], list[int]]]) -> Batch:
         tokens_BL = torch.full((len(rows), self.seq_len), self.tokenizer.pad_id)
         target_BL = torch.ones(len(rows), self.seq_len, dtype=torch.bool)
         for row, (source, target) in enumerate(rows):
@@ -67,10 +72,14 @@ class DiffuSeqSpace(Space):
         ids = tuple(example.id for example in examples)
         return Batch(ids, tokens_BL, target_BL, examples=tuple(examples))
 
-    def reading(self, example: Example) -> Reading:
+    def reading(self, example: Example, alone: bool = False) -> Reading:
         encode = self.tokenizer.encode
         whole = encode(example.source.strip()), encode(example.target.strip())
-        source, target = self._row(example)
+        if alone:
+            source, _ = self._condition(example)
+            target = whole[1][: self.seq_len - len(source)]
+        else:
+            source, target = self._row(example)
         tokens = [token for text in whole for token in text[1:-1]]
         # A condition in a row has one marker more than it has alone.
         cut = len(whole[0]) + 1 - len(source), len(whole[1]) - len(target)
@@ -91,6 +100,16 @@ class DiffuSeqSpace(Space):
                 f"in a sequence of {self.seq_len} tokens; shorten the source"
             )
         return source, target
+
+    def _condition(self, example: Example) -> tuple[list[int], list[int]]:
+        """Return the tokens of a source and of an empty target.
+
+        If the source leaves no room for a target, it is cut to what training keeps of a pair of such sources.
+        """
+        source, empty = self.tokenizer.encode(example.source.strip()), self.tokenizer.encode("")
+        fits = len(source) + 1 + MIN_TARGET <= self.seq_len
+        kept, _ = merge(source, empty if fits else source, self.seq_len)
+        return kept, empty
 
     def embed(self, batch: Batch) -> Tensor:
         return functional.embedding(batch.tokens_BL, self.word_embedding.weight)

@@ -101,7 +101,7 @@ class LangFlowSpace(Space):
             )
         return given, [*target[: room - 1], words.end]
 
-    def reading(self, example: Example) -> Reading:
+    def reading(self, example: Example, alone: bool = False) -> Reading:
         words, (given, target) = self.vocabulary, self._row(example)
         source = words.encode(example.source.strip())
         whole = words.encode(example.target.strip()) if given else words.encode_lines(example.target)

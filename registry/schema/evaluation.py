@@ -67,6 +67,9 @@ class Evaluation(Section):
     select: dict[str, SelectionSlot] = Field(default={})
     #: Rows sampled at once.
     batch: Batch = 64
+    #: A source that is too long is cut by itself (``source``), or with its reference (``pair``), as the
+    #: official code of DiffuSeq does: what is kept then depends on the reference's length.
+    truncation: Literal["source", "pair"] = "source"
     #: The scores by name.
     metrics: dict[str, EvaluatorSlot]
     #: Metrics that come before the others, which follow in the order of their sections. Tables list scores

@@ -2,23 +2,40 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
+import torch
 
-from dlmone.core import Codec, Example, Reading
+from dlmone.core import Codec, Evaluator, Example, Reading, Sample, Score
 from dlmone.core.model.schedule import discrete_schedule
-from dlmone.generation.inference import collate_fitting
+from dlmone.evaluation.validation import Validator
+from dlmone.generation.inference import collate_fitting, generate_samples
 from dlmone.generation.readings import survey
 from dlmone.plugins.bert.tokenizer import Tokenizer
+from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.space import DiffuSeqSpace
+from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.langflow.options import LangFlowOptions
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
 from dlmone.plugins.langflow.text import Vocabulary
 from dlmone.plugins.tokenizers.words import words
+from dlmone.registry.schema import Validation
+from dlmone.runtime.device import Compute
+from dlmone.runtime.distributed import World
 from dlmone.testing import toy_teacher
 
 LETTERS = " ".join("abcdefghijklmnop")
+COMPUTE = Compute(torch.device("cpu"), bfloat16=False, world=World())
 SQRT = discrete_schedule("sqrt", 10)
+
+
+class Length(Evaluator):
+    """The mean number of words of the first candidates."""
+
+    def evaluate(self, samples: list[Sample]) -> list[Score]:
+        words = sum(len(sample.candidates[0].split()) for sample in samples)
+        return [Score("words", words / len(samples), "words", "neither")]
 
 
 def diffuseq(length: int = 12) -> Codec:
@@ -122,3 +139,52 @@ def test_a_survey_of_a_large_split_looks_at_some_evenly() -> None:
     found = survey(diffuseq(), [replace(LONG, id=str(i)) for i in range(100)], most=10)
     assert (found.examples, found.total, found.targets_cut) == (10, 100, 10)
     assert found.cut.startswith("10 targets of 10 examples looked at, of 100 are too long")
+
+
+@pytest.mark.parametrize("source", ["", "a b c", "a b c d e f g", LETTERS, f"{LETTERS} {LETTERS}"])
+def test_diffuseq_cuts_the_sources_of_rows_to_generate_for_by_themselves(source: str) -> None:
+    """Short ones are whole; of those that leave no room, as much is kept as of two such texts in training."""
+    space = diffuseq()
+    rows = [space.collate_conditions([Example("1", source, target)]) for target in ("", "a", LETTERS)]
+    assert len({row.tokens_BL.numpy().tobytes() + row.target_BL.numpy().tobytes() for row in rows}) == 1
+    assert [space.reference_text(row) for row in rows] == [[""], ["a"], [LETTERS]]
+    [kept] = space.source_text(rows[0])
+    half = space.collate([Example("1", source, source)])
+    fits = collate_fitting(space, [Example("1", source, "")])[0] is not None
+    assert [kept] == ([source] if fits else space.source_text(half))
+    reading = space.reading(Example("1", source, LETTERS), alone=True)
+    assert reading is not None
+    assert reading.source_cut == len(source.split()) - len(kept.split())
+    markers = 5  # [CLS] x [SEP] [SEP] [CLS] y [SEP], but for the last, for which training alone makes room
+    assert reading.target_cut == max(0, 16 + 2 - (12 - len(kept.split()) - markers + 2))
+
+
+def test_runs_validate_and_evaluate_with_sources_that_do_not_depend_on_references() -> None:
+    options = DiffuSeqOptions(
+        seq_len=12, hidden_dim=8, hidden_t_dim=8, width=16, layers=1, heads=2, tokenizer="words"
+    )
+    pairs = [Example(str(n), source, LETTERS) for n, source in enumerate(("a b c d e f", LETTERS, "a"))]
+    generator = DiffuSeqTeacher.build(options, pairs).new_generator(1490)
+    others = [replace(pair, target="a") for pair in pairs]
+
+    def sources(examples: list[Example], **settings: Any) -> list[str]:
+        found = generate_samples(generator, examples, COMPUTE, **settings).samples
+        assert [sample.reference for sample in found] == [example.target for example in examples]
+        return [sample.source for sample in found]
+
+    def validated_sources(examples: list[Example]) -> list[str]:
+        validator = Validator(Validation(), "stages.a", {"length": Length()}, examples, COMPUTE, seed=0)
+        return [sample.source for sample in validator(generator, 1).samples]
+
+    assert validated_sources(pairs) == validated_sources(others) == sources(pairs) == sources(others)
+    assert sources(pairs)[0] == pairs[0].source
+    assert sources(pairs, truncation="pair") != sources(others, truncation="pair")
+    space = generator.space
+    assert sources(pairs, truncation="pair") == space.source_text(space.collate(pairs))
+
+
+def test_a_survey_of_what_is_generated_for_counts_what_is_cut_there() -> None:
+    examples = [Example("1", "a b c d e f", LETTERS), Example("2", LETTERS, "a")]
+    trained, generated = survey(diffuseq(), examples), survey(diffuseq(), examples, alone=True)
+    assert (trained.sources_cut, generated.sources_cut) == (2, 1)
+    assert generated.refused == (0, "")

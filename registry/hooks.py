@@ -99,6 +99,14 @@ def register_sample_readers(register: Register) -> None:
 
 
 @hookspec
+def register_row_readers(register: Register) -> None:
+    """Offer functions ``rows(path: Path) -> Iterator[Row]`` (`dlmone.registry.rows`), for ``generate -i``.
+
+    Each is registered under the suffix of its files, as ``.csv``, and reads ``.csv.gz`` too.
+    """
+
+
+@hookspec
 def register_models(register: Register) -> None:
     """Offer functions ``folder() -> Path`` that name a model folder, for ``dlmone generate NAME``."""
 

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from dlmone.core.errors import InputError
 from dlmone.core.text.data import Example
-from dlmone.models.parsing import parse_json
+from dlmone.registry.rows import Flat, RowReader, suffix_of
+
+if TYPE_CHECKING:
+    from dlmone.registry import Registry
 
 #: Names of a row's source and of its reference; the first of each are DiffuSeq's.
-SOURCES = ("src", "source")
+SOURCES = ("src", "source", "text")
 TARGETS = ("trg", "target", "reference")
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Names of a file's columns, where they are not the usual ones; ``a.b`` is the value of b in column a."""
+
+    source: str | None = None
+    target: str | None = None
+    id: str | None = None
+
+
+#: Columns by their usual names.
+ANY = Columns()
 #: Bytes that are read from a stream at a time.
 AT_ONCE = 1 << 16
 
@@ -39,27 +56,32 @@ def examples_of(texts: Iterable[str], ids: Sequence[str] | None = None) -> list[
     return [example(name, source) for name, source in zip(names, sources, strict=True)]
 
 
-def examples_of_file(path: Path) -> list[Example]:
-    """Return an example a row.
+def examples_of_file(path: Path, registry: Registry, columns: Columns = ANY) -> list[Example]:
+    """Return an example a row of a file, read as its suffix says; of an unknown one, as the default kind.
+
+    Args:
+        path: the file.
+        registry: provides the readers of rows.
+        columns: which columns to take.
 
     Raises:
-        InputError: the file cannot be read, is empty, or has a line that is no row; file and line are named.
+        InputError: the file cannot be read, is empty, or has a row that is none; file and line are named.
+        PluginError: its reader cannot be used.
     """
-    try:
-        # Not splitlines(), which also cuts at characters that JSON strings may hold.
-        lines = path.read_text(encoding="utf-8-sig").rstrip().split("\n")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: cannot be read: it is not UTF-8 at byte {error.start}") from None
-    if lines == [""]:
+    kind = suffix_of(path)
+    if kind not in registry.names("row_readers"):
+        kind, *_ = registry.defaults("row_readers")
+    rows: RowReader = registry.load("row_readers", kind)
+    examples: list[Example] = []
+    places: dict[str, str] = {}
+    for number, (place, row) in enumerate(rows(path)):
+        one = _row(Flat(row), number, place, columns)
+        if (other := places.setdefault(one.id, place)) != place:
+            raise InputError(f"{place}: the id {one.id!r} is that of {other.rpartition(', ')[2]} already")
+        examples.append(one)
+    if not examples:
         raise InputError(f"{path} is empty: there is nothing to generate for")
-    rows = [_row(line, number, f"{path}, line {number + 1}") for number, line in enumerate(lines)]
-    numbers: dict[str, int] = {}
-    for number, row in enumerate(rows, start=1):
-        if (other := numbers.setdefault(row.id, number)) != number:
-            raise InputError(f"{path}, line {number}: the id {row.id!r} is that of line {other} already")
-    return rows
+    return examples
 
 
 def lines_as_they_come(stream: BufferedIOBase, most: int) -> Iterator[list[Example]]:
@@ -104,23 +126,21 @@ def _line(number: int, line: bytes) -> Example:
     return example(str(number), line.decode(errors="replace"))
 
 
-def _row(line: str, number: int, place: str) -> Example:
-    try:
-        row = parse_json(line)
-    except ValueError as error:
-        raise InputError(f"{place}: {error}") from None
-    if not isinstance(row, dict):
-        raise InputError(f"{place}: expected a JSON object, found {type(row).__name__}")
-    source = _text(row, SOURCES, place)
+def _row(row: Flat, number: int, place: str, columns: Columns) -> Example:
+    source = _text(row, SOURCES, columns.source, place)
     if source is None:
-        raise InputError(f'{place}: expected a key "src" or "source"')
-    return example(str(row.get("id", number)), source, _text(row, TARGETS, place) or "")
+        keys = " or ".join(f'"{key}"' for key in ([columns.source] if columns.source else SOURCES))
+        raise InputError(f"{place}: expected a column {keys} (there are {', '.join(row) or 'none'})")
+    target = _text(row, TARGETS, columns.target, place)
+    id = row.get(columns.id or "id")
+    return example(str(number if id is None else id), source, target or "")
 
 
-def _text(row: Mapping[str, Any], keys: tuple[str, ...], place: str) -> str | None:
-    for key in keys:
-        if key in row:
-            if not isinstance(row[key], str):
-                raise InputError(f'{place}: "{key}" must be a string, found {type(row[key]).__name__}')
-            return str(row[key])
+def _text(row: Flat, names: Sequence[str], name: str | None, place: str) -> str | None:
+    """Return the text of the column ``name``, or of the first of ``names`` that there is; null is none."""
+    for key in [name] if name else names:
+        if (value := row.get(key)) is not None:
+            if not isinstance(value, str):
+                raise InputError(f'{place}: "{key}" must be a string, found {type(value).__name__}')
+            return value
     return None

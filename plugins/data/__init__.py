@@ -5,6 +5,16 @@ from dlmone.registry.hooks import Register
 
 
 @hookimpl
+def register_row_readers(register: Register) -> None:
+    rows = "dlmone.plugins.data.formats:read_rows"
+    register(".jsonl", rows, default=True, help="a JSON object a line")
+    register(".csv", rows, help="a header of column names, then a row a line; quoted cells can hold anything")
+    register(".tsv", rows, help="the same with tabs, and no quotes")
+    register(".parquet", rows, help="a table of Apache Parquet")
+    register(".txt", rows, help="a text a line, as the column text")
+
+
+@hookimpl
 def register_data(register: Register) -> None:
     register(
         "jsonl",

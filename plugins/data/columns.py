@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 from dlmone.core.errors import InputError
 from dlmone.core.text.data import Example
+from dlmone.registry.rows import Flat, Row
 
-from .formats import Row, text_of
+from .formats import text_of
 from .options import Columns
 
 #: Columns taken where none are named, the first that is there; DiffuSeq's come first.
@@ -51,27 +51,5 @@ def examples_of(rows: Iterable[Row], columns: Columns, name: str, limit: int | N
     return examples
 
 
-class Flat(Mapping[str, Any]):
-    """A row in which ``translation.de`` is the value of ``de`` in the column ``translation``."""
-
-    def __init__(self, row: Mapping[str, Any]) -> None:
-        self.row = row
-
-    def __getitem__(self, key: str) -> Any:
-        if key in self.row:
-            return self.row[key]
-        column, dot, rest = key.partition(".")
-        below = self.row[column]
-        if not dot or not isinstance(below, Mapping):
-            raise KeyError(key)
-        return Flat(below)[rest]
-
-    def __iter__(self) -> Any:
-        return iter(self.row)
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-
-def _first(row: Mapping[str, Any], names: Sequence[str]) -> str | None:
+def _first(row: Mapping[str, object], names: Sequence[str]) -> str | None:
     return next((name for name in names if name in row), None)

@@ -6,9 +6,9 @@ from typing import Any
 
 from dlmone.core.errors import InputError
 from dlmone.core.text.data import DataSource, Example, Split
+from dlmone.registry.rows import Row
 
 from .columns import examples_of
-from .formats import Row
 from .options import DatasetOptions
 
 

@@ -1,13 +1,14 @@
 """The data source `files`: a file for each split, in any format of `formats`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from dlmone.core.errors import InputError, MissingError
 from dlmone.core.text.data import DataSource, Example, Split
+from dlmone.registry.rows import Row, suffix_of
 
 from .columns import examples_of
-from .formats import READERS, read_rows, suffix_of
+from .formats import READERS, read_rows
 from .options import FilesOptions
 
 
@@ -21,10 +22,15 @@ class FilesSource(DataSource):
     def split(self, name: Split) -> Sequence[Example]:
         path = self._file(name)
         limit: int | None = getattr(self.options, f"{name}_limit")
-        examples = examples_of(read_rows(path), self.options, name, limit)
+        examples = examples_of(self._rows(path), self.options, name, limit)
         if not examples:
             raise InputError(f"{path} is empty.")
         return examples
+
+    def _rows(self, path: Path) -> Iterator[Row]:
+        """Yield the rows of a file, less the blank lines of plain text."""
+        plain = suffix_of(path) == ".txt"
+        return ((place, row) for place, row in read_rows(path) if not plain or row["text"].strip())
 
     def _file(self, name: Split) -> Path:
         if not self.folder.is_dir():

@@ -4,35 +4,29 @@ import csv
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 from dlmone.core.errors import InputError
+from dlmone.registry.rows import Row, RowReader, suffix_of
 
-#: A row by its columns, and its place in words.
-Row = tuple[str, Mapping[str, Any]]
 #: Rows of a batch of parquet in memory at a time.
 BATCH = 1024
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of a file of a kind in `READERS`, with their places.
+    """Yield the rows of a file of a kind in `READERS`, with their places; of another kind, JSON lines.
 
     Raises:
         InputError: the file cannot be read or is malformed; the sentence names file and line.
     """
     try:
-        yield from READERS[suffix_of(path)](path)
+        yield from READERS.get(suffix_of(path), _json_lines)(path)
     except UnicodeDecodeError as error:
         raise InputError(f"{path} cannot be read: it is not UTF-8 ({error}).") from error
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {error}.") from error
-
-
-def suffix_of(path: Path) -> str:
-    """Return what a file's name says of its kind: ``.csv`` of ``train.csv.gz``."""
-    return Path(path.name.removesuffix(".gz")).suffix
 
 
 def text_of(row: Mapping[str, Any], key: str, place: str) -> str:
@@ -82,7 +76,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
             yield place, row
 
 
-def _separated(separator: str) -> Callable[[Path], Iterator[Row]]:
+def _separated(separator: str) -> RowReader:
     def read(path: Path) -> Iterator[Row]:
         quoted = separator == ","
         with _open(path, newline="") as file:
@@ -113,8 +107,7 @@ def _separated(separator: str) -> Callable[[Path], Iterator[Row]]:
 def _lines(path: Path) -> Iterator[Row]:
     with _open(path) as file:
         for number, line in enumerate(file, start=1):
-            if line.strip():
-                yield f"{path}, line {number}", {"text": line}
+            yield f"{path}, line {number}", {"text": line.removesuffix("\n")}
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -132,7 +125,7 @@ def _parquet(path: Path) -> Iterator[Row]:
 
 
 #: By suffix, in the order in which a folder is looked through.
-READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
+READERS: dict[str, RowReader] = {
     ".jsonl": _json_lines,
     ".csv": _separated(","),
     ".tsv": _separated("\t"),

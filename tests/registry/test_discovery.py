@@ -60,6 +60,7 @@ def test_kinds_are_those_of_the_hooks() -> None:
         "selectors",
         "converters",
         "sample_readers",
+        "row_readers",
         "models",
         "exporters",
         "trackers",

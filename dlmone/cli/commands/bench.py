@@ -123,7 +123,7 @@ def bench(
         subjects += _subjects(model, request, sampler, device, registry)
     subjects += _rivals(against, device, registry)
     plan = Plan(
-        texts=[example.source for example in examples_of_file(source)] if source else TEXTS,
+        texts=[example.source for example in examples_of_file(source, registry)] if source else TEXTS,
         steps=steps,
         batches=batch,
         precisions=_precisions(precision, compute.bfloat16),

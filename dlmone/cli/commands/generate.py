@@ -13,7 +13,14 @@ import click
 
 from dlmone.core.errors import InputError
 from dlmone.core.text.data import Example
-from dlmone.generation.inputs import batches, examples_of, examples_of_file, lines_as_they_come
+from dlmone.generation.inputs import (
+    ANY,
+    Columns,
+    batches,
+    examples_of,
+    examples_of_file,
+    lines_as_they_come,
+)
 from dlmone.runtime.environment import process_number
 
 from ..completion import complete_model
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
     from dlmone.evaluation.provenance import Provenance
     from dlmone.generation.output_file import OutputFile
     from dlmone.models.model import GenerationConfig, Model
+    from dlmone.registry import Registry
 
 #: Maximum number of ids named in an error about texts that do not fit.
 NAMED = 10
@@ -42,8 +50,13 @@ NAMED = 10
     "source",
     type=LocalPath(exists=True, dir_okay=False),
     metavar="FILE",
-    help='JSON lines with "src" or "source", and optionally "id" and the reference, "trg" or "target".',
+    help="Rows with a source, and perhaps an id and a reference: .jsonl, .csv, .tsv, .parquet, .txt.",
 )
+@click.option("--source-column", metavar="NAME", help="A row's source.  [default: src, source or text]")
+@click.option(
+    "--target-column", metavar="NAME", help="A row's reference.  [default: trg, target or reference]"
+)
+@click.option("--id-column", metavar="NAME", help="A row's id.  [default: id, or the row's number]")
 @click.option(
     "--samples",
     "count",
@@ -100,6 +113,9 @@ def generate(
     model: Path,
     texts: tuple[str, ...],
     source: Path | None,
+    source_column: str | None,
+    target_column: str | None,
+    id_column: str | None,
     count: int | None,
     output: Path | None,
     resume: bool,
@@ -111,10 +127,9 @@ def generate(
     """Generate with MODEL: a model folder, a run directory, or the name of an installed model.
 
     The conditions are TEXT..., the rows of a file, or the lines of standard input; a model without conditions
-    takes --samples N instead. Outputs appear as soon as
-    they are generated, one line per text on standard output (with --candidates, one line per candidate). A
-    sample depends only on the seed, the text, its id (or its number, without an id) and the candidate's
-    number.
+    takes --samples N instead. Outputs appear as soon as they are generated, one line per text on standard
+    output (with --candidates, one line per candidate). A sample depends only on the seed, the text, its id
+    (or its number, without an id) and the candidate's number.
 
     NAME:VALUE sets a plugin's first option; `dlmone plugins show NAME` lists them.
     """
@@ -126,15 +141,25 @@ def generate(
         raise click.UsageError("TEXT, --input and --samples exclude one another")
     if resume and not output:
         raise click.UsageError("--resume continues the file that --output names: give both")
+    columns = Columns(source_column, target_column, id_column)
+    if columns != ANY and not source:
+        raise click.UsageError("--source-column, --target-column and --id-column name columns of --input")
+    from dlmone.registry import Registry
+
+    registry = Registry.discover(plugins)
+    registry.require_files()
     processes = process_number("WORLD_SIZE", 1, least=1)
     rounds: Iterable[Sequence[Example]] = ()
     total = None
     if is_main():  # the others get their texts from it, whatever these are read from
-        rounds, total = _rounds([""] * count if count else texts, source, batch * processes)
+        examples = examples_of([""] * count if count else texts)
+        if source:
+            examples = examples_of_file(source, registry, columns)
+        rounds, total = _rounds(examples, batch * processes)
     from dlmone.runtime.distributed import World
 
     world = World.join()
-    loaded, config = _model(model, plugins, **settings)
+    loaded, config = _model(model, registry, **settings)
     if count and loaded.generator.space.conditional:
         raise InputError(f"{model} generates for conditions: give texts instead of --samples")
     from dlmone.generation.inference import sample_line
@@ -179,11 +204,9 @@ def generate(
         raise InputError(_sentence(refused, progress.done))
 
 
-def _rounds(
-    texts: Sequence[str], source: Path | None, size: int
-) -> tuple[Iterable[Sequence[Example]], int | None]:
-    """Return the texts in rounds of ``size``, and how many there are, if that is known."""
-    if not texts and not source:
+def _rounds(examples: Sequence[Example], size: int) -> tuple[Iterable[Sequence[Example]], int | None]:
+    """Return examples, or lines of standard input, in rounds of ``size``; and how many, if that is known."""
+    if not examples:
         stdin = cast(BufferedIOBase, sys.stdin.buffer)
         parts = iter(() if sys.stdin.isatty() else lines_as_they_come(stdin, size))
         if (first := next(parts, None)) is None:
@@ -192,13 +215,12 @@ def _rounds(
                 "(--samples N with a model that takes no condition)"
             )
         return chain([first], parts), None
-    examples = examples_of_file(source) if source else examples_of(texts)
     return batches(examples, size), len(examples)
 
 
 def _model(
     path: Path,
-    plugins: Sequence[Path],
+    registry: Registry,
     sampler: str | None,
     augment: str | None,
     select: str | None,
@@ -209,14 +231,11 @@ def _model(
 ) -> tuple[Model, GenerationConfig]:
     """Return the model and its validated inference settings."""
     from dlmone.models.load import load
-    from dlmone.registry import Registry
     from dlmone.registry.schema import AugmenterSlot, SamplerSlot, SelectorSlot, Slot
     from dlmone.registry.short import table_of
     from dlmone.runtime.device import keep_freed_memory
 
     keep_freed_memory()
-    registry = Registry.discover(plugins)
-    registry.require_files()
     options = NamedOptions(overrides)
     used: list[str] = []
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import TypeVar
 
-from dlmone.core.data import Example
+from dlmone.core.text.data import Example
 from dlmone.runtime.distributed import World
 
 from .inputs import batches

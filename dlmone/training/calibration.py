@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from dlmone.core import Batch, Sketch, Teacher
-from dlmone.core.request import Role
+from dlmone.core.step.request import Role
 from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 

@@ -54,6 +54,20 @@ class Denoised:
         return replace(self, x0=x0)
 
 
+def temperature_of(network: nn.Module, temperature: float) -> dict[str, float]:
+    """Return the keyword of `Denoiser.denoise` for a temperature; none for 1, which is no change.
+
+    Raises:
+        InputError: the network has no token probabilities.
+    """
+    if temperature == 1.0:
+        return {}
+    if not getattr(network, "takes_temperature", False):
+        name = type(network).__name__
+        raise InputError(f"temperature: {name} predicts states, not the probabilities of tokens, so give 1")
+    return {"temperature": temperature}
+
+
 def copy_network(network: "Denoiser", space: Space) -> "Denoiser":
     """Return a copy of a network; weights that it shares with its space (an embedding table) stay shared."""
     shared: dict[int, Any] = {id(module): module for module in space.modules()}
@@ -71,6 +85,8 @@ class Denoiser(nn.Module, ABC):
     self_conditioning: bool = False
     #: Whether the network takes the guidance scale as an input; others are guided by two calls.
     takes_guidance: bool = False
+    #: Whether x0 is a mean over token probabilities, which take a ``temperature``; others are not passed one.
+    takes_temperature: bool = False
     #: Whether the network takes a second time ``s_B``; others are not passed one.
     second_time: bool = False
     #: Network passes that `evaluate` makes.
@@ -95,6 +111,7 @@ class Denoiser(nn.Module, ABC):
             previous: an earlier estimate of x0, [B, *state_shape]; None stands for zeros. A network without
                 self-conditioning ignores it.
             guidance: the scale κ, for networks that take it.
+            temperature: τ of x0 = softmax(logits/τ)·E, for networks that take it; 1 is the posterior mean.
             s_B: a second time, for networks that take one (flow maps); None stands for ``t_B``.
         """
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
-from ..model.denoiser import Denoiser
+from ..model.denoiser import Denoiser, temperature_of
 from ..model.schedule import NoiseSchedule, expand
 from ..model.space import Batch, Space
 from .sampler import require_steps
@@ -43,12 +43,16 @@ def ddim(
 
 
 def predictor(
-    network: Denoiser, space: Space, batch: Batch, rounding: bool = True
+    network: Denoiser, space: Space, batch: Batch, rounding: bool = True, temperature: float = 1.0
 ) -> Callable[[Tensor, Tensor], Tensor]:
     """Return ``predict(x_t, t_B)`` for one trajectory of `ddim`: pinned calls, x0 rounded if asked to.
 
     A network with self-conditioning is handed the x0 of the call before, at the first call nothing.
+
+    Raises:
+        InputError: the network has no token probabilities whose temperature could be another than 1.
     """
+    warmth = temperature_of(network, temperature)
     with torch.no_grad():
         given = space.embed_condition(batch)
     previous: Tensor | None = None
@@ -57,9 +61,9 @@ def predictor(
         nonlocal previous
         pinned = space.pin(x_t, given, batch)
         if network.self_conditioning:
-            x0 = previous = network.denoise(pinned, t_B, batch, previous=previous).x0
+            x0 = previous = network.denoise(pinned, t_B, batch, previous=previous, **warmth).x0
         else:
-            x0 = network.denoise(pinned, t_B, batch).x0
+            x0 = network.denoise(pinned, t_B, batch, **warmth).x0
         return space.round(x0) if rounding else x0
 
     return predict

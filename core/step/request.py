@@ -95,6 +95,7 @@ class Point:
         s_B: a second time, for networks that take one (flow maps).
         previous: an earlier estimate of x0, for networks with self-conditioning.
         guidance_B: a guidance scale for each sample, for networks that take it as an input.
+        temperature: of the token probabilities of which x0 is the mean, for networks that take it.
     """
 
     e_t: Tensor
@@ -103,6 +104,7 @@ class Point:
     s_B: Tensor | None = None
     previous: Tensor | None = None
     guidance_B: Tensor | None = None
+    temperature: float | None = None
 
     def denoise(self, network: Denoiser, **wanted: Any) -> Denoised:
         """Return what a network predicts here, from the earlier estimate if there is one."""
@@ -110,10 +112,10 @@ class Point:
             wanted["previous"] = self.previous
         return network.denoise(self.e_t, self.t_B, self.batch, **{**self.inputs_of(network), **wanted})
 
-    def inputs_of(self, network: nn.Module) -> dict[str, Tensor]:
+    def inputs_of(self, network: nn.Module) -> dict[str, Any]:
         """Return the further inputs of a network here, by keyword; those that it takes."""
         s_B = self.s_B if getattr(network, "second_time", False) else None
-        given = {"s_B": s_B, "guidance": self.guidance_B}
+        given = {"s_B": s_B, "guidance": self.guidance_B, "temperature": self.temperature}
         return {name: value for name, value in given.items() if value is not None}
 
 

@@ -1,5 +1,6 @@
 """ELF's denoiser: x0 from noisy encoder states, and in its second mode the tokens of clean ones."""
 
+import copy
 from typing import Any
 
 import torch
@@ -70,6 +71,16 @@ class ElfNetwork(Denoiser):
         self.final_layer = FinalLayer(width, states)
         self.prefix = time_tokens + guidance_tokens + mode_tokens
 
+    def add_second_time(self) -> None:
+        """Add an embedding of the second time for denoising: the first's, with its last layer at zero."""
+        if self.second_time:
+            return
+        self.second_time = True
+        self.second_t_embedder = copy.deepcopy(self.t_embedder)
+        for parameter in self.second_t_embedder.mlp_2.parameters():
+            nn.init.zeros_(parameter)
+        self.float32_modules = (*self.float32_modules, "second_t_embedder")
+
     # -- the contract ----------------------------------------------------------------------------------
 
     def denoise(
@@ -83,6 +94,7 @@ class ElfNetwork(Denoiser):
         tokens: bool = False,
         previous: Tensor | None = None,
         guidance: float | Tensor = 1.0,
+        s_B: Tensor | None = None,
         **_: Any,
     ) -> Denoised:
         """Predict x0; token logits take a second pass, in the decoding mode, and leave x0 as it is."""
@@ -90,7 +102,8 @@ class ElfNetwork(Denoiser):
         estimate = torch.zeros_like(e_t) if previous is None else previous.float()
         estimate = torch.where(batch.target_BL[..., None], estimate, e_t)
         time_B, w_B = self.schedule.network_time(t_B), scales(guidance, e_t)
-        hidden = self.hidden(torch.cat([e_t, estimate], dim=-1), time_B, w_B)
+        second_B = self.schedule.network_time(t_B if s_B is None else s_B) if self.second_time else None
+        hidden = self.hidden(torch.cat([e_t, estimate], dim=-1), time_B, w_B, second_B=second_B)
         return Denoised(
             self.estimate(hidden[-1]),
             hidden[-1] if features or layers else None,
@@ -116,7 +129,12 @@ class ElfNetwork(Denoiser):
         return self.logits(self.hidden(pair, ones_B, scales(guidance, x_BLD), ones_B)[-1])
 
     def hidden(
-        self, pair_BLE: Tensor, time_B: Tensor, w_B: Tensor, mode_B: Tensor | None = None
+        self,
+        pair_BLE: Tensor,
+        time_B: Tensor,
+        w_B: Tensor,
+        mode_B: Tensor | None = None,
+        second_B: Tensor | None = None,
     ) -> list[Tensor]:
         """Return what each layer gives at the text's positions, the first layer first, [B, L, H] each.
 
@@ -126,9 +144,10 @@ class ElfNetwork(Denoiser):
             w_B: the scale of self-conditioning guidance.
             mode_B: 1 where a sample is decoded, 0 where it is denoised; None is 0. The mode tokens of a
                 sample that is denoised are zero vectors, which are attended to all the same.
+            second_B: the second time, where there is one; reading tokens has none.
         """
         with torch.autocast(pair_BLE.device.type, enabled=False):
-            h_BLH = torch.cat([self._prefix(time_B, w_B, mode_B), self._read_in(pair_BLE)], dim=1)
+            h_BLH = torch.cat([self._prefix(time_B, w_B, mode_B, second_B), self._read_in(pair_BLE)], dim=1)
         width = h_BLH.shape[-1] // self.heads
         turns = rotation(pair_BLE.shape[1], self.prefix, width, h_BLH.device)
         hidden = []
@@ -149,10 +168,12 @@ class ElfNetwork(Denoiser):
             read_BLD = functional.gelu(h_BLH.float() @ self.proj_kernel + self.proj_bias, approximate="tanh")
             return read_BLD @ self.unembed_kernel + self.unembed_bias
 
-    def _prefix(self, time_B: Tensor, w_B: Tensor, mode_B: Tensor | None) -> Tensor:
+    def _prefix(self, time_B: Tensor, w_B: Tensor, mode_B: Tensor | None, second_B: Tensor | None) -> Tensor:
         """Return the tokens before the text: [time | w | mode], [B, prefix, H]."""
         mode_B = torch.zeros_like(time_B) if mode_B is None else mode_B
         time_BTH = self.t_emb_tokens + self.t_embedder(time_B)[:, None]
+        if second_B is not None:
+            time_BTH = time_BTH + self.second_t_embedder(second_B)[:, None]
         scale_BTH = self.self_cond_cfg_tokens + self.self_cond_cfg_embedder(w_B)[:, None]
         return torch.cat([time_BTH, scale_BTH, mode_B[:, None, None] * self.mode_tokens], dim=1)
 

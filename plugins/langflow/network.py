@@ -54,6 +54,7 @@ class LangFlowNetwork(Denoiser):
     """
 
     float32_modules: tuple[str, ...] = ("sigma_map",)
+    takes_temperature = True
 
     def __init__(
         self,
@@ -118,10 +119,11 @@ class LangFlowNetwork(Denoiser):
         tokens: bool = False,
         previous: Tensor | None = None,
         s_B: Tensor | None = None,
+        temperature: float = 1.0,
         **_: Any,
     ) -> Denoised:
         logits_BLV, hidden = self.predict(e_t, t_B, batch, previous, s_B=s_B)
-        x0_BLD = self.space.mixture(logits_BLV.softmax(-1))
+        x0_BLD = self.space.mixture((logits_BLV / temperature).softmax(-1))
         wanted = bool(features or layers)
         return Denoised(
             x0_BLD,

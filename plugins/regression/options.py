@@ -16,14 +16,17 @@ class RegressionOptions(BaseModel):
             its weights from the start of the stage. The teacher makes the later calls.
         until: the last time. Calls are spread from the first one's time down to it; None is the clean state.
         spacing: how they are spread: ``time``, ``ratio``, ``log_snr``, or the times after the first.
+        temperature: of the teacher's token probabilities, of which x0 is the mean (LangFlow); below 1 its
+            samples are likelier and less diverse.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     steps: int = Field(default=8, ge=1, le=10_000)
     initial: Literal["teacher", "student"] = "teacher"
     until: Time | None = None
     spacing: Spacing = "time"
+    temperature: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
     def _a_student_is_refined(self) -> Self:

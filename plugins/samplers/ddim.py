@@ -32,7 +32,7 @@ class DDIM(Sampler):
     ) -> tuple[Tensor, int]:
         schedule, shape = space.schedule, space.state_shape
         times = self._times(schedule, start, steps)
-        predict = predictor(network, space, batch, self.options.rounding)
+        predict = predictor(network, space, batch, self.options.rounding, self.options.temperature)
         z = noise.normal("z", shape)
         x = Start(times[0], start is not None and start.unit_input).state(space, z)
         x0 = ddim(schedule, predict, x, times, self.options.eta, lambda i: noise.normal(f"z{i}", shape))

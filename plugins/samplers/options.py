@@ -39,6 +39,12 @@ class DDIMOptions(BaseModel):
         default=None,
         description="the network calls are spread from the first down to here; if None, to the clean state",
     )
+    temperature: float = Field(
+        default=1.0,
+        gt=0,
+        description="τ of x0 = softmax(logits/τ)·E, of networks that predict token probabilities (LangFlow); "
+        "below 1 likely tokens weigh more",
+    )
     spacing: Spacing = Field(
         default="time",
         description='how they are spread: "time", "ratio", "log_snr", or the times after the first',

@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,18 @@ def checkpoint_saved(stage, step):
 """
 
 
+INSTANTS = (
+    "train pretrain 3",  # before the first checkpoint
+    "checkpoint pretrain 8",
+    "validation pretrain 12",  # trained, not saved
+    "train stage-1 2",
+    "checkpoint stage-1 3",
+    "validation stage-1 4",  # the best student is newer than the checkpoint
+    "train stage-2 7",
+    "checkpoint stage-2 8",
+)
+
+
 @dataclass(frozen=True)
 class Case:
     """A recipe whose every phase keeps states of its own, and the environment that has its plugins."""
@@ -42,6 +54,8 @@ class Case:
     recipe: Path
     environment: dict[str, str]
     killer: Path
+    instants: tuple[str, ...] = INSTANTS
+    steps: Mapping[str, int] = field(default_factory=lambda: {"pretrain": 12, "stage-1": 8, "stage-2": 8})
 
     def run(self, folder: Path, kill_at: str = "") -> subprocess.CompletedProcess[str]:
         environment = self.environment | {
@@ -55,11 +69,10 @@ class Case:
         )
 
 
-def final_state(folder: Path) -> dict[str, dict[str, torch.Tensor]]:
-    phases = {"pretrain": 12, "stage-1": 8, "stage-2": 8}
+def final_state(folder: Path, steps: Mapping[str, int]) -> dict[str, dict[str, torch.Tensor]]:
     states = {
         phase: load_file(folder / phase / "checkpoints" / f"step-{step:06d}" / "state.safetensors")
-        for phase, step in phases.items()
+        for phase, step in steps.items()
     }
     return states | {"student": load_file(folder / "student" / "model.safetensors")}
 
@@ -76,12 +89,22 @@ def killer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["tiny", "thirdparty"])
-def case(request: pytest.FixtureRequest, killer: Path, installed: Callable[[Path], dict[str, str]]) -> Case:
-    """DiffuSeq with an average of ψ and μ by its lag; a third party's critic, EMA target and teacher."""
+@pytest.fixture(scope="module", params=["tiny", "thirdparty", "elf"])
+def case(request: pytest.FixtureRequest, killer: Path) -> Case:
+    """DiffuSeq with an average of ψ and μ by its lag; a third party's critic, EMA target and teacher; ELF."""
     if request.param == "tiny":
         return Case(TESTS / "tiny.toml", dict(os.environ), killer)
-    package = TESTS / "thirdparty"
+    if request.param == "elf":
+        pytest.importorskip("transformers")
+        # Its processes are slow to begin, so it is killed once.
+        return Case(
+            TESTS / "plugins/elf/tiny.toml",
+            dict(os.environ),
+            killer,
+            INSTANTS[5:6],
+            {"pretrain": 12, "stage-1": 8},
+        )
+    package, installed = TESTS / "thirdparty", request.getfixturevalue("installed")
     return Case(package / "recipe.toml", installed(package / "murmur"), killer)
 
 
@@ -93,9 +116,10 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, case: Case) -> Path:
     return folder
 
 
-def assert_same(folder: Path, undisturbed: Path) -> None:
-    for phase, tensors in final_state(undisturbed).items():
-        resumed = final_state(folder)[phase]
+def assert_same(case: Case, folder: Path, undisturbed: Path) -> None:
+    again = final_state(folder, case.steps)
+    for phase, tensors in final_state(undisturbed, case.steps).items():
+        resumed = again[phase]
         assert tensors.keys() == resumed.keys()
         different = [name for name, value in tensors.items() if not torch.equal(value, resumed[name])]
         assert not different, f"{phase}: {different[:5]}"
@@ -108,28 +132,18 @@ def assert_same(folder: Path, undisturbed: Path) -> None:
 
 @pytest.mark.parametrize("case", ["thirdparty"], indirect=True)
 def test_a_checkpoint_holds_what_objectives_bring(case: Case, undisturbed: Path) -> None:
-    names = {name.split("/")[0] for name in final_state(undisturbed)["stage-2"]}
+    names = {name.split("/")[0] for name in final_state(undisturbed, case.steps)["stage-2"]}
     assert {"critic.critic", "critic.critic_optimizer", "consistency.target", "objective.critic"} <= names
 
 
 def test_killed_many_times_and_resumed_ends_the_same(tmp_path: Path, case: Case, undisturbed: Path) -> None:
     folder = tmp_path / "killed"
-    instants = [
-        "train pretrain 3",  # before the first checkpoint
-        "checkpoint pretrain 8",
-        "validation pretrain 12",  # trained, not saved
-        "train stage-1 2",
-        "checkpoint stage-1 3",
-        "validation stage-1 4",  # the best student is newer than the checkpoint
-        "train stage-2 7",
-        "checkpoint stage-2 8",
-    ]
-    for instant in instants:
+    for instant in case.instants:
         answer = case.run(folder, instant)
         assert answer.returncode == -9, (instant, answer.stderr)
     answer = case.run(folder)
     assert answer.returncode == 0, answer.stderr
-    assert_same(folder, undisturbed)
+    assert_same(case, folder, undisturbed)
 
 
 @pytest.mark.parametrize("case", ["tiny"], indirect=True)
@@ -152,4 +166,4 @@ def test_a_damaged_checkpoint_is_stepped_over(
     assert answer.returncode == 0, answer.stderr
     assert str(newest) in answer.stderr
     assert "skipped an incomplete or altered checkpoint" in answer.stderr
-    assert_same(folder, undisturbed)
+    assert_same(case, folder, undisturbed)

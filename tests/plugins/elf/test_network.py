@@ -205,3 +205,27 @@ def test_the_sketch_is_that_of_what_is_built(small: ElfTeacher) -> None:
     counts = [sum(p.numel() for p in module.parameters()) for module in (small.network, small.space)]
     assert counts == [network_size(small.options, 16, 120), encoder_size(small.sizes)]
     assert encoder_size(T5Sizes(feed_forward_proj="gated-gelu")) - encoder_size(T5Sizes()) == 6 * 512 * 2048
+
+
+def test_a_second_time_starts_at_zero_and_is_not_read_with_the_tokens(
+    small_of: Callable[..., ElfTeacher], official: Official, batch_of: BatchOf
+) -> None:
+    f, network = official("forward"), small_of().network
+    batch = batch_of(torch.zeros(6, 24, dtype=torch.long))
+    t_B, s_B = 1 - f["t"].double(), torch.linspace(0, 1, 6).double()
+    before, logits = network.denoise(f["z"], t_B, batch).x0, network.read(f["x0"])
+    network.add_second_time()
+    network.add_second_time()
+    assert torch.equal(network.denoise(f["z"], t_B, batch, s_B=s_B).x0, before)
+    network.denoise(f["z"], t_B, batch, s_B=s_B).x0.square().sum().backward()
+    last = network.second_t_embedder.mlp_2
+    assert last.weight.grad is not None
+    assert last.weight.grad.abs().max() > 0
+    with torch.no_grad():
+        last.weight.normal_()
+        moved = network.denoise(f["z"], t_B, batch, s_B=s_B).x0
+        assert not torch.equal(moved, before)
+        close(network.denoise(f["z"][1:], t_B[1:], batch[1:], s_B=s_B[1:]).x0, moved[1:])
+        plain, told = (network.denoise(f["z"], t_B, batch, **given).x0 for given in ({}, {"s_B": t_B}))
+        assert torch.equal(plain, told), "without a second time it is the first"
+        assert torch.equal(network.read(f["x0"]), logits)

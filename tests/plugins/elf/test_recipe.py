@@ -32,6 +32,7 @@ decoder = { use = "elf_decoder" }
     "dmd2": 'score = { use = "dmd2" }',
     "progressive": 'map = { use = "progressive", steps = 2 }',
     "consistency": 'map = { use = "consistency", times = 4, spacing = "time" }',
+    "flow_map": 'map = { use = "flow_map", times = 4, spacing = "time" }\ndecoder = { use = "elf_decoder" }',
     "own": 'map = { use = "elf_progressive", steps = 2, substeps = 2 }\ndecoder = { use = "elf_decoder" }',
 }
 

@@ -110,16 +110,23 @@ def test_the_null_condition_is_zeros(small: ElfTeacher, small_text: ElfTeacher) 
         small_text.space.null_condition(small_text.space.collate([Example("a", "", "word2")]))
 
 
-def test_answers_are_shifted_and_cut_as_officially(
-    small: ElfTeacher, small_text: ElfTeacher, official: Official
+@pytest.mark.parametrize("pad", [0, 1])
+def test_answers_are_padded_from_their_end_as_officially(
+    small_text: ElfTeacher, official: Official, monkeypatch: pytest.MonkeyPatch, pad: int
 ) -> None:
+    """With the vocabulary's padding, and where that is the end marker itself."""
     d = official("decode")
-    # Cutting: a model without a condition keeps all of its row. The vocabulary's pad is 0 and its end 1.
+    monkeypatch.setattr(small_text.space.vocabulary, "pad", pad)
+    # A model without a condition keeps all of its row.
     row_BL = torch.zeros(3, 24, dtype=torch.long)
     row_BL[:, :6] = d["eos_in"]
     everything = Batch(tuple("abc"), row_BL, torch.ones(3, 24, dtype=torch.bool))
-    assert torch.equal(small_text.space.answers(row_BL, everything)[:, :6], d["eos_out_pad0"])
-    # Shifting: each row by the length of its condition; ends beyond the 6 places are ours to ignore.
+    assert torch.equal(small_text.space.answers(row_BL, everything)[:, :6], d[f"eos_out_pad{pad}"])
+
+
+def test_answers_are_shifted_and_cut_as_officially(small: ElfTeacher, official: Official) -> None:
+    d = official("decode")
+    # Each row by the length of its condition; ends beyond the 6 places are ours to ignore.
     row_BL = torch.full((3, 24), 7)
     row_BL[:, :6] = d["shift_in"]
     target_BL = torch.arange(24) >= d["shift_by"][:, None]

@@ -254,3 +254,17 @@ def test_files_of_another_tool_are_read_by_a_plugin(tmp_path):
     (tmp_path / "empty").mkdir()
     lacking = evaluate(tmp_path / "empty", "--plugin", plugin)
     assert "has no DiffuSeq outputs (seed*_step*.json), nor tables (*.tsv), nor samples" in lacking.stderr
+
+
+def test_a_file_of_something_else_is_not_overwritten(tmp_path):
+    out = tmp_path / "settings.toml"
+    for text in ("threads = 4\n", "{", '{ "format": "other" }'):
+        out.write_text(text)
+        result = evaluate(FIRST, "--metrics", "bleu", "--bootstrap", 0, "-o", out)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "is there already and holds no results of evaluate; name another file" in result.stderr
+        assert out.read_text() == text
+    out.write_text("")
+    for _ in range(2):  # an empty file, and then one of results
+        assert evaluate(FIRST, "--metrics", "bleu", "--bootstrap", 0, "-o", out).exit_code == 0
+        assert json.loads(out.read_text())["format"] == "dlmone.results/1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,8 @@ def evaluate(
         raise click.UsageError("--against tests by resampling, which --bootstrap 0 leaves out")
     if utility and not select:
         raise click.UsageError("--utility is the metric that --select compares by: give both")
+    if output and output.is_file() and not _holds_results(output):
+        raise InputError(f"{output} is there already and holds no results of evaluate; name another file")
     from dlmone.evaluation.comparison import compare
     from dlmone.evaluation.confidence import Resampling
     from dlmone.evaluation.results import results
@@ -131,6 +134,13 @@ def evaluate(
         from ..tables import print_results
 
         print_results(found, signatures)
+
+
+def _holds_results(path: Path) -> bool:
+    """Tell whether a file is empty or one of results, which new results may replace."""
+    with path.open("rb") as file:
+        start = file.read(200)
+    return not start or re.match(rb'\s*\{\s*"format":\s*"dlmone\.results/', start) is not None
 
 
 def _warn_of_blindness(

@@ -28,14 +28,18 @@ def model_folder(name: str, files: Sequence[str]) -> Path:
         return package_folder(name.removeprefix(PACKAGE))
     if Path(name).is_dir():
         return Path(name)
+    offline = False
     try:
         from huggingface_hub import snapshot_download
 
-        return Path(snapshot_download(name, allow_patterns=list(files), local_files_only=is_offline()))
+        offline = is_offline()
+        return Path(snapshot_download(name, allow_patterns=list(files), local_files_only=offline))
     except ImportError:
         reason = "fetching one from the hub takes dlmone[hub]"
     except (OSError, ValueError) as error:
         reason = f"the hub has not given it ({type(error).__name__})"
+        if offline:
+            reason = "it is not cached, and the Hugging Face hub cannot be reached"
     raise InputError(f"there is no model folder {name!r}, and {reason}")
 
 

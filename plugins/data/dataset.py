@@ -41,7 +41,9 @@ class DatasetSource(DataSource):
             try:
                 import datasets
             except ImportError:
-                raise InputError('The data source needs an extra: pip install "dlmone[data]".') from None
+                raise InputError(
+                    'The data source `dataset` needs an extra: pip install "dlmone[data]".'
+                ) from None
             name, folder = self.options.name, Path(self.options.name).expanduser()
             subset, revision = self.options.subset, self.options.revision
             try:

@@ -24,7 +24,8 @@ def read_rows(path: Path) -> Iterator[Row]:
     try:
         yield from READERS.get(suffix_of(path), _json_lines)(path)
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} cannot be read: it is not UTF-8 ({error}).") from error
+        byte = f"{error.object[error.start]:#04x}"
+        raise InputError(f"{path} cannot be read: it is not UTF-8, for it holds a byte {byte}.") from error
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {error}.") from error
 
@@ -69,8 +70,10 @@ def _json_lines(path: Path) -> Iterator[Row]:
                 row = json.loads(line.rstrip())
             except json.JSONDecodeError as error:
                 raise InputError(f"{place}: malformed JSON at column {error.colno} ({error.msg}).") from error
-            except (ValueError, RecursionError) as error:
-                raise InputError(f"{place}: malformed JSON ({error}).") from None
+            except RecursionError:
+                raise InputError(f"{place}: JSON that is nested too deeply.") from None
+            except ValueError:  # Python reads no whole numbers of thousands of digits
+                raise InputError(f"{place}: JSON with a number of too many digits.") from None
             if not isinstance(row, dict):
                 raise InputError(f"{place}: expected a JSON object, found {type(row).__name__}.")
             yield place, row

@@ -169,7 +169,8 @@ def test_resume_alone_takes_the_latest_run_and_where_it_computes_may_change(fini
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--run-dir", "runs/tiny-first-1"], "runs/tiny-first-1 is not empty; give --resume"),
+        (["--run-dir", "runs/tiny-first-1"], "runs/tiny-first-1 is not empty: give --resume"),
+        (["--run-dir", "cache"], "cache is not empty: it holds no run; name another folder"),
         (["--run-dir", "tiny.toml"], "tiny.toml: a file, where a folder for the run was expected"),
         (["--resume", "cache"], "cache: there is no run here to resume"),
         (["--resume", "runs/tiny-first-1", "--run-dir", "b"], "name two directories; give one"),

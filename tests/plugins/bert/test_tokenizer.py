@@ -10,6 +10,7 @@ import tokenizers
 from tokenizers import models
 
 from dlmone.core import InputError
+from dlmone.plugins.bert import folders
 from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.tokenizers.words import words
 
@@ -134,8 +135,13 @@ def test_a_name_the_hub_does_not_give_is_refused(monkeypatch: pytest.MonkeyPatch
         raise hub.errors.LocalEntryNotFoundError("offline")
 
     monkeypatch.setattr(hub, "snapshot_download", offline)
-    with pytest.raises(InputError, match=r"no model folder 'a/b', and the hub has not given it"):
-        Tokenizer.load("a/b")
+    for unreachable, reason in (
+        (False, "the hub has not given it"),
+        (True, "it is not cached, and the Hugging Face hub cannot be reached"),
+    ):
+        monkeypatch.setattr(folders, "is_offline", lambda unreachable=unreachable: unreachable)
+        with pytest.raises(InputError, match=rf"no model folder 'a/b', and {reason}"):
+            Tokenizer.load("a/b")
 
 
 def test_a_vocabulary_cut_to_what_occurs_still_spells_the_rest(bert: Tokenizer) -> None:

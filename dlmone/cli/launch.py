@@ -93,13 +93,9 @@ def _directory(
         if path.exists() and not path.is_dir():
             raise InputError(f"{path}: a file, where a folder for the run was expected")
         if path.exists() and any(path.iterdir()):
-            is_run = (path / "recipe.toml").is_file()
-            what = (
-                "give --resume to continue the run in it"
-                if is_run
-                else "it holds no run; name another folder"
-            )
-            raise InputError(f"{path} is not empty: {what}")
+            if not (path / "recipe.toml").is_file():
+                raise InputError(f"{path} is not empty: it holds no run; name another folder")
+            raise InputError(f"{path} is not empty: give --resume to continue the run in it")
         return path
     path = named or latest_run_path(*where)
     if differ := changed(path, registry, resolved):

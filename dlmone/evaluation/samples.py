@@ -1,7 +1,8 @@
 """Read sample files: dlmone's own, and those for which a plugin has a reader.
 
-dlmone's have one line per sample, ``{"id", "source", "reference", "candidates", "provenance"}``; the last key
-is optional. Files that could not be scored correctly are refused, with file and line.
+dlmone's have one line per sample, ``{"id", "source", "reference", "candidates", "provenance", "read_as"}``;
+the last two are optional. ``read_as`` is what the model read of the source, if that differs, and what is scored.
+Files that could not be scored correctly are refused, with file and line.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class _Line(BaseModel):
     reference: str
     candidates: tuple[str, ...] = Field(min_length=1)
     provenance: Provenance = UNKNOWN
+    read_as: str | None = None
 
 
 def sample_readers(registry: Registry) -> list[SampleReader]:
@@ -146,7 +148,10 @@ def _parse(path: Path, content: bytes) -> SampleSet:
             raise InputError(
                 f"{place}: generated differently from line 1 ({what}); a file must hold one system."
             )
-    samples = [Sample(row.id, row.source, row.reference, row.candidates) for row in rows]
+    samples = [
+        Sample(row.id, row.source if row.read_as is None else row.read_as, row.reference, row.candidates)
+        for row in rows
+    ]
     return SampleSet(samples, rows[0].provenance)
 
 

@@ -143,9 +143,17 @@ def _misfit(space: Codec, example: Example) -> str | None:
     return None
 
 
-def sample_line(sample: Sample, provenance: Provenance) -> str:
-    """Return a sample as the JSON line that `read_samples` reads."""
+def sample_line(sample: Sample, provenance: Provenance, source: str | None = None) -> str:
+    """Return a sample as the JSON line that `read_samples` reads.
+
+    Args:
+        sample: its ``source`` is what the model read: tokenised, cut, and with marks for unknown words.
+        provenance: how it was generated.
+        source: the text that was given, where it is at hand. It stands first, and the other in ``read_as``.
+    """
     row = asdict(sample)
+    if source is not None and source != sample.source:
+        row |= {"source": source, "read_as": sample.source}
     if known := provenance.model_dump(exclude_none=True):
         row["provenance"] = known
     return json.dumps(row, ensure_ascii=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -91,9 +91,10 @@ class OutputFile:
                 )
         return len(known)
 
-    def add(self, samples: Sequence[Sample], provenance: Provenance) -> None:
-        """Append samples; they outlive this process from here on."""
-        lines = "".join(sample_line(sample, provenance) + "\n" for sample in samples).encode()
+    def add(self, samples: Sequence[Sample], provenance: Provenance, sources: Mapping[str, str]) -> None:
+        """Append samples; they outlive this process from here on. ``sources`` are the texts given, by id."""
+        rows = [sample_line(sample, provenance, sources.get(sample.id)) for sample in samples]
+        lines = "".join(row + "\n" for row in rows).encode()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
             if self._is_torn:

@@ -367,3 +367,19 @@ def test_a_model_folder_that_is_broken(tiny_run, tmp_path):
     result = generate(folder, "text")
     assert result.exit_code == 2
     assert "the weights cannot be read" in result.stderr
+
+
+def test_a_source_is_written_as_it_was_given(tiny_run, tmp_path):
+    given = "How  is the weather?"
+    out = tmp_path / "out.jsonl"
+    assert generate(tiny_run, given, "what is it?", "-o", out).exit_code == 0
+    first, second = map(json.loads, out.read_text().splitlines())
+    assert (first["source"], first["read_as"]) == (given, "how is [UNK] [UNK]?")
+    assert second["source"] == "what is it?"
+    assert "read_as" not in second
+    printed = json.loads(generate(tiny_run, given, "--json").stdout)
+    assert (printed["source"], printed["read_as"]) == (given, first["read_as"])
+    # What the model read is what is scored, and what a file that is continued is compared by.
+    assert [sample.source for sample in read_samples(out).samples] == [first["read_as"], second["source"]]
+    assert generate(tiny_run, given, "what is it?", "how is it ?", "-o", out, "--resume").exit_code == 0
+    assert len(out.read_text().splitlines()) == 3

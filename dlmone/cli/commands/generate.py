@@ -183,10 +183,12 @@ def generate(
     with Steps(console(), "generating", total, show=show) as progress:
         try:
             for part, (samples, provenance, misfits) in answers:
+                sources = {example.id: example.source for example in part}
                 if file:
-                    file.add(samples, provenance)
+                    file.add(samples, provenance, sources)
                 elif as_json:
-                    out.writelines(sample_line(sample, provenance) + "\n" for sample in samples)
+                    rows = (sample_line(sample, provenance, sources[sample.id]) for sample in samples)
+                    out.writelines(row + "\n" for row in rows)
                 else:
                     out.writelines(_lines(part, samples, config.kept))
                 out.flush()

@@ -432,7 +432,7 @@ def _behave(case: Case, root: Path, answer: Path) -> None:
         os.setsid()
         os.chdir(root)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         results = []
         for words in case.commands:

@@ -1,7 +1,7 @@
 """Read sample files: dlmone's own, and those for which a plugin has a reader.
 
 dlmone's have one line per sample, ``{"id", "source", "reference", "candidates", "provenance", "read_as"}``;
-the last two are optional. ``read_as`` is what the model read of the source, if that differs, and what is scored.
+the last two are optional. ``read_as`` is what the model read of the source, if that differs, and is scored.
 Files that could not be scored correctly are refused, with file and line.
 """
 

@@ -49,6 +49,8 @@ class Registry(Catalogue):
         registry = cls()
         for plugin, load in found(files):
             registry.add(plugin, load)
+        for plugin in registry.plugins:
+            _log.info("plugin %s %s%s", plugin, plugin.version, f": {plugin.reason}" if plugin.reason else "")
         return registry
 
     def add(self, plugin: Plugin, load: Callable[[], object]) -> None:

@@ -3,6 +3,7 @@
 import click
 
 from .shell import Settings, Shell
+from .verbosity import with_verbosity
 
 COMMANDS = (
     "run",
@@ -31,6 +32,7 @@ COMMANDS = (
 )
 @click.version_option(package_name="dlmone", message="%(prog)s %(version)s")
 @click.option("--traceback", is_flag=True, envvar="DLMONE_TRACEBACK", help="Show the traceback of an error.")
+@with_verbosity
 @click.pass_context
 def main(context: click.Context, traceback: bool) -> None:
     """Distil diffusion language models into one-step text generators.

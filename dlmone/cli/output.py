@@ -13,6 +13,8 @@ import click
 from dlmone.runtime.environment import process_number
 from dlmone.runtime.files import write_whole
 
+from .verbosity import is_quiet
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -21,7 +23,7 @@ def console(quiet: bool = False) -> Console:
     """Return the console for progress, on standard error. Where that is a file, lines are not wrapped."""
     from rich.console import Console
 
-    width = None if sys.stderr.isatty() else 240
+    quiet, width = quiet or is_quiet(), None if sys.stderr.isatty() else 240
     return Console(stderr=True, quiet=quiet, width=width, soft_wrap=True, markup=False, highlight=False)
 
 

@@ -13,6 +13,7 @@ from .completion import complete_recipe
 from .counts import SEED
 from .output import is_main
 from .paths import LocalPath
+from .verbosity import say
 
 if TYPE_CHECKING:
     from dlmone.registry import Registry, ResolvedRecipe
@@ -132,4 +133,4 @@ def announce(resolved: ResolvedRecipe) -> None:
     recipe = resolved.recipe
     what = f"{recipe.name}, profile {resolved.profile}" if resolved.profile else recipe.name
     if is_main():
-        click.echo(f"{what}: {recipe.note or recipe.description}".rstrip(": "), err=True)
+        say(f"{what}: {recipe.note or recipe.description}".rstrip(": "))

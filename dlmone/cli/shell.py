@@ -21,6 +21,7 @@ from dlmone.core.errors import DlmoneError, InputError, PluginError
 
 from .openmp import limit_spinning
 from .streams import prepare_streams
+from .verbosity import take_verbosity
 
 INTERRUPTED = 130
 AGAIN = " (run again with dlmone --traceback ...)"
@@ -54,7 +55,7 @@ class Shell(click.Group):
         if cmd_name not in self.names:
             return None
         command: click.Command = getattr(import_module(f"{self.package}.{cmd_name}"), cmd_name)
-        return command
+        return take_verbosity(command)
 
     def main(self, args: Sequence[str] | None = None, *ignored: Any, **extra: Any) -> Any:
         limit_spinning()
@@ -131,4 +132,5 @@ def _say_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    click.echo("warning: " + " ".join(str(message).split()), err=True)
+    if os.environ.get("RANK", "0") == "0":  # all of torchrun's processes warn alike
+        click.echo("warning: " + " ".join(str(message).split()), err=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -18,6 +20,8 @@ from .confidence import Resampling, Sums
 if TYPE_CHECKING:
     from dlmone.core import Generator
     from dlmone.runtime.device import Compute
+
+_log = logging.getLogger(__name__)
 
 
 def validations(recipe: Recipe) -> dict[str, Validation]:
@@ -164,7 +168,9 @@ def iter_scores(
     for name, evaluator in evaluators.items():
         if evaluator.candidates > drawn:
             continue
+        started = time.perf_counter()
         scores = evaluator.evaluate(samples)
+        _log.info("%s of %d samples took %.2f s", name, len(samples), time.perf_counter() - started)
         listed = isinstance(scores, Sequence) and all(isinstance(one, Score) for one in scores)
         require(listed, evaluator, "evaluate", "a list of Score", scores)
         for score in scores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from os import PathLike
 from typing import Literal
 
@@ -19,6 +20,7 @@ from .folder import fingerprint, load_student, load_teacher, read_config
 from .model import Model, PluginSpec
 from .resolve import model_folder
 
+_log = logging.getLogger(__name__)
 #: Steps of a teacher where none are asked for: enough for a fair text, few enough to wait for.
 TEACHER_STEPS = 20
 
@@ -79,9 +81,10 @@ def load(
         generator = SampledGenerator(teacher.network, teacher.space, by)
     if compute.bfloat16:
         generator.network = compute.frozen_copy(generator.network)
-    return Model(
-        generator.eval().to(compute.device), role, fingerprint(folder), words, steps, compute, registry
-    )
+    generator = generator.eval().to(compute.device)
+    model = Model(generator, role, fingerprint(folder), words, steps, compute, registry)
+    _log.info("loaded %s: %s, %d steps by default", folder, str(model).strip("<>"), steps)
+    return model
 
 
 def _sampler(registry: Registry, sampler: PluginSpec) -> tuple[Sampler, str]:

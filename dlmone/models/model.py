@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +18,7 @@ from dlmone.registry.schema import AugmenterSlot, EvaluatorSlot, SelectorSlot
 from dlmone.registry.short import slot_of
 from dlmone.runtime.device import Compute
 
+_log = logging.getLogger(__name__)
 #: A plugin by its name, as ``NAME:VALUE``, or as a table with ``use`` (`dlmone.registry.short.table_of`).
 PluginSpec = str | Mapping[str, Any]
 #: Candidates that a selector is given where no number is asked for (the paper's MBR-10).
@@ -152,7 +155,10 @@ class Model:
         Raises:
             InputError: the sampler cannot take so many steps.
         """
+        started = time.perf_counter()
         samples, calls = generate_batch(self.generator, batch, self.compute, config.sampling)
+        took = time.perf_counter() - started
+        _log.info("%d texts, %d candidates each, in %.2f s", len(batch), config.sampling.candidates, took)
         if config.selector:
             samples = config.selector.choose(samples)
         return samples, config.provenance.model_copy(update={"calls": calls})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from dlmone.runtime.progress import clock
+from dlmone.runtime.pace import clock
 
 from .log import PRETRAINING
 from .reading import RunData

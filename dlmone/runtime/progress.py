@@ -1,22 +1,25 @@
-"""Progress of a run: one live line on a terminal, a line now and then elsewhere."""
+"""Progress of a phase of a run: a live view on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import isfinite
 from types import TracebackType
-from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.live import Live
+
+from .live import Curve, View, folded
+from .pace import Pace
 
 #: Seconds between progress lines where the output is not a terminal.
 QUIET_SECONDS = 20.0
 
 
 class Steps:
-    """Progress of one phase. On a terminal a bar with rate and time left; in a log, a line now and then.
+    """Progress of one phase: on a terminal as a live view, in a log as a line now and then.
 
     ``total`` is None where the number of steps is unknown.
     """
@@ -24,66 +27,50 @@ class Steps:
     def __init__(
         self, console: Console, title: str, total: int | None, done: int = 0, *, show: bool = True
     ) -> None:
-        self.console, self.title, self.total, self.done = console, title, total, done
-        self.show = show
+        self.console, self.show = console, show
         self._said = time.monotonic()
-        self._recent: deque[tuple[float, int]] = deque([(self._said, done)], maxlen=50)
-        self._bar: Progress | None = None
-        if show and console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=console,
-                transient=True,
-            )
-            self._task = self._bar.add_task(title, total=total, completed=done, rate="", note="")
+        self._pace = Pace(total, done)
+        self._view = View(title, self._pace)
+        self._live: Live | None = None
+        # A terminal that cannot move its cursor takes lines.
+        if show and not console.quiet and console.is_terminal and not console.is_dumb_terminal:
+            self._live = Live(self._view, console=console, transient=True)
 
     def __enter__(self) -> Steps:
-        if self._bar:
-            self._bar.start()
+        if self._live:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar:
-            self._bar.stop()
+        if self._live:
+            self._live.stop()
+
+    @property
+    def done(self) -> int:
+        """How many steps are finished."""
+        return self._pace.done
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Count finished steps; ``note`` is shown beside them."""
-        self.done += count
+        """Count finished steps; ``note`` is shown with them, until there is another."""
+        self._pace.advance(count)
+        self._view.note = note or self._view.note
         now = time.monotonic()
-        self._recent.append((now, self.done))
-        then, before = self._recent[0]
-        rate = (self.done - before) / max(now - then, 1e-9)
-        if self._bar:
-            fields: dict[str, Any] = {"rate": f"{rate:.2f}/s"} | ({"note": note} if note else {})
-            self._bar.update(self._task, completed=self.done, **fields)
-        elif self.show and now - self._said > QUIET_SECONDS:
+        if self.show and not self._live and now - self._said > QUIET_SECONDS:
             self._said = now
-            of, left = "", ""
-            if self.total is not None:
-                of, left = f"/{self.total}", f"{clock((self.total - self.done) / max(rate, 1e-9))} left  "
-            self.console.print(f"{self.title}  {self.done}{of}  {rate:.2f}/s  {left}{note}", highlight=False)
+            parts = [self._view.title, *self._pace.words(), *filter(None, [note])]
+            self.console.print("  ".join(parts), highlight=False)
+
+    def draw(self, name: str, values: Sequence[float]) -> None:
+        """Show a score's values so far as a curve."""
+        self._view.curve = Curve(name, [value for value in values if isfinite(value)])
 
     def say(self, text: str) -> None:
-        """Print a line that stays."""
+        """Print a line that stays, folded between its parts where a terminal is too narrow for it."""
         if self.show:
-            self.console.print(text, highlight=False)
-
-
-def clock(seconds: float) -> str:
-    """Format a duration: 45 s, 3:20, 2:05:00."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+            lines = folded(text, self.console.width) if self.console.is_terminal else [text]
+            self.console.print("\n".join(lines), highlight=False)
 
 
 def numbers(values: Mapping[str, float], *names: str) -> str:

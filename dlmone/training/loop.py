@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from dlmone.runtime.progress import Steps, numbers
 
 from .checkpoint import Checkpoint, load_latest, save_checkpoint
 from .run_directory import RunDirectory
+
+_log = logging.getLogger(__name__)
 
 
 class Trainable(Protocol):
@@ -69,7 +72,7 @@ def train(
         name: the stage's name: its folder, and its entries in ``metrics.jsonl``.
         validate: called with a step, on the main process only; returns the values to log.
         facts: the caller's part of the state (e.g. the best score so far); saved and restored.
-        shown: names of logged values to show next to the progress.
+        shown: names of validation scores to show next to the progress, the one that decides first.
 
     Raises:
         Interrupted: the user stopped training; a checkpoint has been saved.
@@ -82,14 +85,20 @@ def train(
         facts.update({key: latest.facts[key] for key in facts})
     session.run_dir.rewind(name, trainee.step if latest else -1)
     main = session.compute.world.main
+    drawn = session.run_dir.validations(name, shown[0]) if main else []
+    label = shown[0].split("/")[-1]
 
     def log(kind: str, values: Mapping[str, Any]) -> None:
         entry = session.run_dir.log(name, trainee.step, {"kind": kind, **values})
+        _log.info("%s  step %d  %s  %s", name, trainee.step, kind, numbers(values, *values))
         if main:
             session.registry.notify("step_finished", stage=name, step=trainee.step, metrics=entry)
 
     def validated() -> Mapping[str, float]:
         scores = validate(trainee.step) if main else {}
+        if shown[0] in scores:
+            drawn.append(scores[shown[0]])
+            steps.draw(label, drawn)
         if main:
             session.registry.notify("evaluation_finished", stage=name, step=trainee.step, scores=scores)
         return scores
@@ -97,6 +106,7 @@ def train(
     def save() -> Path | None:
         path = save_checkpoint(folder, trainee.checkpoint(facts), intervals.keep) if main else None
         if path:
+            _log.info("checkpoint: %s", path)
             session.registry.notify("checkpoint_saved", stage=name, step=trainee.step, path=path)
         session.compute.world.wait()
         return path
@@ -106,6 +116,7 @@ def train(
         InterruptGuard() as stop,
     ):
         if latest:
+            steps.draw(label, drawn)
             steps.say(f"{name}: resumed at step {trainee.step}")
         else:
             log("validation", validated())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,7 +19,7 @@ from dlmone.models.resolve import model_folder
 from dlmone.registry import Registry, ResolvedRecipe
 from dlmone.runtime.device import Compute
 from dlmone.runtime.files import atomic_folder, write_whole
-from dlmone.runtime.progress import clock
+from dlmone.runtime.pace import clock
 
 from .loop import Session
 from .preflight import prepare, read_data, try_out
@@ -95,8 +96,8 @@ def _run(
     prepared = prepare(recipe, registry, splits)
     parts, evaluators = prepared.parts, prepared.parts.evaluators
     texts = [text for example in valid_split[:TEXTS_READ] for text in (example.target, example.source)]
-    for sentence in sentences(blind(evaluators, texts)):
-        console.print(f"warning: {sentence}", highlight=False)
+    for sentence in sentences(blind(evaluators, texts)) if session.compute.world.main else ():
+        warnings.warn(sentence, stacklevel=2)
 
     def check(teacher: Teacher) -> None:
         try_out(recipe, registry, prepared, teacher, session.compute)

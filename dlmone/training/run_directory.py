@@ -8,7 +8,7 @@ import platform
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -118,6 +118,17 @@ class RunDirectory:
             with _writing(path), path.open("a") as file:
                 file.write(json.dumps(entry) + "\n")
         return entry
+
+    def validations(self, stage: str, name: str) -> list[float]:
+        """Return a stage's logged values of a validation score, in order; none if there is no log yet."""
+        path = self.path / "metrics.jsonl"
+        found = []
+        for line in path.read_bytes().split(b"\n") if path.exists() else ():
+            with suppress(ValueError, TypeError, KeyError):  # what is no such entry
+                entry = parse_json(line)
+                if (entry["stage"], entry["kind"]) == (stage, "validation"):
+                    found.append(float(entry[name]))
+        return found
 
     def rewind(self, stage: str, step: int) -> None:
         """Drop log entries later than the checkpoint that the run resumes from.

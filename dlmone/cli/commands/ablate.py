@@ -15,6 +15,7 @@ from ..launch import RUNS
 from ..output import console, print_columns
 from ..paths import LocalPath
 from ..request import Request, takes_recipe
+from ..verbosity import say
 
 if TYPE_CHECKING:
     from dlmone.ablation.plan import Plan, PlannedRow
@@ -151,7 +152,7 @@ def _collect(plan: Plan) -> GridResults:
         raise InputError(f"{plan.out}: there is no grid here")
     found = collect(plan)
     write_grid(plan.out, found)
-    click.echo(f"report: {plan.out / PAGE}", err=True)
+    say(f"report: {plan.out / PAGE}")
     return found
 
 

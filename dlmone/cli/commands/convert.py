@@ -12,6 +12,7 @@ from dlmone.core.errors import InputError, PluginError
 
 from ..paths import LocalPath
 from ..request import plugin_option
+from ..verbosity import say
 
 if TYPE_CHECKING:
     from dlmone.core import Teacher
@@ -42,7 +43,7 @@ def convert(name: str, source: Path, out: Path, tokenizer: str | None, plugins: 
         raise InputError(f"the converter {name!r} takes no --tokenizer")
     conversion = converter(source, **({"tokenizer": tokenizer} if tokenizer is not None else {}))
     for line in conversion.report:
-        click.echo(line, err=True)
+        say(line)
     check_finite(conversion.teacher.state_dict(), source)
     family = _family(registry, conversion.teacher)
     role: Literal["teacher", "student"] = "teacher" if conversion.student is None else "student"

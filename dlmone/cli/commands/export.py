@@ -12,6 +12,7 @@ from dlmone.core.errors import InputError
 from ..completion import complete_model
 from ..paths import LocalPath
 from ..request import plugin_option
+from ..verbosity import say
 
 
 @click.command()
@@ -67,5 +68,5 @@ def export(
         from dlmone.registry.short import slot_of
 
         size = export_graph(folder, out, registry, slot_of(ExporterSlot, exporter, registry, "--to"))
-    click.echo(f"{size / 1e6:.1f} MB", err=True)
+    say(f"{size / 1e6:.1f} MB")
     click.echo(out)

@@ -8,6 +8,7 @@ import click
 from ..launch import launch, takes_run_directory
 from ..output import is_main
 from ..request import Request, takes_recipe
+from ..verbosity import say
 
 if TYPE_CHECKING:
     from dlmone.registry import Registry
@@ -35,7 +36,7 @@ def run(resume: str | None, run_dir: Path | None, report: bool, dry_run: bool, *
     if resolved.recipe.stages and is_main():
         if report:
             _write_page(path, registry)
-        click.echo(f"student: {path / 'student'}", err=True)
+        say(f"student: {path / 'student'}")
 
 
 def _write_page(path: Path, registry: "Registry") -> None:
@@ -43,6 +44,6 @@ def _write_page(path: Path, registry: "Registry") -> None:
     from dlmone.report import PAGE, write_report
 
     try:
-        click.echo(f"report: {write_report([path], path / PAGE, registry)}", err=True)
+        say(f"report: {write_report([path], path / PAGE, registry)}")
     except Exception as error:
         click.echo(f"warning: there is no report of the run: {error}", err=True)

@@ -1,8 +1,8 @@
 """Estimate a run's time and memory from its recipe, its objectives' requests, and what a pass takes here.
 
-Time is that of the requested passes, times how much longer than these an iteration is that was tried. Memory
-is that of the trial, and the activations kept for the rows that it left out. Without a trial, both are of
-network passes alone: their time, and parameters, gradients, optimizer state and activations.
+Time is that of the requested passes, and what an iteration that was tried took beyond them. Memory is that of
+the trial, and the activations kept for the rows that it left out. Without a trial, both are of network passes
+alone: their time, and parameters, gradients, optimizer state and activations.
 """
 
 from __future__ import annotations
@@ -84,16 +84,14 @@ class Plan:
             cost = pretraining_cost(self.sketch, self.costs)
         else:
             cost = iteration_cost(self.recipe.stages[name], self.efforts[name], self.costs)
-        return self._batch(name) * cost * self._pace(name)
+        beyond = self.trials[name].beyond if name in self.trials else 0.0
+        return self._batch(name) * cost + beyond
 
     def _warmup_seconds(self, name: str) -> float:
         """Return the seconds that θ's updates would take while ψ alone is updated."""
         stage, efforts = self.recipe.stages[name], self.efforts[name]
         cost = self.costs.seconds(efforts["generator"]) if "generator" in efforts else 0.0
-        return min(stage.estimator_warmup, stage.steps) * stage.batch * cost * self._pace(name)
-
-    def _pace(self, name: str) -> float:
-        return self.trials[name].pace if name in self.trials else 1.0
+        return min(stage.estimator_warmup, stage.steps) * stage.batch * cost
 
     def _batch(self, name: str) -> int:
         """Return the samples of an iteration."""

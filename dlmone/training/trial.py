@@ -39,13 +39,13 @@ class Trial:
 
     Attributes:
         rows: the samples of its batch.
-        pace: how many times as long it took as its network passes alone. The rest is noise, losses, heads,
-            gradients, optimizers and averages.
+        beyond: the seconds that it took beyond its network passes: for noise, losses, heads, gradients,
+            optimizers and averages.
         bytes: the peak of what was allocated, with all networks and optimizers but the loaded teacher.
     """
 
     rows: int
-    pace: float
+    beyond: float
     bytes: float
 
 
@@ -126,7 +126,7 @@ def run_trials(
 
         peak = peak_allocated(begin, compute.device)
         taken = median(seconds_of(once, compute.device, clock) for _ in range(TIMES))
-        return Trial(rows, taken / (rows * cost), peak)
+        return Trial(rows, taken - rows * cost, peak)
 
     pretrain = recipe.teacher.pretrain
     if pretrain and not recipe.teacher.path:

@@ -4,6 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dlmone.registry import Spacing
+
 
 class T5Sizes(BaseModel):
     """A T5 encoder, in the words of its own ``config.json``; the defaults are t5-small's."""
@@ -99,7 +101,8 @@ class SamplerOptions(BaseModel):
         guidance: w, the scale of self-conditioning guidance, an input of the network: no further calls.
         condition_guidance: of a model trained with condition_dropout: x0 without the condition plus so many
             times the difference that it makes. 1 is none; others take two network calls a step.
-        spacing: of the times: ``logit_normal``, drawn for each sample as in training, or ``uniform``.
+        spacing: of the times: ``logit_normal``, drawn for each sample as in training; ``time``, evenly
+            (officially "uniform"); ``ratio``, ``log_snr``, or the times after the first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -108,4 +111,4 @@ class SamplerOptions(BaseModel):
     gamma: float = Field(default=1.5, ge=0)
     guidance: float = Field(default=1.0, ge=0)
     condition_guidance: float = Field(default=1.0, ge=0)
-    spacing: Literal["logit_normal", "uniform"] = "logit_normal"
+    spacing: Literal["logit_normal"] | Spacing = "logit_normal"

@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dlmone.core import Batch, Denoiser, InputError, Noise, Sampler, Space, Start
+from dlmone.core import Batch, Denoiser, InputError, Noise, NoiseSchedule, Sampler, Space, Start
 from dlmone.core.model.schedule import expand
 from dlmone.core.sampling.sampler import require_steps
+from dlmone.core.sampling.spacing import spaced_times
+from dlmone.registry import spacing_on
 
 from .network import ElfNetwork
 from .options import SamplerOptions
@@ -27,6 +29,10 @@ class ElfSampler(Sampler):
 
     def __init__(self, options: SamplerOptions) -> None:
         self.options = options
+
+    def check(self, schedule: NoiseSchedule) -> None:
+        if self.options.spacing != "logit_normal":
+            spacing_on(self.options.spacing, schedule, "spacing")
 
     def sample(
         self,
@@ -48,7 +54,7 @@ class ElfSampler(Sampler):
         if self.options.condition_guidance != 1:
             batches = [space.encoded_null(batch), batch]
         z = space.pin(start.state(space, noise.normal("z", space.state_shape)), given, batch)
-        times_BN = self.times(noise, steps, 1 - start.time)
+        times_BN = self.times(schedule, noise, steps, start.time)
         x: Tensor | None = None
         for i in range(steps):
             t_B, after_B = times_BN[:, i], times_BN[:, i + 1]
@@ -65,17 +71,23 @@ class ElfSampler(Sampler):
             return network.decode(state, batch, space, guidance=self.options.guidance)
         return network.decode(state, batch, space)
 
-    def times(self, noise: Noise, steps: int, first: float) -> Tensor:
-        """Return official times from ``first`` to 1, rising, [B, steps + 1] float64.
+    def times(self, schedule: ElfSchedule, noise: Noise, steps: int, start: float) -> Tensor:
+        """Return official times from 1 − ``start`` to 1, rising, [B, steps + 1] float64.
 
         Officially a batch shares one random grid; here each sample has its own, which its key determines.
+
+        Raises:
+            InputError: the spacing has no end at ``start``, as a ratio at noise alone.
         """
-        if self.options.spacing == "uniform":
-            grid_N = torch.linspace(0, 1, steps + 1, dtype=torch.float64, device=noise.device)
-            inner_BN = grid_N[1:-1].expand(len(noise.keys), -1)
-        else:
+        if self.options.spacing == "logit_normal":
             inner_BN = logit_normal(noise.normal("times", (steps - 1,)).double()).sort(dim=1).values
-        return first + (1 - first) * functional.pad(functional.pad(inner_BN, (1, 0)), (0, 1), value=1.0)
+            return 1 - start + start * functional.pad(functional.pad(inner_BN, (1, 0)), (0, 1), value=1.0)
+        spacing = spacing_on(self.options.spacing, schedule, "spacing")
+        # Officially even times end at the data itself, to which log(σ/α) has no end.
+        end = 0.0 if spacing == "time" else schedule.min_time
+        falling = spaced_times(schedule, start, end, [i / steps for i in range(steps)], spacing)
+        times_N = 1 - torch.tensor([*falling, 0.0], dtype=torch.float64, device=noise.device)
+        return times_N.expand(len(noise.keys), -1)
 
     def _estimate(
         self,

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from dlmone.registry import TokenizerChoice
+from dlmone.registry import Spacing, TokenizerChoice
 
 #: A marker before, one after, and a token between.
 MIN_LENGTH = 4
@@ -83,9 +83,12 @@ class SamplerOptions(BaseModel):
         guidance: of a conditional teacher trained with condition_dropout. The logits are those without the
             condition plus so many times the difference that it makes; 1 is no guidance. Others take two
             network calls a step.
+        spacing: how the calls are spread over times: ``time``, evenly in quantiles, is the official sampler;
+            ``ratio``, ``log_snr``, or the times after the first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     temperature: float = Field(default=1.0, gt=0)
     guidance: float = Field(default=1.0, ge=0)
+    spacing: Spacing = "time"

@@ -9,13 +9,18 @@ from torch import Tensor
 
 from dlmone.core import Batch, Denoiser, InputError, Noise, NoiseSchedule, Sampler, Space, Start
 from dlmone.core.sampling.ddim import ddim_step
+from dlmone.core.sampling.sampler import require_steps
+from dlmone.core.sampling.spacing import spaced_times
+from dlmone.registry import spacing_on
 
 from .options import SamplerOptions
 from .space import LangFlowSpace
 
 
 class LangFlowSampler(Sampler):
-    """``steps`` network calls at evenly spaced quantiles, from the noisiest to the cleanest, both included.
+    """``steps`` network calls from the noisiest time to the cleanest, both included.
+
+    Officially they are even in quantiles, the schedule's times.
 
     The final state is the row of the likeliest token at each position: the mean row x0 would decode to its
     nearest row, which need not be the same.
@@ -24,6 +29,10 @@ class LangFlowSampler(Sampler):
     def __init__(self, options: SamplerOptions) -> None:
         self.temperature = options.temperature
         self.guidance = options.guidance
+        self.spacing = options.spacing
+
+    def check(self, schedule: NoiseSchedule) -> None:
+        spacing_on(self.spacing, schedule, "spacing")
 
     def sample(
         self,
@@ -37,11 +46,12 @@ class LangFlowSampler(Sampler):
     ) -> tuple[Tensor, int]:
         if not isinstance(space, LangFlowSpace):
             raise InputError("LangFlow's sampler reads token logits, which this model has not; use ddim here")
-        if steps < 1:
-            raise InputError(f"a sampler takes at least one step, not {steps}")
+        require_steps(steps)
         schedule, given = space.schedule, space.embed_condition(batch)
         first = schedule.max_time if start is None else start.time
-        times_N = torch.linspace(first, schedule.min_time, steps, dtype=torch.float64).tolist()
+        shares = [i / max(steps - 1, 1) for i in range(steps)]
+        spacing = spacing_on(self.spacing, schedule, "spacing")
+        times_N = spaced_times(schedule, first, schedule.min_time, shares, spacing)
         batches = [batch] if self.guidance == 1 else [space.null_condition(batch), batch]
         z = noise.normal("z", space.state_shape)
         x = z if start is None else start.state(space, z)

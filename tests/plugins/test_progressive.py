@@ -25,6 +25,7 @@ from dlmone.core.sampling.ddim import ddim, ddim_step, sampling_times
 from dlmone.core.step.losses import masked_mean
 from dlmone.plugins.progressive.objective import Above, Progressive, round_times
 from dlmone.plugins.progressive.options import ProgressiveOptions
+from dlmone.registry import spacing_on
 from dlmone.testing import ToyOptions, ToyTeacher, check_objective, new_step, toy_teacher
 from dlmone.testing.known import Gaussian, NumberSpace, numbers
 from dlmone.testing.oracle import BATCH, ENTRIES, BatchNoise
@@ -47,10 +48,28 @@ def test_the_contract_holds(steps: int) -> None:
 
 
 @pytest.mark.parametrize("schedule", [SCHEDULE, FlowSchedule()], ids=["whole", "flow"])
+@pytest.mark.parametrize("spacing", ["time", "ratio", [{"ratio": 1.5}, {"ratio": 0.8}]], ids=str)
 @pytest.mark.parametrize("steps", [1, 3, 8])
-def test_every_other_time_is_one_of_the_new_samplers(schedule: NoiseSchedule, steps: int) -> None:
-    new = sampling_times(schedule, schedule.max_time, steps)
-    assert round_times(schedule, schedule.max_time, steps)[::2] == pytest.approx(new)
+def test_every_other_time_is_one_of_the_new_samplers(
+    schedule: NoiseSchedule, spacing: Any, steps: int
+) -> None:
+    options, top = ProgressiveOptions(steps=steps, spacing=spacing), schedule.time_of_ratio(3.0)
+    new = sampling_times(schedule, top, steps, spacing=spacing_on(options.spacing, schedule, "spacing"))
+    old = round_times(schedule, top, options)
+    assert (len(old), old[::2]) == (2 * steps, pytest.approx(new))
+    ratios = [float(schedule.ratio(schedule.tensor(time, 1))) ** (1 / 7) for time in old]
+    falls = [above - below for above, below in pairwise(ratios)]
+    assert spacing != "ratio" or max(falls) < 1.3 * min(falls)
+
+
+@pytest.mark.parametrize("spacing", ["ratio", [{"ratio": 0.3}]], ids=str)
+def test_the_contract_holds_however_steps_are_spread(spacing: Any) -> None:
+    check_objective(progressive(steps=2, spacing=spacing))
+
+
+def test_named_times_that_rise_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^spacing: named times must fall, .* are 200, 300$"):
+        progressive(steps=2, spacing=[200.0, 300.0]).check(SCHEDULE, 1490)
 
 
 def test_more_steps_than_times_are_refused() -> None:
@@ -70,8 +89,8 @@ def test_the_loss_by_hand(schedule: str, steps: int, weighting: str) -> None:
     step = step_of(toy, objective)
     space, real, scale = step.space, step.real, toy.space.schedule
     theta, former = (cast(DiffusionGenerator, step.networks[one]).network for one in (GENERATOR, START))
-    times = [*round_times(scale, step.generator.t_init, steps), None]
-    above, loss_B = step.point(Above(steps)), objective.generator_loss(step).loss_B
+    times = [*round_times(scale, step.generator.t_init, objective.options), None]
+    above, loss_B = step.point(Above(objective.options)), objective.generator_loss(step).loss_B
     kinds = set()
     for row, time in enumerate(above.t_B.tolist()):
         one, z = real[row : row + 1], above.e_t[row : row + 1]

@@ -50,14 +50,14 @@ class Clock:
 def parts():
     recipe = load_recipe(TINY, registry=REGISTRY).recipe
     examples = REGISTRY.create("data", recipe.data, "data").split("train")
-    return examples, new_teacher(recipe, REGISTRY, examples)
+    teacher = new_teacher(recipe, REGISTRY, examples)
+    return examples, teacher, measure(teacher)
 
 
 def plan(*overrides, seconds=1e9, clock=None, costs=ONE):
     recipe = load_recipe(TINY, registry=REGISTRY, overrides=overrides).recipe
     compute = Compute.of(recipe.compute.model_copy(update={"device": "cpu"}))
-    examples, teacher = parts()
-    sketch = measure(teacher)
+    examples, teacher, sketch = parts()
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
     more = {"clock": clock} if clock else {}
     trials = trial.run_trials(recipe, REGISTRY, teacher, examples, compute, costs, sketch, seconds, **more)
@@ -76,14 +76,17 @@ def test_an_iteration_is_estimated_as_long_as_it_takes(monkeypatch):
         assert made.iteration_seconds(name) == pytest.approx(100 + 20 * 8), name
 
 
-def test_with_few_rows_the_estimate_grows_with_the_passes(monkeypatch):
-    clock = Clock(monkeypatch, fixed=0.0, each=20.0)
-    cost = pretraining_cost(plan().sketch, ONE)
+def test_the_rows_that_were_not_tried_take_the_time_of_their_passes(monkeypatch):
+    clock = Clock(monkeypatch, fixed=100.0, each=20.0)
+    cost = pretraining_cost(parts()[2], ONE)
     made = plan(clock=clock, seconds=2.5 * cost)
     assert made.trials["teacher"].rows == 2
-    assert made.trials["stage-1"].rows == 1  # more passes than that allows: one row in any case
-    for name in made.trials:
-        assert made.iteration_seconds(name) == pytest.approx(20 * 8), name
+    assert made.iteration_seconds("teacher") == pytest.approx(100 + 20 * 2 + 6 * cost)
+    # More passes than that time allows: one row in any case.
+    assert made.trials["stage-1"].rows == 1
+    stage = made.recipe.stages["stage-1"]
+    cost = iteration_cost(stage, made.efforts["stage-1"], ONE)
+    assert made.iteration_seconds("stage-1") == pytest.approx(100 + 20 + 7 * cost)
 
 
 def test_steps_without_an_update_of_theta_take_less():
@@ -91,8 +94,8 @@ def test_steps_without_an_update_of_theta_take_less():
     stage, efforts = made.recipe.stages["stage-1"], made.efforts["stage-1"]
     psi, theta = (ONE.seconds(efforts[role]) for role in ("estimator", "generator"))
     assert iteration_cost(stage, efforts, ONE) == psi + theta
-    pace = made.trials["stage-1"].pace
-    assert made.seconds({"valid": 0})["stage-1"] == pytest.approx(pace * 8 * (8 * psi + 5 * theta))
+    beyond = 8 * made.trials["stage-1"].beyond
+    assert made.seconds({"valid": 0})["stage-1"] == pytest.approx(8 * (8 * psi + 5 * theta) + beyond)
 
 
 def test_a_student_of_several_calls_is_tried_with_all_and_estimated_with_half():
@@ -112,7 +115,7 @@ def test_a_student_of_several_calls_is_tried_with_all_and_estimated_with_half():
         for one, update in ((made, trial.TRIED), (made, {}), (few, {}))
     )
     assert (tried - alone, mean - alone) == (4, 2)
-    assert made.iteration_seconds("stage-1") == pytest.approx(8 * mean * made.trials["stage-1"].pace)
+    assert made.iteration_seconds("stage-1") == pytest.approx(8 * mean + made.trials["stage-1"].beyond)
 
 
 class Critic(Objective):

@@ -28,7 +28,7 @@ def sampler_of(run: dict[str, Any]) -> ElfSampler:
             gamma=run["gamma"],
             guidance=run["w"],
             condition_guidance=run["cfg"],
-            spacing=run["schedule"],
+            spacing={"uniform": "time"}.get(run["schedule"], run["schedule"]),
         )
     )
 
@@ -105,21 +105,38 @@ def test_the_call_that_reads_tokens_is_counted(small: ElfTeacher) -> None:
 
 def test_each_sample_has_times_of_its_own(small: ElfTeacher) -> None:
     sampler, noise = ElfSampler(SamplerOptions()), Noise([(0, "a"), (0, "b")])
-    times_BN = sampler.times(noise, 16, 0.0)
+    times_BN = sampler.times(small.space.schedule, noise, 16, 1.0)
     assert torch.equal(times_BN[:, 0], torch.zeros(2))
     assert torch.equal(times_BN[:, -1], torch.ones(2))
     assert (times_BN.diff(dim=1) > 0).all()
     assert not torch.equal(times_BN[0], times_BN[1])
-    assert torch.equal(sampler.times(Noise([(0, "b")]), 16, 0.0)[0], times_BN[1])
-    many = sampler.times(Noise([(0, "a")]), 20_000, 0.0)[0, 1:-1]
+    assert torch.equal(sampler.times(small.space.schedule, Noise([(0, "b")]), 16, 1.0)[0], times_BN[1])
+    many = sampler.times(small.space.schedule, Noise([(0, "a")]), 20_000, 1.0)[0, 1:-1]
     assert float(many.median()) == pytest.approx(torch.sigmoid(torch.tensor(-1.5)).item(), abs=0.01)
-    later = sampler.times(noise, 16, 0.25)
+    later = sampler.times(small.space.schedule, noise, 16, 0.75)
     torch.testing.assert_close(later, 0.25 + 0.75 * times_BN)
+
+
+def test_times_can_be_even_in_noise_where_the_start_has_signal(small: ElfTeacher) -> None:
+    schedule, noise = small.space.schedule, Noise([(0, "a"), (0, "b")])
+
+    def times(spacing: object, start: float) -> Tensor:
+        options = SamplerOptions.model_validate({"spacing": spacing})
+        return ElfSampler(options).times(schedule, noise, 4, start)
+
+    for spacing, measure in (("ratio", lambda ratio: ratio ** (1 / 7)), ("log_snr", torch.log)):
+        times_BN = times(spacing, 0.9)
+        torch.testing.assert_close(times_BN[:, [0, -1]], torch.tensor([[0.1, 1.0]] * 2).double())
+        noisiness = measure(schedule.ratio(1 - times_BN[0, :-1]))
+        torch.testing.assert_close(noisiness.diff(), noisiness.diff()[:1].expand(3))
+    torch.testing.assert_close(times([0.7, 0.5, 0.2], 0.9)[1], torch.tensor([0.1, 0.3, 0.5, 0.8, 1]).double())
+    with pytest.raises(InputError, match=r'^spacing: σ/α has no end at 1, the first time; use "time"$'):
+        times("ratio", 1.0)
 
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"method": "sde", "guidance": 2.5}, {"spacing": "uniform"}, {"condition_guidance": 2.0}],
+    [{}, {"method": "sde", "guidance": 2.5}, {"spacing": "time"}, {"condition_guidance": 2.0}],
     ids=str,
 )
 def test_the_contract(small: ElfTeacher, options: dict[str, Any]) -> None:

@@ -154,3 +154,24 @@ def test_other_models_are_refused() -> None:
     batch = toy.space.collate(EXAMPLES)
     with pytest.raises(InputError, match="reads token logits, which this model has not; use ddim here"):
         PLAIN.sample(toy.network, toy.space, batch, Noise([(0, id) for id in batch.ids]), 2)
+
+
+def test_calls_can_be_spread_evenly_in_noise(small: LangFlowTeacher, batch_of: BatchOf) -> None:
+    schedule, batch = small.space.schedule, batch_of(torch.zeros(2, 24, dtype=torch.long))
+    noise = Noise([(0, "a"), (0, "b")])
+
+    def times(spacing: object, steps: int) -> Tensor:
+        network = Watched(small.network)
+        sampler = LangFlowSampler(SamplerOptions.model_validate({"spacing": spacing}))
+        sampler.sample(network, small.space, batch, noise, steps)
+        return torch.stack([call.t_B[0] for call in network.calls])
+
+    gamma = schedule.gamma(times("log_snr", 5))  # 2·log(σ/α)
+    torch.testing.assert_close(gamma.diff(), (gamma[-1] - gamma[0]).expand(4) / 4, rtol=1e-3, atol=1e-3)
+    ratios = schedule.ratio(times("ratio", 5)) ** (1 / 7)
+    torch.testing.assert_close(ratios.diff(), (ratios[-1] - ratios[0]).expand(4) / 4, rtol=1e-3, atol=1e-3)
+    named = torch.tensor([schedule.max_time, 0.6, 0.3, schedule.min_time], dtype=torch.float64)
+    torch.testing.assert_close(times([0.6, 0.3], 4), named)
+    torch.testing.assert_close(times("time", 3), torch.tensor([1 - 1e-5, 0.5, 1e-5], dtype=torch.float64))
+    with pytest.raises(InputError, match=r"^spacing: .* 2 is outside"):
+        LangFlowSampler(SamplerOptions.model_validate({"spacing": [2.0]})).check(schedule)

@@ -33,12 +33,13 @@ class Section:
     tables: Sequence[Table] = ()
     examples: Sequence[Example] = ()
     degenerate: Sequence[Degenerate] = ()
+    folded: bool = False
 
     @classmethod
-    def of(cls, name: str, *parts: Picture | Table | None, **lists: Sequence[Any]) -> Section:
+    def of(cls, name: str, *parts: Picture | Table | None, **others: Any) -> Section:
         """Create a section from its pictures and tables; absent ones are skipped."""
         pictures = [part for part in parts if isinstance(part, Picture)]
-        return cls(name, pictures, [part for part in parts if isinstance(part, Table)], **lists)
+        return cls(name, pictures, [part for part in parts if isinstance(part, Table)], **others)
 
     @property
     def title(self) -> str:
@@ -108,10 +109,10 @@ def make_page(
     """
     evaluators = {name: one.evaluators for name, one in plugins.items()}
     sections = [
-        Section.of("what", facts(runs)),
-        *_failures(runs),
-        Section.of("final", tables.final(runs)),
         Section.of("calls", charts.calls(runs)),
+        Section.of("final", tables.final(runs)),
+        Section.of("outputs", examples=outputs.side_by_side(runs, evaluators)),
+        *_failures(runs),
         Section.of("timing", tables.timing(runs)),
         Section.of("stages", tables.stages(runs)),
         Section.of("plane", plane(runs, selections), tables.frontier(runs)),
@@ -119,8 +120,8 @@ def make_page(
         Section.of("validation", curves.validation(runs)),
         Section.of("health", curves.health(runs, charts_of(list(plugins.values())))),
         Section.of("losses", curves.losses(runs), curves.pretraining(runs)),
-        Section.of("outputs", examples=outputs.side_by_side(runs, evaluators)),
         Section.of("paper", *paper().tables(runs)),
+        Section.of("what", facts(runs), folded=True),
     ]
     return Page(title, runs, in_short(runs), sections, _definitions(runs))
 

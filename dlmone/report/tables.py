@@ -215,6 +215,7 @@ def _change(before: RowResult, after: RowResult, name: str, direction: measures.
     if old is None or new is None or old.value == 0:
         return Cell()
     text = f"{(new.value / old.value - 1):+.1%}"
+    text = "0.0%" if text in ("+0.0%", "-0.0%") else text
     if old.value == new.value or _within(old, new) or _within(new, old):
         return Cell(text)
     improved = (new.value > old.value) == (direction == "higher")

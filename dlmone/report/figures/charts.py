@@ -9,7 +9,7 @@ from .. import measures
 from ..candidates import Selection
 from ..reading import RunData
 from ..systems import System, Systems, calls_of, compared, scores_of
-from .drawing import MARKERS, Picture, legend, look, panels, runs_entries, series_entries
+from .drawing import MARKERS, Picture, legend, look, panels, runs_entries, series_entries, within_share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,8 +30,10 @@ def calls(runs: Sequence[RunData]) -> Picture | None:
     for axis, name in zip(axes, shown, strict=True):
         for place, series, line in lines:
             _with_intervals(axis, line, name, look(place, series, len(runs)), MARKERS[series % len(MARKERS)])
+        axis.margins(y=0.12)
         axis.set_title(measures.heading(name, scored[name]))
         axis.set_xlabel("network calls per sample")
+        within_share(axis)
         _calls_axis(axis, sorted({one.row.calls or 1 for _, _, line in lines for one in line}))
     models = {
         series: "student" if len(runs) > 1 and series == 1 else line[0].model for _, series, line in lines
@@ -70,6 +72,7 @@ def candidates(runs: Sequence[RunData], selections: Mapping[str, Sequence[Select
         axis.set_xlabel("candidates to select from")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.margins(y=0.12)
+        within_share(axis)
     many = len(runs) > 1
     named = [
         (f"{runs[place].name}: {one.system.name}" if many else one.system.name, looks[place, series])
@@ -84,7 +87,7 @@ def candidates(runs: Sequence[RunData], selections: Mapping[str, Sequence[Select
 
 
 def _by_calls(systems: Systems, alone: bool) -> Iterator[tuple[int, list[System]]]:
-    """Yield lines of systems in order of their calls: 0 the teacher, 1 the last student, then the others.
+    """Yield lines of systems in order of their calls: the teacher, the last student, the others.
 
     Earlier stages' students are omitted where several runs share the picture.
     """
@@ -133,7 +136,7 @@ def _calls_axis(axis: Axes, counts: Sequence[int]) -> None:
     axis.xaxis.set_major_locator(FixedLocator(shown))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.margins(x=0.08, y=0.12)
+    axis.margins(x=0.08)
 
 
 def _alt_of_lines(

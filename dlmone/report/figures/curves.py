@@ -12,7 +12,19 @@ from ..log import Curve, Log, smooth
 from ..measures import SIGNS, Measure, drawn, heading
 from ..reading import RunData
 from ..systems import Systems, scores_of
-from .drawing import COLOURS, GREY, Picture, handles, legend, look, panels, runs_entries, series_entries
+from .drawing import (
+    COLOURS,
+    GREY,
+    STUDENT,
+    Picture,
+    handles,
+    legend,
+    look,
+    panels,
+    runs_entries,
+    series_entries,
+    within_share,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,9 +72,9 @@ def validation(runs: Sequence[RunData]) -> Picture | None:
     shown = [
         Panel(heading(name, measures[name]), (f"ema/{name}", f"raw/{name}"), "validation") for name in known
     ]
-    figure = _figure(traced, shown, markers=True, labels=("average of θ (EMA)", "θ itself (raw)"))
+    figure = _figure(traced, shown, True, ("average of θ (EMA)", "θ itself (raw)"), STUDENT)
     for place, run in enumerate(runs):
-        _mark_best(run, known, figure.axes, COLOURS[place % len(COLOURS)])
+        _mark_best(run, known, figure.axes, COLOURS[(place if len(runs) > 1 else STUDENT) % len(COLOURS)])
     return Picture("validation", "Validation over the steps of all stages", _alt(traced, shown), figure)
 
 
@@ -123,16 +135,24 @@ def health(runs: Sequence[RunData], charts: Sequence[Chart]) -> Picture | None:
 
 
 def _figure(
-    traced: Sequence[Traced], shown: Sequence[Panel], markers: bool = False, labels: Sequence[str] = ()
+    traced: Sequence[Traced],
+    shown: Sequence[Panel],
+    markers: bool = False,
+    labels: Sequence[str] = (),
+    system: int | None = None,
 ) -> Figure:
-    """Draw panels; ``labels`` name the series of all of them, which are named in each panel otherwise."""
+    """Draw panels; ``labels`` name the series of all of them, which are named in each panel otherwise.
+
+    ``system`` is the one whose curves they all are: a single run's have its colour.
+    """
+    own = {"color": COLOURS[system]} if system is not None and len(traced) == 1 else {}
     figure, axes = panels(len(shown))
     end = max(log.end for _, log in traced)
     for axis, panel in zip(axes, shown, strict=True):
         for place, (_, log) in enumerate(traced):
             for series, key in enumerate(panel.keys):
                 for one in log.curves(panel.kind, key):
-                    _line(axis, one, panel.kind, markers, look(place, series, len(traced)))
+                    _line(axis, one, panel.kind, markers, look(place, series, len(traced)) | own)
         _finish(axis, panel)
         # All stages, also where a value was not logged in the first.
         axis.set_xlim(-0.03 * end, 1.03 * end)
@@ -143,7 +163,8 @@ def _figure(
             if len(set(names)) < len(names):  # one value of several terms
                 names = list(panel.keys)
             axis.legend(handles=handles(series_entries(names, len(traced))), frameon=False)
-    legend(figure, [*runs_entries([name for name, _ in traced]), *series_entries(labels, len(traced))])
+    series = [(label, looks | own) for label, looks in series_entries(labels, len(traced))]
+    legend(figure, [*runs_entries([name for name, _ in traced]), *series])
     return figure
 
 
@@ -193,6 +214,8 @@ def _finish(axis: Axes, panel: Panel) -> None:
     axis.set_title(panel.title)
     axis.set_xlabel("step")
     axis.margins(y=0.12)
+    if panel.kind == "validation":
+        within_share(axis)
     lines: list[Any] = [line.get_ydata() for line in axis.lines]
     values = [float(value) for line in lines for value in line]
     if panel.log_scale and values and 0 < 10 * min(values) < max(values):

@@ -88,6 +88,21 @@ def panels(count: int, height: float = 2.5, width: float = 3.55) -> tuple[Figure
     return figure, [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
 
 
+#: A single run's colours and markers, as places in `COLOURS` and `MARKERS`.
+TEACHER, STUDENT = 0, 1
+
+
+def within_share(axis: Axes) -> None:
+    """Let an axis of shares end at 0 and 1 where its margins would go on, and mark points there whole."""
+    bottom, top = axis.dataLim.intervaly
+    if not (bottom >= 0 and top <= 1):
+        return
+    low, high = axis.get_ylim()
+    axis.set_ylim(max(low, 0), min(high, 1))
+    for line in axis.lines:
+        line.set_clip_on(False)
+
+
 def look(run: int, series: int, runs: int) -> dict[str, Any]:
     """Return a line's style: colours tell runs apart, or the series of a single run.
 

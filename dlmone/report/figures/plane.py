@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from .. import measures
@@ -11,7 +12,7 @@ from ..candidates import Selection
 from ..measures import Measures
 from ..reading import RunData
 from ..systems import System, Systems, calls_of, compared, scores_of
-from .drawing import COLOURS, GREY, MARKERS, Labels, Picture, legend, panels
+from .drawing import COLOURS, GREY, MARKERS, STUDENT, TEACHER, Labels, Picture, legend, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +92,12 @@ def _groups(
     for one in systems.all:
         if one.role != "baseline" and not one.selected:
             families.setdefault(_family(one), []).append(one)
-    for series, (family, group) in enumerate(families.items()):
+    own = {
+        _family(one): place for place, one in ((TEACHER, systems.teacher), (STUDENT, systems.student)) if one
+    }
+    others = count(len((TEACHER, STUDENT)))
+    for family, group in families.items():
+        series = own[family] if family in own else next(others)
         points = [
             _Point(x, y, selected.get(one.name), one)
             for one in group

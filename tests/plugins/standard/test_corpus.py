@@ -1,5 +1,7 @@
 """BLEU, chrF, TER, iBLEU and ROUGE: equal to their libraries called directly, and the laws they keep."""
 
+import json
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
@@ -178,3 +180,19 @@ def test_rouge_by_hand():
     stemmed = [s.value for s in RougeEvaluator(RougeOptions(use_stemmer=True)).evaluate([sample])]
     assert plain == pytest.approx([4 / 7, 0, 4 / 7])
     assert stemmed == pytest.approx([6 / 7, 4 / 5, 6 / 7])
+
+
+def test_elfs_protocol_is_an_option():
+    """Official scores of five pairs: BLEU lower-cased, ROUGE with stems (tests/data/elf/README.md)."""
+    wanted = json.loads((Path(__file__).parents[2] / "data" / "elf" / "metrics.json").read_text())
+    pairs = zip(wanted["references"], wanted["hypotheses"], strict=True)
+    samples = [Sample(str(i), "", reference, (output,)) for i, (reference, output) in enumerate(pairs)]
+    bleu = value(SacreBleuEvaluator(SacreBleuOptions(lowercase=True)), samples)
+    assert bleu == pytest.approx(wanted["bleu"], rel=0, abs=1e-9)
+    rouge = {
+        score.name: 100 * score.value
+        for score in RougeEvaluator(RougeOptions(use_stemmer=True)).evaluate(samples)
+    }
+    assert rouge == pytest.approx(wanted["rouge"], rel=0, abs=1e-9)
+    plain = {score.name: 100 * score.value for score in RougeEvaluator(RougeOptions()).evaluate(samples)}
+    assert plain["rouge1"] != pytest.approx(rouge["rouge1"], abs=0.1)

@@ -45,6 +45,20 @@ def test_numbers_are_the_official_ones():
     assert "self_bleu" not in alone
 
 
+def test_json_goes_to_a_file_too_or_instead_and_definitions_are_left_out_on_request(tmp_path):
+    args = (DATA / "samples", "--metrics", "bleu", "--bootstrap", 0)
+    whole, table, out = evaluate(*args), evaluate(*args, "--no-signatures"), tmp_path / "out.json"
+    assert whole.stdout.startswith(table.stdout)
+    assert "family:" in whole.stdout
+    assert "family:" not in table.stdout
+    printed = evaluate(*args, "--json").stdout
+    assert json.loads(printed)
+    assert evaluate(*args, "-o", "-").stdout == printed
+    # Where it is printed, systems have their whole paths.
+    assert evaluate(*args, "-o", out).stdout == whole.stdout
+    assert json.loads(out.read_text())["rows"][0]["scores"] == json.loads(printed)["rows"][0]["scores"]
+
+
 def test_systems_stand_side_by_side_over_their_signatures(tmp_path):
     provenance = Provenance.here("0123456789ab", "renoise", 1, 5)
     samples = [Sample("0", "a b", "a c", ("x y",)), Sample("1", "a", "b", ("c",))]

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     "--output",
     type=LocalPath(dir_okay=False),
     metavar="FILE",
-    help="Also write the JSON to this file.",
+    help="Also write the JSON to this file; - prints it instead of the table, as --json does.",
 )
 @plugin_option
 def evaluate(
@@ -99,6 +99,8 @@ def evaluate(
         raise click.UsageError("--against tests by resampling, which --bootstrap 0 leaves out")
     if utility and not select:
         raise click.UsageError("--utility is the metric that --select compares by: give both")
+    if str(output) == "-":
+        output, as_json = None, True
     if output and output.is_file() and not _holds_results(output):
         raise InputError(f"{output} is there already and holds no results of evaluate; name another file")
     from dlmone.evaluation.comparison import compare

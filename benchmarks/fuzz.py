@@ -161,12 +161,16 @@ def prepare(base: Path) -> None:
         raise RuntimeError(f"the unchanged recipe fails: {done.said}")
 
 
+#: What libraries import when they are first used.
+LAZY = ("torch._dynamo", "matplotlib.pyplot", "jinja2.filters")
+
+
 def _import_all() -> None:
     """Import what commands import, so that no case has to; nothing is computed, as forks inherit threads."""
     for name in ("training.run", "report.page", "benchmark.timing", "models.load", "models.export"):
         import_module(f"dlmone.{name}")
-    for name in COMMANDS:
-        import_module(f"dlmone.cli.commands.{name}")
+    for name in (*(f"dlmone.cli.commands.{command}" for command in COMMANDS), *LAZY):
+        import_module(name)
     registry = Registry.discover()
     for kind in KINDS_OF_PLUGINS:
         for name in registry.names(kind):
@@ -311,10 +315,10 @@ def run_directory(random: Random, root: Path) -> Case:
     command = random.choice(
         (
             ["report", "run", "-o", "page.html"],
-            *(["generate", "run", "how do i", "--device", "cpu"],) * 3,
-            *(["evaluate", "run/samples/student-one-1.jsonl", "--bootstrap", "5"],) * 3,
-            *(["evaluate", "run/samples", "--bootstrap", "5"],) * 2,
-            resume,
+            *(["generate", "run", "how do i", "--device", "cpu"],) * 6,
+            *(["evaluate", "run/samples/student-one-1.jsonl", "--bootstrap", "5"],) * 6,
+            *(["evaluate", "run/samples", "--bootstrap", "5"],) * 4,
+            *(resume,) * 2,
         )
     )
     return Case(what, [command], own=("run/",) if command is resume else ())

@@ -13,7 +13,7 @@ from dlmone.core.errors import DlmoneError, PluginError
 
 from . import hooks
 from .contracts.check import mistake
-from .explain import dotted, nearest, validated
+from .explain import dotted, nearest, shortened, validated
 from .plugin import Entry, Plugin, one_line
 from .schema import Slot
 from .shape import switched_off
@@ -94,7 +94,7 @@ class Catalogue:
             cure = f"leave out --plugin {paths[-1]}" if paths else "uninstall all but one"
             text = f"the {noun(kind)} {name!r} is claimed by {both}; {cure}"
         else:
-            text = f"there is no {noun(kind)} {name!r}{nearest(name, self.names(kind))}"
+            text = f"there is no {noun(kind)} {shortened(name)!r}{nearest(name, self.names(kind))}"
             for plugin in self.broken:
                 text += f"\nthe plugin {plugin} is broken and may be the one that offers it: {plugin.reason}"
         raise PluginError(_at(where, text))

@@ -6,6 +6,7 @@ A plugin that fails is kept with its reason, which is shown only when a name is 
 import hashlib
 import importlib.util
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -157,7 +158,7 @@ def found(files: Sequence[Path]) -> Iterator[tuple[Plugin, Callable[[], object]]
     """
     for point in sorted(entry_points(group=GROUP), key=_origin):
         yield Plugin(point.name, *_origin(point)[:2], target=point.value), point.load
-    for path in {file.resolve(): file for file in files}.values():
+    for path in {os.path.realpath(file): file for file in files}.values():
         if not path.is_file():
             raise InputError(f"{path}: there is no such plugin file")
         yield _plugin_of_file(path)
@@ -176,7 +177,7 @@ def _plugin_of_file(path: Path) -> tuple[Plugin, Callable[[], object]]:
 
 def _import_file(path: Path) -> object:
     """Import a file under a unique module name, so that its targets can be f"{__name__}:Class"."""
-    place = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]
+    place = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()[:8]
     name = re.sub(r"\W", "_", f"{FILE_MODULE}{path.stem}_{place}")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

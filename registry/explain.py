@@ -145,6 +145,8 @@ def mistakes(error: ValidationError, names: Mapping[str, str] | None = None) -> 
 def _expected(kind: str, message: str) -> str:
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return "expected a table"
+    if kind in ("tuple_type", "list_type"):
+        return "expected a list"
     text = re.sub(r", (unable to parse|got a number).*", "", message)
     text = text.removeprefix("Value error, ").replace("Input should be", "expected")
     return re.sub(r"^expected (?=greater|less)", "expected a number ", text)

@@ -11,8 +11,9 @@ def folder_name(name: str) -> str:
         ValueError: it would lead elsewhere, or no file system takes it.
     """
     fits = 0 < len(name) <= LONGEST and not name.startswith(".") and name.isprintable()
-    if not fits or "/" in name or "\\" in name:
+    if not fits or "/" in name or "\\" in name or name != name.strip():
         raise ValueError(
-            f"expected a name for a folder: up to {LONGEST} characters, no slash, and no dot at its beginning"
+            f"expected a name for a folder: up to {LONGEST} characters, no slash, no dot at its beginning "
+            "and no space at its ends"
         )
     return name

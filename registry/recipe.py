@@ -95,7 +95,8 @@ def _validated(table: dict[str, Any], layers: Sequence[Layer]) -> Recipe:
 def _check_order(table: dict[str, Any], layers: Sequence[Layer], order: Loc, parts: Loc) -> None:
     """Raise InputError if an order lists a part that no layer has ever had; one taken out may be listed."""
     listed = value_at(table, order)
-    known = {name for layer in layers for name in value_at(layer.table, parts) or ()}
+    sections = [value_at(layer.table, parts) for layer in layers]
+    known = {name for section in sections if isinstance(section, dict) for name in section}
     for name in listed if isinstance(listed, list) else ():
         if isinstance(name, str) and name not in known:
             what = f"there is no {dotted((*parts, name))}{nearest(name, known)}"

@@ -67,11 +67,13 @@ def _bare(annotation: Any) -> Any:
 def misfits(annotation: Any, value: Any, loc: tuple[str | int, ...] = ()) -> Iterator[tuple[Any, str]]:
     """Yield the places in a table where pydantic would take a value that nobody means, with what is expected.
 
-    ``true`` is no number, no number is larger than what a 64-bit integer holds, and no file has some paths.
+    ``true`` is no number, and ``false`` is one only in the sense of "none". No number is larger than what a
+    64-bit integer holds, and no file has some paths.
     """
     kinds = _kinds(annotation)
     if isinstance(value, bool):
-        if value and {int, float} & set(kinds) and bool not in kinds:
+        may_be_off = not value and NoneType in kinds
+        if {int, float} & set(kinds) and bool not in kinds and not may_be_off:
             yield loc, "expected a number"
     elif isinstance(value, int):
         if abs(value) > LARGEST:

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from dlmone.core import DiffusionGenerator, DlmoneError, InputError, Teacher
+from dlmone.core import DiffusionGenerator, DlmoneError, InputError, NoiseSchedule, Teacher
 from dlmone.core.errors import MissingError
 from dlmone.models.parsing import parse_json
 from dlmone.registry import Registry
@@ -207,7 +207,18 @@ def load_student(folder: Path, registry: Registry) -> DiffusionGenerator:
         spacing = facts.get("spacing", generator.spacing)
         generator.spacing = tuple(spacing) if isinstance(spacing, list) else spacing
     _load_weights(generator, folder)
+    _check_start(generator.space.schedule, facts["t_init"], folder / CONFIG)
     return generator.requires_grad_(False).eval()
+
+
+def _check_start(schedule: NoiseSchedule, t_init: float, where: Path) -> None:
+    """Raise InputError if a student would begin outside its schedule."""
+    low, high = schedule.min_time, schedule.max_time
+    # A learned schedule's ends have the rounding of the device that they were computed on.
+    slack = 0 if schedule.discrete else 0.01 * (high - low)
+    if not low - slack <= t_init <= high + slack or (schedule.discrete and t_init != int(t_init)):
+        kind = "a whole time" if schedule.discrete else "a time"
+        raise InputError(f"{where}: student.t_init: expected {kind} from {low:g} to {high:g}, got {t_init:g}")
 
 
 def _restore(folder: Path, registry: Registry, role: Literal["teacher", "student"]) -> Teacher:

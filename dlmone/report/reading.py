@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -74,9 +75,10 @@ def read_runs(paths: Sequence[Path]) -> list[RunData]:
     for path in paths:
         if not any((path / name).is_file() for name in ("recipe.toml", "manifest.json", "metrics.jsonl")):
             raise InputError(f"{path}: there is no run here (no recipe.toml, manifest.json or metrics.jsonl)")
-    if len({path.resolve() for path in paths}) < len(paths):
-        twice = next(path for path in paths if [one.resolve() for one in paths].count(path.resolve()) > 1)
-        raise InputError(f"{twice}: is given twice")
+    places = [os.path.realpath(path) for path in paths]
+    for path, place in zip(paths, places, strict=True):
+        if places.count(place) > 1:
+            raise InputError(f"{path}: is given twice")
     return [_read_run(path, name) for path, name in zip(paths, short_names(paths), strict=True)]
 
 

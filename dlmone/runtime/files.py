@@ -22,7 +22,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
         OSError: it cannot be written; the error names ``path``.
     """
     data = content.encode() if isinstance(content, str) else content
-    target = path.resolve()  # a link stays, and what it points at is written
+    target = Path(os.path.realpath(path))  # a link stays, and what it points at is written
     staging = target.with_name(f".{target.name[:100]}{_STAGING}{os.getpid()}")
     try:
         if path.exists() and not path.is_file():  # a device or a pipe has nothing to lose; a folder refuses

@@ -57,6 +57,8 @@ Examples = Annotated[
 
 def in_order(section: Any, key: str, order_key: str) -> Any:
     """Return a section whose parts under ``key`` begin with those that ``order_key`` lists."""
+    if not isinstance(section, dict):
+        return section
     order, parts = section.get(order_key), section.get(key)
     if not (isinstance(order, (list, tuple)) and isinstance(parts, dict)):
         return section

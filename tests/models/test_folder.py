@@ -247,3 +247,9 @@ def test_weights_that_are_not_finite_are_refused_by_name(
     save_file(tensors, folder / "model.safetensors", metadata={"config": config})
     with pytest.raises(InputError, match=rf"model.safetensors: {name} has 16 weights that are not finite"):
         load_student(folder, Registry.discover())
+
+
+@pytest.mark.parametrize("time", [2000, 10**30, -1, 0.5])
+def test_a_student_begins_within_its_schedule(teacher: DiffuSeqTeacher, tmp_path: Path, time: float) -> None:
+    folder = publish(tmp_path / "s", teacher, "diffuseq", "student", "card", student=FACTS | {"t_init": time})
+    assert "config.json: student.t_init: " in refusal(folder)

@@ -99,10 +99,10 @@ def test_a_mistake_names_its_layer_its_key_and_its_remedy(override: str, sentenc
 
 
 @pytest.mark.parametrize(
-    "name", ["../../x", "/tmp/x", "a\\\\b", "..", "", "x" * 5000, ".hidden", "a\\tb", "a\\u0000b"]
+    "name", [" ", "x ", "../../x", "/tmp/x", "a\\\\b", "..", "", "x" * 5000, ".hidden", "a\\tb", "a\\u0000b"]
 )
 def test_a_run_stays_in_its_folder(tmp_path: Path, name: str) -> None:
-    sentence = "expected a name for a folder: up to 100 characters, no slash, and no dot at its beginning, "
+    sentence = "expected a name for a folder: up to 100 characters, no slash, no dot at its beginning "
     found = mistake(f'name="{name}"')
     assert found.startswith(f"--set: name: {sentence}")
     assert len(found) < 400
@@ -284,3 +284,32 @@ def test_an_option_cannot_take_a_key_of_the_recipes_own(tmp_path: Path) -> None:
     registry = Registry.discover([write(tmp_path / "mine.py", code)])
     with pytest.raises(PluginError, match="the objective 'mine' has an option 'generator_weight'"):
         load_recipe("qqp", registry=registry, overrides=["stages.*.objectives.score.use=mine"])
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("evaluation=x", 'evaluation: expected a table, got "x"'),
+        ("stages=3", "stages: expected a table, got 3"),
+        ("evaluation.metrics=2", "evaluation.metrics: expected a table, got 2"),
+        ("evaluation.metrics=[{ use = 'bleu' }]", "evaluation.metrics: expected a table, got ["),
+        ("stages.stage-1=[]", "stages.stage-1: expected a table, got []"),
+        ("stage_order={ a = 1 }", "stage_order: expected a list"),
+        ("evaluation.teacher_steps=4", "evaluation.teacher_steps: expected a list, got 4"),
+        ("data=3", "data: expected a table, got 3"),
+    ],
+)
+def test_a_value_in_the_place_of_a_table(override: str, sentence: str) -> None:
+    assert f"--set: {sentence}" in mistake(override)
+
+
+@pytest.mark.parametrize("key", ["stages.stage-1.steps", "stages.stage-1.estimator_warmup", "seed"])
+def test_false_is_no_number(key: str) -> None:
+    assert f"--set: {key}: expected a number, got false" in mistake(f"{key}=false").splitlines()
+    assert load("compute.threads=false").recipe.compute.threads is None
+
+
+def test_a_long_name_of_a_plugin_is_shortened() -> None:
+    with pytest.raises(PluginError, match=r"there is no teacher 'x{100}…'") as failure:
+        load("teacher.use=" + "x" * 5000)
+    assert len(str(failure.value)) < 500

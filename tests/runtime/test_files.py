@@ -111,6 +111,10 @@ def test_a_file_is_written_through_a_link_and_into_a_device(tmp_path):
     link.symlink_to(real)
     write_whole(link, "new")
     assert (link.is_symlink(), real.read_text()) == (True, "new")
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    write_whole(loop, "new")
+    assert loop.read_text() == "new"
     write_whole(Path(os.devnull), "lost")
     assert not Path(os.devnull).is_file()
     with pytest.raises(IsADirectoryError):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..earlier import Renamed
 from ..errors import InputError
+from ..transfer import PerDevice
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +142,17 @@ class DiscreteSchedule(NoiseSchedule):
             raise InputError("a discrete noise schedule needs at least two β between 0 and 1")
         self.betas = betas.double()
         self.alphas_cumprod = torch.cumprod(1 - self.betas, 0)
+        alpha_T, sigma_T = self.alphas_cumprod.sqrt(), (1 - self.alphas_cumprod).sqrt()
+        self._alpha_sigma_2T = PerDevice(torch.stack([alpha_T, sigma_T]))
         self.steps = len(betas)
         self.min_time, self.max_time = 0, self.steps - 1
         self.network_scale = 1.0 if network_steps is None else network_steps / self.steps
 
-    def _at(self, array: Tensor, t: Tensor) -> Tensor:
-        return array.to(t.device)[t.long()]
-
     def alpha(self, t: Tensor) -> Tensor:
-        return self._at(self.alphas_cumprod.sqrt(), t)
+        return self._alpha_sigma_2T.on(t.device)[0][t.long()]
 
     def sigma(self, t: Tensor) -> Tensor:
-        return self._at((1 - self.alphas_cumprod).sqrt(), t)
+        return self._alpha_sigma_2T.on(t.device)[1][t.long()]
 
     def time_of_ratio(self, ratio: float) -> float:
         ratios = ((1 - self.alphas_cumprod) / self.alphas_cumprod).sqrt()

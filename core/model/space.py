@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..text.data import Example
+from ..transfer import to_device
 from .schedule import NoiseSchedule
 
 
@@ -34,8 +35,8 @@ class Batch:
         return len(self.ids)
 
     def to(self, device: torch.device | str) -> "Batch":
-        encoded = {name: states.to(device) for name, states in self.encoded.items()}
-        tokens_BL, target_BL = self.tokens_BL.to(device), self.target_BL.to(device)
+        encoded = {name: to_device(states, device) for name, states in self.encoded.items()}
+        tokens_BL, target_BL = to_device(self.tokens_BL, device), to_device(self.target_BL, device)
         return replace(self, tokens_BL=tokens_BL, target_BL=target_BL, encoded=encoded)
 
     def __getitem__(self, rows: slice) -> "Batch":

@@ -29,7 +29,7 @@ class TrainingLoss:
     Attributes:
         loss_B: the loss, one value per sample (importance weights included).
         observation: tensors [B], gathered over the global batch in its order and passed to
-            `Teacher.observe` after the update, e.g. for a loss-aware time sampler.
+            `Teacher.observe` after the update, in the host's memory; e.g. for a loss-aware time sampler.
         logged: detached values [B], averaged and logged.
         weight_B: what the sum is divided by, without gradient; the number of samples if None.
         batch_wide: ``loss_B`` is one scalar, as samples can't be told apart (a contrastive loss). The batch

@@ -46,7 +46,9 @@ def score_weight(
     return (alpha_B**2 / sigma_B**power).to(e.dtype)
 
 
-def sid_loss(e: Tensor, f_phi: Tensor, f_psi: Tensor, mask: Tensor, mu: float, weight_B: Tensor) -> Tensor:
+def sid_loss(
+    e: Tensor, f_phi: Tensor, f_psi: Tensor, mask: Tensor, mu: float | Tensor, weight_B: Tensor
+) -> Tensor:
     """SiD's generator loss, Eq. 4: w·[(1 − μ)·‖d‖² + dᵀ(f_ψ − e)], averaged over generated entries, [B].
 
     Gradient flows through ``e`` and through whatever path ``f_phi`` and ``f_psi`` have to it; the caller

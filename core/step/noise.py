@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..transfer import to_device
+
 Key = tuple[int | str, ...]
 
 
@@ -55,5 +57,5 @@ class Noise:
     ) -> Tensor:
         if draw not in self._made:
             rows = [sample(stream((*key, draw[1]))) for key in self.keys]
-            self._made[draw] = torch.from_numpy(np.stack(rows)).to(self.device)
+            self._made[draw] = to_device(torch.from_numpy(np.stack(rows)), self.device)
         return self._made[draw]

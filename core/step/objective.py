@@ -91,17 +91,18 @@ class Objective(ABC):
             InputError: an option does not fit them; the message begins with the option's name.
         """
 
-    def observe(self, role: Role, means: Mapping[str, float]) -> Mapping[str, float]:
+    def observe(self, role: Role, means: Mapping[str, Tensor]) -> Mapping[str, float | Tensor]:
         """Read the values that this term logged in an update, as means over the global batch.
 
         For objectives that adapt during training; `state` returns what they have adapted.
 
         Args:
             role: the role that was updated.
-            means: by the names in `Term.logged`.
+            means: by the names in `Term.logged`; float64 tensors of one entry, on the device. Compute
+                with them as they are: ``float(…)`` and ``if`` make the host wait for the device.
 
         Returns:
-            Additional values to log.
+            Additional values to log: numbers, or tensors of one entry.
         """
         return {}
 

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor
 
 from .context import StepContext
@@ -69,8 +70,12 @@ class ScoreDistillation(Objective):
         gamma_B = dsm_weight(self.dsm_weighting, schedule.alpha(t_B), schedule.sigma(t_B))
         return Term(dsm_loss(step[self.dsm].x0, step.e_fake, step.mask, gamma_B), {})
 
-    def observe(self, role: Role, means: Mapping[str, float]) -> Mapping[str, float]:
-        """Log ψ's lag, the share of the gap between φ and ψ that is ψ's own error (`estimator_lag`)."""
-        if role == "estimator" or not means.get("gap_weighted"):
+    def observe(self, role: Role, means: Mapping[str, Tensor]) -> Mapping[str, float | Tensor]:
+        """Log ψ's lag, the share of the gap between φ and ψ that is ψ's own error (`estimator_lag`).
+
+        It is 0 where there is no gap.
+        """
+        if role == "estimator" or "gap_weighted" not in means:
             return {}
-        return {"estimator_lag": means["lag_weighted"] / means["gap_weighted"]}
+        gap, lagged = means["gap_weighted"], means["lag_weighted"]
+        return {"estimator_lag": torch.where(gap == 0, 0.0, lagged / gap)}

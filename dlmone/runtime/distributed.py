@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dlmone.core import DlmoneError, InputError
 
 from .environment import process_number
+from .tensors import NamedNumbers
 
 #: How long a process waits for the others: as long as it takes. The main one validates, reads a pipe or has a
 #: longer last batch meanwhile; torchrun ends all processes if one has failed.
@@ -90,16 +91,20 @@ class World:
                 with _together():
                     dist.all_reduce(parameter.grad)
 
-    def sum_named(self, sums: dict[str, float]) -> dict[str, float]:
+    def sum_named(self, sums: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Sum named numbers over the processes; a name that a process lacks counts nought there."""
+        if self.size == 1:
+            return sums
         totals: dict[str, float] = {}
-        for part in self.gather(sums):
+        for part in self.gather(dict(NamedNumbers(sums))):
             for name, value in part.items():
                 totals[name] = totals.get(name, 0.0) + value
-        return totals
+        return {name: torch.tensor(total, dtype=torch.float64) for name, total in totals.items()}
 
     def concatenate(self, named: dict[str, Tensor]) -> dict[str, Tensor]:
         """Join the shares [b] of named per-sample tensors in rank order: the global batch's order."""
+        if self.size == 1:
+            return named
         parts = self.gather({name: tensor.cpu() for name, tensor in named.items()})
         names = dict.fromkeys(name for part in parts for name in part)
         return {name: torch.cat([part[name] for part in parts if name in part]) for name in names}

@@ -1,10 +1,11 @@
-"""Save named tensors as a safetensors file."""
+"""Named tensors: save them as a safetensors file; read numbers from a device all at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -32,3 +33,41 @@ def save_tensors(
         blocks.add(place)
     save_file(plain, path, metadata=dict(metadata) if metadata is not None else None)
     path.chmod(mode)
+
+
+def read_together(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return tensors of one shape in the host's memory, in one copy from each device.
+
+    Whole numbers keep their value up to 2⁵³.
+    """
+    read = {}
+    for device in {tensor.device for tensor in tensors}:
+        there = [tensor.detach() for tensor in tensors if tensor.device == device]
+        here = there if device.type == "cpu" else torch.stack([one.double() for one in there]).cpu()
+        read[device] = iter(here)
+    return [next(read[tensor.device]).to(tensor.dtype) for tensor in tensors]
+
+
+class NamedNumbers(Mapping[str, float]):
+    """Named numbers, of which some are tensors. The first look reads all, in one copy from each device.
+
+    Args:
+        named: numbers, and tensors of one number.
+    """
+
+    def __init__(self, named: Mapping[str, float | Tensor]) -> None:
+        self._named = named
+        self._read: dict[str, float] = {}
+
+    def __getitem__(self, name: str) -> float:
+        if self._named and not self._read:
+            held = {name: value for name, value in self._named.items() if isinstance(value, Tensor)}
+            numbers = dict(zip(held, map(float, read_together([*held.values()])), strict=True))
+            self._read = {name: numbers.get(name, value) for name, value in self._named.items()}
+        return self._read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._named)
+
+    def __len__(self) -> int:
+        return len(self._named)

@@ -15,7 +15,6 @@ from dlmone.core import (
     Batch,
     Denoiser,
     DiffusionGenerator,
-    DlmoneError,
     InputError,
     LogNormalTimes,
     Network,
@@ -38,10 +37,12 @@ from dlmone.registry import spacing_on
 from dlmone.registry.schema import LogNormal, Stage, StageOptimizer
 from dlmone.runtime.device import Compute
 from dlmone.runtime.precision import ieee_float32
+from dlmone.runtime.tensors import NamedNumbers
 
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
 from .networks import EstimatorNetworks
+from .non_finite import NonFinite
 from .optimizer import Optimizer, ema_decay, learning_rate, update_average
 from .tokenized import TokenizedExamples
 from .update import MetricSums, Update, stage_updates
@@ -138,7 +139,7 @@ class Distillation:
         self.average = copy_network(self.generator.network, self.space).requires_grad_(False).eval()
         self.generator_optimizer = Optimizer(self.generator.network, stage.generator)
         self.step = 0
-        self.non_finite = 0
+        self.non_finite = NonFinite(compute.non_finite_limit)
 
         requested = {request.network for request in requests.values()}
         self.networks: dict[Network, nn.Module] = {GENERATOR: self.generator}
@@ -159,13 +160,18 @@ class Distillation:
         }
 
     @ieee_float32()
-    def advance(self, norms: bool) -> dict[str, float]:
+    def advance(self, norms: bool) -> Mapping[str, float]:
         """Run one iteration, the estimator's update(s) and then the generator's. Return the values to log.
+
+        They are read from the device at the first look.
+
+        Args:
+            norms: whether the values are logged; then the gradient norm of each term is one of them.
 
         Raises:
             DlmoneError: more losses or gradients than `compute.non_finite_limit` were not finite.
         """
-        logged: dict[str, float] = {}
+        logged: dict[str, float | Tensor] = {}
         if self.estimator_update.terms:
             for i in range(self.stage.estimator_steps):
                 draw = self.step * self.stage.estimator_steps + i
@@ -173,25 +179,22 @@ class Distillation:
         if self.step >= self.stage.estimator_warmup:
             logged |= self._generator_step(norms)
         self.step += 1
-        if self.non_finite > self.compute.non_finite_limit:
-            raise DlmoneError(
-                f"stage {self.name}, step {self.step}: {self.non_finite} losses or gradients "
-                f"were not finite, more than compute.non_finite_limit = {self.compute.non_finite_limit}; "
-                "the last checkpoint is kept"
-            )
-        return logged | {"non_finite": float(self.non_finite)}
+        values = NamedNumbers({**logged, "non_finite": self.non_finite.total})
+        where = f"stage {self.name}, step {self.step}"
+        self.non_finite.check(where, values["non_finite"] if norms else None)
+        return values
 
-    def _estimator_step(self, draw: int, norms: bool) -> dict[str, float]:
+    def _estimator_step(self, draw: int, norms: bool) -> dict[str, float | Tensor]:
         self.generator.eval()
         self.beside.train(self.stage.estimator_dropout)
         logged = self._accumulate(self.estimator_update, "estimator", draw, norms)
         for module in self.beside.trainable():
             self.compute.world.sum_gradients(module)
         rate = _learning_rate(self.stage.estimator, draw, self.stage.steps * self.stage.estimator_steps)
-        self.non_finite += not self.beside.step(rate, draw)
-        return logged | self.estimator_update.observe(self.step, logged)
+        self.non_finite.add_gradients(self.beside.step(rate, draw))
+        return {**logged, **self.estimator_update.observe(self.step, logged)}
 
-    def _generator_step(self, norms: bool) -> dict[str, float]:
+    def _generator_step(self, norms: bool) -> dict[str, float | Tensor]:
         self.generator.train(self.stage.generator_dropout)
         self.beside.train(False)
         last_draw = (self.step + 1) * self.stage.estimator_steps - 1
@@ -204,13 +207,13 @@ class Distillation:
         # θ's schedules count θ's own updates, which start after ψ's warm-up.
         update, updates = (step - self.stage.estimator_warmup for step in (self.step, self.stage.steps))
         rate = _learning_rate(self.stage.generator, update, updates)
-        self.non_finite += not self.generator_optimizer.step(rate)
+        self.non_finite.add_gradients(self.generator_optimizer.step(rate))
         decay = ema_decay(self.stage.ema, self.stage.batch, update + 1)
         update_average(self.average, self.generator.network, decay)
         self.beside.follow(GENERATOR, self.generator)
-        return logged | self.generator_update.observe(self.step, logged)
+        return {**logged, **self.generator_update.observe(self.step, logged)}
 
-    def _accumulate(self, update: Update, draws: Role, draw: int, norms: bool) -> dict[str, float]:
+    def _accumulate(self, update: Update, draws: Role, draw: int, norms: bool) -> dict[str, Tensor]:
         # Only dropout uses torch's global generator. Reseed it for every update, so that resuming is exact.
         torch.manual_seed(
             seed_of((self.seed, self.name, update.role, self.step, draw, self.compute.world.rank))
@@ -225,13 +228,15 @@ class Distillation:
                 with self.compute.autocast():
                     terms = update.evaluate(context, self.step)
                 finite_B = update.accumulate(context, terms, self.stage.batch, sums, norms)
-                sums.add("non_finite", (~finite_B).float())
+                if finite_B is None:
+                    break
                 # Drop the samples whose loss is not finite and retry with the rest.
-                kept = [row for row, finite in zip(rows, finite_B.tolist(), strict=True) if finite]
-                rows = kept if len(kept) < len(rows) else []
-        logged = dict(sums.means(self.stage.batch, self.compute.world))
-        self.non_finite += int(logged.pop("non_finite", 0))
-        return logged
+                sums.add("non_finite", ~finite_B)
+                rows = [row for row, finite in zip(rows, finite_B.tolist(), strict=True) if finite]
+        means = sums.means(self.stage.batch, self.compute.world)
+        if (lost := means.pop("non_finite", None)) is not None:
+            self.non_finite.add_losses(int(lost))
+        return means
 
     def _context(self, update: Update, draws: Role, draw: int, rows: Sequence[int]) -> StepContext:
         """Return the context of an update for some positions of the global batch."""
@@ -287,7 +292,9 @@ class Distillation:
             learned[term] = {name: value for name, value in state.items() if not isinstance(value, Tensor)}
             held = {name: value for name, value in state.items() if isinstance(value, Tensor)}
             tensors |= pack(**{f"objective.{term}": held})
-        return Checkpoint(self.step, tensors, {**facts, "non_finite": self.non_finite, "objectives": learned})
+        return Checkpoint(
+            self.step, tensors, {**facts, "non_finite": self.non_finite.count, "objectives": learned}
+        )
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Restore a checkpoint.
@@ -306,7 +313,7 @@ class Distillation:
             ) from None
         self.generator_optimizer.load(unpack(checkpoint.tensors, "generator_optimizer"))
         self.step = checkpoint.step
-        self.non_finite = checkpoint.facts["non_finite"]
+        self.non_finite.count = checkpoint.facts["non_finite"]
         for term, objective in self.objectives.items():
             held = unpack(checkpoint.tensors, f"objective.{term}")
             objective.load_state({**checkpoint.facts["objectives"][term], **held})

@@ -27,7 +27,7 @@ class Trainable(Protocol):
 
     step: int
 
-    def advance(self, norms: bool) -> dict[str, float]: ...
+    def advance(self, norms: bool) -> Mapping[str, float]: ...
 
     def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint: ...
 
@@ -127,6 +127,8 @@ def train(
             validating = last or (trainee.step + 1) % intervals.validate_every == 0
             logging = validating or trainee.step % intervals.log_every == 0
             values = trainee.advance(logging)
+            if logging:
+                values = dict(values)  # waits for the device, so that its time is counted
             spent += time.perf_counter() - started
             if logging:
                 # The mean since the last entry: a logged step alone also computes gradient norms.

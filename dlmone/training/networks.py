@@ -88,7 +88,7 @@ class EstimatorNetworks:
         for module in self.trainable():
             module.train(mode)
 
-    def step(self, lr: float, updates: int) -> bool:
+    def step(self, lr: float, updates: int) -> Tensor:
         """Update all networks from their gradients.
 
         Args:
@@ -96,7 +96,7 @@ class EstimatorNetworks:
             updates: number of earlier updates.
 
         Returns:
-            Whether every gradient was finite.
+            Whether every gradient was finite: a bool tensor of one entry.
         """
         finite = [optimizer.step(lr) for optimizer in self.optimizers.values()]
         for network in self.trained.values():
@@ -105,7 +105,7 @@ class EstimatorNetworks:
             # A plain mean until there have been enough updates for the decay.
             rate = min(self.stage.estimator_average, 1 - 1 / (updates + 2))
             update_average(self.reference, self.modules[ESTIMATOR], rate)
-        return all(finite)
+        return torch.stack(finite).all() if finite else torch.tensor(True)
 
     def follow(self, network: Network, module: nn.Module) -> None:
         """Update the averages of a network after its own update."""

@@ -43,19 +43,20 @@ class Optimizer:
         self._proportions = [group["lr"] / config.lr for group in self._groups]
         self._settings = [_settings(group) for group in self._groups]
 
-    def step(self, lr: float | None = None) -> bool:
+    def step(self, lr: float | None = None) -> Tensor:
         """Make the gradients finite (SiD: nan → 0, ±inf → ±1e5), clip them, update, and clear them.
 
         Returns:
-            Whether every gradient was finite before that.
+            Whether every gradient was finite before that: a bool tensor of one entry on their device.
         """
         parameters = list(self.named.values())
         for parameter in parameters:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        finite = bool(torch.stack(torch._foreach_norm(gradients)).isfinite().all())
-        if not finite:
+        finite = torch.stack(torch._foreach_norm(gradients)).isfinite().all()
+        # A GPU replaces nothing sooner than it tells the host that there is nothing to replace.
+        if finite.device.type != "cpu" or not finite:
             for gradient in gradients:
                 gradient.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
         if self.config.clip_value:

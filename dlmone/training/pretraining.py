@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlmone.core import DlmoneError, Example, InputError, Noise, Teacher, TrainingLoss
+from dlmone.core import Example, InputError, Noise, Teacher, TrainingLoss
 from dlmone.core.step.noise import seed_of
 from dlmone.registry.schema import Pretrain
 from dlmone.runtime.device import Compute
+from dlmone.runtime.tensors import NamedNumbers, read_together
 
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
+from .non_finite import NonFinite
 from .optimizer import Optimizer, adam_settings, learning_rate, update_average
 from .tokenized import TokenizedExamples
 from .update import MetricSums
@@ -47,15 +49,18 @@ class Pretraining:
         self.examples = TokenizedExamples(teacher.space, examples)
         self.order = DataOrder(len(examples), (seed, "pretrain"), config.batch)
         self.step = 0
-        self.non_finite = 0
+        self.non_finite = NonFinite(compute.non_finite_limit)
 
     def learning_rate(self) -> float:
         """Return the learning rate: linear warm-up, then constant or linear decay to zero (DiffuSeq)."""
         config = self.config
         return learning_rate(config.optimizer.lr, config.warmup, config.schedule, self.step, config.steps)
 
-    def advance(self, norms: bool) -> dict[str, float]:
-        """Run one update and return the values to log. ``norms`` is ignored: there is a single term.
+    def advance(self, norms: bool) -> Mapping[str, float]:
+        """Run one update and return the values to log, read from the device at the first look.
+
+        Args:
+            norms: whether the values are logged.
 
         Raises:
             DlmoneError: more losses or gradients than `compute.non_finite_limit` were not finite.
@@ -78,32 +83,32 @@ class Pretraining:
             for name, values_B in answer.logged.items():
                 sums.add(name, values_B)
             for name, values_B in answer.observation.items():
-                observed[name].append(values_B.detach())
+                observed[name].append(values_B)
         world.sum_gradients(self.teacher)
-        logged = dict(sums.means(batch, world))
-        if weight := logged.pop(_WEIGHT, 0.0):
-            logged["loss"] /= weight
+        logged = sums.means(batch, world)
+        if (weight := logged.pop(_WEIGHT, None)) is not None:
+            weight = torch.where(weight == 0, 1.0, weight)
+            logged["loss"] = logged["loss"] / weight
             for gradient in (parameter.grad for parameter in self.teacher.parameters()):
                 if gradient is not None:
                     gradient /= weight
         rate = self.learning_rate()
-        self.non_finite += not self.optimizer.step(rate)
+        self.non_finite.add_gradients(self.optimizer.step(rate))
         noted = world.concatenate({name: torch.cat(parts) for name, parts in observed.items()})
         if noted:
             self.teacher.observe(noted)
         update_average(self.average, self.teacher, self.config.ema)
         self.step += 1
-        self.non_finite += int(logged.pop("non_finite"))
-        if self.non_finite > self.compute.non_finite_limit:
-            raise DlmoneError(
-                f"pretraining, step {self.step}: {self.non_finite} losses or gradients "
-                f"were not finite, more than compute.non_finite_limit = {self.compute.non_finite_limit}; "
-                "the last checkpoint is kept"
-            )
-        return logged | {"lr": rate, "non_finite": float(self.non_finite)}
+        if (lost := logged.pop("non_finite", None)) is not None:
+            self.non_finite.add_losses(int(lost))
+        values = NamedNumbers({**logged, "lr": rate, "non_finite": self.non_finite.total})
+        self.non_finite.check(f"pretraining, step {self.step}", values["non_finite"] if norms else None)
+        return values
 
     def _loss(self, rows: list[tuple[int, int]], sums: MetricSums) -> TrainingLoss | None:
         """Return the loss of the samples whose loss is finite, and count the others.
+
+        What the teacher observes is in the host's memory.
 
         Args:
             rows: positions in the global batch, each with its example's index in the split.
@@ -116,10 +121,11 @@ class Pretraining:
                 answer = self.teacher.training_loss(tokens, Noise(keys, self.compute.device))
             if answer.batch_wide:
                 answer = self._of_the_batch(answer, len(rows))
-            finite_B = answer.loss_B.isfinite()
-            sums.add("non_finite", (~finite_B).float())
+            # Here alone the host waits for the device, which goes on with the backward pass afterwards.
+            finite_B, *seen = read_together([answer.loss_B.isfinite(), *answer.observation.values()])
             if finite_B.all():
-                return answer
+                return replace(answer, observation=dict(zip(answer.observation, seen, strict=True)))
+            sums.add("non_finite", ~finite_B)
             rows = [row for row, finite in zip(rows, finite_B.tolist(), strict=True) if finite]
         return None
 
@@ -144,7 +150,7 @@ class Pretraining:
             optimizer=self.optimizer.state(),
             learned=self.teacher.training_state(),
         )
-        return Checkpoint(self.step, tensors, {**facts, "non_finite": self.non_finite})
+        return Checkpoint(self.step, tensors, {**facts, "non_finite": self.non_finite.count})
 
     def load(self, checkpoint: Checkpoint) -> None:
         """Restore a checkpoint.
@@ -163,4 +169,4 @@ class Pretraining:
         self.optimizer.load(unpack(checkpoint.tensors, "optimizer"))
         self.teacher.load_training_state(unpack(checkpoint.tensors, "learned"))
         self.step = checkpoint.step
-        self.non_finite = checkpoint.facts["non_finite"]
+        self.non_finite.count = checkpoint.facts["non_finite"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -53,17 +52,20 @@ class Update:
             request for term in self.active(step) for request in requests_of(term.objective, self.role) or ()
         ]
 
-    def observe(self, step: int, means: Mapping[str, float]) -> dict[str, float]:
+    def observe(self, step: int, means: Mapping[str, Tensor]) -> dict[str, float | Tensor]:
         """Pass each active objective the values it logged in the update. Return what it adds to the log.
 
         An objective sees and returns its own names; in the log each is ``TERM/NAME``.
         """
-        noted: dict[str, float] = {}
+        noted: dict[str, float | Tensor] = {}
         for term in self.active(step):
             prefix = f"{term.name}/"
             own = {name.removeprefix(prefix): mean for name, mean in means.items() if name.startswith(prefix)}
             observed = term.objective.observe(self.role, own)
-            require(is_named(observed, (int, float)), term.objective, "observe", "named numbers", observed)
+            numbers = is_named(observed, (int, float, Tensor)) and all(
+                not isinstance(value, Tensor) or value.dim() == 0 for value in observed.values()
+            )
+            require(numbers, term.objective, "observe", "named numbers", observed)
             noted |= {prefix + name: mean for name, mean in observed.items()}
         return noted
 
@@ -73,7 +75,7 @@ class Update:
 
     def accumulate(
         self, context: StepContext, terms: Terms, batch: int, sums: MetricSums, norms: bool
-    ) -> Tensor:
+    ) -> Tensor | None:
         """Add one (micro)batch's gradients of the weighted sum of terms, each a mean over ``batch``.
 
         Call it outside autocast. Inside, PyTorch would compute the backward pass of a float32 product in half
@@ -90,12 +92,12 @@ class Update:
             norms: also compute each term's gradient norm at the generator's output (logged steps only).
 
         Returns:
-            Which samples have finite losses, [B].
+            None, or if any sample's loss is not finite, which are, [B].
         """
         finite_B = torch.ones(len(context.fake), dtype=torch.bool, device=context.fake.tokens_BL.device)
         for _, answer in terms:
             finite_B &= answer.loss_B.isfinite()
-        if not finite_B.all():
+        if not finite_B.all():  # here alone the host waits for the device
             return finite_B
         total = torch.zeros((), device=finite_B.device)
         for term, answer in terms:
@@ -109,7 +111,7 @@ class Update:
                     sums.add_square(f"gradient/{term.name}", slope)
             total = total + weighted
         context.backward(total)
-        return finite_B
+        return None
 
     def _term(self, term: WeightedTerm, context: StepContext) -> Term:
         method = f"{self.role}_loss"
@@ -151,21 +153,25 @@ def stage_updates(stage: Stage, objectives: Mapping[str, Objective]) -> dict[Rol
 
 
 class MetricSums:
-    """Sums of per-sample values over a step's microbatches and processes."""
+    """Sums of per-sample values over a step's microbatches and processes; on one device, they stay there."""
 
     def __init__(self) -> None:
-        self.sums: defaultdict[str, float] = defaultdict(float)
-        self.squares: defaultdict[str, float] = defaultdict(float)
+        self.sums: dict[str, Tensor] = {}
+        self.squares: dict[str, Tensor] = {}
 
     def add(self, name: str, values_B: Tensor) -> None:
-        self.sums[name] += float(values_B.detach().double().sum())
+        _add(self.sums, name, values_B.detach().double().sum())
 
     def add_square(self, name: str, values: Tensor | None) -> None:
         if values is not None:
-            self.squares[name] += float(values.detach().double().square().sum())
+            _add(self.squares, name, values.detach().double().square().sum())
 
-    def means(self, batch: int, world: World) -> Mapping[str, float]:
+    def means(self, batch: int, world: World) -> dict[str, Tensor]:
         """Return means over the global batch, and norms; ``non_finite`` stays a count."""
         sums, squares = world.sum_named(self.sums), world.sum_named(self.squares)
-        means = {name: total / (1 if name == "non_finite" else batch) for name, total in sums.items()}
-        return means | {name: total**0.5 for name, total in squares.items()}
+        means = {name: total if name == "non_finite" else total / batch for name, total in sums.items()}
+        return means | {name: total.sqrt() for name, total in squares.items()}
+
+
+def _add(totals: dict[str, Tensor], name: str, total: Tensor) -> None:
+    totals[name] = totals[name] + total if name in totals else total

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dlmone.core import Batch, Example, InputError, NoiseSchedule, Reading, Space
+from dlmone.core.transfer import on_host
 from dlmone.plugins.bert.tokenizer import Tokenizer
 
 from .rounding import best_logit, nearest_row
@@ -157,16 +158,15 @@ class DiffuSeqSpace(Space):
         return [self.tokenizer.without_markers(text) for text in self.raw_text(tokens_BL, batch)]
 
     def source_text(self, batch: Batch) -> list[str]:
-        return [
-            self.tokenizer.without_markers(text) for text in self._strings(batch.tokens_BL, ~batch.target_BL)
-        ]
+        given_BL = ~on_host(batch.target_BL)
+        return [self.tokenizer.without_markers(text) for text in self._strings(batch.tokens_BL, given_BL)]
 
     def raw_text(self, tokens_BL: Tensor, batch: Batch) -> list[str]:
         """Return the generated part as in official output files: markers kept, trailing [PAD] cut."""
         return self._strings(tokens_BL, batch.target_BL)
 
     def _strings(self, tokens_BL: Tensor, where_BL: Tensor) -> list[str]:
-        rows = zip(tokens_BL.cpu(), where_BL.cpu(), strict=True)
+        rows = zip(on_host(tokens_BL), on_host(where_BL), strict=True)
         return [self.tokenizer.decode(tokens_L[where_L].tolist()) for tokens_L, where_L in rows]
 
 

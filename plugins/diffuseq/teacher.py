@@ -10,6 +10,7 @@ from torch import Tensor
 from dlmone.core import Batch, Example, InputError, Noise, NoiseSchedule, Sketch, Teacher, TrainingLoss
 from dlmone.core.model.schedule import discrete_schedule
 from dlmone.core.model.smaller import copy_first
+from dlmone.core.transfer import on_host
 from dlmone.plugins.bert.start import EncoderSizes, load_encoder
 from dlmone.plugins.bert.tokenizer import Tokenizer
 
@@ -122,7 +123,7 @@ class DiffuSeqTeacher(Teacher):
         t_B, weight_B = self.times.draw(noise.uniform("t"))
         shape, groups = self.space.state_shape, self.options.length_groups
         x0_noise, later_noise = noise.normal("x0", shape), noise.normal("noise", shape)
-        padded_B = noise.uniform("padded") < 1 / groups
+        padded_B = on_host(noise.uniform("padded")) < 1 / groups
         rows, parts = [], []
         for rows_N, group in by_length(batch, self.space.tokenizer.pad_id, groups, padded_B):
             length = group.tokens_BL.shape[1]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dlmone.core import Batch, Example, InputError, Space
+from dlmone.core.transfer import on_host
 
 from .encoder import hidden_states, visible
 from .schedule import ElfSchedule
@@ -159,7 +160,7 @@ class ElfSpace(Space):
         return [self.vocabulary.decode(row) for row in self.answers(tokens_BL, batch).tolist()]
 
     def source_text(self, batch: Batch) -> list[str]:
-        rows = zip(batch.tokens_BL.cpu(), (~batch.target_BL).cpu(), strict=True)
+        rows = zip(on_host(batch.tokens_BL), ~on_host(batch.target_BL), strict=True)
         return [self.vocabulary.decode(tokens_L[given_L].tolist()) for tokens_L, given_L in rows]
 
     def source_tokens(self, batch: Batch) -> Tensor:

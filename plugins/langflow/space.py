@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dlmone.core import Batch, Example, InputError, Reading, Space
+from dlmone.core.transfer import on_host
 
 from .schedule import GumbelParameters, GumbelSchedule
 from .text import Vocabulary
@@ -191,5 +192,5 @@ class LangFlowSpace(Space):
 
 def _selected(tokens_BL: Tensor, where_BL: Tensor) -> list[list[int]]:
     """Return the tokens of each row where ``where_BL`` is True."""
-    rows = zip(tokens_BL.cpu(), where_BL.cpu(), strict=True)
+    rows = zip(on_host(tokens_BL), on_host(where_BL), strict=True)
     return [tokens_L[where_L].tolist() for tokens_L, where_L in rows]

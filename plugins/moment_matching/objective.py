@@ -92,7 +92,7 @@ class MomentMatching(ScoreDistillation):
         loss_B = dsm_loss(f_psi, step.e_fake, mask, gamma_B) + self.pull * pull_B
         return Term(loss_B, {"teacher_pull": pull_B.detach()})
 
-    def observe(self, role: Role, means: Mapping[str, float]) -> Mapping[str, float]:
+    def observe(self, role: Role, means: Mapping[str, Tensor]) -> Mapping[str, float | Tensor]:
         """Log ψ's lag behind the place where its loss is least, which is not E[e | z_s] here."""
         logged = super().observe(role, means)
         return {name: (lag + self.pull) / (1 + self.pull) for name, lag in logged.items()}

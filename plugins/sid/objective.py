@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from dlmone.core import ESTIMATOR, Chart, Gradient, Noised, Request, ScoreDistillation
@@ -39,30 +40,34 @@ class SiD(ScoreDistillation):
         state = Dropped(options.condition_dropout) if drops else Noised()
         self.dsm = Request(ESTIMATOR, state, guidance=options.dsm_guidance)
         self.options = options
-        self.lag = 0.0
-        self.observed = 0
+        # Tensors of one entry, from the first update on, where that is computed.
+        self.lag: float | Tensor = 0.0
+        self.observed: int | Tensor = 0
 
     @property
-    def mu(self) -> float:
+    def mu(self) -> float | Tensor:
         """μ of the next update, never above the option's."""
         return self.options.mu - self.options.mu_lag * self.lag
 
     def match(self, e: Tensor, f_phi: Tensor, f_psi: Tensor, mask: Tensor, weight_B: Tensor) -> Tensor:
         return sid_loss(e, f_phi, f_psi, mask, self.mu, weight_B)
 
-    def observe(self, role: Role, means: Mapping[str, float]) -> Mapping[str, float]:
+    def observe(self, role: Role, means: Mapping[str, Tensor]) -> Mapping[str, float | Tensor]:
         logged = super().observe(role, means)
         if "estimator_lag" not in logged:
             return logged
-        self.observed += 1
+        # Without a gap there is no lag to learn from.
+        seen = means["gap_weighted"] != 0
+        self.observed = self.observed + seen
         # Clamped before it is averaged: otherwise the first values would mask later ones for a long time.
-        lag = max(logged["estimator_lag"], 0.0)
+        lag = torch.as_tensor(logged["estimator_lag"]).clamp(min=0.0)
         # The plain mean of the first values, an exponential average from then on.
-        self.lag += (lag - self.lag) / min(self.observed, self.options.mu_memory)
+        memory = torch.as_tensor(self.observed).clamp(1, self.options.mu_memory)
+        self.lag = self.lag + torch.where(seen, (lag - self.lag) / memory, 0.0)
         return {**logged, "mu": self.mu}
 
     def state(self) -> Mapping[str, float | Tensor]:
-        return {"lag": self.lag, "observed": self.observed}
+        return {"lag": float(self.lag), "observed": int(self.observed)}
 
     def load_state(self, state: Mapping[str, float | Tensor]) -> None:
         self.lag, self.observed = float(state["lag"]), int(state["observed"])

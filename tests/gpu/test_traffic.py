@@ -19,11 +19,13 @@ if torch.version.cuda is None:
     pytest.skip("needs a CUDA build of torch (a device is not needed)", allow_module_level=True)
 
 from dlmone.core import Batch, DiffusionGenerator, Example, Generator, SampledGenerator, Teacher
+from dlmone.core.transfer import on_host
 from dlmone.generation.inference import SamplingOptions, generate_batch
 from dlmone.registry import Registry
 from dlmone.registry.schema import Pretrain, SamplerSlot, Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
+from dlmone.runtime.tensors import NamedNumbers
 from dlmone.training.distillation import Distillation
 from dlmone.training.pretraining import Pretraining
 from dlmone.training.tokenized import TokenizedExamples
@@ -32,11 +34,11 @@ from .fake_cuda import CUDA, FakeCuda, Traffic, traffic_of
 
 #: (waits of the host, asynchronous copies to the device) of what a step does where nothing is logged.
 BUDGET = {
-    "pretraining": (33, 0),
-    "estimator": (24, 0),
-    "generator": (20, 0),
-    "sampler": (21, 0),
-    "one step": (9, 0),
+    "pretraining": (1, 8),
+    "estimator": (1, 8),
+    "generator": (1, 5),
+    "sampler": (1, 3),
+    "one step": (1, 3),
 }
 STAGE = {
     "steps": 1000,
@@ -131,7 +133,6 @@ WAYS: dict[str, Callable[[Tensor], object]] = {
     "a copy that is waited for": lambda x: torch.zeros(3).pin_memory().to(CUDA),
     "a constant": lambda x: torch.tensor(1.0, device=CUDA),
     "a copy into the device's memory": lambda x: x.copy_(torch.zeros(3)),
-    "a batch": lambda x: Batch(("a",), torch.zeros(3), x).to(CUDA),
 }
 
 
@@ -159,6 +160,37 @@ def test_what_does_not_wait_is_not_counted(cuda: FakeCuda) -> None:
 
     traffic = traffic_of(cuda, work)
     assert (traffic.waits.total(), traffic.copies.total()) == (0, 1)
+
+
+def test_a_batch_is_fetched_and_read_back_without_waiting(cuda: FakeCuda) -> None:
+    rows = Batch(("a",), torch.tensor([[5, 6, 7]]), torch.ones(1, 3, dtype=torch.bool))
+
+    def work() -> Batch:
+        there = rows.to(CUDA)
+        assert there.tokens_BL.device == CUDA
+        assert on_host(there.tokens_BL).tolist() == [[5, 6, 7]]
+        return there
+
+    traffic = traffic_of(cuda, work)
+    assert (traffic.waits.total(), traffic.copies.total()) == (0, 2)
+    changed = work().tokens_BL.add_(1)
+    assert traffic_of(cuda, lambda: on_host(changed)).waits.total() == 1, "it is not what was copied any more"
+    assert traffic_of(cuda, lambda: on_host(rows.to(CUDA).tokens_BL + 1)).waits.total() == 1
+
+
+def test_named_numbers_are_read_in_one_copy(cuda: FakeCuda) -> None:
+    numbers = {name: torch.zeros((), device=CUDA) for name in "abc"}
+    read = NamedNumbers({**numbers, "here": 3.0})
+    assert traffic_of(cuda, lambda: read["a"] + read["b"] + read["here"]).waits.total() == 1
+    assert traffic_of(cuda, lambda: dict(read)).waits.total() == 0
+
+
+def test_a_logged_step_waits_once_more(cuda: FakeCuda) -> None:
+    config = Pretrain.model_validate({"steps": 100, "batch": 8, "optimizer": {"lr": 1e-4}})
+    trained = Pretraining(new_teacher(), config, examples(), COMPUTE, seed=0)
+    trained.advance(True)
+    waits, _ = BUDGET["pretraining"]
+    assert traffic_of(cuda, lambda: dict(trained.advance(True))).waits.total() == waits + 1
 
 
 def test_tensors_of_host_and_device_do_not_mix(cuda: FakeCuda) -> None:

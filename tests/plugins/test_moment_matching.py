@@ -126,14 +126,18 @@ def test_the_student_becomes_the_data(weighting: str) -> None:
     assert found == pytest.approx((MEAN, STD), abs=0.01)
 
 
+def as_tensors(means: dict[str, float]) -> dict[str, torch.Tensor]:
+    return {name: torch.tensor(mean, dtype=torch.float64) for name, mean in means.items()}
+
+
 @pytest.mark.parametrize("pull", [0.0, 1.0, 3.0])
 def test_a_psi_at_the_least_of_its_loss_has_no_lag(pull: float) -> None:
     """φ = 1 and the best answer for θ's outputs e is 0: ψ rests at λ/(1 + λ)."""
     rest = pull / (1 + pull)
     d = 1 - rest
-    means = {"gap_weighted": d**2, "lag_weighted": d * (0 - rest)}
+    means = as_tensors({"gap_weighted": d**2, "lag_weighted": d * (0 - rest)})
     assert objective_of(teacher_pull=pull).observe("generator", means)["estimator_lag"] == pytest.approx(0)
-    behind = {"gap_weighted": 0.25**2, "lag_weighted": 0.25 * (0 - 0.75)}  # at 0.75
+    behind = as_tensors({"gap_weighted": 0.25**2, "lag_weighted": 0.25 * (0 - 0.75)})  # at 0.75
     share = (rest - 0.75) / 0.25
     found = objective_of(teacher_pull=pull).observe("generator", behind)["estimator_lag"]
     assert found == pytest.approx(share)

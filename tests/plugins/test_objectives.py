@@ -125,13 +125,25 @@ def test_mu_never_rises_above_the_recipes() -> None:
     sid = SiD(SiDOptions(mu=1.0, mu_lag=0.5))
 
     def after(lag: float) -> float:
-        logged = sid.observe("generator", {"gap_weighted": 2.0, "lag_weighted": 2 * lag})
+        means = {"gap_weighted": 2.0, "lag_weighted": 2 * lag}
+        logged = sid.observe(
+            "generator", {name: torch.tensor(mean, dtype=torch.float64) for name, mean in means.items()}
+        )
         assert logged["estimator_lag"] == lag, "logged as it was measured"
         assert logged["mu"] == sid.mu
-        return sid.mu
+        return float(sid.mu)
 
     assert [after(lag) for lag in (-19.0, -10.0, -10.0)] == [1.0, 1.0, 1.0]
     assert after(0.8) == pytest.approx(1 - 0.5 * 0.8 / 4), "at once, as if the negative ones had been 0"
+
+
+def test_where_there_is_no_gap_there_is_no_lag_to_learn_from() -> None:
+    sid = SiD(SiDOptions(mu=1.0, mu_lag=0.5))
+    nothing, lagging = ({"gap_weighted": gap, "lag_weighted": 0.8 * gap} for gap in torch.tensor([0.0, 2.0]))
+    assert sid.observe("generator", nothing) == {"estimator_lag": 0.0, "mu": 1.0}
+    assert sid.state() == {"lag": 0.0, "observed": 0}
+    assert float(sid.observe("generator", lagging)["mu"]) == pytest.approx(1 - 0.5 * 0.8)
+    assert sid.state()["observed"] == 1
 
 
 def test_over_weight_by_hand() -> None:

@@ -228,9 +228,9 @@ def test_a_batch_wide_mean_weighs_samples_and_is_the_same_in_every_microbatch() 
     for trained in (whole, parts):
         step = trained.optimizer.step
 
-        def noting(lr: float | None = None, trained: Pretraining = trained, step: Any = step) -> bool:
+        def noting(lr: float | None = None, trained: Pretraining = trained, step: Any = step) -> Tensor:
             seen.append([parameter.grad.clone() for parameter in trained.teacher.parameters()])
-            return bool(step(lr))
+            return step(lr)
 
         trained.optimizer.step = noting
         logged = trained.advance(norms=False)

@@ -7,6 +7,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from dlmone.core.transfer import PerDevice
+
 Probabilities = npt.NDArray[np.float64]
 
 
@@ -15,6 +17,7 @@ class UniformTimes:
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
+        self._table_2T: PerDevice | None = None
 
     def probabilities(self) -> Probabilities:
         """Return the probability of each time, [steps] float64."""
@@ -26,11 +29,14 @@ class UniformTimes:
         The weights keep the mean loss unbiased. Times are the inverse of the cumulative distribution,
         which is what numpy's ``choice`` computes.
         """
-        p = self.probabilities()
-        cumulative = p.cumsum()
-        t_B = (cumulative / cumulative[-1]).searchsorted(uniform_B.cpu().numpy(), side="right")
-        weight_B = torch.from_numpy(1 / (self.steps * p[t_B])).float()
-        return torch.from_numpy(t_B).to(uniform_B.device), weight_B.to(uniform_B.device)
+        if self._table_2T is None:
+            p = self.probabilities()
+            cumulative = p.cumsum()
+            table_2T = np.stack([cumulative / cumulative[-1], 1 / (self.steps * p)])
+            self._table_2T = PerDevice(torch.from_numpy(table_2T))
+        cumulative_T, weight_T = self._table_2T.on(uniform_B.device)
+        t_B = torch.searchsorted(cumulative_T, uniform_B, right=True)
+        return t_B, weight_T[t_B].float()
 
     def observe(self, t_B: Tensor, loss_B: Tensor) -> None:
         """Record unweighted losses, in the given order."""
@@ -74,6 +80,7 @@ class LossAwareTimes(UniformTimes):
         return p
 
     def observe(self, t_B: Tensor, loss_B: Tensor) -> None:
+        self._table_2T = None
         for t, loss in zip(t_B.tolist(), loss_B.tolist(), strict=True):
             if np.isfinite(loss):  # a single NaN would spoil every later draw
                 self.losses[t, self.counts[t] % self.history] = loss
@@ -83,6 +90,7 @@ class LossAwareTimes(UniformTimes):
         return {"losses": torch.tensor(self.losses), "counts": torch.tensor(self.counts)}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
+        self._table_2T = None
         self.losses[:] = state["losses"].cpu().numpy()
         self.counts[:] = state["counts"].cpu().numpy()
 

@@ -147,7 +147,7 @@ def _check_stage(
             "(generator_weight and generator_start say which do, and from when)"
         )
     trial.advance(norms=True)
-    if trial.non_finite >= ROWS:
+    if trial.non_finite.count >= ROWS:
         raise InputError(f"stages.{name}: on a first batch no loss is finite; check its times and weights")
 
 

@@ -80,6 +80,8 @@ class LangFlowTeacher(Teacher):
             load_start(teacher.space, teacher.network.encoder, options.init_from, encoder_sizes(options))
         if options.entropy is None:
             entropy = position_entropy(teacher.space, examples)
+            if entropy <= 0:
+                raise InputError("entropy: all texts of the training data are alike; give it as an option")
             with torch.no_grad():
                 teacher.space.proposal.entropy.fill_(entropy)
                 teacher.space.proposal.loc.fill_(first_location(options, entropy))

@@ -1,6 +1,5 @@
 """Consistency distillation: by hand on the toy, its grid, and the flow map of a Gaussian."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, cast
 
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 from dlmone.core import (
     GENERATOR,
     TEACHER,
-    Average,
     Batch,
     Denoised,
     Denoiser,
@@ -19,29 +17,22 @@ from dlmone.core import (
     InputError,
     Noise,
     StepContext,
-    UniformTimes,
 )
-from dlmone.core.model.schedule import FlowSchedule, discrete_schedule, expand
+from dlmone.core.model.schedule import FlowSchedule, expand
 from dlmone.core.sampling.ddim import ddim_step
 from dlmone.core.step.losses import masked_mean
 from dlmone.plugins.consistency.grid import grid
 from dlmone.plugins.consistency.objective import Consistency
 from dlmone.plugins.consistency.options import ConsistencyOptions
-from dlmone.testing import ToyTeacher, check_objective, new_step
-from dlmone.testing.known import Gaussian, NumberSpace, numbers
-from dlmone.testing.oracle import BATCH, ENTRIES, BatchNoise
+from dlmone.testing import ToyTeacher, check_objective
+from dlmone.testing.known import Gaussian, numbers
+from dlmone.testing.oracle import ENTRIES
 
-SCHEDULE = discrete_schedule("sqrt", 2000)
-MEAN, STD = 1.5, 0.7
+from .on_gaussians import MEAN, SCHEDULE, STD, check_gradient, distil, step_of, student
 
 
 def options(**given: Any) -> ConsistencyOptions:
     return ConsistencyOptions.model_validate(given)
-
-
-def step_of(toy: ToyTeacher, objective: Consistency) -> StepContext:
-    requests = objective.requests("generator") or ()
-    return new_step(toy, "generator", requests, auxiliaries=objective.auxiliaries)
 
 
 def slots(objective: Consistency, step: StepContext) -> list[int]:
@@ -100,24 +91,7 @@ def test_the_loss_by_hand(toy: ToyTeacher, weighting: str, times: int, order: in
 
 
 def test_only_theta_learns_and_only_at_the_upper_state(toy: ToyTeacher) -> None:
-    objective = Consistency(options())
-    step = step_of(toy, objective)
-    step.backward(objective.generator_loss(step).loss_B.sum())
-    theta = step.generator.network
-    found = [p.grad.clone() for p in theta.parameters() if p.grad is not None]
-    for network, module in step.networks.items():
-        if network is not GENERATOR:
-            assert all(p.grad is None for p in module.parameters()), network
-
-    def moved(width: float) -> Tensor:
-        other = step_of(toy, objective)
-        with torch.no_grad():
-            for p, slope in zip(other.generator.network.parameters(), found, strict=True):
-                p += width * slope
-        return objective.generator_loss(other).loss_B.sum()
-
-    difference = (moved(1e-5) - moved(-1e-5)) / 2e-5
-    assert difference.item() == pytest.approx(sum(float(slope.square().sum()) for slope in found), rel=1e-6)
+    check_gradient(toy, Consistency(options()))
 
 
 # -- the grid --------------------------------------------------------------------------------------------
@@ -176,39 +150,13 @@ class Tables(Denoiser):
 
 def trained(objective: Consistency, updates: int = 800) -> DiffusionGenerator:
     """Return θ distilled on Gaussian data from the exact teacher."""
-    space, theta = NumberSpace(SCHEDULE, ENTRIES), Tables()
-    [target] = cast(Sequence[Average], objective.auxiliaries)
-    average = Tables()
+    [average] = objective.auxiliaries
     networks = {
         TEACHER: Gaussian(SCHEDULE, MEAN, STD),
-        GENERATOR: DiffusionGenerator(theta, space, t_init=1999),
-        target: DiffusionGenerator(average, space, t_init=1999),
+        GENERATOR: student(Tables()),
+        average: student(Tables()),
     }
-    optimizer = torch.optim.Adam(theta.parameters(), lr=2e-2)
-    decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, updates)
-    for seed in range(updates):
-        data = numbers(BATCH, ENTRIES)
-        x = MEAN + STD * torch.randn(BATCH, ENTRIES, generator=torch.Generator().manual_seed(seed))
-        real = Batch(data.ids, x, data.target_BL)  # NumberSpace embeds what stands there
-        step = StepContext(
-            role="generator",
-            space=space,
-            networks=networks,
-            requests=objective.requests("generator") or (),
-            fake=data,
-            noise=BatchNoise(seed),
-            times=UniformTimes(0, 1999),
-            real=lambda real=real: real,
-            real_noise=BatchNoise(seed + updates),
-        )
-        step.backward(objective.generator_loss(step).loss_B.mean())
-        optimizer.step()
-        optimizer.zero_grad()
-        decay.step()
-        with torch.no_grad():
-            for mean, p in zip(average.parameters(), theta.parameters(), strict=True):
-                mean.lerp_(p, 1 - target.rate)
-    return networks[GENERATOR]  # type: ignore[return-value]
+    return distil(objective, networks, updates)
 
 
 def composed(times: list[float], order: int) -> float:
@@ -239,16 +187,16 @@ SLOPES = [composed(TIMES[: i + 1], 2) for i in range(len(TIMES))]
 
 
 @pytest.fixture(scope="module")
-def student() -> DiffusionGenerator:
+def theta() -> DiffusionGenerator:
     return trained(Consistency(CHOSEN))
 
 
-def test_theta_becomes_the_flow_of_the_teachers_ode(student: DiffusionGenerator) -> None:
+def test_theta_becomes_the_flow_of_the_teachers_ode(theta: DiffusionGenerator) -> None:
     """The closed form is m + s·u at every time; this grid's steps come as near to it as 0.025."""
-    theta = cast(Tables, student.network)
-    assert theta.a.detach()[TIMES].tolist() == pytest.approx(SLOPES, abs=0.015)
-    assert theta.a.detach()[TIMES].tolist() == pytest.approx([STD] * len(TIMES), abs=0.035)
-    assert theta.b.detach()[TIMES].tolist() == pytest.approx([MEAN] * len(TIMES), abs=0.01)
+    tables = cast(Tables, theta.network)
+    assert tables.a.detach()[TIMES].tolist() == pytest.approx(SLOPES, abs=0.015)
+    assert tables.a.detach()[TIMES].tolist() == pytest.approx([STD] * len(TIMES), abs=0.035)
+    assert tables.b.detach()[TIMES].tolist() == pytest.approx([MEAN] * len(TIMES), abs=0.01)
 
 
 def test_with_ddims_wide_steps_theta_becomes_their_composition() -> None:
@@ -262,16 +210,16 @@ def test_with_ddims_wide_steps_theta_becomes_their_composition() -> None:
 
 @pytest.mark.parametrize("calls", [1, 2, 4])
 def test_the_student_samples_the_data_in_one_call_and_in_several(
-    student: DiffusionGenerator, calls: int
+    theta: DiffusionGenerator, calls: int
 ) -> None:
     """Tables know the times of their grid only, so later calls are made at the nearest of these."""
     batch = numbers(2000, ENTRIES)
     noise = Noise([(0, i) for i in range(len(batch))])
     with torch.no_grad():
         nearest = (torch.arange(2000)[:, None] - torch.tensor(TIMES)).abs().argmin(1)
-        other = student.with_network(Tables())
+        other = theta.with_network(Tables())
         for name in ("a", "b"):
-            whole = getattr(cast(Tables, student.network), name)[TIMES][nearest]
+            whole = getattr(cast(Tables, theta.network), name)[TIMES][nearest]
             getattr(cast(Tables, other.network), name).copy_(whole)
     state = other.generate(batch, noise, calls).state
     assert state is not None

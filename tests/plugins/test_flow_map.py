@@ -1,6 +1,6 @@
 """Flow-map distillation: by hand on the toy, the closed form on a Gaussian, and DiffuSeq in 1, 2, 4 calls."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from dlmone.core import (
     GENERATOR,
     TEACHER,
-    Average,
     Batch,
     Denoised,
     Denoiser,
@@ -21,10 +20,9 @@ from dlmone.core import (
     FlowSchedule,
     InputError,
     Noise,
-    StepContext,
-    UniformTimes,
+    Teacher,
 )
-from dlmone.core.model.schedule import NoiseSchedule, discrete_schedule, expand
+from dlmone.core.model.schedule import NoiseSchedule, expand
 from dlmone.core.sampling.ddim import ddim_step
 from dlmone.core.sampling.flow_map import jump, remaining
 from dlmone.core.step.losses import masked_mean
@@ -35,30 +33,37 @@ from dlmone.plugins.flow_map import objective as module
 from dlmone.plugins.flow_map.objective import FlowMap
 from dlmone.plugins.flow_map.options import FlowMapOptions
 from dlmone.plugins.flow_map.states import grid, ways
+from dlmone.plugins.langflow.options import LangFlowOptions
+from dlmone.plugins.langflow.teacher import LangFlowTeacher
 from dlmone.registry import Registry
 from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
-from dlmone.testing import ToyTeacher, check_objective, new_step
-from dlmone.testing.known import Gaussian, NumberSpace, numbers
-from dlmone.testing.oracle import BATCH, ENTRIES, BatchNoise
+from dlmone.testing import ToyTeacher, check_objective
+from dlmone.testing.known import Gaussian, numbers
+from dlmone.testing.oracle import ENTRIES, BatchNoise
 from dlmone.testing.watched import Watched
 from dlmone.training.distillation import Distillation
 from dlmone.training.teacher import check_requests
 from dlmone.training.tokenized import TokenizedExamples
 
-SCHEDULE = discrete_schedule("sqrt", 2000)
-MEAN, STD = 1.5, 0.7
+from .on_gaussians import (
+    MEAN,
+    SCHEDULE,
+    STD,
+    Networks,
+    check_gradient,
+    distil,
+    gaussian_step,
+    step_of,
+    student,
+)
+
 LOSSES = ("lagrangian", "eulerian", "progressive")
 
 
 def options(**given: Any) -> FlowMapOptions:
     return FlowMapOptions.model_validate(given)
-
-
-def step_of(toy: ToyTeacher, objective: FlowMap) -> StepContext:
-    requests = objective.requests("generator") or ()
-    return new_step(toy, "generator", requests, auxiliaries=objective.auxiliaries)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -116,25 +121,8 @@ def test_the_loss_by_hand(toy: ToyTeacher, loss: str, order: int, times: int) ->
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_only_theta_learns_and_only_from_the_whole_way(toy: ToyTeacher, loss: str) -> None:
-    objective = FlowMap(options(loss=loss))
-    step = step_of(toy, objective)
-    step.backward(objective.generator_loss(step).loss_B.sum())
-    theta = step.generator.network
-    found = [p.grad.clone() for p in theta.parameters() if p.grad is not None]
+    theta = check_gradient(toy, FlowMap(options(loss=loss))).network
     assert theta.second_H.grad.abs().max() > 1e-4, "the second time is learned"
-    for network, part in step.networks.items():
-        if network is not GENERATOR:
-            assert all(p.grad is None for p in part.parameters()), network
-
-    def moved(width: float) -> Tensor:
-        other = step_of(toy, objective)
-        with torch.no_grad():
-            for p, slope in zip(other.generator.network.parameters(), found, strict=True):
-                p += width * slope
-        return objective.generator_loss(other).loss_B.sum()
-
-    difference = (moved(1e-5) - moved(-1e-5)) / 2e-5
-    assert difference.item() == pytest.approx(sum(float(slope.square().sum()) for slope in found), rel=1e-6)
 
 
 def test_ways_go_down_and_a_share_of_them_to_the_end(toy: ToyTeacher) -> None:
@@ -240,40 +228,19 @@ def test_the_closed_form_is_a_flow_map() -> None:
     torch.testing.assert_close(mapped(x, t, end), MEAN + STD * normalised(schedule, x, t), rtol=1e-9, atol=0)
 
 
-def gaussian_step(
-    objective: FlowMap, schedule: NoiseSchedule, theta: Denoiser, average: Denoiser, seed: int, double: bool
-) -> StepContext:
-    """Return an update on Gaussian data with the exact teacher."""
-    space = NumberSpace(schedule, ENTRIES)
-    [target] = cast(Sequence[Average], objective.auxiliaries)
-    data = numbers(BATCH, ENTRIES)
-    x = MEAN + STD * torch.randn(BATCH, ENTRIES, generator=torch.Generator().manual_seed(seed))
-    if double:
-        x = x.double()
-        space.embed = lambda batch: batch.tokens_BL  # type: ignore[method-assign]
-    real = Batch(data.ids, x, data.target_BL)  # NumberSpace embeds what stands there
-    return StepContext(
-        role="generator",
-        space=space,
-        networks={
-            TEACHER: Gaussian(schedule, MEAN, STD),
-            GENERATOR: DiffusionGenerator(theta, space, t_init=schedule.max_time),
-            target: DiffusionGenerator(average, space, t_init=schedule.max_time),
-        },
-        requests=objective.requests("generator") or (),
-        fake=data,
-        noise=BatchNoise(seed),
-        times=UniformTimes(schedule.min_time, schedule.max_time),
-        real=lambda: real,
-        real_noise=BatchNoise(seed + 10_000),
-    )
+def networks_of(objective: FlowMap, theta: Denoiser, average: Denoiser, schedule: NoiseSchedule) -> Networks:
+    """Return the networks of an update with the exact teacher."""
+    [target] = objective.auxiliaries
+    teacher = Gaussian(schedule, MEAN, STD)
+    return {TEACHER: teacher, GENERATOR: student(theta, schedule), target: student(average, schedule)}
 
 
 def residual(times: int, loss: str, order: int = 1) -> float:
     """Return how far, at worst, the target for the exact map lies from it per step of a fine grid."""
     schedule = FlowSchedule(0.05, 0.95)
     objective = FlowMap(options(loss=loss, times=times, order=order, to_end=0.0))
-    step = gaussian_step(objective, schedule, Exact(schedule), Exact(schedule), 0, double=True)
+    networks = networks_of(objective, Exact(schedule), Exact(schedule), schedule)
+    step = gaussian_step(objective, networks, 0, torch.float64)
     t, _, s = ways(step, objective.options)
     # The teacher's last step, below the trained range, is not short; nor is one beside the way from t to s.
     inner_B = (s > 0) & (t - s > times // 10)
@@ -326,54 +293,38 @@ def test_a_jump_in_the_wrong_direction_is_caught(monkeypatch: pytest.MonkeyPatch
         monkeypatch.undo()
 
 
-def trained(objective: FlowMap, updates: int) -> DiffusionGenerator:
-    """Return θ distilled on Gaussian data from the exact teacher."""
-    theta, average = Polynomial(), Polynomial()
-    optimizer = torch.optim.Adam(theta.parameters(), lr=2e-2)
-    decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, updates)
-    for seed in range(updates):
-        step = gaussian_step(objective, SCHEDULE, theta, average, seed, double=False)
-        step.backward(objective.generator_loss(step).loss_B.mean())
-        optimizer.step()
-        optimizer.zero_grad()
-        decay.step()
-        with torch.no_grad():
-            for mean, p in zip(average.parameters(), theta.parameters(), strict=True):
-                mean.lerp_(p, 1 - objective.auxiliaries[0].rate)
-    return step.generator
-
-
 @pytest.fixture(scope="module", params=LOSSES)
-def student(request: pytest.FixtureRequest) -> DiffusionGenerator:
-    chosen = options(loss=request.param, times=80, spacing="ratio", order=2, rate=0.5)
-    return trained(FlowMap(chosen), 1500)
+def theta(request: pytest.FixtureRequest) -> DiffusionGenerator:
+    """θ distilled on Gaussian data from the exact teacher."""
+    objective = FlowMap(options(loss=request.param, times=80, spacing="ratio", order=2, rate=0.5))
+    return distil(objective, networks_of(objective, Polynomial(), Polynomial(), SCHEDULE), 1500)
 
 
-def test_theta_becomes_the_exact_flow_map(student: DiffusionGenerator) -> None:
+def test_theta_becomes_the_exact_flow_map(theta: DiffusionGenerator) -> None:
     """Nine jumps, to the end and to times between."""
     ends = (0, 0, 0, 1000, 500, 700, 300, 1100, 699)
     pairs = [*zip((1999, 1500, 800, 1999, 1999, 1500, 1000, 1200, 700), ends, strict=True)]
     t_B, s_B = (torch.tensor(times) for times in zip(*pairs, strict=True))
-    slope, offset = cast(Polynomial, student.network).slope_and_offset(t_B, s_B).detach().unbind(-1)
+    slope, offset = cast(Polynomial, theta.network).slope_and_offset(t_B, s_B).detach().unbind(-1)
     assert slope.tolist() == pytest.approx(exact_slope(SCHEDULE, t_B, s_B).tolist(), abs=0.04)
     assert offset.tolist() == pytest.approx([MEAN] * len(pairs), abs=0.05)
 
 
 @pytest.mark.parametrize("calls", [1, 2, 4])
 def test_the_student_samples_the_data_in_one_call_and_in_several(
-    student: DiffusionGenerator, calls: int
+    theta: DiffusionGenerator, calls: int
 ) -> None:
     batch = numbers(2000, ENTRIES)
-    state = student.generate(batch, Noise([(0, i) for i in range(len(batch))]), calls).state
+    state = theta.generate(batch, Noise([(0, i) for i in range(len(batch))]), calls).state
     assert state is not None
     assert state.mean().item() == pytest.approx(MEAN, abs=0.05)
     assert state.std().item() == pytest.approx(STD, abs=0.04)
 
 
-def test_jumps_are_deterministic_and_keep_their_noise(student: DiffusionGenerator) -> None:
+def test_jumps_are_deterministic_and_keep_their_noise(theta: DiffusionGenerator) -> None:
     """Unlike re-noising: in one call or four, a z leads to one place."""
     batch, noise = numbers(200, ENTRIES), Noise([(0, i) for i in range(200)])
-    one, four = (cast(Tensor, student.generate(batch, noise, calls).state) for calls in (1, 4))
+    one, four = (cast(Tensor, theta.generate(batch, noise, calls).state) for calls in (1, 4))
     assert torch.corrcoef(torch.stack([one.flatten(), four.flatten()]))[0, 1] > 0.999
 
 
@@ -389,12 +340,25 @@ def diffuseq() -> DiffuSeqTeacher:
         return DiffuSeqTeacher.build(DiffuSeqOptions(tokenizer="words", **sizes), EXAMPLES).eval()
 
 
+def langflow() -> LangFlowTeacher:
+    """A teacher that reads an earlier estimate of its own."""
+    sizes = {"length": 12, "width": 16, "condition": 8, "layers": 1, "heads": 2, "dropout": 0.0}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        chosen = LangFlowOptions(tokenizer="words", conditional=True, entropy=2.0, bayes_ramp=0, **sizes)
+        teacher = LangFlowTeacher.build(chosen, EXAMPLES).eval()
+        with torch.no_grad():
+            for p in teacher.network.parameters():  # some start at zero, behind which nothing is learned
+                p += 0.05 * torch.randn_like(p)
+    return teacher
+
+
 def stage(**changes: Any) -> Stage:
     return Stage.model_validate(
         {
             "steps": 6,
             "batch": 2,
-            "t_init": 1999,
+            "t_init": {"quantile": 1.0},
             "generator": {"lr": 1e-2},
             "objectives": {"map": {"use": "flow_map"}},
             **changes,
@@ -402,7 +366,7 @@ def stage(**changes: Any) -> Stage:
     )
 
 
-def distillation(teacher: DiffuSeqTeacher, start: Denoiser | None = None, table: Any = None) -> Distillation:
+def distillation(teacher: Teacher, start: Denoiser | None = None, table: Any = None) -> Distillation:
     compute = Compute(torch.device("cpu"), bfloat16=False, world=World())
     table, registry = table or stage(), Registry.discover()
     terms = {key: registry.create("objectives", slot) for key, slot in table.objectives.items()}
@@ -435,12 +399,18 @@ def test_a_second_time_starts_at_zero() -> None:
     assert torch.equal(plain, told), "without a second time it is the first"
 
 
-def test_it_goes_on_exactly_and_samples_in_any_number_of_calls(tmp_path: Path) -> None:
-    teacher = diffuseq()
+@pytest.mark.parametrize("family", [diffuseq, langflow])
+def test_it_goes_on_exactly_and_samples_in_any_number_of_calls(
+    family: Callable[[], Teacher], tmp_path: Path
+) -> None:
+    teacher = family()
     whole, part = distillation(teacher), distillation(teacher)
+    begun = {name: value.clone() for name, value in whole.weights("raw").items() if "second" in name}
     logged = [whole.advance(norms=True) for _ in range(6)]
     assert all(one["gradient/map"] > 0 for one in logged)
-    assert whole.generator.network.second_time_embed[-1].weight.abs().max() > 1e-3
+    untold = [name for name, value in begun.items() if not value.any()]
+    assert untold, "its effect starts at zero"
+    assert all(whole.weights("raw")[name].abs().max() > 1e-3 for name in untold)
     for _ in range(3):
         part.advance(norms=True)
     torch.manual_seed(123)
@@ -450,10 +420,10 @@ def test_it_goes_on_exactly_and_samples_in_any_number_of_calls(tmp_path: Path) -
     for one in ("raw", "ema"):
         assert same(whole.weights(one), again.weights(one))
 
-    facts = {"t_init": 1999, "unit_input": False, "second_time": True}
-    publish(
-        tmp_path / "s", teacher, "diffuseq", "student", "card", weights=whole.weights("raw"), student=facts
-    )
+    top = teacher.space.schedule.max_time
+    facts = {"t_init": top, "unit_input": False, "second_time": True}
+    weights, name = whole.weights("raw"), family.__name__
+    publish(tmp_path / "s", teacher, name, "student", "card", weights=weights, student=facts)
     loaded = load_student(tmp_path / "s", Registry.discover())
     batch = teacher.space.collate(EXAMPLES)
     noise = Noise([(0, id) for id in batch.ids])

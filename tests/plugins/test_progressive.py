@@ -17,29 +17,22 @@ from dlmone.core import (
     FlowSchedule,
     InputError,
     NoiseSchedule,
-    StepContext,
-    UniformTimes,
 )
-from dlmone.core.model.schedule import discrete_schedule, expand
+from dlmone.core.model.schedule import expand
 from dlmone.core.sampling.ddim import ddim, ddim_step, sampling_times
 from dlmone.core.step.losses import masked_mean
 from dlmone.plugins.progressive.objective import Above, Progressive, round_times
 from dlmone.plugins.progressive.options import ProgressiveOptions
 from dlmone.registry import spacing_on
-from dlmone.testing import ToyOptions, ToyTeacher, check_objective, new_step, toy_teacher
-from dlmone.testing.known import Gaussian, NumberSpace, numbers
-from dlmone.testing.oracle import BATCH, ENTRIES, BatchNoise
+from dlmone.testing import ToyOptions, check_objective, toy_teacher
+from dlmone.testing.known import Gaussian, numbers
+from dlmone.testing.oracle import ENTRIES
 
-SCHEDULE = discrete_schedule("sqrt", 2000)
-MEAN, STD = 1.5, 0.7
+from .on_gaussians import MEAN, SCHEDULE, STD, distil, step_of, student
 
 
 def progressive(**options: Any) -> Progressive:
     return Progressive(ProgressiveOptions.model_validate(options))
-
-
-def step_of(toy: ToyTeacher, objective: Progressive) -> StepContext:
-    return new_step(toy, "generator", objective.requests("generator") or ())
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
@@ -129,32 +122,9 @@ class Tables(Denoiser):
 
 
 def test_k_steps_of_the_student_are_two_k_of_its_teacher() -> None:
-    steps, space, theta = 2, NumberSpace(SCHEDULE, ENTRIES), Tables()
-    objective, former = progressive(steps=steps), Gaussian(SCHEDULE, MEAN, STD)
-    networks = {
-        one: DiffusionGenerator(net, space, 1999) for one, net in ((GENERATOR, theta), (START, former))
-    }
-    optimizer = torch.optim.Adam(theta.parameters(), lr=5e-2)
-    decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.01, 400)
-    for seed in range(400):
-        data = numbers(BATCH, ENTRIES)
-        x = MEAN + STD * torch.randn(BATCH, ENTRIES, generator=torch.Generator().manual_seed(seed))
-        real = Batch(data.ids, x, data.target_BL)  # NumberSpace embeds what stands there
-        step = StepContext(
-            role="generator",
-            space=space,
-            networks=networks,
-            requests=objective.requests("generator") or (),
-            fake=data,
-            noise=BatchNoise(seed),
-            times=UniformTimes(0, 1999),
-            real=lambda real=real: real,
-            real_noise=BatchNoise(seed + 400),
-        )
-        step.backward(objective.generator_loss(step).loss_B.mean())
-        optimizer.step()
-        optimizer.zero_grad()
-        decay.step()
+    steps, theta, former = 2, Tables(), Gaussian(SCHEDULE, MEAN, STD)
+    networks = {GENERATOR: student(theta), START: student(former)}
+    distil(progressive(steps=steps), networks, 400, lr=5e-2, end=0.01)
 
     z, batch = torch.linspace(-2, 2, 5)[:, None].expand(5, ENTRIES), numbers(5, ENTRIES)
 

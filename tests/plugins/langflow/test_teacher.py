@@ -303,6 +303,12 @@ def test_the_schedule_can_have_a_learning_rate_of_its_own() -> None:
     assert max(moved.values()) == pytest.approx(1e-4, rel=1e-2)
 
 
+def test_data_without_entropy_are_refused() -> None:
+    with pytest.raises(InputError, match=r"^entropy: all texts of the training data are alike"):
+        LangFlowTeacher.build(LangFlowOptions(**SIZES), LINES[:1] * 3)
+    assert LangFlowTeacher.build(LangFlowOptions(**SIZES, entropy=2.0), LINES[:1] * 3)
+
+
 def test_the_schedule_starts_from_the_entropy_of_the_data() -> None:
     teacher = teacher_of(conditional=True)
     batch = teacher.space.collate(EXAMPLES)

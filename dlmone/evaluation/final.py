@@ -22,10 +22,13 @@ from dlmone.models.folder import fingerprint, load_student
 from dlmone.models.resolve import model_folder
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Variant
+from dlmone.runtime.files import write_whole
 from dlmone.runtime.progress import Steps
 from dlmone.training.loop import Session
 
+from .noise_to_text import FOLLOWED, follow, steps_followed
 from .provenance import RENOISING, UNVARIED, Provenance, describe_plugin
+from .results import NOISE_TO_TEXT
 from .scoring import Row, Setting, score, score_baselines
 from .table import write_report
 from .variants import EvaluationPlugins, steps_of
@@ -71,7 +74,8 @@ def evaluate_run(
 ) -> list[Row]:
     """Sample the test split with every model and setting of the recipe, and score the samples.
 
-    Samples go to ``samples/``, the rows to ``report/results.json`` and ``report/table.md``. The first row is
+    Samples go to ``samples/``, the rows to ``report/results.json`` and ``report/table.md``, and what
+    the teacher makes of its noise call by call to ``report/noise-to-text.json``. The first row is
     the baseline that copies its source; without sources it is the held-out text itself. Each other row is
     followed by those of its selected candidates.
     """
@@ -115,7 +119,12 @@ def evaluate_run(
     rows = [*score_baselines(rows[:1], parts.evaluators, [baseline]), *rows]
     alone = table.truncation == "source"
     notes = survey(teacher.space, examples, most=None, alone=alone).notes
-    write_report(session.run_dir.path / "report", rows, len(examples), table.candidates, notes)
+    report = session.run_dir.path / "report"
+    if (steps := steps_followed(table.teacher_steps)) is not None:
+        sampled = SampledGenerator(compute.frozen_copy(teacher.network), teacher.space, parts.teacher_sampler)
+        found = follow(sampled, examples[:FOLLOWED], compute, steps, table.seed)
+        write_whole(report / NOISE_TO_TEXT, found.model_dump_json(indent=1))
+    write_report(report, rows, len(examples), table.candidates, notes)
     for note in notes:
         session.console.print(f"test data: {note}", highlight=False)
     return rows

@@ -98,6 +98,23 @@ class Results(BaseModel):
         )
 
 
+#: The file of a run's report that holds `NoiseToText`.
+NOISE_TO_TEXT: Final = "noise-to-text.json"
+
+
+class NoiseToText(BaseModel):
+    """From noise to text, for the first examples: ``texts[n][i]`` is what the estimate of call i + 1 decodes to;
+    of the last call, it is the output.
+
+    A call that guidance adds, for an empty condition, is left out. ``calls`` are all of a sample.
+    """
+
+    ids: list[str]
+    sources: list[str]
+    calls: int
+    texts: list[list[str]]
+
+
 #: The comparisons of two rows, by score.
 Compared = tuple[Row, Row, Mapping[str, Comparison]]
 

@@ -16,6 +16,7 @@ from .facts import facts
 from .figures import charts, curves
 from .figures.drawing import Picture
 from .figures.plane import plane
+from .noise import noise_to_text
 from .outputs import Degenerate, Example
 from .paper import paper
 from .plugins import RunPlugins, charts_of
@@ -112,6 +113,7 @@ def make_page(
         Section.of("calls", charts.calls(runs)),
         Section.of("final", tables.final(runs)),
         Section.of("outputs", examples=outputs.side_by_side(runs, evaluators)),
+        *_followed(runs),
         *_failures(runs),
         Section.of("timing", tables.timing(runs)),
         Section.of("stages", tables.stages(runs)),
@@ -124,6 +126,11 @@ def make_page(
         Section.of("what", facts(runs), folded=True),
     ]
     return Page(title, runs, in_short(runs), sections, _definitions(runs))
+
+
+def _followed(runs: Sequence[RunData]) -> Iterator[Section]:
+    if found := noise_to_text(runs):
+        yield Section.of("noise", *found)
 
 
 def _failures(runs: Sequence[RunData]) -> Iterator[Section]:

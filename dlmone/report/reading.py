@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from dlmone.core.errors import InputError
 from dlmone.evaluation.comparison import short_names
 from dlmone.evaluation.provenance import Provenance
-from dlmone.evaluation.results import Results
+from dlmone.evaluation.results import NOISE_TO_TEXT, NoiseToText, Results
 from dlmone.evaluation.samples import SampleSet, read_samples
 from dlmone.models.parsing import parse_json
 from dlmone.registry.toml import parse_toml
@@ -35,6 +35,7 @@ class RunData:
         log: ``metrics.jsonl``.
         results: the final table; None if the run has not reached it.
         draws: the sample files, by name.
+        followed: from noise to text; None if the run has not been evaluated, or without its teacher.
         missing: a sentence for each part that the page lacks.
     """
 
@@ -46,6 +47,7 @@ class RunData:
     log: Log
     results: Results | None
     draws: Mapping[str, SampleSet]
+    followed: NoiseToText | None = None
     missing: list[str] = field(default_factory=list)
 
     @property
@@ -106,6 +108,7 @@ def _read_run(path: Path, name: str) -> RunData:
         log=log,
         results=results,
         draws=_draws(path / "samples", missing),
+        followed=_followed(path / "report" / NOISE_TO_TEXT),
         missing=missing,
     )
 
@@ -140,6 +143,13 @@ def _results(path: Path, missing: list[str]) -> Results | None:
         missing.append("report/results.json has the format of another version, so there is no final table.")
         return None
     return found if found.rows else None
+
+
+def _followed(path: Path) -> NoiseToText | None:
+    try:
+        return NoiseToText.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def _draws(folder: Path, missing: list[str]) -> dict[str, SampleSet]:

@@ -103,7 +103,7 @@ NOISE_TO_TEXT: Final = "noise-to-text.json"
 
 
 class NoiseToText(BaseModel):
-    """From noise to text, for the first examples: ``texts[n][i]`` is what the estimate of call i + 1 decodes to;
+    """From noise to text: ``texts[n][i]`` is what the estimate of call i + 1 decodes to for example n;
     of the last call, it is the output.
 
     A call that guidance adds, for an empty condition, is left out. ``calls`` are all of a sample.

@@ -1,4 +1,4 @@
-"""Read what torchrun says about a process, in environment variables."""
+"""What a process is told of its surroundings: torchrun's numbers, and how busy the machine is."""
 
 import os
 
@@ -22,3 +22,10 @@ def process_number(name: str, default: int, least: int = 0, most: int | None = N
             f"{least}{upper}; unset it to run one process"
         )
     return number
+
+
+def other_work() -> str:
+    """Say that the machine has more to do than this process gives it; "" if not, or if it does not tell."""
+    cores = os.cpu_count() or 1
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return f"{load:.0f} processes want its {cores} cores" if load >= cores + 1 else ""

@@ -27,8 +27,10 @@ def test_the_papers_setting_with_nothing_at_hand(tmp_path, monkeypatch):
 
 def test_a_teacher_whose_size_its_data_decide(tmp_path, monkeypatch):
     args = ["qqp", "--set", "data.train=500", "--set", "teacher.width=32", "--device", "cpu"]
+    monkeypatch.setattr("os.getloadavg", lambda: (999.0, 1.0, 1.0))
     result = check(tmp_path, monkeypatch, *args)
     assert result.exit_code == 0, result.output
+    assert "the machine is busy (999 processes want its " in result.stdout
     assert "questions: 500 train, 200 valid, 500 test" in result.stdout
     assert "not ready" not in result.stdout
     assert {"memory", "teacher", "stage-1", "stage-2", "evaluation", "total"} <= set(result.stdout.split())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from dlmone.core.errors import InputError, MissingError
+from dlmone.runtime.environment import other_work
 
 from ..output import print_columns
 from ..request import Request, announce, takes_recipe
@@ -118,6 +119,8 @@ class Survey:
             if costs.measured
             else "from the networks' size alone, so a rough one"
         )
+        if costs.measured and (work := other_work()):
+            how += f"; the machine is busy ({work}), so these took longer than they will alone"
         return [
             ("estimate", f"for {compute.describe()}, {how}"),
             ("  memory", f"about {plan.memory() / 2**30:.1f} GiB"),

@@ -219,7 +219,8 @@ SHOWN = ("help", "metavar")
 def offered() -> set[str]:
     """Return every name that the built-in plugins offer."""
     registry = Registry.discover()
-    names = [(kind, name) for kind in KINDS for name in registry.names(kind)]
+    # Readers of rows are named after the endings of files, which everybody knows.
+    names = [(kind, name) for kind in KINDS if kind != "row_readers" for name in registry.names(kind)]
     entries = (entry for kind, name in names for entry in registry.claims(kind, name))
     return {entry.name for entry in entries if entry.distribution == "dlmone"} - WORDS
 

@@ -207,6 +207,7 @@ def test_defaults_of_the_plugins_are_written_out(small: Path) -> None:
     }
     assert resolved.recipe.evaluation.teacher_sampler.options == {
         "eta": 0.0,
+        "temperature": 1.0,
         "rounding": True,
         "spacing": "time",
     }

@@ -32,11 +32,10 @@ def say(text: str) -> None:
 
 
 def take_verbosity(command: click.Command) -> click.Command:
-    """Add ``--quiet`` and ``--verbose`` to a command, or to those of a group, which may have them already."""
-    if isinstance(command, click.Group):
-        for below in command.commands.values():
-            take_verbosity(below)
-    elif not any(option.name == "quiet" for option in command.params):
+    """Add ``--quiet`` and ``--verbose`` to a command and to those below it, which may have them already."""
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        take_verbosity(below)
+    if not any(option.name == "quiet" for option in command.params):
         command.params += reversed(with_verbosity(click.Command(None)).params)
     return command
 

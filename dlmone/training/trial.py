@@ -24,7 +24,7 @@ from .stage import stage_objectives
 from .tokenized import TokenizedExamples
 
 #: Seconds of an iteration that is timed, at most where a row alone takes no longer.
-SECONDS = 0.5
+SECONDS = 1.0
 #: Iterations that are timed, of which the median counts.
 TIMES = 3
 #: Examples for each row.

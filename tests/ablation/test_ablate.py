@@ -16,53 +16,25 @@ from click.testing import CliRunner, Result
 from dlmone.cli import main
 
 RECIPE = """
-name = "tiny"
+extends = "one_stage.toml"
 
 [data]
 use = "jsonl"
 path = "data"
 
 [teacher]
-use = "diffuseq"
-tokenizer = "words"
 seq_len = 12
-hidden_dim = 8
-hidden_t_dim = 8
-width = 16
-layers = 1
-heads = 2
-
-[teacher.pretrain]
-steps = 4
-batch = 4
-optimizer = { lr = 1e-3 }
-validation = { every = 4, examples = 2 }
-validation_steps = 1
 
 [stages.one]
-steps = 6
-batch = 4
-t_init = 1490
-t_max = 1976
-start = "teacher"
 generator = { lr = 3e-2, schedule = "linear" }
 estimator = { lr = 1e-3 }
 weights = "raw"
 validation = { every = 3, examples = 4, metric = "letters" }
-checkpoint_every = 2
-log_every = 1
-objectives = { score = { use = "sid" } }
 
 [evaluation]
-candidates = 1
 teacher_steps = [1, 3]
 student_steps = [1, 2]
-teacher_sampler = { use = "ddim" }
 metrics = { letters = { use = "letters" }, dist_1 = { use = "dist_1" } }
-
-[compute]
-device = "cpu"
-precision = "float32"
 
 [grid]
 seeds = 2
@@ -77,6 +49,7 @@ search = { "stages.one.generator.lr" = [1e-3, 3e-2] }
 [grid.rows.wrong]
 stages.one.objectives.score.use = "boom"
 """
+BASE = Path(__file__).parents[1] / "one_stage.toml"
 #: A score of which less is better, an objective whose run fails, and a Ctrl-C in the third step of a run.
 PLUGIN = """
 import os, signal
@@ -143,6 +116,7 @@ def log(run: Path) -> list[dict]:
 def workplace(tmp_path_factory: pytest.TempPathFactory):
     path = tmp_path_factory.mktemp("work")
     (path / "grid.toml").write_text(RECIPE)
+    shutil.copy(BASE, path)
     (path / "boom.py").write_text(PLUGIN)
     (path / "data").mkdir()
     words = ["ant", "bee", "cow", "dog", "eel", "fox", "gnu", "hen"]

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from dlmone.cli import main
 
 RECIPE = """
-name = "tiny"
+extends = "one_stage.toml"
 note = "A run that says nothing."
 profile = "first"
 profiles.first.seed = 1
@@ -24,46 +24,19 @@ valid = 4
 test = 4
 
 [teacher]
-use = "diffuseq"
-tokenizer = "words"
 seq_len = 36
-hidden_dim = 8
-hidden_t_dim = 8
-width = 16
-layers = 1
-heads = 2
-
-[teacher.pretrain]
-steps = 4
-batch = 4
-optimizer = { lr = 1e-3 }
-validation = { every = 4, examples = 2 }
-validation_steps = 1
 
 [stages.one]
-steps = 6
-batch = 4
-t_init = 1490
-t_max = 1976
-start = "teacher"
 generator = { lr = 1e-4 }
 estimator = { lr = 1e-4 }
 validation = { every = 6, examples = 2 }
-checkpoint_every = 2
-log_every = 1
-objectives = { score = { use = "sid" } }
 
 [evaluation]
-candidates = 1
 teacher_steps = [1]
 student_steps = [1]
-teacher_sampler = { use = "ddim" }
 metrics = { bleu = { use = "bleu" } }
-
-[compute]
-device = "cpu"
-precision = "float32"
 """
+BASE = Path(__file__).parents[1] / "one_stage.toml"
 #: Presses Ctrl-C once, in the third step of stage one.
 STOP = """
 import os, signal
@@ -88,6 +61,7 @@ def workplace(tmp_path_factory):
     """A folder with the recipe, in which the tests run; the cache of teachers is in it too."""
     path = tmp_path_factory.mktemp("work")
     (path / "tiny.toml").write_text(RECIPE)
+    shutil.copy(BASE, path)
     (path / "stop.py").write_text(STOP)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)

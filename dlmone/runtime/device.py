@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from dlmone.core import Denoiser, InputError
+from dlmone.core.accelerator import has_bfloat16
 from dlmone.core.errors import MissingError
 from dlmone.registry.schema import Compute as ComputeTable
 
@@ -29,7 +30,7 @@ def keep_freed_memory() -> None:
 def _bfloat16_pays(device: torch.device) -> bool:
     """Whether the processor multiplies bfloat16 matrices faster than float32 ones."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return has_bfloat16(device)
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -69,6 +70,8 @@ class Compute:
             InputError: the device is unknown or not there.
         """
         compute = cls.of(table)
+        if compute.device.type == "cuda" and compute.device.index is not None:
+            torch.cuda.set_device(compute.device)  # what names no device, such as a stopwatch, means this one
         if table.threads:
             torch.set_num_threads(table.threads)
         keep_freed_memory()

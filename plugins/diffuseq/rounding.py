@@ -13,11 +13,12 @@ batch, and the first of equal rows wins. The Triton kernels in ``kernels.py`` us
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
+
+from dlmone.core.accelerator import has_bfloat16, runs_kernels
 
 #: Rows of the table that share one score in the screen.
 GROUP = 16
@@ -51,12 +52,12 @@ def fast_format(device: torch.device) -> torch.dtype:
     if device.type == "cpu":
         pays = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
         return torch.bfloat16 if pays else torch.float32
-    return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return torch.bfloat16 if device.type == "cuda" and has_bfloat16(device) else torch.float32
 
 
 @torch.no_grad()
 def _best_row(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> Tensor:
-    if x_ND.device.type == "cuda" and find_spec("triton") is not None:
+    if runs_kernels(x_ND.device):
         from .kernels import best_row as kernel
 
         return kernel(x_ND, table_VD, bias_V)

@@ -8,10 +8,12 @@ similarities live only as long as their tile: here pairs of like lengths, in the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+
+from dlmone.core.accelerator import runs_kernels
 
 from .tokens import buckets
 
@@ -49,12 +51,13 @@ def greedy_f1(sentences: Embedded, pairs_P2: Tensor, lowest_P2: Tensor) -> Tenso
     weight_S = sums_T[sentences.starts_S + sentences.lengths_S] - sums_T[sentences.starts_S]
     full_P = (weight_S > 0)[pairs_P2].all(1)
     f1_P = sentences.weights_T.new_zeros(len(pairs_P2))
-    if pairs_P2.device.type == "cuda":
+    if runs_kernels(pairs_P2.device):
         from .kernels.greedy import matched_means as kernel
 
         means_P2 = kernel(sentences, pairs_P2[full_P], lowest_P2[full_P])
     else:
-        means_P2 = matched_means(sentences, pairs_P2[full_P], lowest_P2[full_P])
+        here = Embedded(*(getattr(sentences, each.name).cpu() for each in fields(Embedded)))
+        means_P2 = matched_means(here, pairs_P2[full_P].cpu(), lowest_P2[full_P].cpu()).to(f1_P.device)
     precision_P, recall_P = means_P2.unbind(1)
     f1_P[full_P] = (2 * precision_P * recall_P / (precision_P + recall_P)).nan_to_num_(0, 0, 0)
     return f1_P

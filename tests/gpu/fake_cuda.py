@@ -103,6 +103,7 @@ class FakeCuda(TorchDispatchMode):
         yield nn.Module, "_apply", lambda module, convert, **_: self._applied(module, convert)
         if not torch.cuda.is_available():
             yield torch.cuda, "_lazy_init", lambda: None
+            yield torch.cuda, "get_device_capability", lambda device=None: (9, 0)
 
     def __exit__(self, *failure: Any) -> None:
         super().__exit__(*failure)

@@ -14,8 +14,8 @@ from ..tokens import PAD, Sequences
 
 _PAD = tl.constexpr(PAD)
 _WORD = tl.constexpr(WORD)
-#: Pairs a program compares side by side.
-_BLOCK = 16
+#: Pairs a program compares side by side, and the warps it has: with one alone, registers spill.
+_BLOCK, WARPS = 16, 2
 
 
 @triton.jit
@@ -74,6 +74,6 @@ def lcs_lengths(sequences: Sequences[Tensor], pairs_P2: Tensor) -> Tensor:
                 longest,
                 lcs_P,
                 BLOCK=_BLOCK,
-                num_warps=1,
+                num_warps=WARPS,
             )
     return lcs_P

@@ -1,0 +1,43 @@
+"""dlmone/runtime/device.py and core/accelerator.py: what a GPU is taken for, by its capability."""
+
+import pytest
+import torch
+
+from dlmone.core.accelerator import runs_kernels
+from dlmone.registry.schema import Compute as ComputeTable
+from dlmone.runtime.device import Compute
+
+
+@pytest.fixture(params=[(7, 5), (8, 0), (9, 0)])
+def capability(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
+    """Two GPUs: the first as it is asked for, the second, cuda:1, of the parameter's capability."""
+
+    def told(device: torch.device) -> tuple[int, int]:
+        return request.param if device.index == 1 else (6, 0)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", told)
+    # As PyTorch says of every GPU: where bfloat16 is not the GPU's own, it is emulated.
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: True)
+    return request.param
+
+
+def test_emulated_bfloat16_is_not_taken_for_real(capability: tuple[int, int]) -> None:
+    assert Compute.of(ComputeTable(device="cuda:1", precision="auto")).bfloat16 == (capability >= (8, 0))
+    assert Compute.of(ComputeTable(device="cuda:1", precision="bfloat16")).bfloat16, "as it was asked for"
+
+
+def test_kernels_run_on_new_enough_gpus(capability: tuple[int, int]) -> None:
+    pytest.importorskip("triton")
+    assert runs_kernels(torch.device("cuda", 1)) == (capability >= (8, 0))
+    assert not runs_kernels(torch.device("cpu"))
+
+
+def test_a_named_device_becomes_the_current_one(
+    capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    Compute.start(ComputeTable(device="cuda:1", precision="float32"))
+    assert current == [torch.device("cuda", 1)]

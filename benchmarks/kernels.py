@@ -71,7 +71,7 @@ def kernels() -> dict[str, Kernel]:
             rounding._prepare_kernel,
             {**table, "fast_ptr": "*bf16", "offset_ptr": "*fp32", "bounds_ptr": "*fp32", "rows": "i32",
              "width": "i32", "slack": "fp32"},
-            {"NEAREST": False, **whole},
+            {"NEAREST": False, **whole}, warps=8,
         ),
         "rounding: screen": Kernel(
             rounding._screen_kernel,

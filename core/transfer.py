@@ -29,7 +29,7 @@ def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
     device = torch.device(device)
     if device.type != "cuda" or tensor.device.type != "cpu":
         return tensor.to(device)
-    pinned = tensor.pin_memory()
+    pinned = tensor if tensor.is_pinned() else tensor.pin_memory()
     there = pinned.to(device, non_blocking=True)
     if not there.is_inference():  # inference tensors have no version, so changes cannot be seen
         _ORIGINS[there] = _Origin(pinned, there._version)

@@ -5,9 +5,11 @@ Training noise is keyed by (seed, role, step, position in the global batch), gen
 a draw. The generator is Philox (counter-based), its key the BLAKE2 hash of the draw's key.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,33 +31,59 @@ def seed_of(key: Key) -> int:
     return int.from_bytes(blake2b(repr(key).encode(), digest_size=4).digest(), "little")
 
 
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One of the named draws of a batch, of ``shape`` for each sample."""
+
+    kind: Literal["normal", "uniform"]
+    name: str
+    shape: tuple[int, ...]
+
+    def row(self, key: Key) -> Any:
+        """Return the draw of the sample with a key."""
+        rng = stream((*key, self.name))
+        normal = self.kind == "normal"
+        return rng.standard_normal(self.shape, np.float32) if normal else rng.random(self.shape)
+
+
 class Noise:
     """The named draws of one batch: one key a sample. Each is made once; treat it as read-only.
 
     Args:
         keys: one key for each sample of the batch.
         device: where the draws are put. They are made on the CPU, so that every device gets the same.
+
+    Attributes:
+        drawn: what has been asked for so far.
     """
 
     def __init__(self, keys: Sequence[Key], device: torch.device | str = "cpu") -> None:
         self.keys = tuple(keys)
-        self.device = device
-        self._made: dict[tuple[str, str, tuple[int, ...]], Tensor] = {}
+        self.device = torch.device(device)
+        self.drawn: list[Draw] = []
+        self._made: dict[Draw, Tensor] = {}
+        self._begun: dict[Draw, Future[Tensor]] = {}
 
     def normal(self, name: str, shape: Sequence[int]) -> Tensor:
         """Return standard normal draws [B, *shape] in float32 for the draw called ``name``."""
-        size = tuple(shape)
-        return self._draw(("normal", name, size), lambda rng: rng.standard_normal(size, np.float32))
+        return self._get(Draw("normal", name, tuple(shape)))
 
     def uniform(self, name: str, shape: Sequence[int] = ()) -> Tensor:
         """Return uniform draws [B, *shape] in [0, 1), float64, for the draw called ``name``."""
-        size = tuple(shape)
-        return self._draw(("uniform", name, size), lambda rng: rng.random(size))
+        return self._get(Draw("uniform", name, tuple(shape)))
 
-    def _draw(
-        self, draw: tuple[str, str, tuple[int, ...]], sample: Callable[[np.random.Generator], Any]
-    ) -> Tensor:
+    def begin(self, draws: Iterable[Draw], threads: Executor) -> None:
+        """Start making draws in threads, before they are asked for."""
+        for draw in draws:
+            self._begun[draw] = threads.submit(self._rows, draw)
+
+    def _get(self, draw: Draw) -> Tensor:
         if draw not in self._made:
-            rows = [sample(stream((*key, draw[1]))) for key in self.keys]
-            self._made[draw] = to_device(torch.from_numpy(np.stack(rows)), self.device)
+            begun = self._begun.pop(draw, None)
+            self._made[draw] = to_device(begun.result() if begun else self._rows(draw), self.device)
+            self.drawn.append(draw)
         return self._made[draw]
+
+    def _rows(self, draw: Draw) -> Tensor:
+        rows = torch.from_numpy(np.stack([draw.row(key) for key in self.keys]))
+        return rows.pin_memory() if self.device.type == "cuda" else rows

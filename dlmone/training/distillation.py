@@ -42,6 +42,7 @@ from dlmone.runtime.tensors import NamedNumbers
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
 from .networks import EstimatorNetworks
+from .noise_ahead import NoiseAhead
 from .non_finite import NonFinite
 from .optimizer import Optimizer, ema_decay, learning_rate, update_average
 from .tokenized import TokenizedExamples
@@ -153,6 +154,7 @@ class Distillation:
             self.networks[START] = self.generator.with_network(begun).eval()
         self.beside = EstimatorNetworks(requested, objectives, teacher, self.networks, stage, (seed, name))
         self.examples = examples
+        self._noise = NoiseAhead(compute.device)
         self._orders = {
             (role, kind): DataOrder(len(examples), (seed, name, role, kind), stage.batch)
             for role in ("generator", "estimator")
@@ -241,8 +243,7 @@ class Distillation:
     def _context(self, update: Update, draws: Role, draw: int, rows: Sequence[int]) -> StepContext:
         """Return the context of an update for some positions of the global batch."""
         device = self.compute.device
-        keys = [(self.seed, self.name, draws, draw, position) for position in rows]
-        noise = Noise(keys, device)
+        noise = self._noise_of(draws, draw, rows)
         shared = self.stage.shared_noise
 
         def batch(kind: str) -> Batch:
@@ -258,9 +259,16 @@ class Distillation:
             noise=noise,
             times=self.times[update.role],
             real=lambda: batch("real"),
-            real_noise=noise if shared else Noise([(*key, "real") for key in keys], device),
+            real_noise=noise if shared else self._noise_of(draws, draw, rows, "real"),
             calls=(self._call(draws, draw), self.stage.calls),
         )
+
+    def _noise_of(self, draws: Role, draw: int, rows: Sequence[int], *kind: str) -> Noise:
+        keys, following = (
+            [(self.seed, self.name, draws, each, position, *kind) for position in rows]
+            for each in (draw, draw + 1)
+        )
+        return self._noise.of((draws, rows[0], *kind), keys, following)
 
     def _call(self, draws: Role, draw: int) -> int:
         """Return k, the student's network call that is trained: one k for the whole global batch."""

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dlmone.core import Example, InputError, Noise, Teacher, TrainingLoss
+from dlmone.core import Example, InputError, Teacher, TrainingLoss
 from dlmone.core.step.noise import seed_of
 from dlmone.registry.schema import Pretrain
 from dlmone.runtime.device import Compute
@@ -19,6 +19,7 @@ from dlmone.runtime.tensors import NamedNumbers, read_together
 
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
+from .noise_ahead import NoiseAhead
 from .non_finite import NonFinite
 from .optimizer import Optimizer, adam_settings, learning_rate, update_average
 from .tokenized import TokenizedExamples
@@ -47,6 +48,7 @@ class Pretraining:
         own = teacher.new_optimizers(**adam_settings(config.optimizer))
         self.optimizer = Optimizer(teacher, config.optimizer, own)
         self.examples = TokenizedExamples(teacher.space, examples)
+        self._noise = NoiseAhead(compute.device)
         self.order = DataOrder(len(examples), (seed, "pretrain"), config.batch)
         self.step = 0
         self.non_finite = NonFinite(compute.non_finite_limit)
@@ -116,9 +118,13 @@ class Pretraining:
         """
         while rows:
             tokens = self.examples.batch([place for _, place in rows]).to(self.compute.device)
-            keys = [(self.seed, "pretrain", self.step, position) for position, _ in rows]
+            keys, following = (
+                [(self.seed, "pretrain", step, position) for position, _ in rows]
+                for step in (self.step, self.step + 1)
+            )
+            noise = self._noise.of(rows[0][0], keys, following)
             with self.compute.autocast():
-                answer = self.teacher.training_loss(tokens, Noise(keys, self.compute.device))
+                answer = self.teacher.training_loss(tokens, noise)
             if answer.batch_wide:
                 answer = self._of_the_batch(answer, len(rows))
             # Here alone the host waits for the device, which goes on with the backward pass afterwards.

@@ -190,7 +190,7 @@ def best_row(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> Tensor:
     with torch.cuda.device_of(x_ND):
         _prepare_kernel[(groups,)](
             table_VD, bias_V, fast_VD, offset_V, bounds_3G, rows, width, float32_slack(width),
-            NEAREST=bias_V is None, GROUP=_GROUP, ENTRIES=entries,
+            NEAREST=bias_V is None, GROUP=_GROUP, ENTRIES=entries, num_warps=8,
         )  # fmt: skip
         for start in range(0, len(x_ND), _PASS):
             part_ND = x_ND[start : start + _PASS]

@@ -99,6 +99,7 @@ class FakeCuda(TorchDispatchMode):
         # here. Python, and so all of dlmone and torch's fake mode, still sees "cuda".
         yield torch.Tensor, "_make_subclass", lambda *args, dispatch_device=False, **more: make(*args, **more)
         yield torch.Tensor, "pin_memory", lambda tensor, *_: self._pin(tensor)
+        yield torch.Tensor, "is_pinned", lambda tensor, *_: id(tensor) in self._pinned
         yield FakeTensor, "tolist", lambda tensor: tensor.cpu().tolist()
         yield nn.Module, "_apply", lambda module, convert, **_: self._applied(module, convert)
         if not torch.cuda.is_available():

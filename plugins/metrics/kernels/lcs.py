@@ -14,8 +14,8 @@ from ..tokens import PAD, Sequences
 
 _PAD = tl.constexpr(PAD)
 _WORD = tl.constexpr(WORD)
-#: Pairs a program compares side by side, and the warps it has: with one alone, registers spill.
-_BLOCK, WARPS = 16, 2
+#: Pairs a program compares side by side, and the warps it has: with fewer, registers spill on an H100.
+_BLOCK, WARPS = 16, 4
 
 
 @triton.jit

@@ -3,7 +3,7 @@
     python benchmarks/fuzz.py [--seed 0] [--count 1000] [--only KIND] [--case KIND:N]
 
 Recipes and ``--set``, rows, model folders, run directories and command lines are mutated, ``count`` in all.
-Each input is given to a command in a process of its own, with limits of time and memory. A finding is a
+Inputs are given to commands in processes of their own, with limits of time and memory. A finding is a
 traceback or an internal error, a crash, a hang, exit 0 on what is surely an error, a failure without a
 sentence, or a file that was there before and is changed. Prints a table by kind; exits with 1 if there is a
 finding.
@@ -24,9 +24,10 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -45,6 +46,8 @@ from dlmone.registry.catalogue import KINDS as KINDS_OF_PLUGINS
 
 #: Seconds of CPU time that a case may take, seconds of any kind, and bytes of address space.
 SECONDS, PATIENCE, MEMORY = 40, 400, 12 * 2**30
+#: Cases in one process, which costs as much to start as some of them.
+TOGETHER = 20
 #: The longest sentence.
 LONGEST = 3000
 #: What stands in every scratch folder, and is nobody's output.
@@ -156,7 +159,8 @@ def prepare(base: Path) -> None:
         (base / name).write_text(text)
     os.environ["DLMONE_CACHE"] = str(base / "cache")
     _import_all()
-    done = tried(Case("", [["run", "recipe.toml", "--run-dir", "run", "--no-report"]]), base)
+    case = Case("", [["run", "recipe.toml", "--run-dir", "run", "--no-report"]])
+    [(_, done)] = tried([lambda: case], base)
     if done.code != 0:
         raise RuntimeError(f"the unchanged recipe fails: {done.said}")
 
@@ -406,20 +410,64 @@ class Outcome:
     findings: tuple[str, ...] = ()
 
 
-def tried(case: Case, root: Path) -> Outcome:
-    """Run a case in a process of its own and judge it."""
-    before = _files(root)
+def tried(cases: Sequence[Callable[[], Case]], root: Path) -> list[tuple[str, Outcome]]:
+    """Run cases one after another in a process of their own, until all are run or one ends the process.
+
+    Args:
+        cases: each puts its input into ``root``.
+        root: the scratch folder.
+
+    Returns:
+        What is wrong in each case that was run, and its outcome.
+    """
     answer = root.with_name(f"{root.name}.answer")
+    answer.unlink(missing_ok=True)
     child = os.fork()
     if not child:
-        _behave(case, root, answer)
-    code = _waited(child)
-    if code is None or (os.WIFSIGNALED(code) and os.WTERMSIG(code) == signal.SIGXCPU):
-        return Outcome(None, "", ("no end",))
-    if code or not answer.exists():
-        return Outcome(None, "", (f"the process crashed ({code})",))
-    results: list[tuple[int, str, str]] = pickle.loads(answer.read_bytes())
-    answer.unlink()
+        _behave(cases, root, answer)
+    code = _waited(child, PATIENCE * len(cases))
+    found: list[tuple[str, Outcome]] = []
+    with answer.open("rb") as file, suppress(EOFError, pickle.UnpicklingError):
+        while True:
+            found.append(pickle.load(file))
+    if len(found) < len(cases):
+        endless = code is None or (os.WIFSIGNALED(code) and os.WTERMSIG(code) == signal.SIGXCPU)
+        end = "no end" if endless else f"the process crashed ({code})"
+        found.append((cases[len(found)]().what, Outcome(None, "", (end,))))
+    return found
+
+
+def _behave(cases: Sequence[Callable[[], Case]], root: Path, answer: Path) -> None:
+    """Run cases and write the outcome of each as it ends; never returns."""
+    try:
+        os.setsid()
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        hard = SECONDS * len(cases) + 5
+        with answer.open("wb") as file:
+            for put in cases:
+                spent = int(time.process_time())
+                resource.setrlimit(resource.RLIMIT_CPU, (min(spent + SECONDS, hard - 1), hard))
+                case = put()
+                os.chdir(root)
+                pickle.dump((case.what, _outcome(case, root)), file)
+                file.flush()
+    except BaseException:
+        os._exit(9)
+    os._exit(0)
+
+
+def _outcome(case: Case, root: Path) -> Outcome:
+    before = _files(root)
+    results = []
+    for words in case.commands:
+        result = CliRunner().invoke(main, list(words), input=case.input)
+        raised = result.exception
+        expected = raised is None or isinstance(raised, SystemExit)
+        trace = "" if expected else f"{type(raised).__name__}: {raised}"
+        results.append((result.exit_code, result.stderr, trace))
+        if result.exit_code:
+            break
     exit_code, said, trace = results[-1]
     findings = list(_judged(case, results))
     after = _files(root)
@@ -427,40 +475,18 @@ def tried(case: Case, root: Path) -> Outcome:
     changed = [path for path in kept if after.get(path) != before[path]]
     findings += [f"{path} was {'changed' if path in after else 'lost'}" for path in changed]
     findings += [f"{path} is left" for path in after.keys() - before.keys() if "-staging-" in path]
+    torch.set_num_threads(1)
     return Outcome(exit_code, trace or said, tuple(findings))
 
 
-def _behave(case: Case, root: Path, answer: Path) -> None:
-    """Run a case's commands and write what they did; never returns."""
-    try:
-        os.setsid()
-        os.chdir(root)
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 5))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        results = []
-        for words in case.commands:
-            result = CliRunner().invoke(main, list(words), input=case.input)
-            raised = result.exception
-            expected = raised is None or isinstance(raised, SystemExit)
-            trace = "" if expected else f"{type(raised).__name__}: {raised}"
-            results.append((result.exit_code, result.stderr, trace))
-            if result.exit_code:
-                break
-        answer.write_bytes(pickle.dumps(results))
-    except BaseException:
-        os._exit(9)
-    os._exit(0)
-
-
-def _waited(child: int) -> int | None:
+def _waited(child: int, seconds: float) -> int | None:
     """Return how a process ended; None if it did not, and was killed."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return status
-        time.sleep(0.01)
+        time.sleep(0.02)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return None
@@ -515,20 +541,33 @@ def fuzz(
     with tempfile.TemporaryDirectory() as folder:
         base, scratch = Path(folder) / "base", Path(folder) / "scratch"
         prepare(base)
-        for i in range(count):
-            kind = kinds[i % len(kinds)]
-            number = i // len(kinds) if numbers is None else numbers[i]
-            case = case_of(kind, number, seed, base, scratch)
-            outcome = tried(case, scratch)
-            if i % 100 == 99:
-                click.echo(f"{i + 1} of {count}", err=True)
-            tallies[kind].codes[-1 if outcome.code is None else outcome.code] += 1
-            for finding in outcome.findings:
-                tallies[kind].findings[finding] += 1
-                click.echo(f"{kind}:{number}  {case.what[:120]}\n    {finding}", err=True)
-            if numbers is not None:
-                click.echo(f"{case.what}\n{case.commands}\n{outcome}")
+        inputs = [(kind, number) for number in range(count) for kind in kinds][:count]
+        if numbers is not None:
+            inputs = [(kind, number) for kind in kinds for number in numbers]
+        place = 0
+        while place < len(inputs):
+            batch = inputs[place : place + TOGETHER]
+            cases = [partial(case_of, *one, seed, base, scratch) for one in batch]
+            for (kind, number), (what, outcome) in zip(batch, tried(cases, scratch), strict=False):
+                place += 1
+                tallies[kind].codes[-1 if outcome.code is None else outcome.code] += 1
+                for finding in outcome.findings:
+                    tallies[kind].findings[finding] += 1
+                    click.echo(f"{kind}:{number}  {what[:120]}\n    {finding}", err=True)
+                if numbers is not None:
+                    click.echo(f"{what}\n{outcome}")
+                if place % 100 == 0:
+                    show(tallies)
     return tallies
+
+
+def show(tallies: Mapping[str, Tally]) -> None:
+    """Print the table."""
+    heads = ("inputs", *(f"exit {code}" for code in (0, 1, 2, 3)))
+    click.echo(f"{'kind':<16}{''.join(f'{head:>8}' for head in heads)}{'findings':>10}")
+    for kind, tally in tallies.items():
+        codes = "".join(f"{tally.codes[code]:>8}" for code in (0, 1, 2, 3))
+        click.echo(f"{kind:<16}{tally.codes.total():>8}{codes}{tally.findings.total():>10}")
 
 
 @click.command()
@@ -544,11 +583,7 @@ def run(seed: int, count: int, only: tuple[str, ...], one: str | None) -> None:
         tallies = fuzz(seed, 1, [kind], [int(number)])
     else:
         tallies = fuzz(seed, count, only or tuple(KINDS))
-    heads = ("inputs", *(f"exit {code}" for code in (0, 1, 2, 3)))
-    click.echo(f"{'kind':<16}{''.join(f'{head:>8}' for head in heads)}{'findings':>10}")
-    for kind, tally in tallies.items():
-        codes = "".join(f"{tally.codes[code]:>8}" for code in (0, 1, 2, 3))
-        click.echo(f"{kind:<16}{tally.codes.total():>8}{codes}{tally.findings.total():>10}")
+    show(tallies)
     click.echo(f"seed {seed}, {time.monotonic() - started:.0f} seconds")
     sys.exit(int(any(tally.findings for tally in tallies.values())))
 

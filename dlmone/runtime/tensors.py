@@ -40,11 +40,12 @@ def read_together(tensors: Sequence[Tensor]) -> list[Tensor]:
 
     Whole numbers keep their value up to 2⁵³.
     """
-    read = {}
+    read: dict[torch.device, Iterator[Tensor]] = {}
     for device in {tensor.device for tensor in tensors}:
         there = [tensor.detach() for tensor in tensors if tensor.device == device]
-        here = there if device.type == "cpu" else torch.stack([one.double() for one in there]).cpu()
-        read[device] = iter(here)
+        if device.type != "cpu":
+            there = [*torch.stack([one.double() for one in there]).cpu().unbind()]
+        read[device] = iter(there)
     return [next(read[tensor.device]).to(tensor.dtype) for tensor in tensors]
 
 
@@ -62,8 +63,9 @@ class NamedNumbers(Mapping[str, float]):
     def __getitem__(self, name: str) -> float:
         if self._named and not self._read:
             held = {name: value for name, value in self._named.items() if isinstance(value, Tensor)}
-            numbers = dict(zip(held, map(float, read_together([*held.values()])), strict=True))
-            self._read = {name: numbers.get(name, value) for name, value in self._named.items()}
+            numbers = {name: value for name, value in self._named.items() if not isinstance(value, Tensor)}
+            numbers |= zip(held, map(float, read_together([*held.values()])), strict=True)
+            self._read = {name: numbers[name] for name in self._named}
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:

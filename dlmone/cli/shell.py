@@ -84,8 +84,6 @@ def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context else ""
         text = " ".join(error.format_message().split()).rstrip(".")
-        # What was given is repeated, however long it is.
-        text = re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:LONGEST]}…", text)
         return _failed(text + hint, InputError.exit_code, settings)
     except DlmoneError as error:
         return _failed(str(error), error.exit_code, settings)
@@ -120,6 +118,8 @@ def _failed(text: str, code: int, settings: Settings) -> int:
         traceback.print_exc()
     if code == INTERRUPTED and os.environ.get("RANK", "0") != "0":
         return code  # all of torchrun's processes were stopped, and the main one says so
+    # What was given is repeated, however long it is.
+    text = re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:LONGEST]}…", text)
     click.echo(text if code == INTERRUPTED else f"error: {text}", err=True)
     return code
 

@@ -124,6 +124,7 @@ def raising(error):
         (DlmoneError("it failed"), 1, "error: it failed"),
         (InputError("wrong file"), 2, "error: wrong file"),
         (PluginError("no plugin"), 3, "error: no plugin"),
+        (InputError(f"no column {'x' * 5000!r} here"), 2, f"error: no column '{'x' * 499}… here"),
         (Interrupted("stopped at 3"), 130, "stopped at 3"),
         (OSError(28, "No space left on device", "x.json"), 1, "error: x.json: No space left on device"),
         (

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = ["__version__", "load"]
-__all__ += core.__all__
+__all__ += dir(core)
 
 
 def __getattr__(name: str) -> Any:
@@ -26,7 +26,7 @@ def __getattr__(name: str) -> Any:
         from .models.load import load
 
         return load
-    if name in core.__all__:
+    if name in dir(core):
         return getattr(core, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -25,7 +25,7 @@ SEEDS = click.IntRange(min=1, max=1_000)
 PASSES = click.IntRange(min=1, max=10**15)
 
 
-class CountList(click.ParamType):
+class CountList(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.4
     """Whole numbers as 1,2,4, each within a range."""
 
     name = "numbers"
@@ -39,7 +39,7 @@ class CountList(click.ParamType):
         if isinstance(value, tuple):
             return value
         try:
-            return tuple(self.each.convert(word.strip(), param, ctx) for word in value.split(","))
+            return tuple(self.each(word.strip(), param, ctx) for word in value.split(","))
         except click.BadParameter:
             from dlmone.registry.explain import shortened
 

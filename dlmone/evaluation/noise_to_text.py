@@ -59,5 +59,5 @@ def _watched(network: Denoiser, batch: Batch) -> tuple[Denoiser, list[Tensor]]:
             estimates.append(found.x0)
         return found
 
-    watched.denoise = denoise  # type: ignore[method-assign]
+    watched.denoise = denoise  # type: ignore[method-assign, assignment]
     return watched, estimates

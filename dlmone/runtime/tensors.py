@@ -63,9 +63,10 @@ class NamedNumbers(Mapping[str, float]):
     def __getitem__(self, name: str) -> float:
         if self._named and not self._read:
             held = {name: value for name, value in self._named.items() if isinstance(value, Tensor)}
-            numbers = {name: value for name, value in self._named.items() if not isinstance(value, Tensor)}
-            numbers |= zip(held, map(float, read_together([*held.values()])), strict=True)
-            self._read = {name: numbers[name] for name in self._named}
+            read = dict(zip(held, map(float, read_together([*held.values()])), strict=True))
+            self._read = {
+                name: read[name] if name in read else float(value) for name, value in self._named.items()
+            }
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:

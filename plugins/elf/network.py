@@ -30,7 +30,7 @@ class ElfNetwork(Denoiser):
     """
 
     self_conditioning = True
-    float32_modules = (
+    float32_modules: tuple[str, ...] = (
         "self_cond_proj",
         "text_proj",
         "t_embedder",

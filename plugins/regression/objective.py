@@ -47,10 +47,10 @@ class Descent(State):
         space, batch, schedule = step.space, step.fake, step.space.schedule
         times = step_times(step, self.options)
         t_B = schedule.tensor(times[self.index], len(batch), step.z.device)
-        warmth = temperature_of(step.networks[TEACHER], self.options.temperature)
+        temperature = temperature_of(step.networks[TEACHER], self.options.temperature).get("temperature")
         if self.before is None:
             start = step.generator_input.e_t if step.calls[0] > 1 else Start(times[0]).state(space, step.z)
-            return Point(space.pin(start, step.given, batch), t_B, batch, **warmth)
+            return Point(space.pin(start, step.given, batch), t_B, batch, temperature=temperature)
         x0 = space.round(step[self.before].x0)
         if self.index:
             above = step.point(replace(self, index=self.index - 1))
@@ -58,7 +58,7 @@ class Descent(State):
         else:
             # θ's input is pure noise, so z is also the noise estimate; this avoids a division by σ_t.
             e_t = schedule.diffuse(x0, t_B, step.z)
-        return Point(space.pin(e_t, step.given, batch), t_B, batch, **warmth)
+        return Point(space.pin(e_t, step.given, batch), t_B, batch, temperature=temperature)
 
 
 def step_times(step: StepContext, options: RegressionOptions) -> list[float]:

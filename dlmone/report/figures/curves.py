@@ -163,8 +163,8 @@ def _figure(
             if len(set(names)) < len(names):  # one value of several terms
                 names = list(panel.keys)
             axis.legend(handles=handles(series_entries(names, len(traced))), frameon=False)
-    series = [(label, looks | own) for label, looks in series_entries(labels, len(traced))]
-    legend(figure, [*runs_entries([name for name, _ in traced]), *series])
+    named = [(label, looks | own) for label, looks in series_entries(labels, len(traced))]
+    legend(figure, [*runs_entries([name for name, _ in traced]), *named])
     return figure
 
 

@@ -49,7 +49,7 @@ def times_at(
         InputError: the measure has no end at ``first`` or at ``end``.
     """
     if spacing == "time":
-        times = [first + share * (end - first) for share in shares]
+        times = [_along(first, end, share) for share in shares]
     elif isinstance(spacing, str):
         high, low = (float(schedule.ratio(schedule.tensor(time, 1))) for time in (first, end))
         if math.isinf(high):
@@ -78,6 +78,11 @@ def _by_ratio(
     return tuple(schedule.time_of_ratio(ratio) for ratio in ratios)
 
 
+def _along(first: float, end: float, share: float) -> float:
+    """Return the number at a share of the way; at 1 it is ``end`` itself, whatever rounding does before."""
+    return end if share == 1 else first + share * (end - first)
+
+
 def _between(points: Sequence[float], shares: Sequence[float]) -> list[float]:
     """Return the points' linear interpolation: the i-th of them is at the share i/(number − 1).
 
@@ -92,5 +97,5 @@ def _between(points: Sequence[float], shares: Sequence[float]) -> list[float]:
     for share in shares:
         place = share * (len(points) - 1)
         index = min(int(place + 1e-9), len(points) - 2)
-        found.append(points[index] + (place - index) * (points[index + 1] - points[index]))
+        found.append(_along(points[index], points[index + 1], place - index))
     return found

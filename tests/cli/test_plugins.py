@@ -51,7 +51,7 @@ def test_show_every_kind_under_a_name_with_its_options():
     assert result.exit_code == 0
     assert "teachers  diffuseq: DiffuSeq" in result.stdout
     assert "converters  diffuseq: " in result.stdout
-    assert "  seq_len: int = 128 (≥ 6, ≤ 65536)" in result.stdout.splitlines()
+    assert "  seq_len: int = 128 (≥ 6, ≤ 65,536)" in result.stdout.splitlines()
     assert '  dataset: "qqp" = qqp' in plugins("show", "hub").stdout.splitlines()
     [facts] = json.loads(plugins("show", "ddim", "--json").stdout)
     start = {"name": "start", "type": "Time | None", "default": None, "required": False}

@@ -37,6 +37,6 @@ def test_the_references_are_those_of_the_code(site: Path) -> None:
             for option in parameter.opts:
                 assert option in commands or not option.startswith("--")
     page = (site / "reference" / "core.html").read_text(encoding="utf-8")
-    documented = set(re.findall(r'id="dlmone\.core\.\w+\.(\w+)"', page))
+    documented = set(re.findall(r'id="dlmone\.core(?:\.\w+)+\.(\w+)"', page))
     classes = {name for name in core.__all__ if isinstance(getattr(core, name), type)}
     assert classes - documented == set()

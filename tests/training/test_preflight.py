@@ -86,8 +86,8 @@ def test_what_is_right_passes_and_leaves_no_trace():
         ('{"src": "caf\u00e9", "trg": "b"}\n'.encode("latin-1"), "cannot be read"),
         (b'{"src": "a", "trg": "b"}\n' * 5 + b'{"src": "a"', "line 6: malformed JSON"),
         (b'{"src": "a"\n' + b'{"src": "a", "trg": "b"}\n' * 5, "line 1: malformed JSON"),
-        (b"[" * 100_000 + b"\n", "line 1: malformed JSON"),
-        (b'{"src": "a", "trg": 1' + b"0" * 5000 + b"}\n", "line 1: malformed JSON"),
+        (b"[" * 100_000 + b"\n", "line 1: JSON that is nested too deeply"),
+        (b'{"src": "a", "trg": 1' + b"0" * 5000 + b"}\n", "line 1: JSON with a number of too many digits"),
         (b"", "is empty"),
     ],
 )

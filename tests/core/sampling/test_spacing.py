@@ -76,6 +76,14 @@ def test_times_that_are_none_are_refused(
         spaced_times(schedule, first, end, shares, spacing)
 
 
+@pytest.mark.parametrize("spacing", ["time", (0.7, 0.3)])
+def test_the_last_time_is_the_end_itself(spacing: Any) -> None:
+    """A schedule refuses times below its range, however little."""
+    first, end = 1 - 1e-5, 1e-5  # first + (end - first) is less than end
+    assert first + (end - first) < end
+    assert spaced_times(FLOW, first, end, [0.0, 0.5, 1.0], spacing)[-1] == end
+
+
 def test_without_a_spacing_times_are_those_of_the_papers() -> None:
     even = renoising_times(FlowSchedule(0.0), 0.8, 4)
     assert spaced_times(FLOW, 0.8, 0.0, SHARES, "time") == pytest.approx(even)

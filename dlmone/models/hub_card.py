@@ -43,27 +43,32 @@ def hub_card(
     Raises:
         InputError: the metadata are not as the hub wants them.
     """
-    from huggingface_hub import ModelCardData
+    from huggingface_hub import ModelCard, ModelCardData
 
     config = read_config(folder)
     run = folder.parent if (folder.parent / RECIPE).is_file() else None
     recipe = (run / RECIPE).read_text(encoding="utf-8") if run else None
     table: dict[str, Any] = tomllib.loads(recipe) if recipe else {}
+    text = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else f"# {name}\n"
+    # A model that was pulled has metadata already; what is not given anew stays.
+    known = ModelCard(text, ignore_metadata_errors=True) if text.startswith("---\n") else None
+    before: dict[str, Any] = known.data.to_dict() if known else {}
+    scores = list(_scores(folder, run, table)) if run else (known.data.eval_results if known else None)
     try:
         data = ModelCardData(
             model_name=name,
             library_name="dlmone",
             pipeline_tag="text-generation",
             tags=["dlmone", "diffusion", f"dlmone-{config['role']}", config["teacher"]],
-            license=licence,
-            language=list(languages) or None,
-            datasets=list(datasets) or None,
-            eval_results=list(_scores(folder, run, table)) or None if run else None,
+            license=licence or before.get("license"),
+            language=list(languages) or before.get("language"),
+            datasets=list(datasets) or before.get("datasets"),
+            eval_results=scores or None,
         )
         header = data.to_yaml()
     except ValueError as error:
         raise InputError(f"the card's metadata are not as the hub wants them ({error})") from None
-    own = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else f"# {name}\n"
+    own = known.text if known else text
     parts = [f"---\n{header.strip()}\n---", own.replace("generate PATH", f"generate hub:{name}").strip()]
     if recipe:
         parts.append(

@@ -194,6 +194,24 @@ def test_the_card_has_the_scores_of_these_weights(hub: Any, tmp_path: Path) -> N
     assert 'name = "rain"' in body
 
 
+def test_a_model_that_was_pulled_keeps_its_metadata_when_it_is_pushed(
+    hub: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dlm("push", scored_run(tmp_path / "run"), "me/rain", "--license", "mit")
+    dlm("pull", "me/rain")
+    assert dlm("push", "rain", "you/rain", "--language", "en").exit_code == 0
+    first, again = (
+        hub.commits[hub.branches[repo]["main"]]["README.md"].decode().split("---\n", 2)
+        for repo in ("me/rain", "you/rain")
+    )
+    old, new = yaml.safe_load(first[1]), yaml.safe_load(again[1])
+    assert (new["license"], new["language"]) == ("mit", ["en"])
+    assert new["model-index"][0]["results"] == old["model-index"][0]["results"]
+    assert "library_name" not in again[2]
+    assert again[2].count("## Recipe") == 1
+
+
 def test_a_run_names_the_commit_that_it_began_from(hub: Any, tmp_path: Path) -> None:
     dlm("push", student(tmp_path / "made"), "me/rain")
     folder = dlmone.models.resolve.model_folder("hub:me/rain", Registry.discover())

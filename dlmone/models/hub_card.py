@@ -52,8 +52,8 @@ def hub_card(
     text = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else f"# {name}\n"
     # A model that was pulled has metadata already; what is not given anew stays.
     known = ModelCard(text, ignore_metadata_errors=True) if text.startswith("---\n") else None
-    before: dict[str, Any] = known.data.to_dict() if known else {}
-    scores = list(_scores(folder, run, table)) if run else (known.data.eval_results if known else None)
+    before: dict[str, Any] = vars(known.data) if known else {}
+    scores = list(_scores(folder, run, table)) if run else before.get("eval_results")
     try:
         data = ModelCardData(
             model_name=name,

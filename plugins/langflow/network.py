@@ -14,6 +14,9 @@ from .encoder import BertTrunk
 from .space import LangFlowSpace
 from .transformer import Block, NoiseLevel, OutputLayer, zero_linear
 
+#: Size of a place's first vector beside a state's: at zero it was learned too late to help.
+PLACE_SCALE = 0.5
+
 
 class Borrowed:
     """A module that another one owns: not among the borrower's parameters.
@@ -50,7 +53,8 @@ class LangFlowNetwork(Denoiser):
         dropout: after attention and after the MLP of each block.
         bayes: whether the logits have their Bayes term.
         self_conditioning: whether the network reads an earlier estimate x_sc, zeros where there is none.
-        marks_given: whether given positions are marked, by a learned vector that is added to them.
+        conditional: whether generated positions are marked, by a learned vector of their place among the
+            generated ones. Attention alone knows distances, and a target begins wherever its condition ends.
     """
 
     float32_modules: tuple[str, ...] = ("sigma_map",)
@@ -67,11 +71,11 @@ class LangFlowNetwork(Denoiser):
         dropout: float = 0.1,
         bayes: bool = True,
         self_conditioning: bool = True,
-        marks_given: bool = False,
+        conditional: bool = False,
     ) -> None:
         super().__init__()
         self._space = Borrowed(space)
-        _, width = space.state_shape
+        length, width = space.state_shape
         self.bayes = bayes
         self.self_conditioning = self_conditioning
         self.sigma_map = NoiseLevel(condition)
@@ -79,7 +83,7 @@ class LangFlowNetwork(Denoiser):
             self.self_cond_proj = zero_linear(2 * width, width, bias=False)
             self.float32_modules = ("sigma_map", "self_cond_proj")
             self.passes = 2
-        self.given_mark = nn.Parameter(torch.randn(width)) if marks_given else None
+        self.places = nn.Parameter(PLACE_SCALE * torch.randn(length, width)) if conditional else None
         self.encoder = None if encoder is None else BertTrunk(width, condition, encoder, dropout)
         own = layers if encoder is None else 0
         self.blocks = nn.ModuleList(Block(width, condition, heads, dropout) for _ in range(own))
@@ -175,12 +179,13 @@ class LangFlowNetwork(Denoiser):
         return hidden[1:]
 
     def read_in(self, z_BLD: Tensor, batch: Batch, previous: Tensor | None) -> Tensor:
-        """h = z + W_sc·[z ; x_sc], and the mark at given positions, where there is no estimate to read."""
+        """h = z + W_sc·[z ; x_sc] + place; given positions have no place, and no estimate to read."""
         h_BLD = z_BLD
         if self.self_conditioning:
             estimate_BLD = torch.zeros_like(z_BLD) if previous is None else previous.float()
             estimate_BLD = estimate_BLD * batch.target_BL[..., None]
             h_BLD = h_BLD + self.self_cond_proj(torch.cat([z_BLD, estimate_BLD], dim=-1))
-        if self.given_mark is not None:
-            h_BLD = h_BLD + self.given_mark * ~batch.target_BL[..., None]
+        if self.places is not None:
+            place_BL = (batch.target_BL.cumsum(1) - 1).clamp(min=0)
+            h_BLD = h_BLD + self.places[place_BL] * batch.target_BL[..., None]
         return h_BLD

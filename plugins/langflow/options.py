@@ -21,6 +21,7 @@ class LangFlowOptions(BaseModel):
         dropout: in both halves of each block.
         bayes: whether the logits have their Bayes term.
         normalised: whether rows of the table are scaled to norm √width.
+        train_embedding: train the table, as the paper does; otherwise it stays as `init_from` gave it.
         loc, scale, entropy: where the schedule's learned parameters start. Without them, entropy is that of
             the tokens at each position of the training data, and loc = ln(width/entropy).
         schedule_lr: the peak learning rate of loc, scale and entropy in pretraining, without weight decay;
@@ -29,7 +30,8 @@ class LangFlowOptions(BaseModel):
         self_conditioning: whether the network reads an earlier estimate of x0.
         self_conditioning_rate: the share of training samples that read one, made in a pass of its own.
         bayes_ramp: updates over which the Bayes term of the logits rises from 0 to its full size.
-        conditional: rows have a condition, clean and marked as given; the variant of dlmone's own.
+        conditional: rows have a condition, which stays clean, and generated positions are numbered; the
+            variant of dlmone's own.
         condition_dropout: the share of training samples whose condition is blanked out, for guidance.
         tokenizer: a tokenizer plugin, as "words" (all words of the training data) or "bpe:4000", a table
             with its options, or where a trained one lies: a folder, "package:NAME", or a name of the
@@ -50,6 +52,7 @@ class LangFlowOptions(BaseModel):
     dropout: float = Field(default=0.1, ge=0, lt=1)
     bayes: bool = True
     normalised: bool = True
+    train_embedding: bool = True
     loc: float | None = None
     scale: float = Field(default=0.852, gt=0)
     entropy: float | None = Field(default=None, gt=0)
@@ -70,6 +73,8 @@ class LangFlowOptions(BaseModel):
             raise ValueError(f"encoder_width {self.encoder_width} is not a multiple of heads {self.heads}")
         if self.encoder_width is None and self.width % (2 * self.heads):
             raise ValueError(f"width {self.width} is not a multiple of 2·heads ({2 * self.heads})")
+        if not self.train_embedding and self.init_from is None:
+            raise ValueError("train_embedding = false needs init_from, a table to start from")
         if self.condition_dropout and not self.conditional:
             raise ValueError("condition_dropout is for conditional = true")
         return self

@@ -55,6 +55,7 @@ class LangFlowTeacher(Teacher):
             conditional=options.conditional,
             has_null=options.condition_dropout > 0,
         )
+        self.space.embedding.requires_grad_(options.train_embedding)
         self.network = LangFlowNetwork(
             self.space,
             condition=options.condition,
@@ -64,7 +65,7 @@ class LangFlowTeacher(Teacher):
             dropout=options.dropout,
             bayes=options.bayes,
             self_conditioning=options.self_conditioning,
-            marks_given=options.conditional,
+            conditional=options.conditional,
         )
         self.feature_width = self.network.hidden_width
         #: Updates made, as far as the ramp needs to know.
@@ -203,12 +204,14 @@ def encoder_sizes(options: LangFlowOptions) -> EncoderSizes | None:
 
 
 def network_size(options: LangFlowOptions, rows: int) -> int:
-    """Return the parameters of the network: blocks, output, noise level, self-conditioning and mark."""
+    """Return the parameters of the network: blocks, output, noise level, self-conditioning and places."""
     width, condition = options.width, options.condition
     block = 12 * width**2 + 7 * width + 6 * width * (condition + 1)
     output = rows * (width + 1) + width + 2 * width * (condition + 1)
     level = condition * (SINUSOID + 1) + condition * (condition + 1)
-    options_own = 2 * width**2 * options.self_conditioning + width * options.conditional
+    options_own = 2 * width**2 * options.self_conditioning
+    if options.conditional:
+        options_own += width * options.length
     return options.layers * block + output + level + options_own
 
 

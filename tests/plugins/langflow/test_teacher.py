@@ -131,25 +131,28 @@ def test_a_marker_between_sentences_is_a_line_break() -> None:
         assert space.text(torch.tensor([row]), batch) == [text]
 
 
-def test_a_condition_is_given_clean_and_marked() -> None:
+def test_a_condition_is_given_clean_and_the_target_numbered() -> None:
     teacher = teacher_of(conditional=True)
     batch = teacher.space.collate(EXAMPLES)
     words = teacher.space.vocabulary
     given = [words.start, *words.encode(EXAMPLES[0].source), words.end]
     assert batch.tokens_BL[0, : len(given)].tolist() == given
     assert batch.target_BL[0].tolist() == [False] * len(given) + [True] * (14 - len(given))
-    # The mark is added at given positions alone, and no estimate is read there.
+    # Each generated position has a vector of its place, given ones none, and no estimate is read there.
     e = teacher.space.embed(batch)
     plain = teacher.network.read_in(e, batch, None)
     estimated = teacher.network.read_in(e, batch, torch.ones_like(e))
     changed_BL = (plain != estimated).any(-1)
     assert torch.equal(changed_BL, batch.target_BL)
-    mark = teacher.network.given_mark
-    assert mark is not None
+    places = teacher.network.places
+    assert places is not None
+    learned = places.detach().clone()
     with torch.no_grad():
-        mark += 1
-    moved = teacher.network.read_in(e, batch, None) - plain
-    torch.testing.assert_close(moved, (~batch.target_BL)[..., None].float().expand_as(moved))
+        places.zero_()
+    added = plain - teacher.network.read_in(e, batch, None)
+    for added_L, target_L in zip(added, batch.target_BL, strict=True):
+        torch.testing.assert_close(added_L[target_L], learned[: int(target_L.sum())])
+        assert not added_L[~target_L].any()
 
 
 def test_long_sources_are_refused_and_long_targets_cut() -> None:

@@ -8,6 +8,8 @@ from dlmone.registry import Spacing, TokenizerChoice
 
 #: A marker before, one after, and a token between.
 MIN_LENGTH = 4
+#: Places that a target keeps however long its source is: one token and the marker that ends it.
+MIN_TARGET = 2
 
 
 class LangFlowOptions(BaseModel):
@@ -32,6 +34,8 @@ class LangFlowOptions(BaseModel):
         bayes_ramp: updates over which the Bayes term of the logits rises from 0 to its full size.
         conditional: rows have a condition, which stays clean, and generated positions are numbered; the
             variant of dlmone's own.
+        source_length: tokens of a condition at most, its two markers included; two thirds of the row by
+            default. What is too long of a source is cut, and counted.
         condition_dropout: the share of training samples whose condition is blanked out, for guidance.
         tokenizer: a tokenizer plugin, as "words" (all words of the training data) or "bpe:4000", a table
             with its options, or where a trained one lies: a folder, "package:NAME", or a name of the
@@ -62,6 +66,7 @@ class LangFlowOptions(BaseModel):
     self_conditioning_rate: float = Field(default=0.25, ge=0, le=1)
     bayes_ramp: int = Field(default=5000, ge=0, le=10**9)
     conditional: bool = False
+    source_length: int | None = Field(default=None, ge=3, le=65_536)
     condition_dropout: float = Field(default=0.0, ge=0, lt=1)
     tokenizer: TokenizerChoice = Field(default="bert-base-uncased", validate_default=True)
     encoder_width: int | None = Field(default=None, ge=1, le=100_000)
@@ -73,11 +78,23 @@ class LangFlowOptions(BaseModel):
             raise ValueError(f"encoder_width {self.encoder_width} is not a multiple of heads {self.heads}")
         if self.encoder_width is None and self.width % (2 * self.heads):
             raise ValueError(f"width {self.width} is not a multiple of 2·heads ({2 * self.heads})")
+        if self.source_length is not None and not self.conditional:
+            raise ValueError("source_length is for conditional = true")
+        if self.conditional and self.longest_source > self.length - MIN_TARGET:
+            raise ValueError(
+                f"source_length {self.longest_source} leaves no room for a target in a row of {self.length} "
+                f"tokens: it may be {self.length - MIN_TARGET} at most"
+            )
         if not self.train_embedding and self.init_from is None:
             raise ValueError("train_embedding = false needs init_from, a table to start from")
         if self.condition_dropout and not self.conditional:
             raise ValueError("condition_dropout is for conditional = true")
         return self
+
+    @property
+    def longest_source(self) -> int:
+        """Tokens of a condition at most, with its markers."""
+        return self.source_length or max(3, self.length * 2 // 3)
 
 
 class SamplerOptions(BaseModel):

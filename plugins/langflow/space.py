@@ -15,13 +15,12 @@ from torch.nn import functional
 from dlmone.core import Batch, Example, InputError, Reading, Space
 from dlmone.core.transfer import on_host
 
+from .options import MIN_TARGET
 from .schedule import GumbelParameters, GumbelSchedule
 from .text import Vocabulary
 
 #: Scores of states against the vocabulary that are kept at a time, 32 MB in float32.
 SCORES_AT_ONCE = 1 << 23
-#: Places that a target keeps however long its source is: one token and the marker that ends it.
-MIN_TARGET = 2
 
 
 class LangFlowSpace(Space):
@@ -40,6 +39,8 @@ class LangFlowSpace(Space):
         rows: rows of the table, the vocabulary's size by default.
         normalised: whether rows are scaled to norm √D.
         conditional: whether rows have a condition.
+        source_length: tokens of a condition at most, its two markers included. What is kept of it never
+            depends on its target.
         has_null: whether the model is trained without its condition too.
     """
 
@@ -56,6 +57,7 @@ class LangFlowSpace(Space):
         rows: int | None = None,
         normalised: bool = True,
         conditional: bool = False,
+        source_length: int = 0,
         has_null: bool = False,
     ) -> None:
         super().__init__()
@@ -67,6 +69,7 @@ class LangFlowSpace(Space):
         self.state_shape = (length, width)
         self.normalised = normalised
         self.conditional = conditional
+        self.source_length = source_length
         self.has_null = has_null
         self.embedding = nn.Parameter(torch.empty(rows or vocabulary.size, width))
         nn.init.kaiming_uniform_(self.embedding, a=math.sqrt(5))
@@ -85,32 +88,25 @@ class LangFlowSpace(Space):
         return Batch(ids, tokens_BL, target_BL, examples=tuple(examples))
 
     def _row(self, example: Example) -> tuple[list[int], list[int]]:
-        """Return the given and the generated tokens of an example; what is too long of the latter is cut."""
+        """Return the given and the generated tokens of an example; what is too long of either is cut."""
         words, (length, _) = self.vocabulary, self.state_shape
         source = example.source.strip()
         if not self.conditional:
             if source:
                 raise InputError(f"example {example.id}: it has a source, but this model writes without one")
             return [], [words.start, *words.encode_lines(example.target)[: length - 2], words.start]
-        target = words.encode(example.target.strip())
-        given = [words.start, *words.encode(source), words.end]
-        room = length - len(given)
-        if room < MIN_TARGET:
-            raise InputError(
-                f"example {example.id}: its source leaves no room for a target "
-                f"in a sequence of {length} tokens; shorten the source"
-            )
-        return given, [*target[: room - 1], words.end]
+        given = [words.start, *words.encode(source)[: self.source_length - 2], words.end]
+        target = words.encode(example.target.strip())[: length - len(given) - 1]
+        return given, [*target, words.end]
 
     def reading(self, example: Example, alone: bool = False) -> Reading:
         words, (given, target) = self.vocabulary, self._row(example)
         source = words.encode(example.source.strip())
         whole = words.encode(example.target.strip()) if given else words.encode_lines(example.target)
         # The row's target ends with a marker, and without a condition it begins with one too.
-        kept = len(target) - (1 if given else 2)
+        cut = len(source) - max(0, len(given) - 2), len(whole) - (len(target) - (1 if given else 2))
         tokens = source + whole
-        unknown = sum(token == words.tokenizer.unk_id for token in tokens)
-        return Reading(len(tokens), unknown, target_cut=len(whole) - kept)
+        return Reading(len(tokens), sum(token == words.tokenizer.unk_id for token in tokens), *cut)
 
     def reference_text(self, batch: Batch) -> list[str]:
         if not batch.examples:

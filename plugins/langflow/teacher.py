@@ -53,6 +53,7 @@ class LangFlowTeacher(Teacher):
             rows=rows,
             normalised=options.normalised,
             conditional=options.conditional,
+            source_length=options.longest_source,
             has_null=options.condition_dropout > 0,
         )
         self.space.embedding.requires_grad_(options.train_embedding)

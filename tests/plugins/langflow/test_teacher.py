@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from tokenizers import models, pre_tokenizers
 from torch.nn import functional
 
-from dlmone.core import Example, InputError, Noise, TimePoint
+from dlmone.core import Example, InputError, Noise, Reading, TimePoint
 from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.bert.weights import read_tensors, word_vectors
 from dlmone.plugins.langflow.convert import to_official
@@ -155,13 +155,39 @@ def test_a_condition_is_given_clean_and_the_target_numbered() -> None:
         assert not added_L[~target_L].any()
 
 
-def test_long_sources_are_refused_and_long_targets_cut() -> None:
-    space = teacher_of(conditional=True).space
+def test_what_is_too_long_is_cut_and_counted() -> None:
+    space = teacher_of(conditional=True).space  # rows of 14: 9 for a condition, 2 of them its markers
+    words = space.vocabulary
     long = Example("long", "what is rain " * 5, "explain")
-    with pytest.raises(InputError, match="example long: its source leaves no room for a target"):
-        space.collate([long])
-    batch = space.collate([Example("cut", "what is rain", "explain rain to me " * 5)])
-    assert batch.tokens_BL[0, -1] == space.vocabulary.end
+    batch = space.collate([long])
+    given = [words.start, *words.encode(long.source)[:7], words.end]
+    assert batch.tokens_BL[0].tolist()[: len(given) + 2] == [*given, *words.encode("explain"), words.end]
+    assert space.reading(long) == Reading(16, source_cut=8)
+    # What is kept of a source doesn't depend on its target.
+    alone = space.collate_conditions([long])
+    assert torch.equal(alone.tokens_BL[0, :9], batch.tokens_BL[0, :9])
+    cut = Example("cut", "what is rain", "explain rain to me " * 5)
+    assert space.collate([cut]).tokens_BL[0, -1] == words.end
+    assert space.reading(cut).target_cut == 20 - (14 - 5 - 1)
+    shorter = teacher_of(conditional=True, source_length=4).space
+    assert shorter.reading(Example("short", "what is rain", "explain")).source_cut == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (
+            {"conditional": True, "source_length": 13},
+            "source_length 13 leaves no room .* a row of 14",
+        ),
+        ({"conditional": True, "length": 4}, "source_length 3 leaves no room .* it may be 2 at most"),
+        ({"source_length": 5}, "source_length is for conditional = true"),
+        ({"train_embedding": False}, "train_embedding = false needs init_from"),
+    ],
+)
+def test_options_that_disagree_are_refused(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        LangFlowOptions.model_validate(SIZES | options)
 
 
 def test_text_ends_at_the_marker_where_there_is_a_condition() -> None:

@@ -1,6 +1,7 @@
 """The public names of dlmone.registry and where each lives; `__init__` reads this list."""
 
 from .contracts.exporter import Exporter as Exporter
+from .contracts.exporter import RunGraph as RunGraph
 from .contracts.sample_reader import ForeignSamples as ForeignSamples
 from .contracts.sample_reader import SampleReader as SampleReader
 from .contracts.tracker import TrackedRun as TrackedRun

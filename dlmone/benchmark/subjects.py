@@ -1,16 +1,18 @@
-"""What can be timed: a model folder, the shape that a recipe describes, and plugins' generators."""
+"""What can be timed: model folders, their exported graphs, recipes' shapes, and plugins' generators."""
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
 from dlmone.core import Example, InputError, SampledGenerator
 from dlmone.core.step.noise import seed_of
+from dlmone.models.exported import load_exported
 from dlmone.models.load import load, sampler_of
+from dlmone.models.resolve import model_folder
 from dlmone.models.student import new_student
 from dlmone.registry import Recipe, Registry
 from dlmone.registry.schema import GeneratorSlot, SamplerSlot
@@ -35,6 +37,21 @@ def of_folder(path: Path, sampler: str | None, device: str, registry: Registry) 
     if sampler is not None and model.role == "teacher":
         model = load(path, sampler=sampler, device=device, registry=registry)
     return Subject(str(path), model.generator, f"loaded from {path}")
+
+
+def of_graph(graph: Path, models: Sequence[str], device: torch.device, registry: Registry) -> Subject:
+    """Return what ``dlmone export --to`` wrote from one of the models, run by its own runtime.
+
+    Raises:
+        InputError: there is none, it is of another model, or it can't be run on this device.
+        PluginError: its exporter is not installed.
+    """
+    if device.type != "cpu":
+        raise InputError(f"--graph: graphs are timed on the CPU, so give --device cpu, not {device}")
+    students = [model_folder(model, registry) for model in models]
+    found = load_exported(graph, students, registry, torch.get_num_threads())
+    weights = f"exported, {found.file.stat().st_size / 1e6:.1f} MB, run by {found.runtime}"
+    return Subject(str(graph), found.generator, weights, found.precision)
 
 
 def of_recipe(

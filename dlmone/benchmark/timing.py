@@ -29,17 +29,29 @@ TEACHER_STEPS = (1, 2, 4, 65, 286, 667, 1000, 2000)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A model to be timed: its name in the table, its generator, and where its weights are from."""
+    """A model to be timed.
+
+    Attributes:
+        name: in the table.
+        generator: the model.
+        weights: where they are from.
+        precision: the one that it has; None if it is timed in those of the plan.
+    """
 
     name: str
     generator: Generator
     weights: str
+    precision: str | None = None
 
     def steps(self, asked: tuple[int, ...]) -> tuple[int, ...]:
         """Return the numbers of steps it is timed at: those asked for, or by default its own."""
         if not self.generator.refines:
             return (1,)
         return asked or (STUDENT_STEPS if isinstance(self.generator, DiffusionGenerator) else TEACHER_STEPS)
+
+    def precisions(self, asked: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the precisions it is timed in."""
+        return asked if self.precision is None else (self.precision,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +161,12 @@ def bench(
 
 def count_runs(subjects: Sequence[Subject], plan: Plan) -> int:
     """Return how often `bench` will call its ``progress``."""
-    steps = [count for subject in subjects for count in subject.steps(plan.steps)]
-    each = sum(_runs(count, plan) + 1 for count in steps if _runs(count, plan))
-    return each * len(plan.batches) * len(plan.precisions)
+    steps = [
+        count
+        for subject in subjects
+        for count in subject.steps(plan.steps) * len(subject.precisions(plan.precisions))
+    ]
+    return len(plan.batches) * sum(_runs(count, plan) + 1 for count in steps if _runs(count, plan))
 
 
 def ratios(rows: Sequence[RowResult], clock: Clock) -> list[Ratio]:
@@ -180,10 +195,11 @@ def ratios(rows: Sequence[RowResult], clock: Clock) -> list[Ratio]:
 
 def _rows(subject: Subject, compute: Compute, plan: Plan) -> list[_Row]:
     rows = []
-    for precision in plan.precisions:
-        at = replace(compute, bfloat16=precision == "bfloat16")
-        generator = copy.deepcopy(subject.generator)
+    for precision in subject.precisions(plan.precisions):
+        at = replace(compute, bfloat16=precision == "bfloat16" and subject.precision is None)
+        generator = subject.generator
         if at.bfloat16:
+            generator = copy.deepcopy(generator)
             generator.prepare(torch.bfloat16)
         rows += [
             _Row(subject, generator, at, precision, batch, steps, _runs(steps, plan), plan.clock)

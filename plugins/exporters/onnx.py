@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import InputError, OneStepGraph
-from dlmone.registry import Exporter
+from dlmone.registry import Exporter, RunGraph
 
 from .options import OnnxOptions
 from .traced import traced
@@ -19,10 +19,12 @@ FILE = "graph.onnx"
 
 
 class OnnxExporter(Exporter):
-    """Writes one file, weights included."""
+    """Writes one file, weights included, and runs it with onnxruntime."""
+
+    runtime = "onnxruntime"
 
     def __init__(self, options: OnnxOptions) -> None:
-        self._options = options
+        self.precision = options.precision
 
     def write(self, graph: OneStepGraph, inputs: Sequence[Tensor], folder: Path) -> str:
         _require("onnxscript")
@@ -39,9 +41,27 @@ class OnnxExporter(Exporter):
             external_data=False,
             verbose=False,
         )
-        if self._options.precision == "int8":
+        if self.precision == "int8":
             _quantise(folder / FILE)
         return FILE
+
+    def load(self, file: Path, threads: int) -> RunGraph:
+        onnxruntime = _require("onnxruntime")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # errors
+        try:
+            session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        # Its errors are of many types, all of them plain exceptions.
+        except Exception as error:
+            reason = " ".join(str(error).split())
+            raise InputError(f"{file}: onnxruntime can't load this graph ({reason})") from None
+
+        def run(*inputs: Tensor) -> Tensor:
+            named = {name: one.numpy() for name, one in zip(OneStepGraph.INPUTS, inputs, strict=True)}
+            return torch.from_numpy(session.run([OneStepGraph.OUTPUT], named)[0])
+
+        return run
 
 
 def _quantise(path: Path) -> None:
@@ -50,7 +70,12 @@ def _quantise(path: Path) -> None:
     whole = path.with_suffix(".float32.onnx")
     path.rename(whole)
     settings = {"weight_type": quantization.QuantType.QInt8, "per_channel": True}
-    quantization.quantize_dynamic(whole, path, op_types_to_quantize=["MatMul", "Gemm"], **settings)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # it recommends a preparation that static shapes would need
+    try:
+        quantization.quantize_dynamic(whole, path, op_types_to_quantize=["MatMul", "Gemm"], **settings)
+    finally:
+        logging.disable(disabled)
     whole.unlink()
 
 

@@ -16,7 +16,7 @@ FILE = "graph.pt2"
 
 
 class TorchExporter(Exporter):
-    """Writes what ``torch.export.load`` reads."""
+    """Writes what ``torch.export.load`` reads. It is not loaded here: that can unpickle, and so run code."""
 
     def __init__(self, options: BaseModel) -> None:
         del options  # it has none

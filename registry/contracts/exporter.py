@@ -1,16 +1,27 @@
 """The Exporter contract: a student's graph, written for a runtime without dlmone."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from dlmone.core import OneStepGraph
+from dlmone.core import InputError, OneStepGraph
+
+#: An exported graph, loaded: from `OneStepGraph.INPUTS` to its output, all on the CPU.
+RunGraph = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class Exporter(ABC):
-    """Writes graphs in one format. A plugin's exporter is constructed with its options."""
+    """Writes graphs in one format. A plugin's exporter is constructed with its options.
+
+    Attributes:
+        precision: of the weights in its graphs.
+        runtime: the installed distribution that `load` runs graphs with; None if it can't.
+    """
+
+    precision: str = "float32"
+    runtime: str | None = None
 
     @abstractmethod
     def write(self, graph: OneStepGraph, inputs: Sequence[Tensor], folder: Path) -> str:
@@ -27,3 +38,15 @@ class Exporter(ABC):
         Raises:
             InputError: a library is not installed, or the format can't express the graph.
         """
+
+    def load(self, file: Path, threads: int) -> RunGraph:
+        """Load a graph that `write` wrote, to compare it with PyTorch's answers and times.
+
+        Args:
+            file: the file that `write` named.
+            threads: how many of the CPU the runtime uses.
+
+        Raises:
+            InputError: a library is not installed, the file is broken, or there is no runtime.
+        """
+        raise InputError(f"{file}: {type(self).__name__} writes graphs and has no runtime for them here")

@@ -37,6 +37,14 @@ PRECISIONS = ("auto", "float32", "bfloat16")
     help="A generator plugin as a baseline: gpt2.",
 )
 @click.option(
+    "--graph",
+    "graphs",
+    metavar="FOLDER",
+    multiple=True,
+    type=LocalPath(exists=True, file_okay=False),
+    help="What dlmone export --to wrote from a MODEL, run by its own runtime on the CPU; repeatable.",
+)
+@click.option(
     "--steps",
     type=CountList(CALLS),
     default=(),
@@ -85,6 +93,7 @@ def bench(
     profile: str | None,
     overrides: tuple[str, ...],
     against: tuple[str, ...],
+    graphs: tuple[Path, ...],
     steps: tuple[int, ...],
     batch: tuple[int, ...],
     precision: str,
@@ -121,6 +130,7 @@ def bench(
     for model in models:
         request = Request(model, profile, overrides, None, None, plugins) if model in recipes else None
         subjects += _subjects(model, request, sampler, device, registry)
+    subjects += _graphs(graphs, [model for model in models if model not in recipes], device, registry)
     subjects += _rivals(against, device, registry)
     plan = Plan(
         texts=[example.source for example in examples_of_file(source, registry)] if source else TEXTS,
@@ -159,6 +169,15 @@ def _subjects(
     _, resolved = request.resolve()
     name = f"{resolved.recipe.name} {resolved.profile}" if resolved.profile else resolved.recipe.name
     return of_recipe(resolved.recipe, name, sampler, resolve_device(device), registry)
+
+
+def _graphs(graphs: Sequence[Path], models: Sequence[str], device: str, registry: Registry) -> list[Subject]:
+    from dlmone.benchmark.subjects import of_graph
+    from dlmone.runtime.device import resolve_device
+
+    if graphs and not models:
+        raise click.UsageError("--graph is timed beside the model it is of: give that as MODEL, not a recipe")
+    return [of_graph(folder, models, resolve_device(device), registry) for folder in graphs]
 
 
 def _rivals(against: Sequence[str], device: str, registry: Registry) -> list[Subject]:

@@ -1,6 +1,8 @@
 """Exported graphs answer as dlmone does, on many rows and without it."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +12,10 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from dlmone.benchmark.results import BenchResults
 from dlmone.cli import main
 from dlmone.core import Example, InputError, Noise, OneStepGraph
+from dlmone.models.exported import load_exported
 from dlmone.models.folder import load_student
 from dlmone.registry import Registry
 from dlmone.testing import toy_teacher
@@ -116,6 +120,93 @@ def test_the_example_without_dlmone_gives_the_folders_answer(exported: dict[str,
     command = [sys.executable, str(SCRIPT), str(exported["onnx"]), example["source"]]
     answered = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     assert "".join(answered.split()) == "".join(example["text"].split())
+
+
+def test_a_graph_runs_as_a_generator(
+    exported: dict[str, Path], tiny_run: Path, many: tuple[tuple[torch.Tensor, ...], torch.Tensor]
+) -> None:
+    registry = Registry.discover()
+    student = tiny_run / "student"
+    found = load_exported(exported["onnx"], [tiny_run / "teacher", student], registry, threads=1)
+    space = found.generator.space
+    batch = space.collate([Example(str(i), "what is it ?", "") for i in range(3)])
+    noise = Noise([(7, id, 0) for id in batch.ids])
+    generated = found.generator.generate(batch, noise)
+    own = load_student(student, registry).generate(batch, Noise([(7, id, 0) for id in batch.ids]))
+    assert torch.equal(generated.tokens_BL, own.tokens_BL)
+    assert generated.calls == 1
+    assert (found.precision, found.file.name) == ("float32", "graph.onnx")
+    assert found.runtime.startswith("onnxruntime 1.")
+    assert load_exported(exported["onnx:int8"], [student], registry, 1).precision == "int8"
+
+
+def changed(exported: Path, place: Path, **facts: object) -> Path:
+    """Copy an exported folder with other facts in its ``graph.json``."""
+    shutil.copytree(exported, place)
+    path = place / "graph.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | facts))
+    return place
+
+
+@pytest.mark.parametrize(
+    ("facts", "sentence"),
+    [
+        ({"dlmone_graph": 2}, "graph.json: dlmone_graph: expected 1"),
+        ({"file": None}, "graph.json: file: expected a valid string"),
+        ({"file": "gone.onnx"}, "gone.onnx: onnxruntime can't load this graph"),
+        ({"file": "graph.json"}, "graph.json: onnxruntime can't load this graph"),
+        ({"model": {"fingerprint": "0"}}, "a graph of another model than"),
+        ({"exporter": {"precision": "int8"}}, "a table that names a plugin with use"),
+        ({"exporter": {"use": "onnx", "precision": "int7"}}, "int8"),
+    ],
+)
+def test_a_wrong_exported_folder_is_said(
+    exported: dict[str, Path], tiny_run: Path, tmp_path: Path, facts: dict[str, object], sentence: str
+) -> None:
+    folder = changed(exported["onnx"], tmp_path / "graph", **facts)
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        load_exported(folder, [tiny_run / "student"], Registry.discover(), 1)
+
+
+def test_a_graph_that_could_unpickle_is_not_loaded(exported: dict[str, Path], tiny_run: Path) -> None:
+    with pytest.raises(InputError, match="has no runtime for them here"):
+        load_exported(exported["torch-export"], [tiny_run / "student"], Registry.discover(), 1)
+
+
+def test_bench_times_graphs_beside_their_model(exported: dict[str, Path], tiny_run: Path) -> None:
+    graphs = [word for name in ("onnx", "onnx:int8") for word in ("--graph", str(exported[name]))]
+    settings = ["--steps", "1", "--runs", "2", "--device", "cpu", "--precision", "float32,bfloat16"]
+    result = CliRunner().invoke(main, ["bench", str(tiny_run), *graphs, *settings, "--json"])
+    assert result.exit_code == 0, result.output
+    rows = BenchResults.model_validate_json(result.stdout).rows
+    assert [(Path(row.model).name, row.precision, row.calls) for row in rows] == [
+        (tiny_run.name, "float32", 1),
+        (tiny_run.name, "bfloat16", 1),
+        ("onnx", "float32", 1),
+        ("onnx-int8", "int8", 1),
+    ]
+    assert "MB, run by onnxruntime 1." in rows[3].weights
+    for row in rows[2:]:
+        assert row.parts["rounding"] == 0  # within the graph
+        assert min(row.parts[part] for part in ("tokenise", "network", "detokenise")) > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("RUN", "--graph", "nowhere"), "nowhere"),
+        (("RUN", "--graph", "RUN"), "it has no graph.json; dlmone export MODEL OUT --to writes it"),
+        (("RUN/teacher", "--graph", "ONNX"), "a graph of another model than"),
+        (("qqp", "--graph", "ONNX"), "give that as MODEL, not a recipe"),
+    ],
+)
+def test_a_graph_that_is_not_the_models(
+    exported: dict[str, Path], tiny_run: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    places = {"RUN": str(tiny_run), "ONNX": str(exported["onnx"])}
+    filled = [re.sub("RUN|ONNX", lambda word: places[word[0]], word) for word in words]
+    result = CliRunner().invoke(main, ["bench", *filled, "--device", "cpu"])
+    assert (result.exit_code, sentence in result.stderr) == (2, True), result.output
 
 
 @pytest.mark.parametrize(

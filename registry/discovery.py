@@ -22,7 +22,7 @@ from dlmone.core.errors import InputError, PluginError
 
 from . import hooks
 from .catalogue import KINDS, REGISTER, Catalogue, noun
-from .explain import nearest
+from .explain import nearest, nearest_path
 from .origin import FILE_MODULE
 from .plugin import Entry, Plugin, one_line
 
@@ -160,7 +160,9 @@ def found(files: Sequence[Path]) -> Iterator[tuple[Plugin, Callable[[], object]]
         yield Plugin(point.name, *_origin(point)[:2], target=point.value), point.load
     for path in {os.path.realpath(file): file for file in files}.values():
         if not path.is_file():
-            raise InputError(f"{path}: there is no such plugin file")
+            what = "a folder, where a plugin's file was expected"
+            missing = f"there is no such plugin file{nearest_path(str(path))}"
+            raise InputError(f"{path}: {what if path.is_dir() else missing}")
         yield _plugin_of_file(path)
 
 

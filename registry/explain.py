@@ -1,21 +1,27 @@
 """Turn pydantic's errors into sentences: key, expected and given value, and the nearest known key."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from dlmone.core.errors import InputError
 
+from .paths import trouble
 from .shape import is_mapping, known_keys, misfits, part
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 Loc = tuple[str | int, ...]
 #: The most characters of a wrong value that an error repeats.
 LONGEST = 100
+#: The most entries of a folder among which one of a like name is looked for.
+MOST_BESIDE = 10_000
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -25,6 +31,32 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean {close[0]!r}?"
     return f"; known here: {', '.join(known)}" if known else ""
+
+
+def nearest_path(text: str, known: Iterable[str] = ()) -> str:
+    """Return the end of a sentence about a path that is not there: what is there of a like name.
+
+    Args:
+        text: the path, or a name where names are taken too.
+        known: those names; they are listed where nothing is near.
+    """
+    known = list(known)
+    if not get_close_matches(text, known, n=1) and not trouble(text) and (beside := _beside(text)):
+        return f"; did you mean {shortened(str(beside))!r}?"
+    return nearest(text, known)
+
+
+def _beside(text: str) -> Path | None:
+    """Return a path whose first part that is not there is an entry of nearly that name instead."""
+    path = Path(text).expanduser()
+    try:
+        missing = next(one for one in reversed((path, *path.parents)) if not one.exists())
+        with os.scandir(missing.parent) as entries:
+            names = sorted(entry.name for entry in islice(entries, MOST_BESIDE))
+        close = (missing.with_name(name) for name in get_close_matches(missing.name, names))
+        return next(found for one in close if (found := one / path.relative_to(missing)).exists())
+    except (OSError, StopIteration):  # no folder that can be read, or nothing near
+        return None
 
 
 def value_at(table: Any, loc: Loc) -> Any:

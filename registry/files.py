@@ -10,7 +10,7 @@ from typing import Any
 
 from dlmone.core.errors import InputError
 
-from .explain import nearest, shortened
+from .explain import nearest, nearest_path, shortened
 from .layers import Layer
 from .names import folder_name
 from .toml import parse_toml
@@ -96,7 +96,8 @@ def _find(name: str, folder: Path) -> tuple[str, Traversable]:
     short = short.relative_to("recipes") if short.is_relative_to("recipes") else short
     if str(short) in shipped:
         return f"recipes/{short}.toml", shipped[str(short)]
-    hint = nearest(str(short), shipped).replace("known here", "the shipped recipes are")
+    hint = nearest_path(name) if folder == Path() else ""
+    hint = hint or nearest(str(short), shipped).replace("known here", "the shipped recipes are")
     raise InputError(f"{shortened(name)}: there is no such recipe{hint}")
 
 

@@ -28,7 +28,7 @@ def table_of(
         PluginError: there is no such plugin, or it cannot be used.
     """
     if not isinstance(given, str):
-        if not isinstance(given.get("use"), str):
+        if not isinstance(given, Mapping) or not isinstance(given.get("use"), str):
             raise InputError(f"{where}: expected NAME, NAME:VALUE, or a table that names a plugin with use")
         return dict(given)
     name, colon, value = given.partition(":")

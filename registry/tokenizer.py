@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import (
@@ -75,18 +77,40 @@ class TokenizerChoice(BaseModel):
             InputError: there is no such tokenizer, or its options are wrong.
             PluginError: there is no such plugin, or it cannot be used.
         """
-        return self._builder().build(texts)
+        with self._explained():
+            return self._builder().build(texts)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Let a sentence on a place without a tokenizer end with the plugin of nearly that name."""
+        try:
+            yield
+        except InputError as error:
+            raise InputError(f"{error}{self._meant()}") from None
+
+    def _meant(self) -> str:
+        known = self._known().names(TokenizerSlot.kind)
+        given = [text for text in (self.use, *self.options.values()) if isinstance(text, str)]
+        for text in set(given) - set(known):
+            if close := get_close_matches(text.partition(":")[0], known, n=1):
+                return f"; or did you mean the tokenizer {close[0]!r}?"
+        return ""
 
     def size(self) -> int | None:
         """Return the number of tokens where it is known without texts."""
-        return self._builder().size()
+        with self._explained():
+            return self._builder().size()
 
-    def _builder(self) -> TokenizerBuilder:
+    def _known(self) -> Catalogue:
+        """Return the plugins that can be named: all installed ones, where code made the choice."""
         from .discovery import Registry
 
-        choice, catalogue = self, self._catalogue
-        if catalogue is None:
-            choice, catalogue = self.model_copy(), Registry.discover()
+        return self._catalogue or Registry.discover()
+
+    def _builder(self) -> TokenizerBuilder:
+        choice, catalogue = self, self._known()
+        if self._catalogue is None:
+            choice = self.model_copy()
             choice._settle(catalogue)
         options = catalogue.options(TokenizerSlot.kind, choice.use, choice.options, "tokenizer")
         return cast("TokenizerBuilder", catalogue.load(TokenizerSlot.kind, choice.use)(options))

@@ -34,4 +34,9 @@ class LocalPath(click.Path):
             from dlmone.registry.explain import shortened
 
             self.fail(f"{shortened(text)!r}: {wrong}", param, ctx)
-        return super().convert(Path(text).expanduser(), param, ctx)
+        path = Path(text).expanduser()
+        if self.exists and not os.path.lexists(path):
+            from dlmone.registry.explain import nearest_path
+
+            self.fail(f"{self.name} {text!r} does not exist{nearest_path(text)}", param, ctx)
+        return super().convert(path, param, ctx)

@@ -92,8 +92,9 @@ def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
         return _failed(f"{place}{error.strerror or error}", 1, settings)
     except BaseException as error:  # also what is no Exception, such as sys.exit() in a plugin
         from dlmone.registry.origin import failure
+        from dlmone.runtime.environment import lacks_memory
 
-        if _lacks_memory(error):
+        if lacks_memory(error):
             return _failed(NO_MEMORY, 1, settings)
         if where := failure(error):
             return _failed(where + AGAIN, PluginError.exit_code, settings)
@@ -101,16 +102,6 @@ def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
             return error.code if isinstance(error.code, int) else 0
         what = shorten(" ".join(f"{type(error).__name__}: {error}".split()), LONGEST, placeholder=" …")
         return _failed(f"internal error: {what}{AGAIN}", 1, settings)
-
-
-def _lacks_memory(error: BaseException) -> bool:
-    """Tell whether memory ran out; on the CPU, PyTorch says so in words only."""
-    words = ("not enough memory", "can't allocate memory")
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or (isinstance(error, RuntimeError) and any(text in str(error) for text in words))
-    )
 
 
 def _failed(text: str, code: int, settings: Settings) -> int:

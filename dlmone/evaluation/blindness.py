@@ -33,8 +33,13 @@ def sentences(found: Mapping[str, str]) -> list[str]:
 
 
 def warn_of_blindness(evaluators: Mapping[str, Evaluator], samples: Sequence[Sample]) -> dict[str, str]:
-    """Warn of the evaluators that don't see how the samples' texts are written; return what `blind` does."""
-    found = blind(evaluators, texts_of(samples))
+    """Warn of the evaluators that don't see how the samples' texts are written; return what `blind` does.
+
+    One that needs more candidates than there are scores nothing, so nothing is said of it.
+    """
+    drawn = min((len(sample.candidates) for sample in samples), default=0)
+    used = {name: one for name, one in evaluators.items() if one.candidates <= drawn}
+    found = blind(used, texts_of(samples))
     for sentence in sentences(found):
         warnings.warn(sentence, stacklevel=2)
     return found

@@ -7,7 +7,7 @@ of training or sampling.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,12 @@ Array = NDArray[np.float64]
 
 #: Maximum number of counts drawn at a time (32 MB).
 _CHUNK = 4_000_000
+#: Scores computed between two reports of progress.
+_AT_A_TIME = 1000
+
+
+def _ignore(count: int) -> None:
+    """Report progress to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +58,6 @@ class Sums:
 
         return cls(evaluator.corpus_statistics(samples), value)
 
-    def values(self, totals_RS: Array) -> Array:
-        """Return the scores [R] of R totals."""
-        return np.array([self.value(totals) for totals in totals_RS])
-
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -74,11 +76,22 @@ class Resampling:
         resamples: number of resamples; a p-value is a multiple of 1 / (1 + resamples).
         seed: seed of the resamples.
         level: coverage of the intervals.
+        advance: is told how many resamples were drawn, or scored, since it was last called; in all
+            `interval_work` and `comparison_work`.
     """
 
     resamples: int = 1000
     seed: int = 0
     level: float = 0.95
+    advance: Callable[[int], None] = field(default=_ignore, repr=False, compare=False)
+
+    def interval_work(self, scores: Sequence[Sums]) -> int:
+        """Return what `intervals` reports to ``advance`` in all."""
+        return self.resamples * (len(_by_size(scores)) + len(scores))
+
+    def comparison_work(self, pairs: int) -> int:
+        """Return what `compare` reports to ``advance`` in all for pairs of scores."""
+        return self.resamples * (2 + 4 * pairs) if pairs else 0
 
     def intervals(self, scores: Sequence[Sums]) -> list[tuple[float, float]]:
         """Return the percentile bootstrap interval of each score."""
@@ -87,7 +100,7 @@ class Resampling:
             rows = np.concatenate([scores[i].rows_NS for i in places], axis=1)
             totals = np.concatenate([counts_RN @ rows for counts_RN in self._bootstrap(size)])
             drawn |= zip(places, _split(totals, [scores[i] for i in places]), strict=True)
-        return [self._interval(score.values(drawn[i])) for i, score in enumerate(scores)]
+        return [self._interval(self._values(score, drawn[i])) for i, score in enumerate(scores)]
 
     def compare(self, ones: Sequence[Sums], others: Sequence[Sums]) -> list[Comparison]:
         """Compare the scores of two systems one by one; rows are of the same examples in the same order.
@@ -114,11 +127,20 @@ class Resampling:
         self, one: Sums, other: Sums, a_RS: Array, b_RS: Array, c_RS: Array, d_RS: Array
     ) -> Comparison:
         observed = one.value(one.rows_NS.sum(axis=0)) - other.value(other.rows_NS.sum(axis=0))
-        interval = self._interval(one.values(a_RS) - other.values(b_RS))
+        interval = self._interval(self._values(one, a_RS) - self._values(other, b_RS))
         # Rounding must not hide a trial that exchanged everything, or nothing.
-        chance = np.abs(one.values(c_RS) - other.values(d_RS))
+        chance = np.abs(self._values(one, c_RS) - self._values(other, d_RS))
         as_large = int(np.count_nonzero(chance >= abs(observed) - 1e-12))
         return Comparison(observed, interval, (1 + as_large) / (1 + self.resamples))
+
+    def _values(self, score: Sums, totals_RS: Array) -> Array:
+        """Return the scores [R] of R totals."""
+        found = np.empty(len(totals_RS))
+        for start in range(0, len(totals_RS), _AT_A_TIME):
+            part = totals_RS[start : start + _AT_A_TIME]
+            found[start : start + len(part)] = [score.value(totals) for totals in part]
+            self.advance(len(part))
+        return found
 
     def _interval(self, values: Array) -> tuple[float, float]:
         tail = (1 - self.level) / 2
@@ -142,7 +164,9 @@ class Resampling:
         generator = np.random.default_rng(self.seed)
         step = max(1, _CHUNK // size)
         for start in range(0, self.resamples, step):
-            yield generator, min(step, self.resamples - start)
+            count = min(step, self.resamples - start)
+            yield generator, count
+            self.advance(count)
 
 
 def _by_size(scores: Sequence[Sums]) -> dict[int, list[int]]:

@@ -6,7 +6,6 @@ docs/metrics.md describes it. Keys may be added; a change of meaning changes `FO
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Final, Literal
 
 from pydantic import BaseModel
@@ -79,6 +78,11 @@ class Bootstrap(BaseModel):
     seed: int
     level: float
 
+    @classmethod
+    def of(cls, resampling: Resampling) -> Bootstrap:
+        """Return the settings of a resampling."""
+        return cls(resamples=resampling.resamples, seed=resampling.seed, level=resampling.level)
+
 
 class Results(BaseModel):
     """A whole table."""
@@ -138,7 +142,7 @@ def results(
     drawn = iter(resampling.intervals(sums) if resampling else ())
     intervals = [dict(zip(row.sums, drawn, strict=False)) for row in rows]
     return Results(
-        bootstrap=Bootstrap(**asdict(resampling)) if resampling else None,
+        bootstrap=Bootstrap.of(resampling) if resampling else None,
         rows=[_row(row, found, per_sample) for row, found in zip(rows, intervals, strict=True)],
         comparisons=[
             ComparisonResult(

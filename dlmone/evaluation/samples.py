@@ -18,7 +18,7 @@ from dlmone.core.text.evaluator import Sample
 from dlmone.models.parsing import parse_json
 from dlmone.registry import Registry
 from dlmone.registry.contracts.sample_reader import SampleReader
-from dlmone.registry.explain import mistakes
+from dlmone.registry.explain import mistakes, nearest_path
 
 from .provenance import UNKNOWN, Provenance
 
@@ -69,7 +69,7 @@ def read_samples(path: Path, readers: Sequence[SampleReader] = ()) -> SampleSet:
     if path.is_dir():
         return _read_folder(path, readers)
     if not path.is_file():
-        raise InputError(f"{path}: there is no such sample file")
+        raise InputError(f"{path}: there is no such sample file{nearest_path(str(path))}")
     with path.open("rb") as file:
         is_own = b'"candidates"' in file.readline()
     if not is_own:
@@ -159,9 +159,10 @@ def _lines(path: Path, content: bytes) -> list[_Line]:
     rows = []
     for number, line in enumerate(content.splitlines(), start=1):
         try:
-            rows.append(_Line.model_validate_json(line))
-        except ValidationError as error:
-            reason = mistakes(error).partition("; ")[0]
+            rows.append(_Line.model_validate(parse_json(line)))
+        except ValueError as error:
+            reason = mistakes(error) if isinstance(error, ValidationError) else str(error)
+            reason = reason.partition("; ")[0]
             expected = f"expected id, source, reference and candidates in JSON ({reason})"
             raise InputError(f"{path}, line {number}: {expected}.") from None
     if not rows:

@@ -13,6 +13,7 @@ from dlmone.core import Evaluator, Example, InputError, Sample, Score
 from dlmone.core.contract import require
 from dlmone.core.text.degeneration import is_copy, is_empty, repeats, unknown_share
 from dlmone.registry import Recipe
+from dlmone.registry.explain import nearest
 from dlmone.registry.schema import Validation
 
 from .confidence import Resampling, Sums
@@ -41,10 +42,8 @@ def validation_evaluators(
     """
     for name in validation.metrics:
         if name not in evaluators:
-            raise InputError(
-                f"{where}.validation.metrics: there is no evaluation.metrics.{name}; "
-                f"there are {', '.join(evaluators)}"
-            )
+            there = nearest(name, evaluators) or "; the recipe has no evaluation.metrics at all"
+            raise InputError(f"{where}.validation.metrics: there is no evaluation.metrics.{name}{there}")
     return {name: evaluators[name] for name in validation.metrics or evaluators}
 
 

@@ -47,9 +47,13 @@ def examples_of(texts: Iterable[str], ids: Sequence[str] | None = None) -> list[
     Raises:
         InputError: what is given is one text, not several, or there are not as many ids.
     """
-    if isinstance(texts, str):
-        raise InputError("expected several texts, as in [text], and not one string")
+    if isinstance(texts, str) or not isinstance(texts, Iterable):
+        what = "one string" if isinstance(texts, str) else type(texts).__name__
+        raise InputError(f"expected several texts, as in [text], and not {what}")
     sources = list(texts)
+    for number, text in enumerate(sources):
+        if not isinstance(text, str):
+            raise InputError(f"text {number}: expected a string, found {type(text).__name__}")
     names = [str(number) for number in range(len(sources))] if ids is None else [str(id) for id in ids]
     if len(names) != len(sources):
         raise InputError(f"there are {len(names)} ids for {len(sources)} texts")

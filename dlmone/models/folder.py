@@ -15,27 +15,28 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from dlmone.core import DiffusionGenerator, DlmoneError, InputError, NoiseSchedule, Teacher
+from dlmone.core import DiffusionGenerator, DlmoneError, InputError, NoiseSchedule, Spacing, Teacher
 from dlmone.core.errors import MissingError
 from dlmone.models.parsing import parse_json
 from dlmone.registry import Registry
-from dlmone.registry.explain import Loc, dotted, mistakes, value_at
+from dlmone.registry.bounds import MOST_CALLS
+from dlmone.registry.explain import Loc, dotted, mistakes, nearest_path, value_at
+from dlmone.registry.filetype import mistaken
 from dlmone.registry.plugin import one_line
+from dlmone.runtime.environment import lacks_memory
 from dlmone.runtime.files import atomic_folder, reason_of, whole_folder
 from dlmone.runtime.tensors import save_tensors
 
 from .student import new_student
 
 FORMAT = 1
-#: The most network calls that a student is trained for.
-LONGEST_SAMPLING = 10_000
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 
 
@@ -99,7 +100,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         if folder.exists():
             raise InputError(f"{folder}: a file, where a model folder was expected")
-        raise MissingError(f"{folder}: there is no such model folder")
+        raise MissingError(f"{folder}: there is no such model folder{nearest_path(str(folder))}")
     path = folder / CONFIG
     try:
         config = parse_json(path.read_bytes())
@@ -138,9 +139,18 @@ def _keys(config: dict[str, Any]) -> dict[str, bool]:
         keys["student.t_init"] = (
             isinstance(t_init, int | float) and not isinstance(t_init, bool) and math.isfinite(t_init)
         )
-        keys["student.calls"] = type(calls) is int and 0 < calls <= LONGEST_SAMPLING
+        keys["student.calls"] = type(calls) is int and 0 < calls <= MOST_CALLS
         keys["student.unit_input"] = isinstance(facts.get("unit_input"), bool)
+        keys["student.spacing"] = _is_spacing(facts.get("spacing", "time"))
+        keys["student.size"] = isinstance(facts.get("size", {}), dict)
     return keys
+
+
+def _is_spacing(value: Any) -> bool:
+    measure, _ = get_args(Spacing)
+    if isinstance(value, list):
+        return all(type(time) in (int, float) and math.isfinite(time) for time in value)
+    return isinstance(value, str) and value in get_args(measure)
 
 
 def fingerprint(folder: Path) -> str:
@@ -208,6 +218,10 @@ def load_student(folder: Path, registry: Registry) -> DiffusionGenerator:
         generator.spacing = tuple(spacing) if isinstance(spacing, list) else spacing
     _load_weights(generator, folder)
     _check_start(generator.space.schedule, facts["t_init"], folder / CONFIG)
+    try:
+        generator.call_times(facts.get("calls", 1))
+    except InputError as error:
+        raise InputError(f"{folder / CONFIG}: student.{error}") from None
     return generator.requires_grad_(False).eval()
 
 
@@ -231,6 +245,8 @@ def _restore(folder: Path, registry: Registry, role: Literal["teacher", "student
     try:
         teacher: Teacher = family.restore(config["config"], assets)
     except Exception as error:
+        if lacks_memory(error):
+            raise InputError(f"{folder}: there is not enough memory for a model of its sizes") from None
         reason = _reason(error)
         raise InputError(f"{folder}: the {name} plugin cannot rebuild the model ({reason})") from error
     for file, digest in config.get("files", {}).items():
@@ -251,7 +267,10 @@ def _load_weights(model: Teacher | DiffusionGenerator, folder: Path) -> None:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
             metadata = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{weights}: the weights cannot be read ({reason_of(error)})") from None
+        what = mistaken(weights)
+        raise InputError(
+            f"{weights} {what}" if what else f"{weights}: the weights cannot be read ({reason_of(error)})"
+        ) from None
     _check_copy(folder, metadata)
     check_finite(tensors, weights)
     for key, own in _shared(model).items():
@@ -282,7 +301,13 @@ def _check_copy(folder: Path, metadata: Mapping[str, str]) -> None:
     """Raise InputError if a folder's configuration is not the one that its weights were written with."""
     if "config" not in metadata:
         return
-    written, there = json.loads(metadata["config"]), read_config(folder)
+    try:
+        written = parse_json(metadata["config"])
+        if not isinstance(written, dict):
+            raise ValueError(f"expected a JSON object, found {type(written).__name__}")
+    except ValueError as error:
+        raise InputError(f"{folder / WEIGHTS}: its copy of the configuration is damaged ({error})") from None
+    there = read_config(folder)
     if key := _first_difference(written, there):
         old, new = (json.dumps(value_at(table, key)) for table in (written, there))
         raise InputError(

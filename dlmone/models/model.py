@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Literal
 
 from dlmone.core import Augmenter, Batch, Evaluator, Generator, InputError, Sample
@@ -14,6 +15,8 @@ from dlmone.evaluation.selection import CandidateSelector
 from dlmone.generation.inference import SamplingOptions, generate_batch
 from dlmone.generation.inputs import batches, examples_of
 from dlmone.registry import Registry
+from dlmone.registry.bounds import MOST_AT_ONCE, MOST_CALLS
+from dlmone.registry.explain import shortened
 from dlmone.registry.schema import AugmenterSlot, EvaluatorSlot, SelectorSlot
 from dlmone.registry.short import slot_of
 from dlmone.runtime.device import Compute
@@ -23,6 +26,13 @@ _log = logging.getLogger(__name__)
 PluginSpec = str | Mapping[str, Any]
 #: Candidates that a selector is given where no number is asked for (the paper's MBR-10).
 CANDIDATES_TO_SELECT_FROM = 10
+
+
+def require_number(name: str, value: int, most: int, least: int = 1) -> None:
+    """Raise InputError if a setting is no whole number within bounds."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= value <= most:
+        shown = shortened(repr(value)) if not isinstance(value, int) or value.bit_length() < 999 else "more"
+        raise InputError(f"{name}: expected a whole number from {least:,} to {most:,}, got {shown}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +110,7 @@ class Model:
             PluginError: a plugin is not there, or it cannot be used.
         """
         config = self.configure(candidates=candidates, steps=steps, seed=seed, select=select, augment=augment)
-        if batch < 1:
-            raise InputError(f"batch: expected a number from 1, got {batch}")
+        require_number("batch", batch, MOST_AT_ONCE)
         parts = [self.generator.space.collate(part) for part in batches(examples_of(texts, ids), batch)]
         return [list(sample.candidates) for part in parts for sample in self.generate_batch(part, config)[0]]
 
@@ -123,9 +132,9 @@ class Model:
         if candidates is None:
             candidates = 1 if select is None else CANDIDATES_TO_SELECT_FROM
         steps = self.steps if steps is None else steps
-        for name, value in (("candidates", candidates), ("steps", steps)):
-            if value < 1:
-                raise InputError(f"{name}: expected a number from 1, got {value}")
+        require_number("candidates", candidates, MOST_CALLS)
+        require_number("steps", steps, MOST_CALLS)
+        require_number("seed", seed, 2**63 - 1, -(2**63))
         augmenter: Augmenter | None = None
         signed: dict[str, Any] = {"steps": steps, "precision": self.compute.precision}
         if augment is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from dlmone.core import InputError
 from dlmone.core.errors import MissingError
 from dlmone.registry import Registry
-from dlmone.registry.explain import nearest, shortened
+from dlmone.registry.explain import nearest_path, shortened
 from dlmone.registry.paths import trouble
 
 from .hub import PREFIX, fetch, parse
@@ -25,6 +25,8 @@ def model_folder(path: str | PathLike[str], registry: Registry) -> Path:
             the hub does not give the model.
         PluginError: the plugin that brings the model is broken.
     """
+    if not str(path):
+        raise InputError("expected a model folder or a model's name, and not an empty text")
     if str(path).startswith(PREFIX):
         return fetch(parse(str(path)))
     if wrong := trouble(str(path)):
@@ -38,6 +40,8 @@ def model_folder(path: str | PathLike[str], registry: Registry) -> Path:
     if folder.exists() or folder.name != name:
         return folder
     if name not in known:
-        raise MissingError(f"{name}: there is no such model folder or installed model{nearest(name, known)}")
+        raise MissingError(
+            f"{name}: there is no such model folder or installed model{nearest_path(name, known)}"
+        )
     found: Path = registry.load("models", name)()
     return found

@@ -35,7 +35,8 @@ def write_report(
         figures: a folder in which to save every figure as a PNG.
 
     Raises:
-        InputError: a path holds no run, or there is no selector of that name.
+        InputError: a path holds no run, or something else lies where the page or its figures are to be.
+        PluginError: there is no selector of that name.
         DlmoneError: a plotting library is not installed, or the page cannot be written.
     """
     _require("matplotlib", "jinja2")
@@ -47,6 +48,10 @@ def write_report(
     from .plugins import RunPlugins
     from .reading import read_runs
 
+    if out.is_dir():
+        raise InputError(f"{out}: a folder, where the page's file was expected")
+    if figures and figures.exists() and not figures.is_dir():
+        raise InputError(f"{figures}: a file, where the figures' folder was expected")
     if out.is_file() and out.stat().st_size and not _is_page(out):
         raise InputError(f"{out} is there already and is no page of a report; name another file")
     runs = read_runs(paths)

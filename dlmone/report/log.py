@@ -104,12 +104,21 @@ def read_log(path: Path) -> Log:
     for line in lines:
         try:
             entry = parse_json(line)
-            stages.setdefault(entry["stage"], []).append(
-                entry | {"step": int(entry["step"]), "kind": entry["kind"]}
-            )
-        except (ValueError, TypeError, KeyError):
+        except ValueError:
+            entry = None
+        if _is_entry(entry):
+            stages.setdefault(entry["stage"], []).append(entry)
+        else:
             unreadable += 1
     return Log(list(_in_a_row(stages)), unreadable)
+
+
+def _is_entry(value: Any) -> bool:
+    """Tell whether a line's value has what every entry has, each of its type."""
+    if not isinstance(value, dict):
+        return False
+    stage, step, kind = (value.get(key) for key in ("stage", "step", "kind"))
+    return isinstance(stage, str) and type(step) is int and isinstance(kind, str)
 
 
 def curve(entries: Iterable[Entry], kind: str, key: str, start: int = 0) -> Curve:

@@ -17,6 +17,7 @@ from dlmone.evaluation.provenance import Provenance
 from dlmone.evaluation.results import NOISE_TO_TEXT, NoiseToText, Results
 from dlmone.evaluation.samples import SampleSet, read_samples
 from dlmone.models.parsing import parse_json
+from dlmone.registry.explain import nearest_path
 from dlmone.registry.toml import parse_toml
 
 from .log import Log, read_log
@@ -76,7 +77,8 @@ def read_runs(paths: Sequence[Path]) -> list[RunData]:
     """
     for path in paths:
         if not any((path / name).is_file() for name in ("recipe.toml", "manifest.json", "metrics.jsonl")):
-            raise InputError(f"{path}: there is no run here (no recipe.toml, manifest.json or metrics.jsonl)")
+            lacks = "no recipe.toml, manifest.json or metrics.jsonl"
+            raise InputError(f"{path}: there is no run here ({lacks}){nearest_path(str(path))}")
     places = [os.path.realpath(path) for path in paths]
     for path, place in zip(paths, places, strict=True):
         if places.count(place) > 1:

@@ -1,4 +1,4 @@
-"""What a process is told of its surroundings: torchrun's numbers, and how busy the machine is."""
+"""What a process is told of its surroundings: torchrun's numbers, how busy the machine is, its memory."""
 
 import os
 
@@ -29,3 +29,13 @@ def other_work() -> str:
     cores = os.cpu_count() or 1
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return f"{load:.0f} processes want its {cores} cores" if load >= cores + 1 else ""
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Tell whether memory ran out; on the CPU, PyTorch says so in words only."""
+    words = ("not enough memory", "can't allocate memory")
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and any(text in str(error) for text in words))
+    )

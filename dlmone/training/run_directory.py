@@ -22,6 +22,7 @@ from dlmone.models.folder import fingerprint, read_config
 from dlmone.models.hub import pinned
 from dlmone.models.parsing import parse_json
 from dlmone.registry import Registry, ResolvedRecipe, load_recipe
+from dlmone.registry.explain import nearest_path
 from dlmone.runtime.files import write_whole
 
 #: What may change when a run is resumed: its description, its device, its evaluation, what follows it.
@@ -206,7 +207,8 @@ def changed(
     """
     stored = path / "recipe.toml"
     if not stored.is_file():
-        raise InputError(f"{path}: there is no run here to resume (no recipe.toml)")
+        hint = nearest_path(str(path))
+        raise InputError(f"{path}: there is no run here to resume (no recipe.toml){hint}")
     try:
         before = dict(_values(load_recipe(stored, registry=registry).table))
     except InputError as error:

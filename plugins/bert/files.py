@@ -31,7 +31,7 @@ def load_backend(name: str) -> tuple[Path, tokenizers.Tokenizer]:
     """
     path = Path(name).expanduser()
     if not (path.is_file() and not name.startswith(PACKAGE)):
-        folder = model_folder(name, (*TOKENIZER_FILES, "tokenizer_config.json"))
+        folder = model_folder(name, (*TOKENIZER_FILES, "tokenizer_config.json"), "tokenizer")
         found = [folder / file for file in TOKENIZER_FILES if (folder / file).is_file()]
         if not found:
             raise InputError(f"tokenizer {name!r}: {folder} holds neither {' nor '.join(TOKENIZER_FILES)}")
@@ -42,11 +42,15 @@ def load_backend(name: str) -> tuple[Path, tokenizers.Tokenizer]:
     else:
         read = tokenizers.Tokenizer.from_file if "model" in read_object(path) else read_dictionary
     try:
-        return path, read(str(path))
+        backend = read(str(path))
     except InputError:
         raise
     except Exception as error:  # the library raises nothing more specific
         raise InputError(f"{path} is no tokenizer: {error}") from None
+    unknown = getattr(backend.model, "unk_token", None)
+    if unknown and backend.model.token_to_id(unknown) is None:  # found at the first unknown word, otherwise
+        raise InputError(f"{path} is no tokenizer: its vocabulary has no {unknown}")
+    return path, backend
 
 
 def read_vocabulary(path: str, lowercase: bool) -> tokenizers.Tokenizer:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dlmone.core import InputError
+from dlmone.registry.filetype import mistaken
 
 from .folders import model_folder
 from .tokenizer import Tokenizer
@@ -22,7 +23,7 @@ LISTED = 6
 
 
 def encoder_folder(name: str) -> Path:
-    folder = model_folder(name, FILES)
+    folder = model_folder(name, FILES, "init_from")
     missing = [file for file in ("config.json", WEIGHTS) if not (folder / file).is_file()]
     if missing:
         raise InputError(f"init_from {name!r}: {folder} has no {' and no '.join(missing)}")
@@ -39,7 +40,8 @@ def read_tensors(name: str) -> dict[str, Tensor]:
     try:
         tensors = load_file(weights)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"init_from {name!r}: {weights} cannot be read ({error})") from None
+        what = mistaken(weights) or f"cannot be read ({error})"
+        raise InputError(f"init_from {name!r}: {weights} {what}") from None
     return {key.removeprefix("bert."): tensor for key, tensor in tensors.items()}
 
 

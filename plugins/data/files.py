@@ -5,10 +5,11 @@ from pathlib import Path
 
 from dlmone.core.errors import InputError, MissingError
 from dlmone.core.text.data import DataSource, Example, Split
+from dlmone.registry.explain import nearest_path
 from dlmone.registry.rows import Row, suffix_of
 
 from .columns import examples_of
-from .formats import READERS, read_rows
+from .formats import READERS, read_rows, require_folder
 from .options import FilesOptions
 
 
@@ -33,12 +34,11 @@ class FilesSource(DataSource):
         return ((place, row) for place, row in read_rows(path) if not plain or row["text"].strip())
 
     def _file(self, name: Split) -> Path:
-        if not self.folder.is_dir():
-            raise MissingError(f"The data folder {self.folder} does not exist.")
+        require_folder(self.folder)
         if (given := getattr(self.options, name)) is not None:
             path = self.folder / Path(given).expanduser()
             if not path.is_file():
-                raise MissingError(f"data.{name}: there is no file {path}.")
+                raise MissingError(f"data.{name}: there is no file {path}{nearest_path(str(path))}.")
             if suffix_of(path) not in READERS:
                 raise InputError(f"data.{name}: {path} is of no known kind ({', '.join(READERS)}).")
             return path

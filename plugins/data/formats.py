@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from dlmone.core.errors import InputError
+from dlmone.core.errors import InputError, MissingError
+from dlmone.registry.explain import nearest_path
 from dlmone.registry.rows import Row, RowReader, suffix_of
 
 #: Rows of a batch of parquet in memory at a time.
@@ -28,6 +29,14 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise InputError(f"{path} cannot be read: it is not UTF-8, for it holds a byte {byte}.") from error
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path} cannot be read: {error}.") from error
+
+
+def require_folder(folder: Path) -> None:
+    """Raise InputError if a data folder is not there, or is a file."""
+    if folder.is_file():
+        raise InputError(f"data.path: {folder} is a file, where the folder of the data was expected.")
+    if not folder.is_dir():
+        raise MissingError(f"The data folder {folder} does not exist{nearest_path(str(folder))}.")
 
 
 def text_of(row: Mapping[str, Any], key: str, place: str) -> str:

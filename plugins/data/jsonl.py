@@ -7,7 +7,7 @@ from pathlib import Path
 from dlmone.core.errors import InputError, MissingError
 from dlmone.core.text.data import DataSource, Example, Split
 
-from .formats import read_rows, text_of
+from .formats import read_rows, require_folder, text_of
 from .options import JsonlOptions
 
 
@@ -33,8 +33,7 @@ class JsonlSource(DataSource):
         return examples
 
     def _file(self, name: Split) -> Path:
-        if not self.folder.is_dir():
-            raise MissingError(f"The data folder {self.folder} does not exist.")
+        require_folder(self.folder)
         for file in (f"{name}.jsonl", f"{name}.jsonl.gz"):
             if (self.folder / file).is_file():
                 return self.folder / file

@@ -20,6 +20,7 @@ from dlmone.core import Conversion, InputError
 from dlmone.plugins.bert.folders import model_folder
 from dlmone.plugins.bert.weights import check_tensors
 from dlmone.registry.explain import mistakes
+from dlmone.registry.filetype import mistaken
 
 from .encoder import load_encoder
 from .options import ElfOptions, T5Sizes
@@ -148,9 +149,11 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path} holds more than tensors, and nothing else is read ({reason})") from None
+        what = mistaken(path) or f"holds more than tensors, and nothing else is read ({reason})"
+        raise InputError(f"{path} {what}") from None
     except (OSError, RuntimeError, EOFError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read ({' '.join(str(error).split())})") from None
+        what = mistaken(path) or f"cannot be read ({' '.join(str(error).split())})"
+        raise InputError(f"{path} {what}") from None
     weights = content.get(AVERAGE) if isinstance(content, dict) else None
     if not isinstance(weights, dict) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise InputError(f"{path} holds no averaged weights, {AVERAGE!r}: it is no checkpoint of ELF")

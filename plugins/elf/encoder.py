@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from dlmone.core import InputError
 from dlmone.plugins.bert.folders import model_folder, read_object
 from dlmone.plugins.bert.weights import check_tensors
+from dlmone.registry.filetype import mistaken
 
 from .options import T5Sizes
 
@@ -43,7 +44,7 @@ def load_encoder(name: str) -> tuple[T5Sizes, nn.Module]:
     Raises:
         InputError: there is no such model, it is no T5, it is broken, or there is no transformers.
     """
-    folder = model_folder(name, FILES)
+    folder = model_folder(name, FILES, "encoder")
     sizes, path = read_sizes(folder), folder / WEIGHTS
     encoder = build_encoder(sizes)
     if not path.is_file():
@@ -51,7 +52,7 @@ def load_encoder(name: str) -> tuple[T5Sizes, nn.Module]:
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read ({error})") from None
+        raise InputError(f"{path} {mistaken(path) or f'cannot be read ({error})'}") from None
     # The table is shared with the decoder; some files hold it under the encoder's name too.
     own = {
         key.replace("shared.", "encoder.embed_tokens.").removeprefix("encoder."): value.float()

@@ -18,6 +18,7 @@ from dlmone.plugins.bert.files import TOKENIZER_FILES, load_backend
 from dlmone.plugins.bert.folders import model_folder, read_object
 from dlmone.plugins.bert.weights import check_tensors
 from dlmone.registry.explain import mistakes
+from dlmone.registry.filetype import mistaken
 
 from .options import LangFlowOptions
 from .teacher import LangFlowTeacher
@@ -121,7 +122,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read ({error})") from None
+        raise InputError(f"{path} {mistaken(path) or f'cannot be read ({error})'}") from None
 
 
 def read_vocabulary(folder: Path, name: str | None) -> Vocabulary:

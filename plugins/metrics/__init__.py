@@ -27,4 +27,9 @@ def register_evaluators(register: Register) -> None:
         "diversity", "diversity:DiversityEvaluator", "self-BLEU and Div-4 of candidates", "DiversityOptions"
     )
     offer("copy_rate", "health:CopyRateEvaluator", "shares of outputs that repeat their source, or nearly")
-    offer("health", "health:HealthEvaluator", "empty, repetition and unknown rates, mean length in words")
+    offer(
+        "health",
+        "health:HealthEvaluator",
+        "empty, repetition and unknown rates, mean length in words",
+        "HealthOptions",
+    )

@@ -5,10 +5,11 @@ from typing import Any, Literal
 
 from dlmone.core.text.degeneration import is_copy, is_empty, repeats
 from dlmone.core.text.evaluator import Sample, Score
-from dlmone.plugins.text.words import words_of
+from dlmone.plugins.text.words import repeats_itself, words_of
 
+from .options import HealthOptions
 from .rouge import rouge_ls
-from .scoring import PlainEvaluator, checked, mean_score
+from .scoring import PlainEvaluator, SpacedEvaluator, checked, mean_score
 from .strings import UNKNOWN
 
 #: The overlap from which an output is a near copy of its source.
@@ -41,23 +42,40 @@ class CopyRateEvaluator(PlainEvaluator):
         return None
 
 
-class HealthEvaluator(PlainEvaluator):
+class HealthEvaluator(SpacedEvaluator):
     """The rates of empty and of repetitive outputs and of unknown words, and the mean number of words."""
+
+    def __init__(self, options: HealthOptions) -> None:
+        self.tokenize = options.tokenize
+        self._split, self._repeats = (
+            (str.split, repeats) if options.tokenize == "whitespace" else (words_of, repeats_itself)
+        )
+
+    def blind_to(self, texts: Sequence[str]) -> str | None:
+        """Return that the texts have no spaces, where words are split at them."""
+        return super().blind_to(texts) if self.tokenize == "whitespace" else None
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Score the first candidate of each sample; a candidate of [PAD] only is empty."""
         outputs = [s.candidates[0] for s in checked(samples, "health")]
-        words = [len(output.split()) for output in outputs]
+        words = [len(self._split(output)) for output in outputs]
         empty = [is_empty(output) for output in outputs]
-        repetitive = [repeats(output) for output in outputs]
-        unknown = [len(UNKNOWN.findall(output)) / max(len(output.split()), 1) for output in outputs]
+        repetitive = [self._repeats(output) for output in outputs]
+        counted = zip(outputs, words, strict=True)
+        unknown = [min(len(UNKNOWN.findall(output)) / max(count, 1), 1.0) for output, count in counted]
         return [
-            _sign("empty_rate", empty, "lower"),
-            _sign("repetition_rate", repetitive, "lower"),
-            _sign("unknown_rate", [min(share, 1.0) for share in unknown], "lower"),
-            _sign("mean_words", words, "neither"),
+            _sign("empty_rate", empty, "lower", self.tokenize),
+            _sign("repetition_rate", repetitive, "lower", self.tokenize),
+            _sign("unknown_rate", unknown, "lower", self.tokenize),
+            _sign("mean_words", words, "neither", self.tokenize),
         ]
 
 
-def _sign(name: str, values: Sequence[float], direction: Literal["lower", "neither"], **case: Any) -> Score:
-    return mean_score(name, values, direction, measures="health", family="dlmone", **case, tok="whitespace")
+def _sign(
+    name: str,
+    values: Sequence[float],
+    direction: Literal["lower", "neither"],
+    tokenize: str = "whitespace",
+    **case: Any,
+) -> Score:
+    return mean_score(name, values, direction, measures="health", family="dlmone", **case, tok=tokenize)

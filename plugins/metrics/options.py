@@ -11,6 +11,16 @@ class NoOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class HealthOptions(BaseModel):
+    """Words are split at white space."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tokenize: Literal["whitespace", "unicode"] = Field(
+        default="whitespace", description="unicode knows punctuation, and scripts without spaces"
+    )
+
+
 class BleuOptions(BaseModel):
     """DiffuSeq splits words at white space."""
 

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import cache
+from itertools import pairwise
 
 #: Letters of scripts without spaces between words: Thai, Lao, Tibetan, Burmese, Khmer, Chinese, Japanese.
 UNSPACED = re.compile(
@@ -13,6 +14,8 @@ UNSPACED = re.compile(
 #: Shares of unspaced letters, and of words with letters besides a-z, from which a metric that does not know
 #: them says so.
 NOTABLE_UNSPACED, NOTABLE_OTHERS = 0.1, 0.05
+#: Numbers of letters, of scripts without spaces, whose direct repetition is looked for.
+GROUPS = range(2, 9)
 
 
 @cache
@@ -45,6 +48,24 @@ def words_of(text: str, *, signs: bool = False) -> list[str]:
             found.append(character)
         goes_on = kind == "letter" or (kind == "mark" and goes_on)
     return found
+
+
+def repeats_itself(text: str) -> bool:
+    """Tell whether a word directly follows itself; of scripts without spaces, a group of letters.
+
+    There a letter may come twice (谢谢), so that only three of it, or two groups of `GROUPS` letters, are a
+    repetition.
+    """
+    words = words_of(text, signs=True)
+    if any(one == other and one[0].isalnum() and not UNSPACED.match(one) for one, other in pairwise(words)):
+        return True
+    for size in (1, *GROUPS):
+        alike = 0  # letters in a row, each of which is that of so many places before
+        for earlier, word in zip(words, words[size:], strict=False):
+            alike = alike + 1 if word == earlier and UNSPACED.match(word) else 0
+            if alike == max(size, 2):
+                return True
+    return False
 
 
 def without_spaces(texts: Iterable[str]) -> str | None:

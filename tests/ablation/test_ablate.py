@@ -333,6 +333,20 @@ def test_bad_rows_are_found_before_anything_is_run(workplace: Path, args: list[s
     assert not (workplace / "none").exists()
 
 
+def test_a_grid_is_not_written_among_other_files(workplace: Path) -> None:
+    folder = workplace / "mine"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("mine")
+    for out, sentence in (
+        ("mine", "mine is not empty: it holds no grid; name another folder"),
+        ("grid.toml", "grid.toml: a file, where a folder for the grid was expected"),
+    ):
+        answer = dlmone("ablate", "grid.toml", "--plugin", "boom.py", "--out", out)
+        assert (answer.exit_code, answer.stdout) == (2, "")
+        assert sentence in answer.stderr
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
 def test_values_that_are_varied_make_rows_of_any_recipe(workplace: Path) -> None:
     (workplace / "plain.toml").write_text(RECIPE[: RECIPE.index("[grid]")])
     assert "has no rows; give --vary" in dlmone("ablate", "plain.toml", "--plugin", "boom.py").stderr

@@ -195,6 +195,8 @@ def test_files_of_the_same_name_are_told_apart(tmp_path):
     [
         (["missing.jsonl"], 2, "missing.jsonl: there is no such sample file"),
         ([FIRST, "--metrics", "blue"], 3, "--metrics: there is no evaluator 'blue'; did you mean 'bleu'?"),
+        ([FIRST, "--metrics", ","], 2, "--metrics ',': expected names of evaluators, separated by commas"),
+        ([FIRST, "--metrics", ""], 2, "--metrics '': expected names of evaluators"),
         ([FIRST, "--metrics", "diversity"], 2, "diversity needs 3 candidates per sample, and there is 1"),
         ([FIRST, "--set", "bleu=3"], 2, "--set bleu: expected an option of it"),
         ([FIRST, "--set", "bleu.x=3"], 2, "--set bleu.x: unknown key"),
@@ -222,6 +224,34 @@ def test_mistakes(args, code, message):
     [line] = result.stderr.splitlines()
     assert line.startswith("error: ")
     assert message in line
+
+
+def test_what_is_no_json_is_said_in_words_of_ours(tmp_path):
+    path = tmp_path / "a.jsonl"
+    for content, reason in (
+        (b"threads = 4\n", "malformed JSON at column 1"),
+        (b"[" * 100_000, "JSON that is nested too deeply"),
+        (b'{"id": 1' + b"0" * 5000 + b"}", "JSON with a number of too many digits"),
+        (b'{"id": "caf\xe9"}', "not UTF-8 at byte 11"),
+        (b'{"id": 3}', "id: expected a valid string"),
+        (b"[]", "expected a table"),
+    ):
+        path.write_bytes(content)
+        result = evaluate(path)
+        assert result.exit_code == 2
+        expected = f"a.jsonl, line 1: expected id, source, reference and candidates in JSON ({reason}"
+        assert expected in result.stderr
+
+
+def test_many_resamples_show_how_far_they_are(monkeypatch):
+    monkeypatch.setattr("dlmone.runtime.progress.QUIET_SECONDS", 0)
+    monkeypatch.setattr("dlmone.evaluation.confidence._AT_A_TIME", 500)
+    args = (FIRST, "--metrics", "bleu", "--no-baselines", "--bootstrap", 1000, "--against", DATA / "samples")
+    lines = evaluate(*args).stderr.splitlines()
+    # A draw of each system's examples and its score, and a comparison: two draws, four scores.
+    assert [line.split()[:2] for line in lines][-1] == ["resampling", "9,000/9,000"]
+    assert any(" left" in line for line in lines)
+    assert evaluate(FIRST, "--metrics", "bleu", "--bootstrap", 0).stderr == ""
 
 
 def test_scoring_needs_no_torch():

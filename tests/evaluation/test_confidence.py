@@ -44,6 +44,22 @@ def test_many_examples_are_resampled_in_chunks(monkeypatch):
     assert (chunked.p, *chunked.interval) == pytest.approx((one.p, *one.interval))
 
 
+def test_progress_ends_with_the_work_that_was_announced(monkeypatch):
+    rng = np.random.default_rng(5)
+    scores = [Sums.of_mean(rng.random(size)) for size in (30, 7, 30)]
+    pairs = [scores[0], scores[2]]
+    for chunk in (4_000_000, 210):
+        monkeypatch.setattr("dlmone.evaluation.confidence._CHUNK", chunk)
+        told: list[int] = []
+        resampling = Resampling(60, advance=told.append)
+        assert resampling.intervals(scores) == Resampling(60).intervals(scores)
+        assert sum(told) == resampling.interval_work(scores) == 60 * (2 + 3)
+        told.clear()
+        assert resampling.compare(pairs, pairs[::-1]) == Resampling(60).compare(pairs, pairs[::-1])
+        assert sum(told) == resampling.comparison_work(2) == 60 * (2 + 8)
+    assert Resampling(60).comparison_work(0) == 0
+
+
 def test_the_p_value_is_that_of_all_exchanges():
     """With 10 examples all 1,024 exchanges can be counted: exact, for a mean and for a ratio of sums."""
     rng = np.random.default_rng(4)

@@ -97,6 +97,21 @@ CANNOT = "the diffuseq plugin cannot rebuild the model"
         (written("tokenizer.json", b"{}"), f"{CANNOT} (this is no tokenizer: "),
         (written("tokenizer.json", b"\xff"), f"{CANNOT} (this is no tokenizer: "),
         (written("model.safetensors", b"torn"), "model.safetensors: the weights cannot be read"),
+        (written("model.safetensors", b""), "model.safetensors is empty: was its writing cut short?"),
+        (written("model.safetensors", b"<html>"), "model.safetensors is a web page"),
+        (
+            written("model.safetensors", b"version https://git-lfs.github.com/spec/v1\n"),
+            "model.safetensors is a pointer of Git LFS",
+        ),
+        (config_with(student=FACTS | {"calls": "two"}), "missing or malformed: student.calls"),
+        (config_with(student=FACTS | {"calls": 10**9}), "missing or malformed: student.calls"),
+        (config_with(student=FACTS | {"t_init": float("nan")}), "missing or malformed: student.t_init"),
+        (config_with(student=FACTS | {"unit_input": 1}), "missing or malformed: student.unit_input"),
+        (config_with(student=FACTS | {"spacing": "even"}), "missing or malformed: student.spacing"),
+        (config_with(student=FACTS | {"spacing": ["a"]}), "missing or malformed: student.spacing"),
+        (config_with(student=FACTS | {"spacing": None}), "missing or malformed: student.spacing"),
+        (config_with(student=FACTS | {"size": 3}), "missing or malformed: student.size"),
+        (plugin_config_with(vocab_size=10**15), "there is not enough memory for a model of its sizes"),
         (lambda folder: (folder / "model.safetensors").unlink(), "the weights cannot be read"),
     ],
 )
@@ -188,6 +203,27 @@ def test_a_student_keeps_the_times_of_its_calls(tiny_run: Path, tmp_path: Path, 
     times = load_student(folder, Registry.discover()).call_times(3)
     assert times != plain
     assert spacing == "log_snr" or times == [1490, 900, 400]
+
+
+def test_times_that_a_student_cannot_have_are_refused(teacher: DiffuSeqTeacher, tmp_path: Path) -> None:
+    facts = FACTS | {"spacing": [5000]}
+    folder = publish(tmp_path / "s", teacher, "diffuseq", "student", "card", student=facts)
+    assert "config.json: student.spacing: named times must fall" in refusal(folder)
+
+
+def test_a_damaged_copy_of_the_configuration_is_a_sentence(student: Path) -> None:
+    tensors = load_file(student / "model.safetensors")
+    for copy in ("{", "[" * 100_000, "[]"):
+        save_file(tensors, student / "model.safetensors", metadata={"config": copy})
+        refusal(student)
+
+
+def test_a_teachers_weights_with_a_students_configuration(tiny_run: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_run / "student", tmp_path / "student")
+    shutil.copy(tiny_run / "teacher" / "model.safetensors", folder)
+    with pytest.raises(InputError, match='role is "student", and "teacher" in the copy') as caught:
+        load_student(folder, Registry.discover())
+    assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize(

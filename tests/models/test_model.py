@@ -92,9 +92,25 @@ def test_a_selector_leaves_the_chosen_one(student):
     [
         (lambda model: model.generate("one text"), "expected several texts"),
         (lambda model: model.generate(["a"], ids=["1", "2"]), "there are 2 ids for 1 texts"),
-        (lambda model: model.generate(["a"], candidates=0), "candidates: expected a number from 1, got 0"),
-        (lambda model: model.generate(["a"], steps=0), "steps: expected a number from 1, got 0"),
-        (lambda model: model.generate(["a"], batch=0), "batch: expected a number from 1, got 0"),
+        (
+            lambda model: model.generate(["a"], candidates=0),
+            "candidates: expected .* from 1 to 10,000, got 0",
+        ),
+        (
+            lambda model: model.generate(["a"], steps=0),
+            "steps: expected .* from 1 to 10,000, got 0",
+        ),
+        (
+            lambda model: model.generate(["a"], batch=0),
+            "batch: expected .* from 1 to 1,000,000, got 0",
+        ),
+        (lambda model: model.generate(["a"], steps=10**9), "steps: expected a whole number from 1 to 10,000"),
+        (lambda model: model.generate(["a"], candidates=1.5), "candidates: expected .* got 1.5"),
+        (lambda model: model.generate(["a"], batch=True), "batch: expected .* got True"),
+        (lambda model: model.generate(["a"], seed="x"), "seed: expected a whole number from .* got 'x'"),
+        (lambda model: model.generate(["a"], seed=10**5000), "seed: expected a whole number .* got more"),
+        (lambda model: model.generate(None), "expected several texts, as in .text., and not NoneType"),
+        (lambda model: model.generate(["a", 3]), "text 1: expected a string, found int"),
         (lambda model: model.generate(["a"], select="mbr", candidates=1), "there must be two or more"),
         (lambda model: model.generate(["a"], select="mbr:health"), "health does not compare two texts"),
         (lambda model: model.generate(["a"], select={"utility": "bleu"}), "expected NAME, NAME:VALUE, or"),
@@ -110,6 +126,15 @@ def test_mistakes_of_loading(run_dir):
         dlmone.load(run_dir / "teacher", sampler="ddmi")
     with pytest.raises(dlmone.InputError, match="there is no such model folder"):
         dlmone.load(run_dir / "nowhere")
+    with pytest.raises(dlmone.InputError, match=f"no such model folder; did you mean '{run_dir}/teacher'"):
+        dlmone.load(run_dir / "teachr")
+    with pytest.raises(dlmone.InputError, match="expected a model folder or a model's name"):
+        dlmone.load("")
+    with pytest.raises(dlmone.InputError, match="sampler: expected NAME, NAME:VALUE, or a table"):
+        dlmone.load(run_dir, sampler=3)
+    for device in (None, 3, ["cpu"]):
+        with pytest.raises(dlmone.InputError, match=r"^device: expected auto, cpu, cuda or cuda:N, got "):
+            dlmone.load(run_dir, device=device)
     with pytest.raises(dlmone.InputError, match="precision: expected float32, bfloat16 or auto, got 'half'"):
         dlmone.load(run_dir, precision="half")
 

@@ -1,11 +1,12 @@
 """What metrics make of other scripts, of unknown tokens, and of near copies."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from dlmone.core import Evaluator, Sample
+from dlmone.core import Evaluator, InputError, Sample
 from dlmone.evaluation.blindness import sentences, warn_of_blindness
 from dlmone.registry import Registry
 
@@ -156,3 +157,60 @@ def test_near_copies_are_a_number_of_their_own(source: str, output: str, near: i
     found = values("copy_rate", [Sample("1", source, "reference", (output,))])
     assert found["near_copy_rate"] == near
     assert found["copy_rate"] == (source.lower() == output.lower())
+
+
+@pytest.mark.parametrize(
+    ("text", "repeats", "words"),
+    [
+        ("丽江是哪个省份", 0, 7),
+        ("丽江是哪个哪个省份", 1, 9),
+        ("你好吗你好吗", 1, 6),
+        ("好好好", 1, 3),
+        ("谢谢爸爸妈妈", 0, 6),
+        ("これはこれは何ですか", 1, 10),
+        ("où est est le musée ?", 1, 5),
+        ("où est le musée ??", 0, 4),
+        ("no, no", 0, 2),
+        ("من أين أين", 1, 3),
+        ("мир мир", 1, 2),
+        ("", 0, 0),
+    ],
+)
+def test_health_sees_repetition_in_any_script(text: str, repeats: int, words: int) -> None:
+    seeing = metric("health", tokenize="unicode")
+    scores = {score.name: score for score in seeing.evaluate([Sample("1", "a", "b", (text,))])}
+    assert (scores["repetition_rate"].value, scores["mean_words"].value) == (repeats, words)
+    assert "|tok:unicode|" in scores["repetition_rate"].signature
+    assert seeing.blind_to([CHINESE[0].reference]) is None
+
+
+def test_health_reads_white_space_by_default() -> None:
+    sample = Sample("1", "a", "b", ("丽江丽江是哪个省份",))
+    scores = {score.name: score for score in metric("health").evaluate([sample])}
+    assert (scores["repetition_rate"].value, scores["mean_words"].value) == (0, 1)
+    assert "|tok:whitespace|" in scores["repetition_rate"].signature
+
+
+def test_unknown_words_are_a_share_of_characters_too() -> None:
+    found = values("health", [Sample("1", "丽", "江", ("[UNK][UNK]江",))], tokenize="unicode")
+    assert found["unknown_rate"] == pytest.approx(2 / 3)
+
+
+def test_nothing_is_said_of_a_metric_that_scores_nothing() -> None:
+    one = [Sample("1", "丽江在哪", "丽江是哪个省", ("丽江是哪个省份",))]
+    with pytest.warns(UserWarning, match=r"^b may not mean what it says"):
+        assert warn_of_blindness({"a": metric("diversity"), "b": metric("bleu")}, one).keys() == {"b"}
+
+
+@pytest.mark.parametrize(
+    ("tokenize", "package"), [("ja-mecab", "MeCab"), ("ko-mecab", "mecab_ko"), ("flores200", "sentencepiece")]
+)
+@pytest.mark.parametrize("use", ["sacrebleu", "ibleu"])
+def test_a_tokeniser_that_needs_a_package_says_which(
+    monkeypatch: pytest.MonkeyPatch, use: str, tokenize: str, package: str
+) -> None:
+    for name in [one for one in sys.modules if one.startswith("sacrebleu.tokenizers.tokenizer_")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(InputError, match=f"tokenize = '{tokenize}': sacreBLEU cannot use it here .*install"):
+        metric(use, tokenize=tokenize)

@@ -302,6 +302,45 @@ def test_a_page_replaces_a_page_and_nothing_else(run, tmp_path):
     assert "an older page" not in out.read_text()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe\x00",
+        b"caf\xe9",
+        b"[]",
+        b"null",
+        b'{"stage": 3, "step": 1, "kind": "train"}',
+        b'{"stage": "stage-1", "step": "x", "kind": "train"}',
+        b'{"stage": "stage-1", "step": NaN, "kind": "train"}',
+        b'{"stage": "stage-1", "step": 1e400, "kind": "train"}',
+        b'{"stage": ["a"], "step": 1, "kind": "train"}',
+        b'{"stage": "stage-1", "step": 1}',
+        b"[" * 100_000,
+        b'{"stage": "stage-1", "step": 1' + b"0" * 5000 + b"}",
+    ],
+)
+def test_a_log_of_another_type_has_a_page(tmp_path, line):
+    log = tmp_path / "metrics.jsonl"
+    log.write_bytes(line + b"\n")
+    assert "metrics.jsonl has no readable entry" in report(tmp_path)
+    log.write_bytes(b'{"stage": "stage-1", "step": 1, "kind": "train"}\n' + line + b"\n")
+    assert "1 lines of metrics.jsonl cannot be read" in report(tmp_path)
+
+
+def test_folders_and_files_in_each_others_place_are_refused_at_once(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("dlmone.report.reading.read_runs", lambda paths: pytest.fail("something was read"))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("mine")
+    for args, sentence in (
+        (["-o", tmp_path / "folder"], "folder: a folder, where the page's file was expected"),
+        (["--figures", tmp_path / "file"], "file: a file, where the figures' folder was expected"),
+    ):
+        result = CliRunner().invoke(main, ["report", str(run), *map(str, args)])
+        assert result.exit_code == 2
+        assert sentence in result.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_what_is_no_run_is_refused(run, tmp_path):
     def refusal(*args: object) -> tuple[int, str]:
         result = CliRunner().invoke(main, ["report", *map(str, args)])

@@ -78,6 +78,7 @@ def ablate(
         raise click.UsageError("a grid runs in one process: start the command twice to share its runs")
     name = f"{base.recipe.name}-{base.profile}" if base.profile else base.recipe.name
     out = out or RUNS / f"{name}-grid"
+    _require_grid(out)
     common = Common.of(base.recipe, out, registry)
     plan = _plan(asked, registry, measure(common.teacher), vary, seeds, passes, out)
     rows = _only(plan, only)
@@ -90,6 +91,16 @@ def ablate(
     found = _collect(plan)
     _print(found, form)
     return int(bool(found.failed))
+
+
+def _require_grid(out: Path) -> None:
+    """Raise InputError if something else than a grid lies where it is to be."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: a file, where a folder for the grid was expected")
+    # A grid whose teacher has not begun has its lock already.
+    begun = (out / ".teacher.lock", out / "teacher" / "recipe.toml")
+    if out.is_dir() and any(out.iterdir()) and not any(path.exists() for path in begun):
+        raise InputError(f"{out} is not empty: it holds no grid; name another folder")
 
 
 def _plan(

@@ -10,6 +10,7 @@ import click
 
 from dlmone.core.errors import InputError
 from dlmone.generation.inputs import examples_of_file
+from dlmone.registry.paths import trouble
 
 from ..counts import BATCH, CALLS, RUNS, THREADS, CountList
 from ..output import console, print_columns, print_json
@@ -122,6 +123,8 @@ def bench(
 
     registry = Registry.discover(plugins)
     registry.require_files()
+    for model in models:
+        _require_known(model, registry)
     compute = Compute.start(ComputeTable(device=device, threads=threads))
     recipes = [model for model in models if _is_recipe(model)]
     if (profile or overrides) and not recipes:
@@ -156,6 +159,18 @@ def _is_recipe(model: str) -> bool:
     from dlmone.registry import shipped_recipes
 
     return not Path(model).is_dir() and (model.endswith(".toml") or model in shipped_recipes())
+
+
+def _require_known(model: str, registry: Registry) -> None:
+    """Raise InputError if a name is neither an installed model's nor a shipped recipe's, and no path."""
+    from dlmone.registry import shipped_recipes
+    from dlmone.registry.explain import nearest_path
+
+    known = {*registry.names("models"), *shipped_recipes()}
+    is_name = Path(model).name == model and not model.startswith("hub:")
+    if is_name and model not in known and not trouble(model) and not Path(model).exists():
+        hint = nearest_path(model, known)
+        raise InputError(f"{model}: there is no such model folder, installed model or recipe{hint}")
 
 
 def _subjects(

@@ -188,6 +188,7 @@ class Survey:
 
     def _saved(self) -> Teacher | None:
         """Return the teacher that the recipe loads, if it is here."""
+        from dlmone.registry.explain import nearest_path
         from dlmone.training.teacher import saved_teacher
 
         path = self.recipe.teacher.path
@@ -196,7 +197,8 @@ class Survey:
         try:
             return saved_teacher(self.recipe, self.registry)
         except MissingError:
-            self.lacking.append(f"The teacher {path} does not exist; its size is that of default options.")
+            size = "its size is that of default options"
+            self.lacking.append(f"The teacher {path} does not exist{nearest_path(path)}; {size}.")
             return None
 
     def _sketch(self) -> Sketch | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,13 @@ from dlmone.core.errors import InputError
 
 from ..counts import RESAMPLES
 from ..named import NamedOptions
-from ..output import write_text
+from ..output import console, write_text
 from ..paths import LocalPath
 from ..request import plugin_option
 
 if TYPE_CHECKING:
     from dlmone.core import Evaluator
+    from dlmone.evaluation.results import Results
     from dlmone.evaluation.samples import SampleSet
     from dlmone.evaluation.scoring import Row
     from dlmone.evaluation.selection import CandidateSelector
@@ -103,9 +104,6 @@ def evaluate(
         output, as_json = None, True
     if output and output.is_file() and not _holds_results(output):
         raise InputError(f"{output} is there already and holds no results of evaluate; name another file")
-    from dlmone.evaluation.comparison import compare
-    from dlmone.evaluation.confidence import Resampling
-    from dlmone.evaluation.results import results
     from dlmone.evaluation.samples import sample_readers
     from dlmone.evaluation.scoring import score_baselines
     from dlmone.registry import Registry
@@ -117,17 +115,10 @@ def evaluate(
     systems = _read(paths, against, sample_readers(registry), full=as_json)
     _warn_of_blindness(registry, scorers, systems.values(), by_default=not metrics)
     rows = {name: _rows(name, found, scorers, _sizes(k), bool(metrics)) for name, found in systems.items()}
-    resampling = Resampling(bootstrap) if bootstrap else None
-    compared = []
-    if against and resampling:
-        *ours, theirs = rows.values()
-        rivals = {row.selector: row for row in theirs}
-        pairs = [(row, rivals[row.selector]) for one in ours for row in one if row.selector in rivals]
-        compared = [(row, rival, compare(row, rival, resampling)) for row, rival in pairs]
     table = [row for one in rows.values() for row in one]
     if baselines:
         table += score_baselines([one[0] for one in rows.values()], scorers.evaluators)
-    found = results(table, resampling, compared, per_sample=per_sample)
+    found = _results(table, _rivals(list(rows.values())) if against else [], bootstrap, per_sample)
     if output:
         write_text(output, found.text() + "\n")
     if as_json:
@@ -136,6 +127,33 @@ def evaluate(
         from ..tables import print_results
 
         print_results(found, signatures)
+
+
+def _rivals(systems: Sequence[Sequence[Row]]) -> list[tuple[Row, Row]]:
+    """Pair each row with the last system's of the same selector."""
+    *ours, theirs = systems
+    rivals = {row.selector: row for row in theirs}
+    return [(row, rivals[row.selector]) for one in ours for row in one if row.selector in rivals]
+
+
+def _results(
+    table: Sequence[Row], rivals: Sequence[tuple[Row, Row]], bootstrap: int, per_sample: bool
+) -> Results:
+    """Return rows with their intervals, and tests against rivals, showing how far the resampling is."""
+    from dlmone.evaluation.comparison import compare
+    from dlmone.evaluation.confidence import Resampling
+    from dlmone.evaluation.results import results
+    from dlmone.runtime.progress import Steps
+
+    if not bootstrap:
+        return results(table, None, per_sample=per_sample)
+    plain = Resampling(bootstrap)
+    work = plain.interval_work([one for row in table for one in row.sums.values()])
+    work += sum(plain.comparison_work(len(one.sums.keys() & other.sums.keys())) for one, other in rivals)
+    with Steps(console(), "resampling", work) as progress:
+        resampling = replace(plain, advance=progress.advance)
+        compared = [(one, other, compare(one, other, resampling)) for one, other in rivals]
+        return results(table, resampling, compared, per_sample=per_sample)
 
 
 def _holds_results(path: Path) -> bool:
@@ -174,8 +192,10 @@ def _scorers(
     from dlmone.evaluation.selection import CandidateSelector
     from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 
-    wanted = metrics.split(",") if metrics else registry.defaults("evaluators")
+    wanted = registry.defaults("evaluators") if metrics is None else metrics.split(",")
     names = list(dict.fromkeys(name.strip() for name in wanted if name.strip()))
+    if not names:
+        raise InputError(f"--metrics {metrics!r}: expected names of evaluators, separated by commas")
     options = NamedOptions(overrides, names)
 
     def evaluator(name: str, where: str = "--utility") -> tuple[EvaluatorSlot, Evaluator]:

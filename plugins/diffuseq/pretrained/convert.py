@@ -11,6 +11,7 @@ from dlmone.core import Conversion, InputError
 from dlmone.plugins.bert.files import TOKENIZER_FILES
 from dlmone.plugins.bert.folders import read_object
 from dlmone.plugins.bert.tokenizer import Tokenizer
+from dlmone.registry.explain import nearest_path
 
 from ..teacher import DiffuSeqTeacher
 from .foreign import is_empty, read_state_dict
@@ -46,8 +47,8 @@ def convert(source: Path, tokenizer: str | None = None) -> Conversion:
             or names or shapes of tensors do not fit it.
     """
     path, passed = choose_weights(source)
+    official, prefix = read_state_dict(path)  # says what a file is that is no checkpoint at all
     arguments = read_json(path.parent / ARGUMENTS)
-    official, prefix = read_state_dict(path)
     config, origin = bert_config(path.parent, arguments, official)
     tokens = read_tokenizer(path.parent, tokenizer, trained_with(arguments))
     if TIED in official and official[TIED].shape[:1] != (tokens.size,):
@@ -81,7 +82,7 @@ def choose_weights(source: Path) -> tuple[Path, list[str]]:
     if source.is_file():
         return source, []
     if not source.is_dir():
-        raise InputError(f"there is no checkpoint folder {source}")
+        raise InputError(f"there is no checkpoint folder {source}{nearest_path(str(source))}")
     found = [(match, path) for path in source.iterdir() if (match := EMA_FILE.fullmatch(path.name))]
     if not found:
         raise InputError(f"{source} is no DiffuSeq checkpoint folder: it holds no ema_RATE_STEP.pt")

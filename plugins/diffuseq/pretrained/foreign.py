@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import InputError
+from dlmone.registry.filetype import mistaken
 
 #: What wrappers put before the names of a network's tensors: data parallelism and torch.compile.
 PREFIXES = ("module.", "_orig_mod.")
@@ -28,7 +29,8 @@ def read_state_dict(path: Path) -> tuple[dict[str, Tensor], str]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError):
-        raise InputError(f"{path} {_what_it_is(path)}") from None
+        what = mistaken(path) or "is damaged, or holds other things than tensors, which are refused"
+        raise InputError(f"{path} {what}") from None
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"{path} {_what_it_holds(content)}")
     if infinite := [key for key, value in content.items() if not _is_finite(value)]:
@@ -53,19 +55,6 @@ def _unwrapped(content: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
         tensors = {key.removeprefix(shared[0]): value for key, value in tensors.items()}
         taken.append(shared[0])
     return tensors, f"names: the prefix {''.join(taken)} was taken off" if taken else ""
-
-
-def _what_it_is(path: Path) -> str:
-    """Say what a file is that holds no pickle of tensors."""
-    with path.open("rb") as file:
-        start = file.read(512).lstrip()
-    if not start:
-        return "is empty: was its writing cut short?"
-    if start.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS and not the file itself: run git lfs pull in its repository"
-    if start[:1] == b"<":
-        return "is a web page and not a checkpoint: download the file itself"
-    return "is damaged, or holds other things than tensors, which are refused"
 
 
 def _what_it_holds(content: Any) -> str:

@@ -102,6 +102,16 @@ def test_ids_with_a_hole_or_a_repetition_are_refused_by_line(tmp_path: Path) -> 
             Tokenizer.load(str(tmp_path))
 
 
+def test_a_vocabulary_without_its_unknown_token_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    """Otherwise the library raises at the first unknown word."""
+    (tmp_path / "vocab.txt").write_text("one\ntwo\n")
+    with pytest.raises(InputError, match=r"vocab.txt is no tokenizer: its vocabulary has no \[UNK\]"):
+        Tokenizer.load(str(tmp_path / "vocab.txt"))
+    tokenizers.Tokenizer(models.WordLevel({"a": 0}, unk_token="<u>")).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(InputError, match=r"tokenizer.json is no tokenizer: its vocabulary has no <u>"):
+        Tokenizer.load(str(tmp_path))
+
+
 def test_places_without_a_tokenizer_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"holds neither tokenizer.json nor vocab.txt nor vocab.json"):
         Tokenizer.load(str(tmp_path))

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from dlmone.core.errors import InputError
+from dlmone.core.errors import InputError, MissingError
 from dlmone.core.text.data import Example
 from dlmone.plugins.data.dataset import DatasetSource
 from dlmone.plugins.data.files import FilesSource
-from dlmone.plugins.data.options import DatasetOptions, FilesOptions
+from dlmone.plugins.data.jsonl import JsonlSource
+from dlmone.plugins.data.options import DatasetOptions, FilesOptions, JsonlOptions
 from dlmone.testing import check_data_source
 
 PAIRS = [("où est-ce ?", "c'est où ?"), ('丽江, "省"', "b")]
@@ -122,6 +123,17 @@ def test_what_is_null_is_missing(tmp_path: Path) -> None:
 def test_what_is_malformed_is_named_by_line(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
     (tmp_path / name).write_bytes(content)
     assert sentence in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("source", [FilesSource, JsonlSource])
+def test_a_file_is_no_folder_of_data(tmp_path: Path, source: Any) -> None:
+    (tmp_path / "all.csv").write_text("source,target\na,b\n")
+    options = (FilesOptions if source is FilesSource else JsonlOptions)(path=tmp_path / "all.csv")
+    with pytest.raises(InputError, match=r"^data.path: .*all.csv is a file, where the folder of the data"):
+        source(options).split("train")
+    missing = (FilesOptions if source is FilesSource else JsonlOptions)(path=tmp_path / "all.cs")
+    with pytest.raises(MissingError, match=r"does not exist; did you mean '.*all.csv'\?"):
+        source(missing).split("train")
 
 
 def test_an_id_comes_once(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from dlmone.core.text.evaluator import Sample
 from dlmone.plugins.metrics.bleu import pairwise_bleu_matrices, sentence_bleus
 from dlmone.plugins.metrics.diversity import diversities
 from dlmone.plugins.metrics.health import CopyRateEvaluator, HealthEvaluator
-from dlmone.plugins.metrics.options import NoOptions
+from dlmone.plugins.metrics.options import HealthOptions, NoOptions
 from dlmone.plugins.metrics.rouge import rouge_ls
 from dlmone.plugins.metrics.strings import clean_output, clean_text
 from dlmone.plugins.metrics.words import AvgLenEvaluator, dist_1
@@ -152,7 +152,7 @@ def test_copy_rate():
 
 def test_health():
     outputs = ["[CLS] [PAD] [PAD] [SEP]", "a b a b", "a the the b"]
-    scores = HealthEvaluator(NoOptions()).evaluate([Sample(o, "s", "r", (o,)) for o in outputs])
+    scores = HealthEvaluator(HealthOptions()).evaluate([Sample(o, "s", "r", (o,)) for o in outputs])
     assert {score.name: score.per_sample for score in scores} == {
         "empty_rate": (1, 0, 0),
         "repetition_rate": (0, 0, 1),

@@ -185,7 +185,7 @@ class Surprise:
         ({"step": 4}, "is no state dict"),
         ([torch.zeros(1)], "is no state dict"),
         (b"not a checkpoint", "is damaged"),
-        (b"<!doctype html><html>", "is a web page and not a checkpoint"),
+        (b"<!doctype html><html>", "is a web page and not the file itself"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "is a pointer of Git LFS"),
         ({"state": {}, "param_groups": [{"lr": 1e-4}]}, "is the state of an optimizer"),
         ({"state_dict": {"a": torch.zeros(1)}, "step": 3}, "with the weights under 'state_dict'"),

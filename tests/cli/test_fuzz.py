@@ -1,4 +1,4 @@
-"""benchmarks/fuzz.py: a slice of it, and that it finds what it looks for."""
+"""benchmarks/fuzz: a slice of it, and that it finds what it looks for."""
 
 import subprocess
 import sys
@@ -10,20 +10,19 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 def test_some_wrong_inputs_of_each_kind():
-    """`python benchmarks/fuzz.py --seed N` tries a thousand others."""
-    command = [sys.executable, str(BENCHMARKS / "fuzz.py"), "--seed", "0", "--count", "40"]
+    """`python benchmarks/fuzz --seed N` tries a thousand others."""
+    command = [sys.executable, str(BENCHMARKS / "fuzz"), "--seed", "0", "--count", "40"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [line.split()[-1] for line in done.stdout.splitlines()[-6:-1]] == ["0"] * 5
 
 
-@pytest.fixture
-def fuzz(monkeypatch):
+@pytest.fixture(autouse=True)
+def limits(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
-    import fuzz
+    from fuzz import processes
 
-    monkeypatch.setattr(fuzz, "SECONDS", 3)
-    return fuzz
+    monkeypatch.setattr(processes, "SECONDS", 3)
 
 
 @pytest.mark.parametrize(
@@ -38,13 +37,16 @@ def fuzz(monkeypatch):
         ("", ""),
     ],
 )
-def test_what_is_not_answered_well_is_found(fuzz, tmp_path, code, found):
+def test_what_is_not_answered_well_is_found(tmp_path, code, found):
+    from fuzz.case import Case
+    from fuzz.processes import tried
+
     root = tmp_path / "root"
     root.mkdir()
     (root / "notes.txt").write_text("one\n")
     (root / "bad.py").write_text(code)
-    case = fuzz.Case("", [["plugins", "list", "--plugin", "bad.py"]])
-    [(_, outcome)] = fuzz.tried([lambda: case], root)
+    case = Case("", [["plugins", "list", "--plugin", "bad.py"]])
+    [(_, outcome)] = tried([lambda: case], root)
     assert [one.partition(" (")[0].partition(":")[0] for one in outcome.findings] == (
         [found] if found else []
     )
@@ -63,6 +65,9 @@ def test_what_is_not_answered_well_is_found(fuzz, tmp_path, code, found):
         ([(2, "error: x", "")], ""),
     ],
 )
-def test_how_an_end_is_judged(fuzz, results, found):
-    findings = [*fuzz._judged(fuzz.Case("", [], wrong=len(results) == 1), results)]
+def test_how_an_end_is_read(results, found):
+    from fuzz.case import Case
+    from fuzz.outcome import found_in
+
+    findings = [*found_in(Case("", [], wrong=len(results) == 1), results)]
     assert any(found in one for one in findings) if found else not findings

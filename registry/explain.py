@@ -180,6 +180,7 @@ def _expected(kind: str, message: str) -> str:
     if kind in ("tuple_type", "list_type"):
         return "expected a list"
     text = re.sub(r", (unable to parse|got a number).*", "", message)
+    text = re.sub(r"^\w+ should have (at (?:least|most) \d+ items?) .*", r"expected \1", text)
     text = text.removeprefix("Value error, ").replace("Input should be", "expected")
     return re.sub(r"^expected (?=greater|less)", "expected a number ", text)
 

@@ -120,6 +120,7 @@ def test_every_floor_was_looked_at() -> None:
         "models",
         "report",
         "runtime",
+        "serving",
         "testing",
         "training",
     }

@@ -15,6 +15,7 @@ COMMANDS = (
     "push",
     "pull",
     "generate",
+    "serve",
     "evaluate",
     "bench",
     "report",

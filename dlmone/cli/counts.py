@@ -17,6 +17,8 @@ SEED = click.IntRange(min=-(2**63), max=2**63 - 1)
 THREADS = click.IntRange(min=1, max=512)
 #: Repetitions of a measurement, with progress and the time left.
 RUNS = click.IntRange(min=1, max=1_000_000)
+#: A port of the network.
+PORT = click.IntRange(min=0, max=65_535)
 #: Resamples: a p-value is a multiple of one part in so many.
 RESAMPLES = click.IntRange(min=0, max=100_000)
 #: Runs of one row of a grid.

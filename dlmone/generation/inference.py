@@ -100,10 +100,7 @@ def generate_batch(
             fits = isinstance(varied, Batch) and len(varied) == len(batch)
             require(fits, options.augmenter, "augment", f"a Batch of {len(batch)} rows", varied)
             given = generator.encoded(varied)
-        with compute.autocast():
-            generated = generator.generate(given, noise, options.steps, earlier)
-        fits = isinstance(generated, Generated) and len(generated.tokens_BL) == len(batch)
-        require(fits, generator, "generate", f"Generated with {len(batch)} rows of tokens", generated)
+        generated = generate_rows(generator, given, noise, compute, options.steps, earlier)
         calls = generated.calls
         if generated.state is not None:
             earlier.append(generated.state)
@@ -112,6 +109,28 @@ def generate_batch(
     candidates = zip(*outputs, strict=True)
     rows = zip(batch.ids, sources, references, candidates, strict=True)
     return [Sample(*row) for row in rows], calls
+
+
+@torch.no_grad()
+def generate_rows(
+    generator: Generator,
+    batch: Batch,
+    noise: Noise,
+    compute: Compute,
+    steps: int,
+    earlier: Sequence[Tensor] = (),
+) -> Generated:
+    """Generate each row of a batch once, from its own noise.
+
+    Raises:
+        InputError: the sampler cannot take so many steps.
+        PluginError: the generator returns something else.
+    """
+    with compute.autocast():
+        generated = generator.generate(batch, noise, steps, earlier)
+    fits = isinstance(generated, Generated) and len(generated.tokens_BL) == len(batch)
+    require(fits, generator, "generate", f"Generated with {len(batch)} rows of tokens", generated)
+    return generated
 
 
 def collate_fitting(

@@ -1,0 +1,1 @@
+"""A model behind HTTP: OpenAI's completions endpoint, with the texts of all requests in shared batches."""

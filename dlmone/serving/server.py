@@ -1,0 +1,118 @@
+"""Serve a model: the routes, their limits, and a shutdown that finishes what was begun."""
+
+import asyncio
+import secrets
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from dlmone.core import DlmoneError, InputError
+from dlmone.generation.inputs import examples_of
+from dlmone.runtime.interrupts import InterruptGuard
+
+from .batching import Batcher, FullError
+from .completion import Completion
+
+#: Most bytes of a request's body, and seconds until it is there.
+BYTES, SECONDS = 65_536, 10
+#: Most connections at a time; further ones are answered 503.
+CONNECTIONS = 500
+#: What each kind of error is answered with.
+STATUS = {InputError: 400, ClientDisconnect: 400, TimeoutError: 408, FullError: 503, DlmoneError: 500}
+
+
+def application(batcher: Batcher, name: str, texts: int, ready: Callable[[], object]) -> Starlette:
+    """Return the ASGI application.
+
+    Args:
+        batcher: generates.
+        name: the model's id in requests.
+        texts: most texts of one request.
+        ready: called as soon as requests can be answered.
+    """
+    model, space = batcher.model, batcher.model.generator.space
+    card = {"id": name, "object": "model", "created": int(time.time()), "owned_by": "dlmone"}
+
+    async def completions(request: Request) -> JSONResponse:
+        asked = Completion.read(await _body(request))
+        if asked.model not in (None, name):
+            raise HTTPException(404, f"model: there is no {asked.model!r} here; this server has {name!r}")
+        if (wanted := len(asked.prompt) * asked.n) > texts:
+            raise InputError(f"n: this request is for {wanted} texts; {texts} are allowed in one")
+        if not space.conditional and any(asked.prompt):
+            raise InputError('prompt: this model takes no condition; give "", and n for several texts')
+        examples = examples_of(asked.prompt)
+        length = space.collate(examples).tokens_BL.shape[1]  # refuses a prompt that does not fit
+        if asked.max_tokens is not None and asked.max_tokens < length:
+            raise InputError(f"max_tokens: a text of up to {length} tokens is made at once; leave it out")
+        seed = secrets.randbits(63) if asked.seed is None else asked.seed
+        found = await batcher.answer(examples, seed, asked.n)
+        facts = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion", "model": name}
+        facts |= {"created": int(time.time()), "system_fingerprint": model.fingerprint}
+        whole = {"finish_reason": "stop", "logprobs": None}
+        choices = [{"index": index, "text": text, **whole} for index, text in enumerate(found)]
+        return JSONResponse(facts | {"choices": choices})
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        work = asyncio.create_task(batcher.run())
+        ready()
+        yield
+        work.cancel()
+
+    routes = [
+        Route("/v1/completions", completions, methods=["POST"]),
+        Route("/v1/models", lambda request: JSONResponse({"object": "list", "data": [card]})),
+        Route("/health", lambda request: JSONResponse({"status": "ok"})),
+    ]
+    handlers: dict[Any, Any] = dict.fromkeys((HTTPException, *STATUS), _refuse)
+    return Starlette(routes=routes, exception_handlers=handlers, lifespan=lifespan)
+
+
+async def _body(request: Request) -> bytes:
+    found = b""
+    async with asyncio.timeout(SECONDS):
+        async for chunk in request.stream():
+            found += chunk
+            if len(found) > BYTES:
+                raise HTTPException(413, f"the request's body has more than {BYTES} bytes")
+    return found
+
+
+def _refuse(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, HTTPException):
+        status, text = error.status_code, error.detail
+    else:
+        status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
+        text = str(error) or f"the request's body did not arrive whole within {SECONDS} seconds"
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return JSONResponse({"error": {"message": text, "type": kind, "param": None, "code": None}}, status)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens; port 0 is any free one.
+
+    Raises:
+        InputError: the address is taken, or none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        raise InputError(f"{host}:{port}: can't listen there ({error.strerror or error})") from None
+
+
+def serve(app: Starlette, listening: socket.socket) -> None:
+    """Answer until SIGINT or SIGTERM, then finish what was begun; a second signal stops at once."""
+    config = uvicorn.Config(app, log_level="error", access_log=False, limit_concurrency=CONNECTIONS)
+    with InterruptGuard():  # uvicorn raises the signal again when it is done
+        uvicorn.Server(config).run(sockets=[listening])

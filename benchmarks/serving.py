@@ -29,16 +29,15 @@ import click
 
 from dlmone.cli.counts import CountList
 
-PROMPTS = (
-    (Path(__file__).parents[1] / "docs" / "sample_questions.txt").read_text(encoding="utf-8").splitlines()
-)
+QUESTIONS = Path(__file__).parents[1] / "docs" / "sample_questions.txt"
+PROMPTS = QUESTIONS.read_text(encoding="utf-8").splitlines()
 #: Seconds that a client waits for one answer.
 PATIENCE = 120
 
 
 @dataclass
 class Turns:
-    """What the turns of one server with so many clients measured: seconds of each request, and of each turn."""
+    """Of one server with so many clients: seconds of each request, and of each turn."""
 
     latencies: list[float] = field(default_factory=list)
     walls: list[float] = field(default_factory=list)
@@ -120,9 +119,7 @@ def main(model: str, clients: tuple[int, ...], requests: int, rounds: int, threa
             for (size, number), found in measured.items():
                 turn(servers[size], number, requests, found)
     click.echo(f"{model}, {rounds} turns of {requests} requests, load {os.getloadavg()[0]:.1f}\n")
-    click.echo(
-        "| `--batch` | clients | requests/s (least–greatest) | median ms | 95 % ms | CPU ms a request |"
-    )
+    click.echo("| batch | clients | requests/s (least–greatest) | median ms | 95 % ms | CPU ms a request |")
     click.echo("|---|---|---|---|---|---|")
     for (size, number), found in measured.items():
         rates = sorted(requests / wall for wall in found.walls)

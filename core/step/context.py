@@ -201,17 +201,26 @@ class StepContext:
         """The detached outputs of θ at which each term's gradient is taken."""
         return [leaf for of_pass in self._roots for _, leaf in of_pass]
 
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor, before_last: Callable[[], None] | None = None) -> None:
         """Backpropagate a loss to the parameters that this update trains.
 
         In θ's role, non-finite gradients at θ's outputs are replaced before they reach θ (SiD).
+
+        Args:
+            loss: a number.
+            before_last: called before the last call of autograd, after which the gradients are complete; not
+                called where no gradient reaches the parameters.
         """
         if loss.requires_grad:
+            if before_last and not self._roots:
+                before_last()
             torch.autograd.backward(loss)
         # In reverse order: a later output may depend on an earlier one.
         for of_pass in reversed(self._roots):
             slopes = [(root, leaf.grad) for root, leaf in of_pass if leaf.grad is not None]
             if slopes:
+                if before_last and of_pass is self._roots[0]:
+                    before_last()
                 torch.autograd.backward(
                     [root for root, _ in slopes],
                     [slope.nan_to_num(nan=0.0, posinf=1e5, neginf=-1e5) for _, slope in slopes],

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from dlmone.core import DlmoneError, InputError
 
 from .environment import process_number
-from .tensors import NamedNumbers
 
 #: How long a process waits for the others: as long as it takes. The main one validates, reads a pipe or has a
 #: longer last batch meanwhile; torchrun ends all processes if one has failed.
@@ -32,12 +31,18 @@ def _together() -> Iterator[None]:
         raise DlmoneError(f"another process of this run has ended; its message says why ({reason})") from None
 
 
+#: The name and dtype of tensors that processes share.
+_Kind = tuple[str, torch.dtype]
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Rank and size of the process group. With one process every method is the identity."""
 
     rank: int = 0
     size: int = 1
+    #: What was agreed on to be shared by name, the same on every process.
+    _agreed: list[_Kind] = field(default_factory=list, repr=False, compare=False)
 
     @classmethod
     def join(cls) -> World:
@@ -79,35 +84,77 @@ class World:
             dist.all_gather_object(values, value)
         return values
 
-    def sum_gradients(self, module: nn.Module) -> None:
-        """Sum the gradients of a module's parameters over the processes (the losses carry 1/batch)."""
-        if self.size == 1:
-            return
-        # Every process takes part for every parameter, also one whose share gave it no gradient.
-        for parameter in module.parameters():
-            if parameter.requires_grad:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-                with _together():
-                    dist.all_reduce(parameter.grad)
+    def begin_sum(self, values: Tensor) -> Callable[[], None]:
+        """Begin to add up a tensor over the processes, in place.
 
-    def sum_named(self, sums: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Sum named numbers over the processes; a name that a process lacks counts nought there."""
+        Returns:
+            A function that waits for the sum. A GPU waits by itself, and its host goes on.
+        """
         if self.size == 1:
+            return lambda: None
+        with _together():
+            work = dist.all_reduce(values, async_op=True)
+
+        def wait() -> None:
+            with _together():
+                work.wait()
+
+        return wait
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Add up a tensor over the processes, in place, and return it."""
+        self.begin_sum(values)()
+        return values
+
+    def sum_named(self, sums: Mapping[str, Tensor], device: torch.device) -> Mapping[str, Tensor]:
+        """Sum named numbers over the processes; a name that a process lacks counts nought there.
+
+        Args:
+            sums: float64 tensors of one number.
+            device: where they are.
+        """
+        if self.size == 1 or not (kinds := self._held(sums)):
             return sums
-        totals: dict[str, float] = {}
-        for part in self.gather(dict(NamedNumbers(sums))):
-            for name, value in part.items():
-                totals[name] = totals.get(name, 0.0) + value
-        return {name: torch.tensor(total, dtype=torch.float64) for name, total in totals.items()}
+        names = [name for name, _ in kinds]
+        zero = torch.zeros((), dtype=torch.float64, device=device)
+        return dict(zip(names, self.sum(torch.stack([sums.get(one, zero) for one in names])), strict=True))
 
-    def concatenate(self, named: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Join the shares [b] of named per-sample tensors in rank order: the global batch's order."""
-        if self.size == 1:
+    def concatenate(self, named: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Join the shares [b] of named per-sample tensors in rank order: the global batch's order.
+
+        They are in the host's memory. Whole numbers keep their value up to 2⁵³.
+        """
+        if self.size == 1 or not (kinds := self._held(named)):
             return named
-        parts = self.gather({name: tensor.cpu() for name, tensor in named.items()})
-        names = dict.fromkeys(name for part in parts for name in part)
-        return {name: torch.cat([part[name] for part in parts if name in part]) for name in names}
+        own = [named.get(name, torch.zeros(0)) for name, _ in kinds]
+        counts = torch.zeros(self.size, len(kinds), dtype=torch.int64)
+        counts[self.rank] = torch.tensor([len(values_B) for values_B in own])
+        lengths = self.sum(counts).flatten().tolist()
+        before = int(counts[: self.rank].sum())
+        # Each process adds its own values to the others' zeros.
+        joined = torch.zeros(sum(lengths), dtype=torch.float64)
+        joined[before : before + sum(map(len, own))] = torch.cat([values_B.double() for values_B in own])
+        parts = self.sum(joined).split(lengths)
+        return {
+            name: torch.cat(parts[place :: len(kinds)]).to(dtype) for place, (name, dtype) in enumerate(kinds)
+        }
+
+    def _held(self, named: Mapping[str, Tensor]) -> list[_Kind]:
+        """Return the names, with dtypes, that any of the processes has, in one order for all.
+
+        A name is agreed on when it first appears. From then on a flag tells whether it is there: the host's
+        memory alone is read.
+        """
+        own = {(name, tensor.dtype) for name, tensor in named.items()}
+        new = not own.issubset(self._agreed)
+        flags = self.sum(torch.tensor([new, *(kind in own for kind in self._agreed)], dtype=torch.int32))
+        found, *held = flags.tolist()
+        if not found:
+            return [kind for kind, count in zip(self._agreed, held, strict=True) if count]
+        every = self.gather([(name, tensor.dtype) for name, tensor in named.items()])
+        kinds = dict.fromkeys(kind for part in every for kind in part)
+        self._agreed.extend(kind for kind in kinds if kind not in self._agreed)
+        return [kind for kind in self._agreed if kind in kinds]
 
     def agree(self, value: Any) -> Any:
         """Return the main process's value on every process."""
@@ -120,7 +167,7 @@ class World:
 
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set on any process."""
-        return any(self.gather(flag))
+        return bool(self.sum(torch.tensor(int(flag))))
 
     def wait(self) -> None:
         """Wait until every process is here."""

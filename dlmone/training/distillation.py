@@ -36,6 +36,7 @@ from dlmone.models.student import new_student
 from dlmone.registry import spacing_on
 from dlmone.registry.schema import LogNormal, Stage, StageOptimizer
 from dlmone.runtime.device import Compute
+from dlmone.runtime.gradients import GradientSum
 from dlmone.runtime.precision import ieee_float32
 from dlmone.runtime.tensors import NamedNumbers
 
@@ -153,6 +154,11 @@ class Distillation:
             begun = copy_network(self.generator.network, self.space).requires_grad_(False)
             self.networks[START] = self.generator.with_network(begun).eval()
         self.beside = EstimatorNetworks(requested, objectives, teacher, self.networks, stage, (seed, name))
+        beside = (parameter for module in self.beside.trainable() for parameter in module.parameters())
+        self._gradients: dict[Role, GradientSum] = {
+            "generator": GradientSum(self.generator.network.parameters(), compute.world),
+            "estimator": GradientSum(beside, compute.world),
+        }
         self.examples = examples
         self._noise = NoiseAhead(compute.device)
         self._orders = {
@@ -190,8 +196,6 @@ class Distillation:
         self.generator.eval()
         self.beside.train(self.stage.estimator_dropout)
         logged = self._accumulate(self.estimator_update, "estimator", draw, norms)
-        for module in self.beside.trainable():
-            self.compute.world.sum_gradients(module)
         rate = _learning_rate(self.stage.estimator, draw, self.stage.steps * self.stage.estimator_steps)
         self.non_finite.add_gradients(self.beside.step(rate, draw))
         return {**logged, **self.estimator_update.observe(self.step, logged)}
@@ -205,7 +209,6 @@ class Distillation:
         )
         with frozen(*self.beside.trainable()):
             logged = self._accumulate(self.generator_update, *draws, norms)
-        self.compute.world.sum_gradients(self.generator.network)
         # θ's schedules count θ's own updates, which start after ψ's warm-up.
         update, updates = (step - self.stage.estimator_warmup for step in (self.step, self.stage.steps))
         rate = _learning_rate(self.stage.generator, update, updates)
@@ -220,7 +223,7 @@ class Distillation:
         torch.manual_seed(
             seed_of((self.seed, self.name, update.role, self.step, draw, self.compute.world.rank))
         )
-        sums = MetricSums()
+        sums, gradients = MetricSums(), self._gradients[update.role]
         share = self.compute.world.share(self.stage.batch)
         size = self.compute.microbatch or max(len(share), 1)
         for i in range(0, len(share), size):
@@ -229,13 +232,15 @@ class Distillation:
                 context = self._context(update, draws, draw, rows)
                 with self.compute.autocast():
                     terms = update.evaluate(context, self.step)
-                finite_B = update.accumulate(context, terms, self.stage.batch, sums, norms)
+                before_last = gradients.before_last if i + size >= len(share) else None
+                finite_B = update.accumulate(context, terms, self.stage.batch, sums, norms, before_last)
                 if finite_B is None:
                     break
                 # Drop the samples whose loss is not finite and retry with the rest.
                 sums.add("non_finite", ~finite_B)
                 rows = [row for row, finite in zip(rows, finite_B.tolist(), strict=True) if finite]
-        means = sums.means(self.stage.batch, self.compute.world)
+        gradients.finish()
+        means = sums.means(self.stage.batch, self.compute)
         if (lost := means.pop("non_finite", None)) is not None:
             self.non_finite.add_losses(int(lost))
         return means

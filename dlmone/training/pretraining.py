@@ -15,6 +15,7 @@ from dlmone.core import Example, InputError, Teacher, TrainingLoss
 from dlmone.core.step.noise import seed_of
 from dlmone.registry.schema import Pretrain
 from dlmone.runtime.device import Compute
+from dlmone.runtime.gradients import GradientSum
 from dlmone.runtime.tensors import NamedNumbers, read_together
 
 from .checkpoint import Checkpoint, pack, unpack
@@ -47,6 +48,7 @@ class Pretraining:
         self.average = copy.deepcopy(teacher).requires_grad_(False).eval()
         own = teacher.new_optimizers(**adam_settings(config.optimizer))
         self.optimizer = Optimizer(teacher, config.optimizer, own)
+        self._gradients = GradientSum(teacher.parameters(), compute.world)
         self.examples = TokenizedExamples(teacher.space, examples)
         self._noise = NoiseAhead(compute.device)
         self.order = DataOrder(len(examples), (seed, "pretrain"), config.batch)
@@ -78,6 +80,8 @@ class Pretraining:
             answer = self._loss([(position, places[position]) for position in share[i : i + size]], sums)
             if answer is None:
                 continue
+            if i + size >= len(share):
+                self._gradients.before_last()
             torch.autograd.backward(answer.loss_B.sum() / batch)
             sums.add("loss", answer.loss_B)
             if answer.weight_B is not None:
@@ -86,8 +90,8 @@ class Pretraining:
                 sums.add(name, values_B)
             for name, values_B in answer.observation.items():
                 observed[name].append(values_B)
-        world.sum_gradients(self.teacher)
-        logged = sums.means(batch, world)
+        self._gradients.finish()
+        logged = sums.means(batch, self.compute)
         if (weight := logged.pop(_WEIGHT, None)) is not None:
             weight = torch.where(weight == 0, 1.0, weight)
             logged["loss"] = logged["loss"] / weight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from dlmone.core import Objective, Request, StepContext, Term
 from dlmone.core.contract import is_named, require
 from dlmone.core.step.request import Role
 from dlmone.registry.schema import Stage
-from dlmone.runtime.distributed import World
+from dlmone.runtime.device import Compute
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,13 @@ class Update:
         return [(term, self._term(term, context)) for term in self.active(step)]
 
     def accumulate(
-        self, context: StepContext, terms: Terms, batch: int, sums: MetricSums, norms: bool
+        self,
+        context: StepContext,
+        terms: Terms,
+        batch: int,
+        sums: MetricSums,
+        norms: bool,
+        before_last: Callable[[], None] | None = None,
     ) -> Tensor | None:
         """Add one (micro)batch's gradients of the weighted sum of terms, each a mean over ``batch``.
 
@@ -90,6 +96,7 @@ class Update:
             batch: size of the global batch.
             sums: accumulates the logged values.
             norms: also compute each term's gradient norm at the generator's output (logged steps only).
+            before_last: called before the last call of autograd, after which the gradients are complete.
 
         Returns:
             None, or if any sample's loss is not finite, which are, [B].
@@ -110,7 +117,7 @@ class Update:
                 for slope in slopes:
                     sums.add_square(f"gradient/{term.name}", slope)
             total = total + weighted
-        context.backward(total)
+        context.backward(total, before_last)
         return None
 
     def _term(self, term: WeightedTerm, context: StepContext) -> Term:
@@ -152,26 +159,32 @@ def stage_updates(stage: Stage, objectives: Mapping[str, Objective]) -> dict[Rol
     return {"generator": Update("generator", generator), "estimator": Update("estimator", estimator)}
 
 
+#: Ends the name of a sum of squares among the others.
+_SQUARE = "²"
+
+
 class MetricSums:
     """Sums of per-sample values over a step's microbatches and processes; on one device, they stay there."""
 
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
-        self.squares: dict[str, Tensor] = {}
 
     def add(self, name: str, values_B: Tensor) -> None:
-        _add(self.sums, name, values_B.detach().double().sum())
+        self._add(name, values_B.detach().double().sum())
 
     def add_square(self, name: str, values: Tensor | None) -> None:
         if values is not None:
-            _add(self.squares, name, values.detach().double().square().sum())
+            self._add(name + _SQUARE, values.detach().double().square().sum())
 
-    def means(self, batch: int, world: World) -> dict[str, Tensor]:
+    def _add(self, name: str, total: Tensor) -> None:
+        self.sums[name] = self.sums[name] + total if name in self.sums else total
+
+    def means(self, batch: int, compute: Compute) -> dict[str, Tensor]:
         """Return means over the global batch, and norms; ``non_finite`` stays a count."""
-        sums, squares = world.sum_named(self.sums), world.sum_named(self.squares)
-        means = {name: total if name == "non_finite" else total / batch for name, total in sums.items()}
-        return means | {name: total.sqrt() for name, total in squares.items()}
-
-
-def _add(totals: dict[str, Tensor], name: str, total: Tensor) -> None:
-    totals[name] = totals[name] + total if name in totals else total
+        means: dict[str, Tensor] = {}
+        for name, total in compute.world.sum_named(self.sums, compute.device).items():
+            if name.endswith(_SQUARE):
+                means[name.removesuffix(_SQUARE)] = total.sqrt()
+            else:
+                means[name] = total if name == "non_finite" else total / batch
+        return means

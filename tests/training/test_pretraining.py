@@ -2,7 +2,7 @@
 
 import copy
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +32,8 @@ CONFIG = Pretrain.model_validate(
         "optimizer": {"lr": 0.02, "weight_decay": 0.01, "clip_norm": 1.0},
     }
 )
+
+ALONE = World()
 
 
 class Muonised(ToyTeacher):
@@ -79,10 +81,13 @@ class Coupled(ToyTeacher):
 
 
 def pretraining(
-    family: type[ToyTeacher], microbatch: int | None = None, config: Pretrain = CONFIG
+    family: type[ToyTeacher],
+    microbatch: int | None = None,
+    config: Pretrain = CONFIG,
+    world: World = ALONE,
 ) -> Pretraining:
     torch.manual_seed(0)
-    compute = Compute(torch.device("cpu"), bfloat16=False, world=World(), microbatch=microbatch)
+    compute = Compute(torch.device("cpu"), bfloat16=False, world=world, microbatch=microbatch)
     return Pretraining(family.build(ToyOptions(), EXAMPLES), config, EXAMPLES, compute, 0)
 
 
@@ -289,18 +294,16 @@ class Together(World):
         self.barrier.wait(60)
         return values
 
-    def sum_gradients(self, module: nn.Module) -> None:
-        for parameter in module.parameters():
-            parameter.grad = torch.stack(self.gather(parameter.grad.clone())).sum(0)
+    def begin_sum(self, values: Tensor) -> Callable[[], None]:
+        values.copy_(torch.stack(self.gather(values.clone())).sum(0))
+        return lambda: None
 
 
 def test_a_batch_wide_mean_is_the_same_on_two_processes() -> None:
     alone = pretraining(Weighted)
     expected = [alone.advance(norms=False) for _ in range(3)]
     box, barrier = [None, None], threading.Barrier(2)
-    shared = [pretraining(Weighted) for _ in box]
-    for rank, trained in enumerate(shared):
-        trained.compute = replace(trained.compute, world=Together(rank, box, barrier))
+    shared = [pretraining(Weighted, world=Together(rank, box, barrier)) for rank in range(2)]
     with ThreadPoolExecutor(2) as pool:
         advance = [pool.submit(lambda one: [one.advance(False) for _ in range(3)], one) for one in shared]
         for process in advance:

@@ -2,6 +2,7 @@
 
 import re
 from importlib.metadata import version as version_of
+from importlib.util import find_spec
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -19,6 +20,9 @@ extensions = [
     "sphinx_click",
     "sphinx_copybutton",
 ]
+# MathJax goes with the pages, which then need no network; without this package they load it from its CDN.
+if find_spec("sphinx-mathjax-offline"):
+    extensions.append("sphinx-mathjax-offline")
 html_theme = "furo"
 html_title = f"dlmone {version}"
 exclude_patterns = ["_build"]

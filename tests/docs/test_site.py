@@ -40,3 +40,10 @@ def test_the_references_are_those_of_the_code(site: Path) -> None:
     documented = set(re.findall(r'id="dlmone\.core(?:\.\w+)+\.(\w+)"', page))
     classes = {name for name in core.__all__ if isinstance(getattr(core, name), type)}
     assert classes - documented == set()
+
+
+def test_formulas_need_no_network(site: Path) -> None:
+    pytest.importorskip("sphinx-mathjax-offline")
+    page = (site / "equations.html").read_text(encoding="utf-8")
+    [script] = re.findall(r'src="([^"]*mathjax[^"]*)"', page)
+    assert (site / script.partition("?")[0]).is_file()

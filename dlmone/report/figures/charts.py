@@ -14,6 +14,9 @@ from .drawing import MARKERS, Picture, legend, look, panels, runs_entries, serie
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+#: Network calls, a score, and its interval.
+Point = tuple[int, float, tuple[float, float] | None]
+
 
 def calls(runs: Sequence[RunData]) -> Picture | None:
     """Draw scores against network calls, teacher and student (the paper's Figure 3)."""
@@ -29,12 +32,13 @@ def calls(runs: Sequence[RunData]) -> Picture | None:
     figure, axes = panels(len(shown))
     for axis, name in zip(axes, shown, strict=True):
         for place, series, line in lines:
-            _with_intervals(axis, line, name, look(place, series, len(runs)), MARKERS[series % len(MARKERS)])
+            points = _points(line, name)
+            with_intervals(axis, points, look(place, series, len(runs)), MARKERS[series % len(MARKERS)])
         axis.margins(y=0.12)
         axis.set_title(measures.heading(name, scored[name]))
         axis.set_xlabel("network calls per sample")
         within_share(axis)
-        _calls_axis(axis, sorted({one.row.calls or 1 for _, _, line in lines for one in line}))
+        calls_axis(axis, sorted({one.row.calls or 1 for _, _, line in lines for one in line}))
     models = {
         series: "student" if len(runs) > 1 and series == 1 else line[0].model for _, series, line in lines
     }
@@ -98,33 +102,28 @@ def _by_calls(systems: Systems, alone: bool) -> Iterator[tuple[int, list[System]
             yield series, sorted(line, key=lambda one: one.row.calls or 0)
 
 
-def _with_intervals(
-    axis: Axes, line: Sequence[System], name: str, looks: dict[str, Any], marker: str
-) -> None:
-    points = [
-        (one.row.calls, one.row.scores[name]) for one in line if name in one.row.scores and one.row.calls
+def _points(line: Sequence[System], name: str) -> list[Point]:
+    return [
+        (one.row.calls, score.value, score.interval)
+        for one in line
+        if (score := one.row.scores.get(name)) and one.row.calls
     ]
+
+
+def with_intervals(axis: Axes, points: Sequence[Point], looks: dict[str, Any], marker: str) -> None:
+    """Draw a line of scores against network calls, with their intervals as bars."""
     if not points:
         return
-    counts, scores = zip(*points, strict=True)
-    bounds = [score.interval or (score.value, score.value) for score in scores]
+    counts, values, intervals = zip(*points, strict=True)
+    bounds = [interval or (value, value) for value, interval in zip(values, intervals, strict=True)]
     lengths = [
-        [max(score.value - low, 0) for score, (low, _) in zip(scores, bounds, strict=True)],
-        [max(high - score.value, 0) for score, (_, high) in zip(scores, bounds, strict=True)],
+        [max(value - low, 0) for value, (low, _) in zip(values, bounds, strict=True)],
+        [max(high - value, 0) for value, (_, high) in zip(values, bounds, strict=True)],
     ]
-    axis.errorbar(
-        counts,
-        [score.value for score in scores],
-        lengths,
-        marker=marker,
-        markersize=4,
-        elinewidth=0.8,
-        capsize=2,
-        **looks,
-    )
+    axis.errorbar(counts, values, lengths, marker=marker, markersize=4, elinewidth=0.8, capsize=2, **looks)
 
 
-def _calls_axis(axis: Axes, counts: Sequence[int]) -> None:
+def calls_axis(axis: Axes, counts: Sequence[int]) -> None:
     """Make the axis logarithmic, with ticks at the numbers of calls that occur."""
     from matplotlib.ticker import FixedLocator, NullLocator
 

@@ -129,7 +129,7 @@ class Bound:
     @torch.no_grad()
     def _reconstruction(self, z: Tensor, t_B: Tensor) -> Tensor:
         """Return the sum of −log p(token | z) over positions that count, [B]."""
-        logits_BLV = self.network.predict(z, t_B, self.batch, self._previous(z, t_B)).logits_BLV
+        logits_BLV = self.network.predict(z, t_B, self.batch, self._previous(z, t_B)).logits
         nll_BL = functional.cross_entropy(logits_BLV.transpose(1, 2), self.batch.tokens_BL, reduction="none")
         return (nll_BL * self.counted_BL1[..., 0]).sum(1)
 

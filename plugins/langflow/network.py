@@ -33,9 +33,9 @@ class Borrowed:
 
 
 class Prediction(NamedTuple):
-    """Token logits [B, L, V] float32, and what each layer gave, [B, L, H] each."""
+    """Token logits float32, [B, L, V] or [N, V] of chosen positions, and what each layer gave, [B, L, H]."""
 
-    logits_BLV: Tensor
+    logits: Tensor
     hidden: list[Tensor]
 
 
@@ -153,8 +153,15 @@ class LangFlowNetwork(Denoiser):
         previous: Tensor | None = None,
         ramp: float = 1.0,
         s_B: Tensor | None = None,
+        where_BL: Tensor | None = None,
     ) -> Prediction:
-        """Return token logits and hidden states; ``ramp`` scales the Bayes term in training."""
+        """Return token logits and hidden states.
+
+        Args:
+            ramp: scales the Bayes term in training.
+            where_BL: bool; the positions whose logits are wanted, all of them by default. Logits are most of
+                what a small network computes.
+        """
         schedule, z_BLD = self.space.schedule, e_t.float()
         with torch.autocast(e_t.device.type, enabled=False):
             c_BC = self.sigma_map(schedule.network_time(t_B))
@@ -162,12 +169,15 @@ class LangFlowNetwork(Denoiser):
                 c_BC = c_BC + self.second_sigma_map(schedule.network_time(t_B if s_B is None else s_B))
             h_BLD = self.read_in(z_BLD, batch, previous)
         hidden = self.hidden(h_BLD, c_BC)
-        logits_BLV = self.output_layer(hidden[-1], c_BC).float()
+        logits = self.output_layer(hidden[-1], c_BC, where_BL).float()
         if self.bayes:
             with torch.autocast(e_t.device.type, enabled=False):
                 skip_B = ramp * schedule.alpha(t_B) / schedule.sigma(t_B) ** 2
-                logits_BLV = logits_BLV + expand(skip_B, z_BLD) * (z_BLD @ self.space.rows().T)
-        return Prediction(logits_BLV, hidden)
+                scaled_BLD = expand(skip_B, z_BLD) * z_BLD
+                logits = (
+                    logits + (scaled_BLD if where_BL is None else scaled_BLD[where_BL]) @ self.space.rows().T
+                )
+        return Prediction(logits, hidden)
 
     def hidden(self, h_BLD: Tensor, c_BC: Tensor) -> list[Tensor]:
         """Return what each layer gives, the first one first, [B, L, H] each."""

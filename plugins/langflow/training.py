@@ -49,8 +49,10 @@ def training_loss(
     schedule, e_BLD = space.schedule, space.embed(batch)
     e_t_BLD = space.pin(schedule.diffuse(e_BLD, t_B, noise_BLD), e_BLD, batch)
     previous_BLD = first_estimate(network, space, batch, t_B, e_t_BLD, conditioned_B, ramp)
-    logits_BLV = network.predict(e_t_BLD, t_B, batch, previous_BLD, ramp).logits_BLV
-    nll_BL = functional.cross_entropy(logits_BLV.transpose(1, 2), batch.tokens_BL, reduction="none")
+    where_BL = batch.target_BL
+    logits_NV = network.predict(e_t_BLD, t_B, batch, previous_BLD, ramp, where_BL=where_BL).logits
+    nll_N = functional.cross_entropy(logits_NV, batch.tokens_BL[where_BL], reduction="none")
+    nll_BL = nll_N.new_zeros(where_BL.shape).masked_scatter(where_BL, nll_N)
     cross_entropy_B = masked_mean(nll_BL, batch.target_BL)
     surrogate_B = space.proposal.surrogate_entropy(schedule.gamma(t_B).float())
     return LossParts(cross_entropy_B, (cross_entropy_B.detach() - surrogate_B) ** 2)
@@ -66,13 +68,19 @@ def first_estimate(
     conditioned_B: Tensor,
     ramp: float,
 ) -> Tensor | None:
-    """Return x0 of a pass over the chosen samples at the same state and time, zeros for the others."""
+    """Return x0 of a pass over the chosen samples at the same state and time.
+
+    It is zero for the others, and at given positions, where it isn't read.
+    """
     rows_N = conditioned_B.nonzero()[:, 0]
     if not network.self_conditioning or not len(rows_N):
         return None
     ids = tuple(batch.ids[row] for row in rows_N.tolist())
     chosen = Batch(ids, batch.tokens_BL[rows_N], batch.target_BL[rows_N])
-    logits_NLV = network.predict(e_t_BLD[rows_N], t_B[rows_N], chosen, None, ramp).logits_BLV
+    where_NL = chosen.target_BL
+    found = network.predict(e_t_BLD[rows_N], t_B[rows_N], chosen, None, ramp, where_BL=where_NL)
     estimate_BLD = torch.zeros_like(e_t_BLD)
-    estimate_BLD[rows_N] = space.mixture(logits_NLV.softmax(-1))
+    estimate_NLD = estimate_BLD[rows_N]
+    estimate_NLD[where_NL] = space.mixture(found.logits.softmax(-1))
+    estimate_BLD[rows_N] = estimate_NLD
     return estimate_BLD

@@ -84,7 +84,10 @@ class Block(nn.Module):
 
 
 class OutputLayer(nn.Module):
-    """W·(modulated LN(h)) + b: the network's own part of the token logits, [B, L, V]."""
+    """W·(modulated LN(h)) + b: the network's own part of the token logits, [B, L, V].
+
+    ``where_BL`` (bool) chooses N positions, of which it gives [N, V] in row order.
+    """
 
     def __init__(self, width: int, condition: int, tokens: int) -> None:
         super().__init__()
@@ -92,10 +95,11 @@ class OutputLayer(nn.Module):
         self.linear = zero_linear(width, tokens)
         self.adaLN_modulation = zero_linear(condition, 2 * width)
 
-    def forward(self, h_BLD: Tensor, c_BC: Tensor) -> Tensor:
+    def forward(self, h_BLD: Tensor, c_BC: Tensor, where_BL: Tensor | None = None) -> Tensor:
         shift_BD, scale_BD = self.adaLN_modulation(c_BC).chunk(2, dim=-1)
-        logits_BLV: Tensor = self.linear(modulated(self.norm_final(h_BLD), shift_BD, scale_BD))
-        return logits_BLV
+        read_BLD = modulated(self.norm_final(h_BLD), shift_BD, scale_BD)
+        logits: Tensor = self.linear(read_BLD if where_BL is None else read_BLD[where_BL])
+        return logits
 
 
 def zero_linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:

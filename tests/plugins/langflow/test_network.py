@@ -67,7 +67,7 @@ def test_each_part_of_the_network_is_official(
     torch.testing.assert_close(final_BLD, wanted["a_final_hidden_self"], **LOGITS)
     torch.testing.assert_close(output(h_BLD, c_BC), wanted["a_net_logits_self"], **LOGITS)
     t_B = small.space.schedule.time_of_gamma(wanted["a_gamma"])
-    network_alone = network.predict(wanted["a_z"], t_B, batch, ramp=0).logits_BLV
+    network_alone = network.predict(wanted["a_z"], t_B, batch, ramp=0).logits
     torch.testing.assert_close(network_alone, wanted["a_net_logits_first"], **LOGITS)
     answer = network.denoise(wanted["a_z"], t_B, batch, layers=(0,), previous=wanted["a_x0_first"])
     for layer, name in ((-1, "a_block1_out_self"), (0, "a_block0_out_self")):
@@ -94,7 +94,7 @@ def test_clean_states_at_the_least_noise(
     wanted = official("forward")
     batch = batch_of(wanted["input_ids"][:1])
     t_B = small.space.schedule.tensor(small.space.schedule.min_time, 1)
-    logits_BLV = small.network.predict(small.space.embed(batch), t_B, batch).logits_BLV
+    logits_BLV = small.network.predict(small.space.embed(batch), t_B, batch).logits
     torch.testing.assert_close(logits_BLV, wanted["ids_without_times_logits"], rtol=1e-6, atol=2e-5)
 
 
@@ -175,7 +175,7 @@ def test_networks_start_as_bayes_rule_alone(small: LangFlowTeacher) -> None:
     ids_BL = torch.randint(0, 200, (2, length))
     batch = Batch(("0", "1"), ids_BL, torch.ones_like(ids_BL, dtype=torch.bool))
     z, t_B = torch.randn(2, length, width), torch.tensor([0.2, 0.7], dtype=torch.float64)
-    logits_BLV = network.predict(z, t_B, batch).logits_BLV.log_softmax(-1)
+    logits_BLV = network.predict(z, t_B, batch).logits.log_softmax(-1)
     alpha_B, sigma_B = space.schedule.alpha(t_B), space.schedule.sigma(t_B)
     means_BVD = alpha_B[:, None, None] * space.rows().double()
     squares_BLV = torch.cdist(z.double(), means_BVD).square()

@@ -124,7 +124,7 @@ def test_guidance_moves_the_logits_away_from_those_without_a_condition(guided: L
     for call in network.calls:
         assert torch.equal(space.pin(call.e_t, space.embed(call.batch), call.batch), call.e_t)
     l_null, l_with = (
-        guided.network.predict(call.e_t, call.t_B, call.batch).logits_BLV for call in (without, with_it)
+        guided.network.predict(call.e_t, call.t_B, call.batch).logits for call in (without, with_it)
     )
     estimate = space.mixture((l_null + 3 * (l_with - l_null)).softmax(-1))
     for call in later:

@@ -255,7 +255,7 @@ def test_every_generated_token_counts_alike_and_no_given_one() -> None:
     parts = training_loss(teacher.network, teacher.space, batch, t_B, noise, torch.zeros(4, dtype=torch.bool))
     e = teacher.space.embed(batch)
     e_t = teacher.space.pin(teacher.space.schedule.diffuse(e, t_B, noise), e, batch)
-    log_p_BLV = teacher.network.predict(e_t, t_B, batch).logits_BLV.log_softmax(-1)
+    log_p_BLV = teacher.network.predict(e_t, t_B, batch).logits.log_softmax(-1)
     nll_BL = functional.nll_loss(log_p_BLV.transpose(1, 2), batch.tokens_BL, reduction="none")
     wanted = [nll_BL[row][batch.target_BL[row]].mean() for row in range(4)]
     torch.testing.assert_close(parts.cross_entropy_B, torch.stack(wanted))

@@ -31,7 +31,7 @@ def teacher() -> LangFlowTeacher:
 def tempered(
     teacher: LangFlowTeacher, x: Tensor, t_B: Tensor, batch: Batch, previous: Tensor | None, tau: float
 ) -> Tensor:
-    logits_BLV = teacher.network.predict(x, t_B, batch, previous).logits_BLV
+    logits_BLV = teacher.network.predict(x, t_B, batch, previous).logits
     return (logits_BLV / tau).softmax(-1) @ teacher.space.rows()
 
 

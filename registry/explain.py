@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -30,7 +31,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = get_close_matches(name, known, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known here: {', '.join(known)}" if known else ""
+    return f"; known here: {shorten(', '.join(known), 10 * LONGEST, placeholder=' …')}" if known else ""
 
 
 def nearest_path(text: str, known: Iterable[str] = ()) -> str:

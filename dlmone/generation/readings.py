@@ -1,11 +1,11 @@
-"""What a model's rows keep of its data: texts that are cut, words that the vocabulary does not know."""
+"""What a model keeps of texts: those that are cut, words that the vocabulary does not know."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dlmone.core import Codec, Example, InputError, Reading
+from dlmone.core import Codec, Example, InputError, Reading, Sample
 
 #: Examples of a split that are looked at, evenly spaced: a survey waits for none of the larger splits.
 MOST = 2000
@@ -110,3 +110,36 @@ def survey(space: Codec, examples: Sequence[Example], most: int | None = MOST, a
 def _letters(text: str) -> str:
     """Return a text without its spaces, which tokenisers of words don't keep."""
     return "".join(text.split())
+
+
+class CutSources:
+    """Counts the sources of which a model read the beginning only, as they are generated for.
+
+    Args:
+        space: the model's.
+    """
+
+    def __init__(self, space: Codec) -> None:
+        self.space = space
+        self.ids: list[str] = []
+        self.tokens = 0
+
+    def look(self, samples: Sequence[Sample], sources: Mapping[str, str]) -> None:
+        """Look at samples whose sources were given as ``sources``, by id."""
+        for sample in samples:
+            given = sources[sample.id]
+            if _letters(sample.source).lower() == _letters(given).lower():
+                continue  # read whole; no text is tokenised twice for nothing
+            reading = self.space.reading(Example(sample.id, given, ""), alone=True)
+            if reading and reading.source_cut:
+                self.ids.append(sample.id)
+                self.tokens += reading.source_cut
+
+    @property
+    def sentence(self) -> str:
+        """What was cut, as a sentence; empty if nothing was."""
+        if not self.ids:
+            return ""
+        first, count = self.ids[0], len(self.ids)
+        cut = "the source of 1 text was" if count == 1 else f"the sources of {count:,} texts were"
+        return f"{cut} too long and cut, by {self.tokens:,} tokens; the first is that of id {first}"

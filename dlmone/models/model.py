@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
@@ -14,6 +15,7 @@ from dlmone.evaluation.provenance import Provenance, describe_plugin
 from dlmone.evaluation.selection import CandidateSelector
 from dlmone.generation.inference import SamplingOptions, generate_batch
 from dlmone.generation.inputs import batches, examples_of
+from dlmone.generation.readings import CutSources
 from dlmone.registry import Registry
 from dlmone.registry.bounds import MOST_AT_ONCE, MOST_CALLS
 from dlmone.registry.explain import shortened
@@ -111,8 +113,14 @@ class Model:
         """
         config = self.configure(candidates=candidates, steps=steps, seed=seed, select=select, augment=augment)
         require_number("batch", batch, MOST_AT_ONCE)
-        parts = [self.generator.space.collate(part) for part in batches(examples_of(texts, ids), batch)]
-        return [list(sample.candidates) for part in parts for sample in self.generate_batch(part, config)[0]]
+        space, examples = self.generator.space, examples_of(texts, ids)
+        parts = [space.collate(part) for part in batches(examples, batch)]
+        samples = [sample for part in parts for sample in self.generate_batch(part, config)[0]]
+        cut = CutSources(space)
+        cut.look(samples, {example.id: example.source for example in examples})
+        if cut.ids:
+            warnings.warn(cut.sentence, stacklevel=2)
+        return [list(sample.candidates) for sample in samples]
 
     def configure(
         self,

@@ -5,6 +5,7 @@ from itertools import islice
 
 from dlmone.core.errors import InputError
 from dlmone.core.text.data import Example
+from dlmone.registry.explain import shortened
 from dlmone.registry.rows import Flat, Row
 
 from .formats import text_of
@@ -40,7 +41,7 @@ def examples_of(rows: Iterable[Row], columns: Columns, name: str, limit: int | N
             target = target or _first(row, TARGETS)
         if target is None:
             known = f"there is no column {' or '.join(TARGETS)}; name it"
-            raise InputError(f"{place}: {known} (there are {', '.join(sorted(whole)) or 'none'}).")
+            raise InputError(f"{place}: {known} (there are {shortened(', '.join(sorted(whole))) or 'none'}).")
         given = row.get(columns.id) if columns.id else None
         # An id is the data source's own, and those of two files may be the same.
         id = f"{name}-{number if given is None else given}"

@@ -9,7 +9,7 @@ from dlmone.registry.explain import nearest_path
 from dlmone.registry.rows import Row, suffix_of
 
 from .columns import examples_of
-from .formats import READERS, read_rows, require_folder
+from .formats import READERS, ended, read_rows, require_folder
 from .options import FilesOptions
 
 
@@ -38,7 +38,7 @@ class FilesSource(DataSource):
         if (given := getattr(self.options, name)) is not None:
             path = self.folder / Path(given).expanduser()
             if not path.is_file():
-                raise MissingError(f"data.{name}: there is no file {path}{nearest_path(str(path))}.")
+                raise MissingError(ended(f"data.{name}: there is no file {path}{nearest_path(str(path))}"))
             if suffix_of(path) not in READERS:
                 raise InputError(f"data.{name}: {path} is of no known kind ({', '.join(READERS)}).")
             return path

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from dlmone.core.errors import InputError, MissingError
-from dlmone.registry.explain import nearest_path
+from dlmone.registry.explain import nearest, nearest_path
 from dlmone.registry.rows import Row, RowReader, suffix_of
 
+#: The most characters of a cell of CSV or TSV.
+LONGEST = 2**31 - 1
 #: Rows of a batch of parquet in memory at a time.
 BATCH = 1024
 
@@ -31,12 +33,17 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise InputError(f"{path} cannot be read: {error}.") from error
 
 
+def ended(sentence: str) -> str:
+    """Return a sentence with its full stop, if it is no question."""
+    return sentence if sentence.endswith("?") else sentence + "."
+
+
 def require_folder(folder: Path) -> None:
     """Raise InputError if a data folder is not there, or is a file."""
     if folder.is_file():
         raise InputError(f"data.path: {folder} is a file, where the folder of the data was expected.")
     if not folder.is_dir():
-        raise MissingError(f"The data folder {folder} does not exist{nearest_path(str(folder))}.")
+        raise MissingError(ended(f"The data folder {folder} does not exist{nearest_path(str(folder))}"))
 
 
 def text_of(row: Mapping[str, Any], key: str, place: str) -> str:
@@ -46,7 +53,8 @@ def text_of(row: Mapping[str, Any], key: str, place: str) -> str:
         InputError: it is missing (or null), no string, or no text.
     """
     if (value := row.get(key)) is None:
-        raise InputError(f'{place}: the key "{key}" is missing.')
+        there = "" if key in row else nearest(key, map(str, row))
+        raise InputError(ended(f'{place}: the key "{key}" is missing{there}'))
     if not isinstance(value, str):
         raise InputError(f'{place}: "{key}" must be a string, found {type(value).__name__}.')
     if any("\ud800" <= character <= "\udfff" for character in value):
@@ -91,6 +99,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
 def _separated(separator: str) -> RowReader:
     def read(path: Path) -> Iterator[Row]:
         quoted = separator == ","
+        csv.field_size_limit(LONGEST)  # of the whole process; the library's own is 128 kB
         with _open(path, newline="") as file:
             reader = csv.reader(
                 file,

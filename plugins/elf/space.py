@@ -6,12 +6,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from dlmone.core import Batch, Example, InputError, Space
+from dlmone.core import Batch, Example, InputError, Reading, Space
 from dlmone.core.transfer import on_host
 
 from .encoder import hidden_states, visible
 from .schedule import ElfSchedule
-from .vocabulary import Vocabulary
+from .vocabulary import UNK, Vocabulary
 
 #: The name of a batch's encoded condition.
 CONDITION = "condition"
@@ -70,18 +70,40 @@ class ElfSpace(Space):
     # -- text to states --------------------------------------------------------------------------------
 
     def collate(self, examples: Sequence[Example]) -> Batch:
-        encode, end = self.vocabulary.encode, self.vocabulary.eos
-        rows = []
-        for example in examples:
-            if self.source_length is None:
-                if example.source:
-                    raise InputError(f"example {example.id}: this model takes no condition, but it has one")
-                source = []
-            else:
-                source = [*encode(example.source), end]
-            rows.append(self.pack(source, [*encode(example.target), end]))
+        rows = [self.pack(*self._tokens(example)) for example in examples]
         tokens_BL, target_BL = (torch.stack(parts) for parts in zip(*rows, strict=True))
-        return Batch(tuple(example.id for example in examples), tokens_BL, target_BL)
+        ids = tuple(example.id for example in examples)
+        return Batch(ids, tokens_BL, target_BL, examples=tuple(examples))
+
+    def _tokens(self, example: Example) -> tuple[list[int], list[int]]:
+        """Return the tokens of an example's texts, each with its end, none for the source of a model without.
+
+        Raises:
+            InputError: the example has a source, and the model takes none.
+        """
+        encode, end = self.vocabulary.encode, self.vocabulary.eos
+        target = [*encode(example.target), end]
+        if self.source_length is not None:
+            return [*encode(example.source), end], target
+        if example.source:
+            raise InputError(f"example {example.id}: this model takes no condition, but it has one")
+        return [], target
+
+    def reading(self, example: Example, alone: bool = False) -> Reading:
+        source, target = self._tokens(example)
+        length, _ = self.state_shape
+        # Of a target, what is read again is as much as the longest condition leaves room for (`answers`).
+        room = length - (self.source_length or 0)
+        cut = max(0, len(source) - 1 - (self.source_length or 0)), max(0, len(target) - 1 - room)
+        tokens = [token for text in (source, target) for token in text[:-1]]
+        unknown = self.vocabulary.backend.token_to_id(UNK)
+        return Reading(len(tokens), sum(token == unknown for token in tokens), *cut)
+
+    def reference_text(self, batch: Batch) -> list[str]:
+        if not batch.examples:
+            return super().reference_text(batch)
+        encode, decode = self.vocabulary.encode, self.vocabulary.decode
+        return [decode(encode(example.target)) for example in batch.examples]
 
     def pack(self, source: Sequence[int], target: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Return a row's tokens [L] and which of them are generated [L]; both parts are cut as officially."""

@@ -1,6 +1,7 @@
 """dlmone check and dlmone env."""
 
 import json
+import re
 
 from click.testing import CliRunner
 
@@ -53,6 +54,62 @@ def test_a_folder_that_is_no_teacher_is_an_error(tmp_path, monkeypatch):
     result = check(tmp_path, monkeypatch, "qqp", "--profile", "paper")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "not a dlmone model folder" in result.stderr
+
+
+CHINESE = """
+name = "tiny"
+stages = {}
+
+[data]
+use = "files"
+path = "data"
+
+[teacher]
+use = "diffuseq"
+seq_len = 20
+hidden_dim = 8
+hidden_t_dim = 8
+width = 16
+layers = 1
+heads = 2
+tokenizer = { use = "words", min_count = 2 }
+pretrain = { steps = 1, batch = 4, optimizer = { lr = 1e-3 }, validation = { examples = 2 } }
+
+[evaluation]
+candidates = 2
+teacher_steps = [1]
+teacher_sampler = { use = "ddim" }
+metrics = { bleu = { use = "bleu" }, health = { use = "health" } }
+"""
+
+
+def test_what_the_data_call_for_is_said(tmp_path, monkeypatch):
+    """Cut rows, unknown tokens, metrics that don't see Chinese and what does; the same in a run's log."""
+    (tmp_path / "data").mkdir()
+    for split, odd in (("train", "?"), ("valid", "丁"), ("test", "丁")):
+        rows = [("丽江在哪", "丽江是哪个省"), ("丽江在哪", "丽江是哪个省" * 3), (f"丽江在{odd}", "丽江")] * 2
+        lines = [json.dumps({"source": a, "target": b}, ensure_ascii=False) for a, b in rows]
+        (tmp_path / "data" / f"{split}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    (tmp_path / "tiny.toml").write_text(CHINESE)
+    result = check(tmp_path, monkeypatch, "tiny.toml", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    notes = result.stdout.partition("note ")[2]
+    assert "train data: 2 targets of 6 examples are too long and cut, by " in notes
+    assert re.search(r"valid data: \d\.\d\d% of the tokens are unknown to the vocabulary", notes)
+    reason = "each splits words at white space, and 100% of the letters belong to scripts without spaces"
+    assert f"bleu, health may not mean what they say: {reason}" in notes
+    for flag in ("chrf.use=chrf", "bleu.tokenize=unicode", "health.tokenize=unicode"):
+        assert f"--set evaluation.metrics.{flag}\n" in notes
+    flags = ["--set", "evaluation.metrics.chrf.use=chrf"]
+    for name in ("bleu", "health"):
+        flags += ["--set", f"evaluation.metrics.{name}.tokenize=unicode"]
+    assert "may not mean" not in check(tmp_path, monkeypatch, "tiny.toml", *flags).stdout
+    monkeypatch.setenv("DLMONE_CACHE", str(tmp_path / "cache"))
+    run = CliRunner().invoke(main, ["run", "tiny.toml", "--run-dir", "run", "--device", "cpu", "--no-report"])
+    assert run.exit_code == 0, run.output
+    assert "training data: 2 targets of 6 examples are too long and cut" in run.stderr
+    assert "test data: 2 targets of 6 examples are too long and cut" in run.stderr + run.stdout
+    assert f"warning: bleu, health may not mean what they say: {reason}" in run.stderr
 
 
 def test_formats():

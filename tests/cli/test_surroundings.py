@@ -54,14 +54,15 @@ def test_ctrl_c_at_any_time_is_one_line():
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "²", "9" * 50, "4"])
-def test_rubbish_in_the_environment(monkeypatch, text):
+@pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE", "LOCAL_RANK"])
+def test_rubbish_in_the_environment(monkeypatch, name, text):
     from dlmone.core.errors import InputError
 
-    monkeypatch.setenv("RANK", text)
+    monkeypatch.setenv(name, text)
     with pytest.raises(
-        InputError, match=r"the environment variable RANK is .*, where torchrun sets a number from 0 to 3"
+        InputError, match=rf"the environment variable {name} is .*, where torchrun sets a number from 0 to 3"
     ):
-        process_number("RANK", 0, most=3)
+        process_number(name, 0, most=3)
 
 
 @pytest.mark.parametrize("path", [LONG, NUL, USER, "a/" * 3000])
@@ -100,3 +101,72 @@ def test_paths_that_no_file_has(tmp_path, monkeypatch, words, path):
     assert len(result.stderr.splitlines()[-1]) < 1500
     assert result.stderr.splitlines()[-1].startswith("error: ")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def mixed(tmp_path, monkeypatch):
+    """A folder ``folder`` and a file ``file``, where the other kind is expected."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inside.txt").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "generate qqp-compact -i folder",
+        "generate qqp-compact text -o folder",
+        "generate file text",
+        "generate folder text",
+        "evaluate folder",
+        "evaluate file",
+        "evaluate file --against folder",
+        "evaluate file -o folder",
+        "report file",
+        "report folder",
+        "convert diffuseq folder out",
+        "convert diffuseq file out",
+        "convert langflow folder out",
+        "convert elf folder out",
+        "convert diffuseq folder file",
+        "export file out",
+        "export folder out",
+        "export qqp-compact file",
+        "export qqp-compact folder",
+        "export qqp-compact out --card folder",
+        "bench file",
+        "bench folder",
+        "bench qqp-compact -i folder",
+        "run folder",
+        "run qqp --run-dir file",
+        "run qqp --run-dir folder",
+        "run qqp --resume file",
+        "run qqp --resume folder",
+        "check folder",
+        "check file",
+        "check qqp --plugin folder",
+        "check qqp --set data={use='jsonl',path='file'}",
+        "check qqp --set teacher={path='file'}",
+        "check qqp --set teacher={path='folder'}",
+        "check qqp --set teacher.tokenizer=folder",
+        "check qqp --set teacher.tokenizer=file",
+        "check qqp --set teacher.init_from=file",
+        "ablate qqp --out file --vary seed=1,2",
+        "ablate qqp --out folder --vary seed=1,2",
+        "recipes show folder",
+        "pull hub:a/b folder",
+        "push file a/b",
+        "push folder a/b",
+    ],
+)
+def test_folders_and_files_in_each_others_place(mixed, monkeypatch, words):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    result = CliRunner().invoke(main, words.split())
+    assert result.exit_code == 2, result.output
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("error: ")
+    assert len(line) < 600
+    assert (mixed / "file").read_text() == (mixed / "folder" / "inside.txt").read_text() == "mine"
+    assert sorted(path.name for path in mixed.rglob("*")) == ["file", "folder", "inside.txt"]

@@ -5,7 +5,13 @@ import torch
 
 from dlmone.core import Evaluator, InputError, Sample, Score
 from dlmone.evaluation.confidence import Resampling, Sums
-from dlmone.evaluation.validation import Validator, check_metrics, validations
+from dlmone.evaluation.validation import (
+    Validator,
+    check_metrics,
+    deciding_score,
+    validation_evaluators,
+    validations,
+)
 from dlmone.generation.inference import generate_samples
 from dlmone.plugins.metrics.bleu import BleuEvaluator
 from dlmone.plugins.metrics.options import BleuOptions
@@ -66,6 +72,21 @@ def test_a_metric_that_nobody_gives_fails_before_training(where: str) -> None:
     assert where in validations(recipe)
     with pytest.raises(InputError, match=rf"^{where}\.validation\.metric: .* gives a score 'blue'; .* bleu"):
         check_metrics(recipe, {"bleu": BleuEvaluator(BleuOptions())}, EXAMPLES)
+
+
+def test_a_recipe_without_metrics_says_that_there_are_none() -> None:
+    with pytest.raises(
+        InputError, match=r"there is no evaluation.metrics.bleu; the recipe has no .* at all$"
+    ):
+        validation_evaluators({}, Validation(metrics=["bleu"]), "stages.a")
+    with pytest.raises(InputError, match=r"there is no evaluation.metrics.belu; did you mean 'bleu'\?$"):
+        validation_evaluators(
+            {"bleu": BleuEvaluator(BleuOptions())}, Validation(metrics=["belu"]), "stages.a"
+        )
+    with pytest.raises(InputError, match=r"gives a score 'bleu'; it runs none that gives any$"):
+        deciding_score([], "bleu", "stages.a")
+    with pytest.raises(InputError, match=r"gives a score None; it runs none that gives any$"):
+        deciding_score([], None, "stages.a")
 
 
 def test_a_number_of_examples_is_a_number_or_all() -> None:

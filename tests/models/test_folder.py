@@ -148,6 +148,17 @@ def test_a_full_disk_leaves_the_published_folder_as_it_was(
     assert {path.name: path.read_bytes() for path in student.iterdir()} == before
 
 
+def test_permission_that_is_denied_is_the_reason(
+    teacher: DiffuSeqTeacher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", "model.safetensors")
+
+    monkeypatch.setattr(module, "save_tensors", denied)
+    with pytest.raises(DlmoneError, match=r"the model cannot be written \(Permission denied\)$"):
+        publish(tmp_path / "s", teacher, "diffuseq", "student", "card", student=FACTS)
+
+
 class Killed(BaseException):
     """Stands for SIGKILL, after which nothing is cleaned up: the test takes rmtree away as well."""
 

@@ -1,5 +1,6 @@
 """Every profile of every shipped recipe resolves, says what it means, and loads again from its dump."""
 
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -66,3 +67,15 @@ def test_the_ablations_of_the_recipes_head_are_one_flag(profile: str) -> None:
         assert objectives["score"].use == "diff_instruct"
         assert "mu" not in objectives["score"].options
     assert recipe.stages.keys() == plain.stages.keys()
+
+
+def test_the_readmes_ablation_leaves_diff_instruct_once_in_each_stage() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    command = next(line for line in readme.splitlines() if "score.use=diff_instruct" in line)
+    words = shlex.split(command)
+    flags = [word for place, word in enumerate(words) if words[place - 1] == "--set"]
+    stages = load_recipe("qqp", registry=REGISTRY, overrides=flags).recipe.stages
+    used = {name: [one.use for one in stage.objectives.values()] for name, stage in stages.items()}
+    assert all(uses.count("diff_instruct") <= 1 for uses in used.values()), used
+    assert "sid" not in [use for uses in used.values() for use in uses]
+    assert sum("diff_instruct" in uses for uses in used.values()) >= 2

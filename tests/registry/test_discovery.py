@@ -179,6 +179,20 @@ def test_two_claims_never_silently_win(install: Install) -> None:
             use("objectives", "mine", "here")
 
 
+def test_of_two_plugin_files_with_one_name_one_is_to_be_left_out(tmp_path: Path) -> None:
+    files = [tmp_path / "a.py", tmp_path / "b.py"]
+    for file in files:
+        file.write_text(
+            "from dlmone.registry import hookimpl\n\n@hookimpl\ndef register_objectives(register):\n"
+            "    register('mine', f'{__name__}:Mine')\n"
+        )
+    with pytest.raises(
+        PluginError, match=r"the objective 'mine' is claimed by .*a\.py.* and by .*b\.py"
+    ) as caught:
+        Registry.discover(files).entry("objectives", "mine")
+    assert str(caught.value).endswith(f"; leave out --plugin {files[1]}")
+
+
 def test_one_module_of_two_distributions_is_not_taken_twice(install: Install, tmp_path: Path) -> None:
     install("dlm-a", "mine_a", OFFERS_MINE)
     install("dlm-b", "mine_b", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from io import BufferedIOBase
 from itertools import chain
@@ -164,6 +165,7 @@ def generate(
         raise InputError(f"{model} generates for conditions: give texts instead of --samples")
     from dlmone.generation.inference import sample_line
     from dlmone.generation.output_file import OutputFile
+    from dlmone.generation.readings import CutSources
     from dlmone.generation.shares import answered
     from dlmone.runtime.interrupts import Interrupted
     from dlmone.runtime.progress import Steps
@@ -171,6 +173,7 @@ def generate(
     file = OutputFile(output, config.provenance, config.kept, resume) if output and world.main else None
     out = sys.stdout  # while the bar is shown, the name stands for another stream
     refused: list[tuple[Example, str]] = []
+    cut = CutSources(loaded.generator.space)
     answers = answered(
         world,
         rounds,
@@ -193,6 +196,7 @@ def generate(
                     out.writelines(_lines(part, samples, config.kept))
                 out.flush()
                 refused += misfits
+                cut.look(samples, sources)
                 progress.advance(len(part))
         except KeyboardInterrupt:
             advice = f"; {output} keeps what is done, and --resume continues it" if output else ""
@@ -200,6 +204,8 @@ def generate(
         finally:
             if file:
                 file.close()
+    if cut.ids:
+        warnings.warn(cut.sentence, stacklevel=1)
     if file:
         file.require_all_found()
     if refused:

@@ -102,7 +102,7 @@ def test_what_is_null_is_missing(tmp_path: Path) -> None:
     assert read(tmp_path, id="id", train_limit=1) == [Example("train-0", "a", "b")]
     assert 'train.jsonl, line 2: the key "trg" is missing.' in refusal(tmp_path)
     (tmp_path / "train.jsonl").write_text(jsonl([{"src": "a", "trg": "b"}, {"trg": "d"}]))
-    assert 'line 2: the key "src" is missing.' in refusal(tmp_path)
+    assert 'line 2: the key "src" is missing; known here: trg.' in refusal(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +123,28 @@ def test_what_is_null_is_missing(tmp_path: Path) -> None:
 def test_what_is_malformed_is_named_by_line(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
     (tmp_path / name).write_bytes(content)
     assert sentence in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "there"),
+    [
+        ("SRC,TRG", "known here: SRC, TRG."),
+        ("src;trg", "did you mean 'src;trg'?"),
+        (" srcs ,trg", "did you mean ' srcs '?"),
+    ],
+)
+def test_a_named_column_that_is_not_there_is_told_which_are(tmp_path: Path, header: str, there: str) -> None:
+    (tmp_path / "train.csv").write_text(header + "\n" + "a" + "," * header.count(",") + "\n")
+    found = refusal(tmp_path, source="src", target="trg")
+    assert found.endswith(f'train.csv, line 2: the key "src" is missing; {there}')
+
+
+def test_a_text_can_be_long(tmp_path: Path) -> None:
+    long = "a" * 300_000
+    (tmp_path / "train.csv").write_text(f"source,target\n{long},b\n")
+    (tmp_path / "valid.tsv").write_text(f"source\ttarget\nb\t{long}\n")
+    assert read(tmp_path) == [Example("train-0", long, "b")]
+    assert read(tmp_path, "valid") == [Example("valid-0", "b", long)]
 
 
 @pytest.mark.parametrize("source", [FilesSource, JsonlSource])

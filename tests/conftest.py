@@ -6,19 +6,23 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
+from torch import Tensor
 
 from dlmone.core import Example
 from dlmone.models.folder import publish
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
+from dlmone.runtime.distributed import World
 from dlmone.testing import ToyTeacher, toy_teacher
 
 if not torch.cuda.is_available():
@@ -98,6 +102,43 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], dict
         }
 
     return install
+
+
+class Together(World):
+    """A process that is a thread: what several gather, they gather through a list."""
+
+    box: list[Any]
+    barrier: threading.Barrier
+
+    def __init__(self, rank: int, box: list[Any], barrier: threading.Barrier) -> None:
+        super().__init__(rank, len(box))
+        object.__setattr__(self, "box", box)
+        object.__setattr__(self, "barrier", barrier)
+
+    def gather(self, value: Any) -> list[Any]:
+        self.box[self.rank] = value
+        self.barrier.wait(60)
+        values = list(self.box)
+        self.barrier.wait(60)
+        return values
+
+    def agree(self, value: Any) -> Any:
+        return self.gather(value)[0]
+
+    def begin_sum(self, values: Tensor) -> Callable[[], None]:
+        values.copy_(torch.stack(self.gather(values.clone())).sum(0))
+        return lambda: None
+
+
+@pytest.fixture
+def together() -> Callable[[int], list[World]]:
+    """``together(count)``: processes that are threads of a test, each of which must run in its own."""
+
+    def worlds(count: int) -> list[World]:
+        box, barrier = [None] * count, threading.Barrier(count)
+        return [Together(rank, box, barrier) for rank in range(count)]
+
+    return worlds
 
 
 @pytest.fixture

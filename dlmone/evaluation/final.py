@@ -74,6 +74,8 @@ def evaluate_run(
 ) -> list[Row]:
     """Sample the test split with every model and setting of the recipe, and score the samples.
 
+    All processes sample. The main one scores and returns the rows; the others return none.
+
     Samples go to ``samples/``, the rows to ``report/results.json`` and ``report/table.md``, and what
     the teacher makes of its noise call by call to ``report/noise-to-text.json``. The first row is
     the baseline that copies its source; without sources it is the held-out text itself. Each other row is
@@ -99,6 +101,8 @@ def evaluate_run(
                 truncation=table.truncation,
                 progress=progress.advance,
             )
+            if not compute.world.main:
+                continue
             provenance = Provenance.here(
                 model.fingerprint, setting.sampler, written.calls, table.seed, setting.augment
             )
@@ -115,6 +119,8 @@ def evaluate_run(
             rows.append(row)
             for selector, sizes in parts.selectors:
                 rows += selector.rows(row, parts.evaluators, sizes)
+    if not compute.world.main:
+        return []
     baseline = "copy" if any(example.source for example in examples) else "reference"
     rows = [*score_baselines(rows[:1], parts.evaluators, [baseline]), *rows]
     alone = table.truncation == "source"

@@ -123,8 +123,10 @@ class Validator:
         drawn = (row.target,) * self.validation.candidates
         return score_samples([Sample(row.id, row.source, row.target, drawn)], self.evaluators)[0].name
 
-    def __call__(self, generator: Generator, steps: int) -> ValidationResult:
+    def __call__(self, generator: Generator, steps: int) -> ValidationResult | None:
         """Return the scores of a model that samples in ``steps`` steps.
+
+        All processes sample. The main one scores; the others return None.
 
         Raises:
             InputError: no evaluator gives the deciding score.
@@ -140,6 +142,8 @@ class Validator:
             candidates=self.validation.candidates,
             seed=self.seed,
         ).samples
+        if not self.compute.world.main:
+            return None
         found = list(iter_scores(samples, self.evaluators))
         deciding = deciding_score([score for score, _ in found], self.metric, self.where)
         sums = next(Sums.of(score, by, samples) for score, by in found if score is deciding)

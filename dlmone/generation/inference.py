@@ -19,6 +19,7 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.files import write_whole
 
 from .inputs import batches
+from .shares import answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +59,28 @@ def generate_samples(
 ) -> GeneratedSamples:
     """Generate ``candidates`` outputs for each example: `generate_batch`, batch by batch.
 
+    Several processes share the batches. The main one returns all samples, the others none.
+
     With ``truncation="pair"`` a source that is too long is cut with its reference, as in training.
-    Its time includes tokenising, the network, rounding and detokenising.
+    Its time is that of one process, and includes tokenising, the network, rounding and detokenising.
     """
     options = SamplingOptions(steps, candidates, seed, augmenter)
     samples: list[Sample] = []
-    calls = 0
-    started = time.perf_counter()
+    calls, seconds = 0, 0.0
     space = generator.space
     collate = space.collate if truncation == "pair" else space.collate_conditions
-    for part in batches(examples, batch):
+
+    def answer(part: Sequence[Example]) -> tuple[list[Sample], int, float]:
+        started = time.perf_counter()
         generated, calls = generate_batch(generator, collate(part), compute, options)
+        return generated, calls, time.perf_counter() - started
+
+    rounds = batches(examples, batch * compute.world.size)
+    for part, found in answered(compute.world, rounds, batch, answer):
+        generated, calls, spent = found
         samples += generated
+        seconds += spent
         progress(len(part) * candidates)
-    seconds = time.perf_counter() - started
     return GeneratedSamples(samples, calls, seconds / max(len(examples) * candidates, 1))
 
 

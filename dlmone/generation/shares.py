@@ -19,7 +19,7 @@ def answered(
     rounds: Iterable[Sequence[Example]],
     batch: int,
     answer: Callable[[Sequence[Example]], Answer],
-    alone: Callable[[], bool],
+    alone: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Sequence[Example], Answer]]:
     """Yield each batch with its answer, in order, on the main process; elsewhere take part and yield none.
 

@@ -72,10 +72,11 @@ class Compute:
         compute = cls.of(table)
         if compute.device.type == "cuda" and compute.device.index is not None:
             torch.cuda.set_device(compute.device)  # what names no device, such as a stopwatch, means this one
+        world = World.join()
         if table.threads:
             torch.set_num_threads(table.threads)
         keep_freed_memory()
-        return replace(compute, world=World.join())
+        return replace(compute, device=world.own(compute.device), world=world)
 
     def autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)

@@ -55,8 +55,6 @@ class World:
         process_number("RANK", 0, most=size - 1)
         if size == 1:
             return cls()
-        if torch.cuda.is_available():
-            torch.cuda.set_device(process_number("LOCAL_RANK", 0, most=torch.cuda.device_count() - 1))
         if not dist.is_initialized():
             try:
                 backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
@@ -65,6 +63,20 @@ class World:
                 what = " ".join(str(error).split())
                 raise InputError(f"the {size} processes of WORLD_SIZE cannot join: {what}") from None
         return cls(dist.get_rank(), dist.get_world_size())
+
+    def own(self, device: torch.device) -> torch.device:
+        """Return this process's device. Of several each has the GPU of its LOCAL_RANK, whichever was named.
+
+        It is the current one from then on: what names no device means this one.
+
+        Raises:
+            InputError: the machine has fewer GPUs than processes.
+        """
+        if self.size == 1 or device.type != "cuda":
+            return device
+        gpu = torch.device("cuda", process_number("LOCAL_RANK", 0, most=torch.cuda.device_count() - 1))
+        torch.cuda.set_device(gpu)
+        return gpu
 
     @property
     def main(self) -> bool:
@@ -172,5 +184,4 @@ class World:
     def wait(self) -> None:
         """Wait until every process is here."""
         if self.size > 1:
-            with _together():
-                dist.barrier()
+            self.any(False)  # on the host, where a barrier of GPUs would make it wait for their work

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -33,6 +33,31 @@ def save_tensors(
         blocks.add(place)
     save_file(plain, path, metadata=dict(metadata) if metadata is not None else None)
     path.chmod(mode)
+
+
+def host_copy(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Callable[[], None]]:
+    """Copy tensors into plain blocks of the host's memory, each its own.
+
+    A GPU copies into pinned memory after the work that it was given before; the host does not wait.
+
+    Returns:
+        The copies, and a function that waits until they are whole. Any thread may call it.
+    """
+    copies: dict[str, Tensor] = {}
+    devices: set[torch.device] = set()
+    for name, tensor in tensors.items():
+        on_gpu = tensor.device.type == "cuda"
+        copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=on_gpu)
+        copies[name] = copy.copy_(tensor.detach(), non_blocking=True)
+        if on_gpu:
+            devices.add(tensor.device)
+    events = [torch.cuda.current_stream(device).record_event() for device in devices]
+
+    def whole() -> None:
+        for event in events:
+            event.synchronize()
+
+    return copies, whole
 
 
 def read_together(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Save and load checkpoints atomically: written to a temporary folder, hashed, then renamed into place."""
+"""Save and load checkpoints atomically: written to a temporary folder and hashed, then renamed into place."""
 
 from __future__ import annotations
 
@@ -7,23 +7,26 @@ import json
 import shutil
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from dlmone.core import DlmoneError, InputError
 from dlmone.models.parsing import parse_json
+from dlmone.runtime.distributed import World
 from dlmone.runtime.files import atomic_folder, reason_of
 from dlmone.runtime.tensors import save_tensors
 
 _TENSORS = "state.safetensors"
 _MANIFEST = "manifest.json"
 #: Format version. Increase it when tensors or facts are renamed: older checkpoints are then refused by name.
-_FORMAT = 3
+_FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +47,18 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     Raises:
         DlmoneError: the checkpoint could not be saved; the message names the last good one.
     """
-    final = folder / f"step-{checkpoint.step:06d}"
+    final = _folder(folder, checkpoint.step)
     for stale in folder.glob(".step-*"):  # left by a process that was killed while saving
         shutil.rmtree(stale, ignore_errors=True)
     try:
-        with atomic_folder(final) as staging:
+        with atomic_folder(final) as staging, ThreadPoolExecutor(1, "hash") as pool:
+            digest = pool.submit(_digest, checkpoint.tensors)  # while they are written
             save_tensors(checkpoint.tensors, staging / _TENSORS)
             manifest = {
                 "format": _FORMAT,
                 "step": checkpoint.step,
                 "facts": checkpoint.facts,
-                "blake2b": {_TENSORS: _digest(staging / _TENSORS)},
+                "blake2b": digest.result(),
             }
             (staging / _MANIFEST).write_text(json.dumps(manifest, indent=1))
     except (OSError, SafetensorError) as error:
@@ -68,6 +72,10 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     return final
 
 
+#: What reading an incomplete or altered checkpoint raises.
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError, SafetensorError)
+
+
 def load_latest(folder: Path) -> Checkpoint | None:
     """Return the newest intact checkpoint of a folder. Incomplete or altered ones are skipped with a warning.
 
@@ -76,21 +84,45 @@ def load_latest(folder: Path) -> Checkpoint | None:
     """
     for path in reversed(step_folders(folder)):
         try:
-            manifest = parse_json((path / _MANIFEST).read_bytes())
-            if not isinstance(manifest, dict):
-                raise ValueError("its manifest is no JSON object")
-            if manifest.get("format") != _FORMAT:
-                raise InputError(
-                    f"{path}: this checkpoint was written by another version of dlmone, which alone can "
-                    "continue it; without --resume a new run starts"
-                )
-            if _digest(path / _TENSORS) != manifest["blake2b"][_TENSORS]:
-                raise ValueError("its hash does not match its manifest")
-            tensors = load_file(path / _TENSORS)
-            return Checkpoint(manifest["step"], tensors, manifest["facts"])
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            return _load(path)
+        except _UNREADABLE as error:
             warnings.warn(f"{path}: skipped an incomplete or altered checkpoint ({error})", stacklevel=2)
     return None
+
+
+def load_agreed(folder: Path, world: World) -> Checkpoint | None:
+    """Return what `load_latest` returns on the main process, on every process.
+
+    Raises:
+        InputError: as `load_latest`, or this process can't read what the main one resumes from.
+    """
+    latest = load_latest(folder) if world.main else None
+    step = world.agree(latest.step if latest else None)
+    if world.main or step is None:
+        return latest
+    path = _folder(folder, step)
+    try:
+        return _load(path)
+    except _UNREADABLE as error:
+        raise InputError(
+            f"{path}: process {world.rank} can't read the checkpoint that the first one resumes from "
+            f"({error}); all machines need the same file system"
+        ) from error
+
+
+def _load(path: Path) -> Checkpoint:
+    manifest = parse_json((path / _MANIFEST).read_bytes())
+    if not isinstance(manifest, dict):
+        raise ValueError("its manifest is no JSON object")
+    if manifest.get("format") != _FORMAT:
+        raise InputError(
+            f"{path}: this checkpoint was written by another version of dlmone, which alone can "
+            "continue it; without --resume a new run starts"
+        )
+    tensors = load_file(path / _TENSORS)
+    if _digest(tensors) != manifest["blake2b"]:
+        raise ValueError("its hash does not match its manifest")
+    return Checkpoint(manifest["step"], tensors, manifest["facts"])
 
 
 def step_folders(folder: Path) -> list[Path]:
@@ -109,6 +141,15 @@ def unpack(tensors: Mapping[str, Tensor], group: str) -> dict[str, Tensor]:
     return {key[len(group) + 1 :]: value for key, value in tensors.items() if key.startswith(group + "/")}
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
+def _folder(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:06d}"
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """Hash the names, dtypes, shapes and bytes of tensors."""
+    digest = hashlib.blake2b()
+    for name, tensor in sorted(tensors.items()):
+        block = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {block.dtype} {list(block.shape)}\n".encode())
+        digest.update(block.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

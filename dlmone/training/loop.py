@@ -16,7 +16,8 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.interrupts import Interrupted, InterruptGuard
 from dlmone.runtime.progress import Steps, numbers
 
-from .checkpoint import Checkpoint, load_latest, save_checkpoint
+from .checkpoint import Checkpoint, load_agreed
+from .checkpoint_writer import CheckpointWriter
 from .run_directory import RunDirectory
 
 _log = logging.getLogger(__name__)
@@ -70,21 +71,21 @@ def train(
 
     Args:
         name: the stage's name: its folder, and its entries in ``metrics.jsonl``.
-        validate: called with a step, on the main process only; returns the values to log.
+        validate: called with a step, on every process; returns the values to log, on the main process.
         facts: the caller's part of the state (e.g. the best score so far); saved and restored.
         shown: names of validation scores to show next to the progress, the one that decides first.
 
     Raises:
         Interrupted: the user stopped training; a checkpoint has been saved.
-        DlmoneError: training failed; the last checkpoint is kept.
+        DlmoneError: training failed, or a checkpoint could not be written; the last one is kept.
     """
-    folder = session.run_dir.path / name / "checkpoints"
-    latest = load_latest(folder)
+    folder, world = session.run_dir.path / name / "checkpoints", session.compute.world
+    latest = load_agreed(folder, world)
     if latest:
         trainee.load(latest)
         facts.update({key: latest.facts[key] for key in facts})
     session.run_dir.rewind(name, trainee.step if latest else -1)
-    main = session.compute.world.main
+    main = world.main
     drawn = session.run_dir.validations(name, shown[0]) if main else []
     label = shown[0].split("/")[-1]
 
@@ -95,7 +96,7 @@ def train(
             session.registry.notify("step_finished", stage=name, step=trainee.step, metrics=entry)
 
     def validated() -> Mapping[str, float]:
-        scores = validate(trainee.step) if main else {}
+        scores = validate(trainee.step)
         if shown[0] in scores:
             drawn.append(scores[shown[0]])
             steps.draw(label, drawn)
@@ -103,17 +104,14 @@ def train(
             session.registry.notify("evaluation_finished", stage=name, step=trainee.step, scores=scores)
         return scores
 
-    def save() -> Path | None:
-        path = save_checkpoint(folder, trainee.checkpoint(facts), intervals.keep) if main else None
-        if path:
-            _log.info("checkpoint: %s", path)
-            session.registry.notify("checkpoint_saved", stage=name, step=trainee.step, path=path)
-        session.compute.world.wait()
-        return path
+    def saved(step: int, path: Path) -> None:
+        _log.info("checkpoint: %s", path)
+        session.registry.notify("checkpoint_saved", stage=name, step=step, path=path)
 
     with (
         Steps(session.console, name, intervals.steps, trainee.step, show=main) as steps,
         InterruptGuard() as stop,
+        CheckpointWriter(folder, intervals.keep, saved) as writer,
     ):
         if latest:
             steps.draw(label, drawn)
@@ -139,9 +137,13 @@ def train(
                 scores = {**values, **validated()}
                 log("validation", scores)
                 steps.say(f"{name}  step {trainee.step}  {numbers(scores, *shown)}")
-            stopping = session.compute.world.any(stop.wanted)
-            if last or stopping or trainee.step % intervals.checkpoint_every == 0:
-                path = save()
-                if stopping:
-                    raise Interrupted(f"stopped at {name}, step {trainee.step}; the state is in {path}")
+            writer.look()
+            stopping = world.any(stop.wanted)
+            if main and (last or stopping or trainee.step % intervals.checkpoint_every == 0):
+                writer.save(trainee.checkpoint(facts))
+            if last or stopping:
+                path = writer.wait()
+                world.wait()
+            if stopping:
+                raise Interrupted(f"stopped at {name}, step {trainee.step}; the state is in {path}")
             steps.advance(note=numbers(values, *(key for key in values if key != "lr")) if logging else "")

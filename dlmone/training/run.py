@@ -124,13 +124,14 @@ def _run(
             evaluators,
         )
         students[name] = previous
-    if not session.compute.world.main:
-        return
-    if previous is not None:
+    main = session.compute.world.main
+    if main and previous is not None:
         with atomic_folder(path / "student") as student:
             shutil.copytree(previous, student, dirs_exist_ok=True)
     test_split = splits["test"][: recipe.evaluation.examples]
     rows = evaluate_run(session, recipe, teacher, students, test_split, parts)
+    if not main:
+        return
     show(Console(), rows)
     final = {f"{row.title}, {row.calls} calls, {s.name}": s.value for row in rows for s in row.scores}
     registry.notify("evaluation_finished", stage="final", step=0, scores=final)

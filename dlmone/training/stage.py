@@ -62,6 +62,8 @@ def run_stage(
         logged: dict[str, float] = {}
         for which, network in (("raw", distillation.generator.network), ("ema", distillation.average)):
             result = validator(distillation.frozen_generator(network), stage.calls)
+            if result is None:
+                continue
             logged |= {f"{which}/{key}": value for key, value in result.named.items()}
             if which == stage.weights:
                 logged |= result.logged_interval

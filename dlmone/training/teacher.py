@@ -76,8 +76,8 @@ def prepare_teacher(
     if session.compute.world.main and not folder.exists() and cached.exists():
         session.console.print(f"teacher: taken from the cache, {cached}", highlight=False)
         _copy(cached, folder)
-    session.compute.world.wait()
-    if folder.exists():
+    # The processes of another machine may see the folder later: one decides for all.
+    if session.compute.world.agree(folder.exists()):
         teacher = load_teacher(folder, session.registry).to(device)
         check(teacher)
         return teacher
@@ -156,6 +156,8 @@ def pretrain(
         network = compute.frozen_copy(trainee.average.network)
         generator = SampledGenerator(network, trainee.average.space, sampler)
         result = validator(generator, config.validation_steps)
+        if result is None:
+            return {}
         session.registry.notify("validation_sampled", stage="pretrain", step=step, samples=result.samples)
         return result.named | result.logged_interval
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import torch
 from torch import Tensor, nn
@@ -38,9 +38,9 @@ class Traffic:
     """What passed between host and device, by the line of dlmone that asked for it.
 
     Attributes:
-        waits: the host stood still until the device had done all its work: a value read, a copy to the host,
-            or a copy from memory that is not pinned.
-        copies: asynchronous copies to the device, from pinned memory.
+        waits: the host stood still until the device had done all its work: a value read, or a copy to or
+            from memory that is not pinned.
+        copies: asynchronous copies, to and from pinned memory.
     """
 
     waits: Counter[str] = field(default_factory=Counter)
@@ -105,6 +105,7 @@ class FakeCuda(TorchDispatchMode):
         if not torch.cuda.is_available():
             yield torch.cuda, "_lazy_init", lambda: None
             yield torch.cuda, "get_device_capability", lambda device=None: (9, 0)
+            yield torch.cuda, "current_stream", lambda device=None: Mock()
 
     def __exit__(self, *failure: Any) -> None:
         super().__exit__(*failure)
@@ -124,26 +125,31 @@ class FakeCuda(TorchDispatchMode):
             return _read(args[0]).to(kwargs.get("dtype") or args[0].dtype)
         if name == "copy_" and there and not all(isinstance(tensor, FakeTensor) for tensor in tensors):
             into, source = args[:2]
+            non_blocking = bool(args[2:] and args[2]) or kwargs.get("non_blocking", False)
             if not isinstance(into, FakeTensor):
-                self._count(self.traffic.waits)
+                self._send(into, non_blocking)
                 return into.copy_(_read(source))
-            self._send(source, bool(args[2:] and args[2]) or kwargs.get("non_blocking", False))
+            self._send(source, non_blocking)
         if not there and name == "_to_copy" and device is not None and device.type == "cuda":
             self._send(tensors[0], kwargs.get("non_blocking", False))
         if there and (name in OF_DATA_DEPENDENT_SIZE or _by_mask(name, args)):
             self._count(self.traffic.waits)
             raise NotImplementedError(f"{name} on {CUDA} has a size that only the data tell")
+        if not there and kwargs.get("pin_memory"):
+            return self._held(func(*args, **{**kwargs, "pin_memory": False}))
         if there or (device is not None and device.type == "cuda"):
             with self.fake:
                 return func(*args, **kwargs)
         return func(*args, **kwargs)
 
-    def _send(self, source: Tensor, non_blocking: bool) -> None:
-        free = non_blocking and id(source) in self._pinned
+    def _send(self, on_host: Tensor, non_blocking: bool) -> None:
+        free = non_blocking and id(on_host) in self._pinned
         self._count(self.traffic.copies if free else self.traffic.waits)
 
     def _pin(self, tensor: Tensor) -> Tensor:
-        pinned = tensor.clone()
+        return self._held(tensor.clone())
+
+    def _held(self, pinned: Tensor) -> Tensor:
         self._pinned[id(pinned)] = pinned  # held, so that no other tensor takes its id
         return pinned
 

@@ -8,6 +8,8 @@ Where the host waits, the device runs dry. The counts need a CUDA build of torch
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -26,6 +28,7 @@ from dlmone.registry.schema import Pretrain, SamplerSlot, Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.runtime.tensors import NamedNumbers
+from dlmone.training.checkpoint_writer import CheckpointWriter
 from dlmone.training.distillation import Distillation
 from dlmone.training.pretraining import Pretraining
 from dlmone.training.tokenized import TokenizedExamples
@@ -58,6 +61,24 @@ SIZES = {
 }  # fmt: skip
 #: Fake tensors are not seen by autocast; its casts pass nothing between host and device.
 COMPUTE = Compute(CUDA, bfloat16=False, world=World())
+
+
+class FirstOfTwo(World):
+    """The first of two processes. NCCL adds up on the device, behind the work that is there."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 2)
+
+    def begin_sum(self, values: Tensor) -> Callable[[], None]:
+        return lambda: None
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value]
+
+
+PROCESSES = pytest.mark.parametrize(
+    "compute", [COMPUTE, replace(COMPUTE, world=FirstOfTwo())], ids=["1", "2"]
+)
 REGISTRY = Registry.discover()
 
 
@@ -89,23 +110,41 @@ def assert_within(name: str, traffic: Traffic) -> None:
     assert (traffic.waits.total(), traffic.copies.total()) == BUDGET[name], str(traffic)
 
 
-def test_pretraining_keeps_its_budget(cuda: FakeCuda) -> None:
+@PROCESSES
+def test_pretraining_keeps_its_budget(compute: Compute, cuda: FakeCuda) -> None:
     config = Pretrain.model_validate({"steps": 100, "batch": 8, "optimizer": {"lr": 1e-4}})
-    trained = Pretraining(new_teacher(), config, examples(), COMPUTE, seed=0)
+    trained = Pretraining(new_teacher(), config, examples(), compute, seed=0)
     for _ in range(2):  # tables and moments are made
         trained.advance(False)
     assert_within("pretraining", traffic_of(cuda, lambda: trained.advance(False)))
 
 
-def test_both_updates_of_sid_with_diffusion_gan_keep_theirs(cuda: FakeCuda) -> None:
+def new_stage(compute: Compute) -> Distillation:
     teacher, stage = new_teacher(), Stage.model_validate(STAGE)
     objectives = {name: REGISTRY.create("objectives", slot) for name, slot in stage.objectives.items()}
     tokenized = TokenizedExamples(teacher.space, examples())
-    trained = Distillation("stage-1", stage, teacher, objectives, tokenized, COMPUTE, seed=0)
+    return Distillation("stage-1", stage, teacher, objectives, tokenized, compute, seed=0)
+
+
+@PROCESSES
+def test_both_updates_of_sid_with_diffusion_gan_keep_theirs(compute: Compute, cuda: FakeCuda) -> None:
+    trained = new_stage(compute)
     for _ in range(2):
         trained.advance(False)
     assert_within("estimator", traffic_of(cuda, lambda: trained._estimator_step(2, False)))
     assert_within("generator", traffic_of(cuda, lambda: trained._generator_step(False)))
+
+
+def test_a_checkpoint_is_copied_behind_the_devices_work(cuda: FakeCuda, tmp_path: Path) -> None:
+    """The host waits once, for the count of what was not finite."""
+    trained = new_stage(COMPUTE)
+    trained.advance(True)
+    with CheckpointWriter(tmp_path, 1, lambda *_: None) as writer:
+        traffic = traffic_of(cuda, lambda: writer.save(trained.checkpoint({})))
+        print(f"checkpoint: {traffic}")
+        assert traffic.waits.total() == 1, str(traffic)
+        state = trained.checkpoint({}).tensors.values()
+        assert traffic.copies.total() == sum(tensor.device == CUDA for tensor in state)
 
 
 @pytest.mark.parametrize("name", ["sampler", "one step"])

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
+from dlmone.core import InputError
 from dlmone.core.accelerator import runs_kernels
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.runtime.device import Compute
+from dlmone.runtime.distributed import World
 
 
 @pytest.fixture(params=[(7, 5), (8, 0), (9, 0)])
@@ -41,3 +43,21 @@ def test_a_named_device_becomes_the_current_one(
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     Compute.start(ComputeTable(device="cuda:1", precision="float32"))
     assert current == [torch.device("cuda", 1)]
+
+
+@pytest.mark.parametrize("asked", ["auto", "cuda", "cuda:0"])
+def test_of_several_processes_each_has_the_gpu_of_its_local_rank(
+    asked: str, capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second process of the second machine of two."""
+    current: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    monkeypatch.setattr(World, "join", lambda: World(3, 4))
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    compute = Compute.start(ComputeTable(device=asked, precision="float32"))
+    assert compute.device == current[-1] == torch.device("cuda", 1)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(InputError, match=r"LOCAL_RANK is '2'.* 0 to 1"):
+        Compute.start(ComputeTable(device=asked, precision="float32"))
+    on_cpu = Compute.start(ComputeTable(device="cpu", precision="float32"))
+    assert on_cpu.device == torch.device("cpu"), "more processes than GPUs are none too many there"

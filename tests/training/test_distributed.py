@@ -82,6 +82,8 @@ SMOOTH = (
     "stages.stage-1.generator.eps=1e-3",
     "stages.stage-1.estimator.eps=1e-3",
 )
+#: Two batches of a validation, of which a process of two generates one, and three of the final evaluation.
+BATCHES = ("data.valid=80", "stages.stage-1.validation.examples=80", "evaluation.batch=3")
 #: A quotient of what f_φ − f_ψ holds, which begins at nought: rounding is the more of it the less there is.
 QUOTIENT = "score/estimator_lag"
 LAST = ("pretrain/checkpoints/step-000012", "stage-1/checkpoints/step-000008")
@@ -94,7 +96,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Pat
     @functools.cache
     def train(processes: int, *more: str) -> tuple[Path, list[dict[str, float]]]:
         folder = tmp_path_factory.mktemp("runs") / "run"
-        return folder, losses(folder, processes, *SMOOTH, *more)
+        return folder, losses(folder, processes, *SMOOTH, *BATCHES, *more)
 
     return train
 
@@ -103,6 +105,13 @@ def state(folder: Path) -> dict[str, torch.Tensor]:
     """The last checkpoints of both phases."""
     parts = {place: load_file(folder / place / "state.safetensors") for place in LAST}
     return {f"{place}/{name}": value for place, part in parts.items() for name, value in part.items()}
+
+
+def validations(folder: Path) -> list[dict[str, float]]:
+    entries = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    found = [entry for entry in entries if entry["kind"] == "validation"]
+    assert len(found) == 3 + 3
+    return found
 
 
 def furthest(one: list[dict[str, float]], other: list[dict[str, float]]) -> dict[str, float]:
@@ -121,6 +130,11 @@ def test_two_processes_are_two_microbatches_of_one_to_the_last_bit(
     """Both add up two halves of the batch: a + b."""
     (alone, expected), (shared, found) = trained(1, "compute.microbatch=4"), trained(2)
     assert found == expected
+    assert validations(shared) == validations(alone)
+    samples = sorted(path.name for path in (alone / "samples").iterdir())
+    assert len(samples) == 2
+    for name in samples:
+        assert (shared / "samples" / name).read_bytes() == (alone / "samples" / name).read_bytes()
     one, two = state(alone), state(shared)
     assert one.keys() == two.keys()
     assert [name for name, value in one.items() if not torch.equal(value, two[name])] == []

@@ -17,7 +17,15 @@ from dlmone.registry.schema import Ema, PretrainOptimizer
 from dlmone.registry.schema import Optimizer as OptimizerConfig
 from dlmone.runtime.device import resolve_device
 from dlmone.runtime.distributed import World
-from dlmone.training.checkpoint import Checkpoint, load_latest, pack, save_checkpoint, step_folders, unpack
+from dlmone.training.checkpoint import (
+    Checkpoint,
+    load_agreed,
+    load_latest,
+    pack,
+    save_checkpoint,
+    step_folders,
+    unpack,
+)
 from dlmone.training.data_order import DataOrder
 from dlmone.training.optimizer import Optimizer, ema_decay, learning_rate, update_average
 from dlmone.training.run_directory import RunDirectory, latest_run_path, new_run_path
@@ -140,6 +148,26 @@ def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
     path.write_text(json.dumps(manifest))
     with pytest.raises(InputError, match=r"step-000001: .* another version of dlmone"):
         load_latest(tmp_path)
+
+
+class Second(World):
+    """The second process, of a main one that resumes from step 1."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 2)
+
+    def agree(self, value: object) -> object:
+        return 1
+
+
+def test_one_process_decides_from_which_checkpoint_all_resume(tmp_path: Path) -> None:
+    assert load_agreed(tmp_path, World()) is None
+    for step in (1, 2):
+        save_checkpoint(tmp_path, checkpoint(step), keep=2)
+    found = load_agreed(tmp_path, World()), load_agreed(tmp_path, Second())
+    assert [one and one.step for one in found] == [2, 1]
+    with pytest.raises(InputError, match=r"step-000001: process 1 can't read .* the same file system"):
+        load_agreed(tmp_path / "elsewhere", Second())
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """Pretraining by a teacher's own optimizers and losses: what they mean, and exact resume."""
 
 import copy
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -279,31 +278,12 @@ def test_what_a_teacher_observes_reaches_the_teacher_that_is_published(tmp_path:
     assert saved["network.mean_loss"] == trained.teacher.network.mean_loss
 
 
-class Together(World):
-    """Processes that are threads: what they gather, they gather through a list."""
-
-    def __init__(self, rank: int, box: list[Any], barrier: threading.Barrier) -> None:
-        super().__init__(rank, len(box))
-        object.__setattr__(self, "box", box)
-        object.__setattr__(self, "barrier", barrier)
-
-    def gather(self, value: Any) -> list[Any]:
-        self.box[self.rank] = value
-        self.barrier.wait(60)
-        values = list(self.box)
-        self.barrier.wait(60)
-        return values
-
-    def begin_sum(self, values: Tensor) -> Callable[[], None]:
-        values.copy_(torch.stack(self.gather(values.clone())).sum(0))
-        return lambda: None
-
-
-def test_a_batch_wide_mean_is_the_same_on_two_processes() -> None:
+def test_a_batch_wide_mean_is_the_same_on_two_processes(
+    together: Callable[[int], list[World]],
+) -> None:
     alone = pretraining(Weighted)
     expected = [alone.advance(norms=False) for _ in range(3)]
-    box, barrier = [None, None], threading.Barrier(2)
-    shared = [pretraining(Weighted, world=Together(rank, box, barrier)) for rank in range(2)]
+    shared = [pretraining(Weighted, world=world) for world in together(2)]
     with ThreadPoolExecutor(2) as pool:
         advance = [pool.submit(lambda one: [one.advance(False) for _ in range(3)], one) for one in shared]
         for process in advance:

@@ -157,9 +157,12 @@ def generate(
         if source:
             examples = examples_of_file(source, registry, columns)
         rounds, total = _rounds(examples, batch * processes)
+    from dlmone.runtime.device import resolve_device
     from dlmone.runtime.distributed import World
 
     world = World.join()
+    if world.size > 1:
+        settings["device"] = str(world.own(resolve_device(settings["device"])))
     loaded, config = _model(model, registry, **settings)
     if count and loaded.generator.space.conditional:
         raise InputError(f"{model} generates for conditions: give texts instead of --samples")

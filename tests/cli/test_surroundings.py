@@ -83,6 +83,8 @@ def test_rubbish_in_the_environment(monkeypatch, name, text):
         ["export", "qqp-compact", "PATH"],
         ["export", "qqp-compact", "out", "--card", "PATH"],
         ["bench", "qqp", "-i", "PATH"],
+        ["bench", "qqp-compact", "--graph", "PATH"],
+        ["serve", "PATH", "--port", "0"],
         ["run", "qqp", "--run-dir", "PATH"],
         ["run", "qqp", "--resume", "PATH"],
         ["check", "PATH"],

@@ -54,7 +54,7 @@ def serve(
 
     MODEL is a model folder, a run directory (its student), or the name of an installed model. Texts of
     requests that wait are generated together. Ctrl-C finishes the requests that were begun, a second one
-    stops at once. There is no authentication (docs/deploy.md).
+    stops at once. There is no authentication (docs/serve.md).
     """
     from dlmone.models.load import load
     from dlmone.registry import Registry

@@ -1,4 +1,4 @@
-"""Tell what a GPU can do."""
+"""Tell what a device can do."""
 
 from importlib.util import find_spec
 
@@ -6,6 +6,8 @@ import torch
 
 #: Compute capability of the A100, the first with bfloat16 products of its own.
 AMPERE = (8, 0)
+#: Bytes of scores against a vocabulary at a time on a CPU, and which share of a GPU's memory.
+CPU_SCORES, GPU_SHARE = 2**25, 64
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -16,3 +18,13 @@ def has_bfloat16(device: torch.device) -> bool:
 def runs_kernels(device: torch.device) -> bool:
     """Tell whether dlmone's Triton kernels run on a device; elsewhere PyTorch does their work."""
     return device.type == "cuda" and find_spec("triton") is not None and has_bfloat16(device)
+
+
+def scores_at_once(device: torch.device) -> int:
+    """Return how many float32 scores against a vocabulary a device should hold at a time.
+
+    A CPU is fastest with few; on a GPU each further piece costs its host time.
+    """
+    if device.type != "cuda":
+        return CPU_SCORES // 4
+    return int(torch.cuda.get_device_properties(device).total_memory) // GPU_SHARE // 4

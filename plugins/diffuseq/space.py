@@ -12,8 +12,6 @@ from dlmone.plugins.bert.tokenizer import Tokenizer
 
 from .rounding import best_logit, nearest_row
 
-#: Scores of states against the vocabulary in memory at a time, 32 MB in float32.
-SCORES_AT_ONCE = 1 << 23
 #: The shortest target with content: [CLS], one token, [SEP].
 MIN_TARGET = 3
 
@@ -50,7 +48,6 @@ class DiffuSeqSpace(Space):
         self.seq_len = seq_len
         self.state_shape = (seq_len, hidden_dim)
         self.word_embedding = nn.Embedding(vocab_size or tokenizer.size, hidden_dim)
-        self.rows_at_once = max(1, SCORES_AT_ONCE // self.word_embedding.num_embeddings)
         # PyTorch's default for a Linear of this fan-in, which the official lm_head is.
         bound = hidden_dim**-0.5
         bias_V = torch.empty(self.word_embedding.num_embeddings).uniform_(-bound, bound)

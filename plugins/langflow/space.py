@@ -13,14 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dlmone.core import Batch, Example, InputError, Reading, Space
+from dlmone.core.accelerator import scores_at_once
 from dlmone.core.transfer import on_host
 
 from .options import MIN_TARGET
 from .schedule import GumbelParameters, GumbelSchedule
 from .text import Vocabulary
-
-#: Scores of states against the vocabulary that are kept at a time, 32 MB in float32.
-SCORES_AT_ONCE = 1 << 23
 
 
 class LangFlowSpace(Space):
@@ -136,7 +134,8 @@ class LangFlowSpace(Space):
         """Return the tokens of the nearest rows: argmax_v x·E_v − ‖E_v‖²/2."""
         rows_VD = self.rows().detach()
         offset_V = rows_VD.square().sum(1) / -2
-        parts = torch.split(state.detach().flatten(0, 1).float(), max(1, SCORES_AT_ONCE // len(rows_VD)))
+        at_once = max(1, scores_at_once(state.device) // len(rows_VD))
+        parts = torch.split(state.detach().flatten(0, 1).float(), at_once)
         with torch.autocast(state.device.type, enabled=False):
             best_N = torch.cat([torch.addmm(offset_V, part_ND, rows_VD.T).argmax(1) for part_ND in parts])
         return torch.where(batch.target_BL, best_N.view_as(batch.tokens_BL), batch.tokens_BL)

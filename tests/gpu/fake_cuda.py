@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock, patch
 
@@ -106,6 +107,8 @@ class FakeCuda(TorchDispatchMode):
             yield torch.cuda, "_lazy_init", lambda: None
             yield torch.cuda, "get_device_capability", lambda device=None: (9, 0)
             yield torch.cuda, "current_stream", lambda device=None: Mock()
+            memory = SimpleNamespace(total_memory=80 * 2**30, multi_processor_count=132)
+            yield torch.cuda, "get_device_properties", lambda device=None: memory
 
     def __exit__(self, *failure: Any) -> None:
         super().__exit__(*failure)

@@ -1,10 +1,12 @@
 """dlmone/runtime/device.py and core/accelerator.py: what a GPU is taken for, by its capability."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from dlmone.core import InputError
-from dlmone.core.accelerator import runs_kernels
+from dlmone.core.accelerator import runs_kernels, scores_at_once
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
@@ -61,3 +63,10 @@ def test_of_several_processes_each_has_the_gpu_of_its_local_rank(
         Compute.start(ComputeTable(device=asked, precision="float32"))
     on_cpu = Compute.start(ComputeTable(device="cpu", precision="float32"))
     assert on_cpu.device == torch.device("cpu"), "more processes than GPUs are none too many there"
+
+
+def test_a_gpu_holds_more_scores_at_a_time_than_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = SimpleNamespace(total_memory=80 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
+    assert scores_at_once(torch.device("cpu")) * 4 == 32 * 2**20
+    assert scores_at_once(torch.device("cuda", 1)) * 4 == 1.25 * 2**30

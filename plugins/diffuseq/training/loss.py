@@ -8,6 +8,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from dlmone.core import Batch, Denoiser
+from dlmone.core.accelerator import scores_at_once
 from dlmone.core.step.losses import masked_mean
 
 from ..space import DiffuSeqSpace
@@ -80,17 +81,17 @@ def token_nll(space: DiffuSeqSpace, state_BLD: Tensor, tokens_BL: Tensor) -> Ten
     """Return −log p(token | state) under the softmax of the space's logits, [B, L].
 
     With a vocabulary of 30,000 the logits of a whole batch need more memory than the network's activations.
-    So they are computed for a few rows at a time, and again in the backward pass.
+    So they are computed for as many rows at a time as the device should hold, and again in the backward
+    pass.
     """
     rows_ND, tokens_N = state_BLD.flatten(0, 1), tokens_BL.flatten()
 
     def nll(rows_ND: Tensor, tokens_N: Tensor) -> Tensor:
         return functional.cross_entropy(space.logits(rows_ND).float(), tokens_N, reduction="none")
 
-    if len(rows_ND) <= space.rows_at_once:
+    at_once = max(1, scores_at_once(state_BLD.device) // space.word_embedding.num_embeddings)
+    if len(rows_ND) <= at_once:
         return nll(rows_ND, tokens_N).view(tokens_BL.shape)
-    chunks = zip(
-        torch.split(rows_ND, space.rows_at_once), torch.split(tokens_N, space.rows_at_once), strict=True
-    )
+    chunks = zip(torch.split(rows_ND, at_once), torch.split(tokens_N, at_once), strict=True)
     parts = [checkpoint(nll, *chunk, use_reentrant=False, preserve_rng_state=False) for chunk in chunks]
     return torch.cat(parts).view(tokens_BL.shape)

@@ -10,6 +10,7 @@ from dlmone.core import Batch, Example, Noise
 from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
+from dlmone.plugins.diffuseq.training import loss as loss_module
 from dlmone.plugins.diffuseq.training.groups import by_length
 from dlmone.plugins.diffuseq.training.loss import LossParts, token_nll, training_loss
 from dlmone.plugins.tokenizers.words import words
@@ -81,10 +82,10 @@ def test_the_gradient_of_every_parameter_is_the_official_one() -> None:
 
 
 @pytest.mark.parametrize("rows_at_once", [20, 200])
-def test_bfloat16_gradients_stay_near(rows_at_once: int) -> None:
+def test_bfloat16_gradients_stay_near(rows_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """All parts of the embedding's gradient above all: from input, target and logits."""
     teacher, official = small_teacher(), load_file(DATA / "train_grads.safetensors")
-    teacher.space.rows_at_once = rows_at_once
+    monkeypatch.setattr(loss_module, "scores_at_once", lambda _: 200 * rows_at_once)
     with torch.autocast("cpu", torch.bfloat16):
         loss = (LOSSES["weights"] * official_loss(teacher).loss_B).mean()
     loss.backward()
@@ -128,7 +129,7 @@ def test_the_clean_target_replaces_x0_at_every_time() -> None:
     assert not torch.allclose(expected_B[1:], LOSSES["mse"][1:])
 
 
-def test_chunked_cross_entropy_equals_the_whole() -> None:
+def test_chunked_cross_entropy_equals_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     teacher = small_teacher()
     torch.manual_seed(0)
     state_BLD = torch.randn(3, 24, 16).requires_grad_()
@@ -136,7 +137,7 @@ def test_chunked_cross_entropy_equals_the_whole() -> None:
     whole_BL = torch.nn.functional.cross_entropy(
         teacher.space.logits(state_BLD).flatten(0, 1), tokens_BL.flatten(), reduction="none"
     ).view(tokens_BL.shape)
-    teacher.space.rows_at_once = 10
+    monkeypatch.setattr(loss_module, "scores_at_once", lambda _: 200 * 10)
     chunked_BL = token_nll(teacher.space, state_BLD, tokens_BL)
     torch.testing.assert_close(chunked_BL, whole_BL)
     wanted = [state_BLD, *teacher.space.parameters()]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from dlmone.core import Batch, Codec, InputError, Sample
+from dlmone.core import Batch, Codec, DlmoneError, InputError, Sample
 from dlmone.evaluation.provenance import Provenance
 from dlmone.evaluation.samples import read_partial
+from dlmone.runtime.files import reason_of
 
 from .inference import sample_line
 
@@ -29,9 +30,12 @@ class OutputFile:
     Raises:
         InputError: there is something in the file, and it is not to be continued or it comes from another
             model or other settings; or another process writes it.
+        DlmoneError: the file cannot be written, here and in `add`.
     """
 
     def __init__(self, path: Path, provenance: Provenance, candidates: int, resume: bool) -> None:
+        if path.parent.is_file():
+            raise InputError(f"{path}: {path.parent} is a file, where a folder was expected")
         self.path = path
         self._is_torn, self._whole = False, 0
         self._done: list[Sample] = []
@@ -40,10 +44,14 @@ class OutputFile:
         self._lock = FileLock(path.with_name(f".{path.name[:200]}.lock"))
         try:
             if path.parent.is_dir() and (path.is_file() or not path.exists()):
+                Path(self._lock.lock_file).touch()  # says why a file cannot be made; the lock may not
                 self._lock.acquire(timeout=0)
             self._read(provenance, candidates, resume)
         except Timeout:
             raise InputError(f"{path}: another process is writing this file") from None
+        except OSError as error:
+            self.close()
+            raise self._unwritable(error) from None
         except BaseException:
             self.close()
             raise
@@ -95,12 +103,18 @@ class OutputFile:
         """Append samples; they outlive this process from here on. ``sources`` are the texts given, by id."""
         rows = [sample_line(sample, provenance, sources.get(sample.id)) for sample in samples]
         lines = "".join(row + "\n" for row in rows).encode()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
-            if self._is_torn:
-                file.truncate(self._whole)
-                self._is_torn = False
-            file.write(lines)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                if self._is_torn:
+                    file.truncate(self._whole)
+                    self._is_torn = False
+                file.write(lines)
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> DlmoneError:
+        return DlmoneError(f"{self.path}: cannot be written ({reason_of(error)})")
 
     def require_all_found(self) -> None:
         """Raise InputError if the file holds more samples than there were texts."""

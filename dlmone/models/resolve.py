@@ -10,6 +10,7 @@ from dlmone.core.errors import MissingError
 from dlmone.registry import Registry
 from dlmone.registry.explain import nearest_path, shortened
 from dlmone.registry.paths import trouble
+from dlmone.runtime.files import whole_folder
 
 from .hub import PREFIX, fetch, parse
 
@@ -33,7 +34,7 @@ def model_folder(path: str | PathLike[str], registry: Registry) -> Path:
         raise InputError(f"{shortened(str(path))}: {wrong}")
     folder = Path(path).expanduser()
     if (folder / "recipe.toml").is_file():
-        if not (folder / "student").is_dir():
+        if not whole_folder(folder / "student").is_dir():
             raise InputError(f"{folder}: this run has no student yet")
         return folder / "student"
     name, known = str(path), registry.names("models")

@@ -55,7 +55,10 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     staging = target.with_name(f".{target.name}{_STAGING}{os.getpid()}")
     _remove(target, _STAGING)
     try:
-        staging.mkdir(parents=True)
+        try:
+            staging.mkdir(parents=True)
+        except OSError as error:  # which names the folder beside it
+            raise OSError(error.errno, error.strerror, str(target)) from error
         yield staging
         for path in staging.rglob("*"):
             if path.is_file():

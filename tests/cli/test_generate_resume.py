@@ -1,6 +1,7 @@
 """dlmone generate --resume: the file of samples is continued, or left as it is."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -171,3 +172,28 @@ def test_a_file_that_another_process_writes_is_refused(tiny_run, rows, tmp_path)
         assert not out.exists()
     lines(generate(tiny_run, "-i", rows, "-o", out))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+    ("out", "reason"),
+    [
+        ("/dev/full", "No space left on device"),
+        ("file/deep/x.jsonl", "Not a directory"),
+        ("/proc/self/x.jsonl", "No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_named(tiny_run, tmp_path, monkeypatch, out, reason):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    result = generate(tiny_run, SOURCES[0], "-o", out)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"error: {out}: cannot be written ({reason})\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_is_no_folder_for_another(tiny_run, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    result = generate(tiny_run, SOURCES[0], "-o", tmp_path / "file" / "x.jsonl")
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'file'} is a file, where a folder was expected" in result.stderr

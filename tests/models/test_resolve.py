@@ -69,6 +69,17 @@ def test_a_folder_of_that_name_goes_first(
     assert model_folder("tiny-rain", Registry.discover([plugin])) == Path("tiny-rain")
 
 
+def test_a_run_whose_student_was_being_replaced_has_one(folder: Path, tmp_path: Path) -> None:
+    """A kill between the two renames leaves the old student beside its place."""
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "recipe.toml").touch()
+    with pytest.raises(dlmone.InputError, match="this run has no student yet"):
+        model_folder(run_dir, Registry.discover())
+    folder.rename(run_dir / ".student-old-5")
+    assert dlmone.load(run_dir, device="cpu").role == "student"
+
+
 def test_a_misspelt_name(plugin: Path) -> None:
     code, stdout, stderr = run("generate", "tiny-rian", "text", "--plugin", plugin)
     assert (code, stdout) == (2, "")
@@ -97,7 +108,7 @@ def test_nothing_is_overwritten_and_no_broken_model_passed_on(folder: Path, tmp_
     (folder / "model.safetensors").write_bytes(b"")
     code, _, stderr = run("export", folder, tmp_path / "small")
     assert code == 2
-    assert "the weights cannot be read" in stderr
+    assert "model.safetensors is empty: was its writing cut short?" in stderr
     assert not (tmp_path / "small").exists()
 
 

@@ -70,10 +70,12 @@ class Batcher:
                 if not isinstance(error, DlmoneError):
                     error = DlmoneError(f"internal error: {type(error).__name__}: {error}")
                 for row in rows:
-                    row.text.set_exception(error)
+                    if not row.text.done():
+                        row.text.set_exception(error)
             else:
                 for row, text in zip(rows, texts, strict=True):
-                    row.text.set_result(text)
+                    if not row.text.done():  # whoever asked may have left
+                        row.text.set_result(text)
 
     def _generate(self, rows: Sequence[Row]) -> list[str]:
         generator, compute = self.model.generator, self.model.compute

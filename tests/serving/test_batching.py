@@ -91,3 +91,29 @@ def test_a_failure_is_the_answer_and_not_the_end(model: Model, monkeypatch: pyte
     assert str(second) == "no such step"
     assert third == model.generate(REQUESTS[0][0])[0]
     assert isinstance(first, DlmoneError)
+
+
+def test_a_client_that_leaves_does_not_stop_the_others(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate = model.generator.generate
+    prompts, seed, n = REQUESTS[0]
+    expected = model.generate(prompts, seed=seed)[0]
+
+    async def leaving() -> list[str]:
+        batcher, loop = Batcher(model, 1, batch=1, most=10), asyncio.get_running_loop()
+        begun = asyncio.Event()
+
+        def slow(*args: Any) -> Any:
+            loop.call_soon_threadsafe(begun.set)
+            return generate(*args)
+
+        monkeypatch.setattr(model.generator, "generate", slow)
+        work = asyncio.create_task(batcher.run())
+        first = asyncio.create_task(batcher.answer(examples_of(prompts), seed, n))
+        await begun.wait()
+        first.cancel()
+        last = asyncio.wait_for(batcher.answer(examples_of(prompts), seed, n), timeout=60)
+        found = await last
+        work.cancel()
+        return found
+
+    assert asyncio.run(leaving()) == expected

@@ -89,9 +89,10 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
 
 
 def _buckets(parameters: Sequence[nn.Parameter], size: int) -> list[list[nn.Parameter]]:
-    """Divide parameters, in their order, into buckets of one dtype and device and of about ``size`` bytes."""
+    """Divide parameters, in their order, into buckets of one dtype and device, and of ``size`` bytes."""
     buckets: list[list[nn.Parameter]] = []
-    kind, held = None, 0
+    kind: tuple[torch.dtype, torch.device] | None = None
+    held = 0
     for parameter in parameters:
         bytes_ = parameter.numel() * parameter.element_size()
         if kind != (parameter.dtype, parameter.device) or held + bytes_ > size:

@@ -100,7 +100,7 @@ class FakeCuda(TorchDispatchMode):
         # here. Python, and so all of dlmone and torch's fake mode, still sees "cuda".
         yield torch.Tensor, "_make_subclass", lambda *args, dispatch_device=False, **more: make(*args, **more)
         yield torch.Tensor, "pin_memory", lambda tensor, *_: self._pin(tensor)
-        yield torch.Tensor, "is_pinned", lambda tensor, *_: id(tensor) in self._pinned
+        yield torch.Tensor, "is_pinned", lambda tensor, *_: self._is_pinned(tensor)
         yield FakeTensor, "tolist", lambda tensor: tensor.cpu().tolist()
         yield nn.Module, "_apply", lambda module, convert, **_: self._applied(module, convert)
         if not torch.cuda.is_available():
@@ -146,15 +146,19 @@ class FakeCuda(TorchDispatchMode):
         return func(*args, **kwargs)
 
     def _send(self, on_host: Tensor, non_blocking: bool) -> None:
-        free = non_blocking and id(on_host) in self._pinned
+        free = non_blocking and self._is_pinned(on_host)
         self._count(self.traffic.copies if free else self.traffic.waits)
 
     def _pin(self, tensor: Tensor) -> Tensor:
         return self._held(tensor.clone())
 
     def _held(self, pinned: Tensor) -> Tensor:
-        self._pinned[id(pinned)] = pinned  # held, so that no other tensor takes its id
+        self._pinned[pinned.untyped_storage().data_ptr()] = pinned  # held, so that no other takes its place
         return pinned
+
+    def _is_pinned(self, tensor: Tensor) -> bool:
+        on_host = not isinstance(tensor, FakeTensor)
+        return on_host and tensor.untyped_storage().data_ptr() in self._pinned
 
     def _applied(self, module: nn.Module, convert: Callable[[Tensor], Tensor]) -> nn.Module:
         """Move or cast a module by new tensors, as torch does not for fake ones; shared ones stay shared."""

@@ -84,7 +84,7 @@ def dotted(loc: Loc, prefix: str = "") -> str:
             text += f"[{key}]"
         else:
             bare = re.fullmatch(r"[A-Za-z0-9_-]+", key)
-            text += ("." if text else "") + (key if bare else json.dumps(key))
+            text += ("." if text else "") + (key if bare else json.dumps(key, ensure_ascii=False))
     return text
 
 

@@ -45,7 +45,8 @@ class RecipeFile:
             return layers
         known = [name for file in family for name in file.profiles]
         if profile not in known:
-            raise InputError(f"{self.label}: there is no profile {profile!r}{nearest(profile, known)}")
+            hint = nearest(profile, known) or "; it has no profiles"
+            raise InputError(f"{self.label}: there is no profile {profile!r}{hint}")
         return layers + [
             Layer(f"{file.label} [profiles.{profile}]", file.profiles[profile])
             for file in family
@@ -83,7 +84,7 @@ def recipe_text(name: str | Path) -> str:
 def _find(name: str, folder: Path) -> tuple[str, Traversable]:
     path = folder / name
     try:
-        kind = path.stat().st_mode
+        kind = path.stat().st_mode if name else 0
     except (OSError, ValueError):  # not there, or no name for a file
         kind = 0
     if S_ISDIR(kind) and str(PurePath(name)) not in _shipped_files():
@@ -98,7 +99,7 @@ def _find(name: str, folder: Path) -> tuple[str, Traversable]:
         return f"recipes/{short}.toml", shipped[str(short)]
     hint = nearest_path(name) if folder == Path() else ""
     hint = hint or nearest(str(short), shipped).replace("known here", "the shipped recipes are")
-    raise InputError(f"{shortened(name)}: there is no such recipe{hint}")
+    raise InputError(f"{shortened(name) or 'an empty name'}: there is no such recipe{hint}")
 
 
 def _shipped_files() -> dict[str, Traversable]:

@@ -30,6 +30,8 @@ class LocalPath(click.Path):
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> Any:
         text = os.fspath(value)
+        if not text:
+            self.fail("a path cannot be empty", param, ctx)
         if wrong := trouble(text):
             from dlmone.registry.explain import shortened
 

@@ -172,3 +172,36 @@ def test_folders_and_files_in_each_others_place(mixed, monkeypatch, words):
     assert len(line) < 600
     assert (mixed / "file").read_text() == (mixed / "folder" / "inside.txt").read_text() == "mine"
     assert sorted(path.name for path in mixed.rglob("*")) == ["file", "folder", "inside.txt"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", ""],
+        ["run", ""],
+        ["recipes", "show", ""],
+        ["generate", "", "text"],
+        ["generate", "qqp-compact", "text", "-o", ""],
+        ["generate", "qqp-compact", "-i", ""],
+        ["evaluate", ""],
+        ["evaluate", "file", "--against", ""],
+        ["report", ""],
+        ["report", ".", "-o", ""],
+        ["bench", ""],
+        ["export", "", "out"],
+        ["export", "qqp-compact", ""],
+        ["convert", "diffuseq", "", "out"],
+        ["run", "qqp", "--run-dir", ""],
+        ["check", "qqp", "--plugin", ""],
+        ["push", "", "a/b"],
+    ],
+)
+def test_an_empty_name_is_not_this_folder(mixed, words):
+    (mixed / "recipe.toml").write_text("")  # the folder is a run's
+    (mixed / "student").mkdir()
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2, result.output
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("error: ")
+    assert "empty" in line
+    assert {path.name for path in mixed.iterdir()} == {"folder", "file", "recipe.toml", "student"}

@@ -96,6 +96,7 @@ def write(path: Path, text: str) -> Path:
             "stages.stage-1.objectives.adversarial.head=nope",
             "stages.stage-1.objectives.adversarial.head: expected 'token_mean' or 'linear', got \"nope\"",
         ),
+        ('stages."日本".step=1', 'stages."日本": expected a name of letters, digits, _ and -, which becomes'),
         ('stage_order=["nope"]', "stage_order: there is no stages.nope; known here: "),
     ],
 )
@@ -318,3 +319,9 @@ def test_a_long_name_of_a_plugin_is_shortened() -> None:
     with pytest.raises(PluginError, match=r"there is no teacher 'x{100}…'") as failure:
         load("teacher.use=" + "x" * 5000)
     assert len(str(failure.value)) < 500
+
+
+def test_a_recipe_without_profiles_says_that_it_has_none(tmp_path: Path) -> None:
+    path = write(tmp_path / "plain.toml", "name = 'a'")
+    with pytest.raises(InputError, match=r"plain.toml: there is no profile 'quick'; it has no profiles$"):
+        load_recipe(path, profile="quick", registry=REGISTRY)

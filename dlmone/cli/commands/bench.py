@@ -168,9 +168,11 @@ def _require_known(model: str, registry: Registry) -> None:
 
     known = {*registry.names("models"), *shipped_recipes()}
     is_name = Path(model).name == model and not model.startswith("hub:")
-    if is_name and model not in known and not trouble(model) and not Path(model).exists():
+    there = bool(model) and Path(model).exists()
+    if is_name and model not in known and not trouble(model) and not there:
         hint = nearest_path(model, known)
-        raise InputError(f"{model}: there is no such model folder, installed model or recipe{hint}")
+        what = model or "an empty name"
+        raise InputError(f"{what}: there is no such model folder, installed model or recipe{hint}")
 
 
 def _subjects(

@@ -113,6 +113,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(app: Starlette, listening: socket.socket) -> None:
     """Answer until SIGINT or SIGTERM, then finish what was begun; a second signal stops at once."""
-    config = uvicorn.Config(app, log_level="error", access_log=False, limit_concurrency=CONNECTIONS)
+    config = uvicorn.Config(
+        app, log_level="error", access_log=False, ws="none", limit_concurrency=CONNECTIONS
+    )
     with InterruptGuard():  # uvicorn raises the signal again when it is done
         uvicorn.Server(config).run(sockets=[listening])

@@ -1,5 +1,6 @@
 """What is installed from a wheel is what the checkout has: every package, and every file that code reads."""
 
+import re
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -35,3 +36,14 @@ def test_every_file_besides_code_is_listed(folder: str) -> None:
         }
         wanted = [f"{package}:{pattern}" for package, files in listed.items() for pattern in files]
         assert any(fnmatch(name, pattern) for name in patterns for pattern in wanted), path
+
+
+def test_every_version_that_is_promised_is_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    promised = re.findall(r"Python :: (3\.\d+)$", "\n".join(project["classifiers"]), re.MULTILINE)
+    [tested] = re.findall(r"^ +python: \[(.+)\]$", workflow, re.MULTILINE)
+    assert re.findall(r"3\.\d+", tested) == promised
+    [oldest] = [re.search(r">=([\d.]+)", one) for one in project["dependencies"] if one.startswith("torch>")]
+    assert oldest is not None
+    assert f'"torch=={oldest[1]}.*"' in workflow

@@ -1,8 +1,14 @@
-"""Figures of the report: axes of shares end where shares end."""
+"""Figures of the report: axes of shares end where shares end; a page has a figure in pieces."""
 
+import base64
+import re
+
+import matplotlib
 import pytest
 
-from dlmone.report.figures.drawing import panels, within_share
+from dlmone.report.figures import pieces
+from dlmone.report.figures.drawing import Picture, legend, panels, within_share
+from dlmone.report.figures.pieces import Piece
 
 
 @pytest.mark.parametrize(
@@ -29,3 +35,29 @@ def test_an_axis_of_other_values_keeps_its_margins(values: list[float]) -> None:
     before = axis.get_ylim()
     within_share(axis)
     assert axis.get_ylim() == before
+
+
+def words(piece: Piece) -> set[str]:
+    """Return the words in an image whose letters are text."""
+    svg = base64.b64decode(piece.uri.partition(",")[2]).decode()
+    return set(re.findall(r">([a-z]+)</text>", svg))
+
+
+def test_a_figure_is_cut_into_entries_and_panels() -> None:
+    titles = ["first", "second", "third", "fourth"]
+    figure, axes = panels(4)
+    for axis, title in zip(axes, titles, strict=True):
+        axis.plot([1, 2], [1, 1000])
+        axis.set_title(title)
+    axes[1].set_ylabel("up")
+    legend(figure, [("teacher", {"color": "red"}), ("student", {"marker": "o"})])
+    picture = Picture("name", "title", "alt", figure)
+    whole = picture.data("png")
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        entries, parts = pieces.legend_entries(figure), pieces.panels(figure)
+    assert [words(entry) for entry in entries] == [{"teacher"}, {"student"}]
+    assert [words(part) - {"up"} for part in parts] == [{title} for title in titles]
+    assert parts[0].width == parts[2].width
+    assert parts[1].width == parts[3].width
+    assert all(200 < part.width < 400 for part in parts)
+    assert picture.data("png") == whole  # nothing is left hidden

@@ -42,6 +42,7 @@ class Reader(HTMLParser):
         self.ids: list[str] = []
         self.tags: list[str] = []
         self.alts: list[str] = []
+        self.images = 0
         self.cells: dict[str, list[list[str]]] = {}
         self.section = ""
         self.inside = False
@@ -58,7 +59,9 @@ class Reader(HTMLParser):
         if tag == "section":
             self.section = str(found["id"])
         if tag == "img":
-            self.alts.append(found.get("alt") or "")
+            self.images += 1
+            # A figure's text alternative stands at its first panel.
+            self.alts += [alt for alt in (found.get("alt"),) if alt]
         if tag == "tr":
             self.cells.setdefault(self.section, []).append([])
         if tag in ("td", "th"):
@@ -178,7 +181,9 @@ def test_every_section_is_there_with_its_figures(page):
     figures = {"calls", "plane", "candidates", "validation", "health", "losses", "pretraining"}
     assert {f"figure-{name}" for name in figures} <= set(found.ids)
     assert len(found.ids) == len(set(found.ids))
+    assert len(found.alts) == page.count("<figure ")
     assert all(len(alt) > 20 for alt in found.alts)
+    assert found.images > 2 * len(found.alts)  # a figure is in pieces
     # Values of terms are found whatever the recipe calls them.
     assert any("distance of φ and ψ" in alt and "D(real)" in alt for alt in found.alts)
     assert all(link[1:] in found.ids for link in found.loads if link.startswith("#"))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from .pieces import Piece, legend_entries
+from .pieces import panels as panels_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,9 +71,15 @@ class Picture:
         self.figure.savefig(buffer, format=form, dpi=110, metadata=metadata, **face)
         return buffer.getvalue()
 
-    def uri(self) -> str:
-        """Return the figure as a ``data:`` URI, so that the page is self-contained."""
-        return "data:image/svg+xml;base64," + base64.b64encode(self.data()).decode("ascii")
+    @property
+    def entries(self) -> list[Piece]:
+        """The legend's entries, as images of their own."""
+        return legend_entries(self.figure)
+
+    @property
+    def panels(self) -> list[Piece]:
+        """The panels, as images of their own."""
+        return panels_of(self.figure)
 
 
 def panels(count: int, height: float = 2.5, width: float = 3.55) -> tuple[Figure, list[Axes]]:

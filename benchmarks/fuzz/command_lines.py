@@ -25,6 +25,8 @@ SETTINGS = (
     *("ddim.eta=0.5", "ddim.eta=2", "mbr.utility=bleu", "seed=1", "stages.*.steps=1"),
     *(".eta=1", "eta", "=", ""),
 )
+#: Commands that are right to go on for long.
+ENDLESS = ("run", "pretrain", "ablate", "serve")
 #: What arguments take, by their names.
 FIT = {
     "model": ("run", "run/student", "run/teacher"),
@@ -51,7 +53,7 @@ def _values(option: click.Parameter) -> Sequence[str]:
 def command_line(random: Random, root: Path) -> Case:
     """A command with some of its options, each with a value that it may or may not take."""
     context = click.Context(main)
-    names = [name for name in COMMANDS if name not in ("run", "pretrain", "ablate")]
+    names = [name for name in COMMANDS if name not in ENDLESS]
     name = random.choice([*names, *("generate", "evaluate", "bench", "export", "check"), "run"])
     words, command = [name], main.get_command(context, name)
     if isinstance(command, click.Group) and random.random() < 0.9:

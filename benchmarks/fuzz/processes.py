@@ -33,7 +33,7 @@ def tried(cases: Sequence[Callable[[], Case]], root: Path) -> list[tuple[str, Ou
     child = os.fork()
     if not child:
         _behave(cases, root, answer)
-    code = _waited(child, PATIENCE * len(cases))
+    code = _waited(child, answer)
     found: list[tuple[str, Outcome]] = []
     with answer.open("rb") as file, suppress(EOFError, pickle.UnpicklingError):
         while True:
@@ -65,13 +65,15 @@ def _behave(cases: Sequence[Callable[[], Case]], root: Path, answer: Path) -> No
     os._exit(0)
 
 
-def _waited(child: int, seconds: float) -> int | None:
-    """Return how a process ended; None if it did not, and was killed."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+def _waited(child: int, answer: Path) -> int | None:
+    """Return how a process ended; None if a case of it did not, and it was killed."""
+    size, last = 0, time.monotonic()
+    while time.monotonic() < last + PATIENCE:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return status
+        if answer.exists() and (grown := answer.stat().st_size) > size:
+            size, last = grown, time.monotonic()  # another case has ended
         time.sleep(0.02)
     os.killpg(child, signal.SIGKILL)
     os.waitpid(child, 0)

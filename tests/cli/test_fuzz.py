@@ -23,6 +23,7 @@ def limits(monkeypatch):
     from fuzz import processes
 
     monkeypatch.setattr(processes, "SECONDS", 3)
+    monkeypatch.setattr(processes, "PATIENCE", 30)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,7 @@ def limits(monkeypatch):
         ("import os; os.unlink('notes.txt')", "notes.txt was lost"),
         ("open('notes.txt', 'a').write('x')", "notes.txt was changed"),
         ("while True: pass", "no end"),
+        ("import time; time.sleep(1000)", "no end"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "the process crashed"),
         ("open('.new-staging-1', 'w')", ".new-staging-1 is left"),
         ("import click; click.echo('Traceback (most', err=True)", "said 'Traceback'"),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from slowdown import STAGE
 
 from dlmone.core import DiffusionGenerator, Example
 from dlmone.generation.inference import SamplingOptions, generate_batch
@@ -37,17 +38,6 @@ TINY: dict[str, Any] = {
     "seq_len": 24, "hidden_dim": 16, "hidden_t_dim": 16, "width": 32, "layers": 1, "heads": 2,
     "tokenizer": "words",
 }  # fmt: skip
-STAGE = {
-    "steps": 1000,
-    "t_init": 1490,
-    "t_max": 1976,
-    "generator": {"lr": 1e-5},
-    "estimator": {"lr": 1e-5},
-    "objectives": {
-        "score": {"use": "sid", "generator_weight": 0.5, "estimator_weight": 0.5},
-        "adversarial": {"use": "diffusion_gan", "generator_weight": 0.5, "estimator_weight": 0.5},
-    },
-}
 REGISTRY = Registry.discover()
 
 

@@ -1,6 +1,6 @@
 """How long a training step waits for a checkpoint: written in the step, and by the background thread.
 
-python benchmarks/checkpoint.py --mib 1024 --rounds 5
+TMPDIR=. python benchmarks/checkpoint.py --mib 1024 --rounds 5      # TMPDIR names the disk
 """
 
 import argparse
@@ -37,10 +37,11 @@ def table(name: str, values: list[float]) -> None:
 torch.set_num_threads(arguments.threads)
 keep_freed_memory()
 # Four MiB a tensor, as a layer's weights and moments.
-tensors = {str(number): torch.randn(2**20) for number in range(arguments.mib // 4)}
+one = torch.randn(2**20)
+tensors = {str(number): one.clone() for number in range(arguments.mib // 4)}
 in_step, copied, until_whole = [], [], []
 with (
-    tempfile.TemporaryDirectory(dir=".") as folder,
+    tempfile.TemporaryDirectory() as folder,
     CheckpointWriter(Path(folder), 1, lambda *_: None) as writer,
 ):
     for step in range(1, 2 * arguments.rounds, 2):

@@ -132,7 +132,7 @@ def test_two_processes_are_two_microbatches_of_one_to_the_last_bit(
     assert found == expected
     assert validations(shared) == validations(alone)
     samples = sorted(path.name for path in (alone / "samples").iterdir())
-    assert len(samples) == 2
+    assert len(samples) == 1 + 3
     for name in samples:
         assert (shared / "samples" / name).read_bytes() == (alone / "samples" / name).read_bytes()
     one, two = state(alone), state(shared)

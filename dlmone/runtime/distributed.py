@@ -146,7 +146,7 @@ class World:
         # Each process adds its own values to the others' zeros.
         joined = torch.zeros(sum(lengths), dtype=torch.float64)
         joined[before : before + sum(map(len, own))] = torch.cat([values_B.double() for values_B in own])
-        parts = self.sum(joined).split(lengths)
+        parts = torch.split(self.sum(joined), lengths)
         return {
             name: torch.cat(parts[place :: len(kinds)]).to(dtype) for place, (name, dtype) in enumerate(kinds)
         }

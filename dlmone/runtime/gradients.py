@@ -40,7 +40,7 @@ class GradientSum:
         self._missing = [set(bucket) for bucket in self._buckets]
         self._begun: list[tuple[Tensor, Callable[[], None]]] = []
         for parameter in trained:
-            parameter.register_post_accumulate_grad_hook(self._complete)
+            parameter.register_post_accumulate_grad_hook(self._complete)  # type: ignore[no-untyped-call]
 
     def before_last(self) -> None:
         """Say that the next call of backward is the update's last."""
@@ -54,7 +54,7 @@ class GradientSum:
         for bucket, (flat, wait) in zip(self._buckets, self._begun, strict=True):
             wait()
             gradients = [_gradient(parameter) for parameter in bucket]
-            parts = flat.split([gradient.numel() for gradient in gradients])
+            parts = torch.split(flat, [gradient.numel() for gradient in gradients])
             shaped = [part.view(one.shape) for part, one in zip(parts, gradients, strict=True)]
             torch._foreach_copy_(gradients, shaped)
         self._missing = [set(bucket) for bucket in self._buckets]

@@ -56,7 +56,11 @@ def application(batcher: Batcher, name: str, texts: int, ready: Callable[[], obj
             raise InputError(f"max_tokens: a text of up to {length} tokens is made at once; leave it out")
         seed = secrets.randbits(63) if asked.seed is None else asked.seed
         found = await batcher.answer(examples, seed, asked.n)
-        facts = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion", "model": name}
+        facts: dict[str, Any] = {
+            "id": f"cmpl-{secrets.token_hex(12)}",
+            "object": "text_completion",
+            "model": name,
+        }
         facts |= {"created": int(time.time()), "system_fingerprint": model.fingerprint}
         whole = {"finish_reason": "stop", "logprobs": None}
         choices = [{"index": index, "text": text, **whole} for index, text in enumerate(found)]

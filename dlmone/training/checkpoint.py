@@ -151,5 +151,5 @@ def _digest(tensors: Mapping[str, Tensor]) -> str:
     for name, tensor in sorted(tensors.items()):
         block = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {block.dtype} {list(block.shape)}\n".encode())
-        digest.update(block.reshape(-1).view(torch.uint8).numpy())
+        digest.update(block.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -1,6 +1,6 @@
 """Measure degeneration that overlap metrics can miss: copied, empty and repetitive outputs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from dlmone.core.text.degeneration import is_copy, is_empty, repeats
@@ -47,9 +47,9 @@ class HealthEvaluator(SpacedEvaluator):
 
     def __init__(self, options: HealthOptions) -> None:
         self.tokenize = options.tokenize
-        self._split, self._repeats = (
-            (str.split, repeats) if options.tokenize == "whitespace" else (words_of, repeats_itself)
-        )
+        spaced = options.tokenize == "whitespace"
+        self._split: Callable[[str], list[str]] = str.split if spaced else words_of
+        self._repeats = repeats if spaced else repeats_itself
 
     def blind_to(self, texts: Sequence[str]) -> str | None:
         """Return that the texts have no spaces, where words are split at them."""

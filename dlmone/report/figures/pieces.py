@@ -51,8 +51,9 @@ def panels(figure: Figure) -> list[Piece]:
     """Return the panels, those of one column equally wide and those of one row equally high."""
     pieces = []
     with _laid_out(figure), _hidden(figure.legends):
-        boxes = {axis: axis.get_tightbbox() for axis in figure.axes}
-        for axis in figure.axes:
+        found = ((axis, axis.get_tightbbox()) for axis in figure.axes)
+        boxes = {axis: box for axis, box in found if box is not None}
+        for axis in boxes:
             column = _union([box for one, box in boxes.items() if _place(one)[1] == _place(axis)[1]])
             row = _union([box for one, box in boxes.items() if _place(one)[0] == _place(axis)[0]])
             with _hidden([one for one in figure.axes if one is not axis]):

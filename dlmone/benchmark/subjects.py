@@ -17,7 +17,7 @@ from dlmone.models.student import new_student
 from dlmone.registry import Recipe, Registry
 from dlmone.registry.schema import GeneratorSlot, SamplerSlot
 from dlmone.registry.short import slot_of
-from dlmone.training.distillation import stage_times
+from dlmone.training.stage_times import stage_times
 
 from .timing import Subject
 

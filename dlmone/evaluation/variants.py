@@ -20,7 +20,7 @@ from dlmone.models.student import new_student
 from dlmone.registry import Recipe, Registry
 from dlmone.registry.schema import Evaluation, EvaluatorSlot, SelectionSlot, Variant
 from dlmone.runtime.device import Compute
-from dlmone.training.distillation import stage_times
+from dlmone.training.stage_times import stage_times
 
 from .selection import CandidateSelector
 

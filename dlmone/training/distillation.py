@@ -16,25 +16,19 @@ from dlmone.core import (
     Denoiser,
     DiffusionGenerator,
     InputError,
-    LogNormalTimes,
     Network,
     Noise,
-    NoiseSchedule,
     Objective,
-    Spacing,
     StepContext,
     Teacher,
     Times,
-    UniformTimes,
 )
 from dlmone.core.model.denoiser import copy_network
 from dlmone.core.step.context import frozen
 from dlmone.core.step.noise import seed_of, stream
-from dlmone.core.step.renoise import renoising_times
 from dlmone.core.step.request import Role, asks_second_time, merged
 from dlmone.models.student import new_student
-from dlmone.registry import spacing_on
-from dlmone.registry.schema import LogNormal, Stage, StageOptimizer
+from dlmone.registry.schema import Stage, StageOptimizer
 from dlmone.runtime.device import Compute
 from dlmone.runtime.gradients import GradientSum
 from dlmone.runtime.precision import ieee_float32
@@ -46,42 +40,9 @@ from .networks import EstimatorNetworks
 from .noise_ahead import NoiseAhead
 from .non_finite import NonFinite
 from .optimizer import Optimizer, ema_decay, learning_rate, update_average
+from .stage_times import stage_spacing, stage_times, times_of
 from .tokenized import TokenizedExamples
 from .update import MetricSums, Update, stage_updates
-
-
-def stage_times(name: str, stage: Stage, schedule: NoiseSchedule) -> tuple[float, tuple[float, float]]:
-    """Return t_init and [t_min, t_max) of a stage as times of the teacher's schedule.
-
-    Raises:
-        InputError: a time lies outside the trained range, or t_min is not below t_max.
-    """
-
-    named = {"t_init": stage.t_init, "t_min": stage.t_min, "t_max": stage.t_max}
-    t_init, t_min, t_max = (time.on(schedule, f"stages.{name}.{key}") for key, time in named.items())
-    if t_min >= t_max:
-        raise InputError(f"stages.{name}: t_min ({t_min:g}) must be below t_max ({t_max:g})")
-    return t_init, (t_min, t_max)
-
-
-def stage_spacing(name: str, stage: Stage, schedule: NoiseSchedule) -> Spacing:
-    """Return how the times of a stage's student's network calls are spread.
-
-    Raises:
-        InputError: a time lies outside the trained range, or the times do not fall.
-    """
-    spacing: Spacing = spacing_on(stage.spacing, schedule, f"stages.{name}.spacing")
-    t_init = stage.t_init.on(schedule, f"stages.{name}.t_init")
-    try:
-        renoising_times(schedule, t_init, stage.calls, spacing)
-    except InputError as error:
-        raise InputError(f"stages.{name}.{error}") from None
-    return spacing
-
-
-def _distribution(config: LogNormal | None, t_range: tuple[float, float]) -> Times:
-    """Return a role's distribution of times: uniform on the stage's range, or log-normal within it."""
-    return LogNormalTimes(config.mean, config.std, *t_range) if config else UniformTimes(*t_range)
 
 
 class Distillation:
@@ -117,8 +78,8 @@ class Distillation:
         self.space = teacher.space.requires_grad_(False).eval()
         t_init, t_range = stage_times(name, stage, self.space.schedule)
         self.times: dict[Role, Times] = {
-            "generator": _distribution(stage.generator_times, t_range),
-            "estimator": _distribution(stage.estimator_times, t_range),
+            "generator": times_of(stage.generator_times, t_range),
+            "estimator": times_of(stage.estimator_times, t_range),
         }
 
         self.objectives = objectives

@@ -32,8 +32,8 @@ from dlmone.registry import Recipe, Registry
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 
-from .distillation import stage_times
 from .stage import stage_objectives
+from .stage_times import stage_times
 from .start import check_sizes, check_starts, saved_starts
 from .teacher import check_requests, check_times
 from .trial import pretraining_trial, stage_trial

@@ -40,9 +40,9 @@ from dlmone.models.resolve import model_folder
 from dlmone.registry import Recipe, Registry
 from dlmone.runtime.files import atomic_folder
 
-from .distillation import stage_spacing, stage_times
 from .loop import Intervals, Session, train
 from .pretraining import Pretraining
+from .stage_times import stage_spacing, stage_times
 from .update import requests_of
 
 

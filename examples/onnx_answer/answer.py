@@ -46,5 +46,7 @@ class Student:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3 or not Path(sys.argv[1], "graph.json").is_file():
+        sys.exit("usage: python answer.py FOLDER QUESTION... (FOLDER is what `dlmone export` wrote)")
     for line in Student(Path(sys.argv[1])).answer(sys.argv[2:]):
         print(line)

@@ -123,7 +123,7 @@ _REASONS = {
     "RevisionNotFoundError": "the model has no such revision",
     "LocalTokenNotFoundError": f"nobody is logged in ({_LOGIN})",
     "HFValidationError": "the hub can have no such name",
-    "OfflineModeIsEnabled": "HF_HUB_OFFLINE is set: nothing is sent, and read only what the hub's cache holds",
+    "OfflineModeIsEnabled": "HF_HUB_OFFLINE is set: nothing is sent, and only the hub's cache is read",
     "LocalEntryNotFoundError": "the hub cannot be reached, and its cache does not hold this",
 }
 

@@ -98,8 +98,10 @@ def _require_grid(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out}: a file, where a folder for the grid was expected")
     # A grid whose teacher has not begun has its lock already.
-    begun = (out / ".teacher.lock", out / "teacher" / "recipe.toml")
-    if out.is_dir() and any(out.iterdir()) and not any(path.exists() for path in begun):
+    begun = any(path.exists() for path in (out / ".teacher.lock", out / "teacher" / "recipe.toml"))
+    # Some of a grid's runs, copied from elsewhere, are one too.
+    begun = begun or any((out / "runs").glob("**/seed-*/recipe.toml"))
+    if out.is_dir() and any(out.iterdir()) and not begun:
         raise InputError(f"{out} is not empty: it holds no grid; name another folder")
 
 

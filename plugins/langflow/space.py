@@ -34,11 +34,11 @@ class LangFlowSpace(Space):
         cutoff: of the schedule.
         length: L.
         width: D.
+        source_length: tokens of a condition at most, its two markers included. What is kept of it never
+            depends on its target.
         rows: rows of the table, the vocabulary's size by default.
         normalised: whether rows are scaled to norm √D.
         conditional: whether rows have a condition.
-        source_length: tokens of a condition at most, its two markers included. What is kept of it never
-            depends on its target.
         has_null: whether the model is trained without its condition too.
     """
 
@@ -52,10 +52,10 @@ class LangFlowSpace(Space):
         cutoff: float,
         length: int,
         width: int,
+        source_length: int,
         rows: int | None = None,
         normalised: bool = True,
         conditional: bool = False,
-        source_length: int = 0,
         has_null: bool = False,
     ) -> None:
         super().__init__()

@@ -36,34 +36,44 @@ class Batcher:
         steps: network calls a text.
         batch: texts in a batch.
         most: texts that may wait.
+
+    Attributes:
+        waiting: the texts that no batch has taken yet.
     """
 
     def __init__(self, model: Model, steps: int, batch: int, most: int) -> None:
         self.model, self._steps, self._batch, self._most = model, steps, batch, most
-        self._waiting: deque[Row] = deque()
+        self.waiting: deque[Row] = deque()
         self._arrived = asyncio.Event()
 
     async def answer(self, examples: Sequence[Example], seed: int, candidates: int) -> list[str]:
-        """Return the candidates of the first example, then of the next.
+        """Return the candidates of the first example, then of the next; cancelled, leave the queue.
 
         Raises:
             FullError: the queue has no room for so many.
             DlmoneError: the model failed.
         """
-        if len(self._waiting) + len(examples) * candidates > self._most:
-            raise FullError(f"the server is busy: {len(self._waiting)} texts wait already; try again later")
+        if len(self.waiting) + len(examples) * candidates > self._most:
+            raise FullError(f"the server is busy: {len(self.waiting)} texts wait already; try again later")
         future = asyncio.get_running_loop().create_future
         rows = [Row(one, (seed, one.id, k), future()) for one in examples for k in range(candidates)]
-        self._waiting.extend(rows)
+        self.waiting.extend(rows)
         self._arrived.set()
-        return await asyncio.gather(*(row.text for row in rows))
+        try:
+            return await asyncio.gather(*(row.text for row in rows))
+        finally:  # nobody awaits the rest after a failure, or once the client has left
+            for row in rows:
+                row.text.cancel()
+            self.waiting = deque(row for row in self.waiting if not row.text.done())
 
     async def run(self) -> None:
         """Generate whatever waits, until cancelled."""
         while await self._arrived.wait():
-            rows = [self._waiting.popleft() for _ in range(min(self._batch, len(self._waiting)))]
-            if not self._waiting:
+            rows = [self.waiting.popleft() for _ in range(min(self._batch, len(self.waiting)))]
+            if not self.waiting:
                 self._arrived.clear()
+            if not rows:  # those who asked have left
+                continue
             try:
                 texts = await asyncio.to_thread(self._generate, rows)
             except Exception as error:  # the server outlives one batch's failure

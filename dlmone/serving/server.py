@@ -4,9 +4,9 @@ import asyncio
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,6 +21,8 @@ from dlmone.runtime.interrupts import InterruptGuard
 
 from .batching import Batcher, FullError
 from .completion import Completion
+
+T = TypeVar("T")
 
 #: Most bytes of a request's body, and seconds until it is there.
 BYTES, SECONDS = 65_536, 10
@@ -55,7 +57,7 @@ def application(batcher: Batcher, name: str, texts: int, ready: Callable[[], obj
         if asked.max_tokens is not None and asked.max_tokens < length:
             raise InputError(f"max_tokens: a text of up to {length} tokens is made at once; leave it out")
         seed = secrets.randbits(63) if asked.seed is None else asked.seed
-        found = await batcher.answer(examples, seed, asked.n)
+        found = await _while_connected(request, batcher.answer(examples, seed, asked.n))
         facts: dict[str, Any] = {
             "id": f"cmpl-{secrets.token_hex(12)}",
             "object": "text_completion",
@@ -90,6 +92,19 @@ async def _body(request: Request) -> bytes:
             if len(found) > BYTES:
                 raise HTTPException(413, f"the request's body has more than {BYTES} bytes")
     return found
+
+
+async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    # After the body, the only message an ASGI server sends is that the client has left.
+    answer, leaving = asyncio.create_task(work), asyncio.create_task(request.receive())
+    try:
+        await asyncio.wait((answer, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise ClientDisconnect
+        return answer.result()
+    finally:
+        answer.cancel()
+        leaving.cancel()
 
 
 def _refuse(request: Request, error: Exception) -> JSONResponse:

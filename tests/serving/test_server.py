@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,15 @@ def model(tiny_run: Path) -> Model:
 
 
 @pytest.fixture(scope="module")
-def port(model: Model) -> Iterator[int]:
+def batcher(model: Model) -> Batcher:
+    return Batcher(model, 1, batch=4, most=20)
+
+
+@pytest.fixture(scope="module")
+def port(batcher: Batcher) -> Iterator[int]:
     """A server of the tiny student, of 8 texts a request, in this process."""
     ready = threading.Event()
-    app = application(Batcher(model, 1, batch=4, most=20), "tiny", 8, ready.set)
+    app = application(batcher, "tiny", 8, ready.set)
     with listen("127.0.0.1", 0) as listening:
         serving = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         thread = threading.Thread(target=serving.run, args=([listening],))
@@ -134,46 +139,76 @@ def test_a_wrong_request_is_refused_in_a_sentence(
     assert complete(port, prompt=PROMPTS[0])[0] == 200
 
 
-def test_a_full_queue_is_503(model: Model, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    going, begun = threading.Event(), threading.Event()
-    generate = model.generator.generate
+class Held:
+    """Holds batches in the model until they may go, and counts their texts."""
 
-    def waiting(*args: Any) -> Any:
-        begun.set()
-        assert going.wait(60)
-        return generate(*args)
+    def __init__(self, batcher: Batcher, generate: Callable[..., Any]) -> None:
+        self._batcher, self._generate = batcher, generate
+        self.going = threading.Event()
+        self.sizes: list[int] = []
 
-    monkeypatch.setattr(model.generator, "generate", waiting)
-    statuses: list[int] = []
-    clients = [
-        threading.Thread(target=lambda: statuses.append(complete(port, prompt=PROMPTS[0], n=8)[0]))
-        for _ in range(3)
-    ]
-    clients[0].start()
-    assert begun.wait(60)  # 4 texts are computed and 4 wait, of the 20 that may
-    for client in clients[1:]:
-        client.start()
-    deadline = time.monotonic() + 60
-    while (found := complete_or_none(port)) is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert found is not None
-    assert (found[0], found[1]["error"]["type"]) == (503, "server_error")
-    assert "20 texts wait already" in found[1]["error"]["message"]
-    going.set()
-    for client in clients:
-        client.join(60)
-    assert statuses == [200] * 3
+    def generate(self, batch: Any, *args: Any) -> Any:
+        self.sizes.append(len(batch.tokens_BL))
+        assert self.going.wait(60)
+        return self._generate(batch, *args)
 
+    def fill(self, port: int) -> list[HTTPConnection]:
+        """Return the connections of three clients that asked for 8 texts each."""
+        return [self.asked(port, waiting) for waiting in (4, 12, 20)]
 
-def complete_or_none(port: int) -> tuple[int, Any] | None:
-    """Return the answer to one more request; None where it waits."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=1)
-    try:
+    def asked(self, port: int, waiting: int) -> HTTPConnection:
+        """Ask for 8 texts, and return the connection as soon as so many texts wait."""
+        connection = HTTPConnection("127.0.0.1", port, timeout=60)
         connection.request("POST", "/v1/completions", json.dumps({"prompt": PROMPTS[0], "n": 8}))
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
-    except TimeoutError:
-        return None
+        self.until(waiting)
+        return connection
+
+    def until(self, waiting: int) -> None:
+        """Return as soon as so many texts wait."""
+        deadline = time.monotonic() + 60
+        while len(self._batcher.waiting) != waiting:
+            assert time.monotonic() < deadline, f"{len(self._batcher.waiting)} texts wait, not {waiting}"
+            time.sleep(0.01)
+
+
+@pytest.fixture
+def held(model: Model, batcher: Batcher, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]:
+    """The server with 20 texts waiting, all that may: 4 of the first client's 8 are held in the model."""
+    held = Held(batcher, model.generator.generate)
+    monkeypatch.setattr(model.generator, "generate", held.generate)
+    try:
+        yield held
+    finally:
+        held.going.set()
+
+
+def test_a_full_queue_is_503(port: int, held: Held) -> None:
+    clients = held.fill(port)
+    status, found = complete(port, prompt=PROMPTS[0])
+    assert (status, found["error"]["type"]) == (503, "server_error")
+    assert "20 texts wait already" in found["error"]["message"]
+    held.going.set()
+    assert [client.getresponse().status for client in clients] == [200] * 3
+
+
+def test_a_client_that_has_left_gives_up_its_place(port: int, held: Held) -> None:
+    first, *others = held.fill(port)
+    for client in others:
+        client.close()
+    held.until(4)
+    last = held.asked(port, 12)
+    held.going.set()
+    assert [client.getresponse().status for client in (first, last)] == [200] * 2
+    assert held.sizes == [4] * 4  # nothing was computed for those who left
+
+
+def test_the_queue_goes_on_after_all_have_left(port: int, held: Held) -> None:
+    for client in held.fill(port):
+        client.close()
+    held.until(0)
+    held.going.set()
+    assert complete(port, prompt=PROMPTS[0])[0] == 200
+    assert held.sizes == [4, 1]
 
 
 def test_a_body_that_does_not_come_is_408(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

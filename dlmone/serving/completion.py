@@ -20,8 +20,11 @@ NEUTRAL |= dict.fromkeys(("logprobs", "suffix", "stream_options"))
 SAID = 3
 
 
-def _several(prompt: Any) -> Any:
-    return [prompt] if isinstance(prompt, str) else prompt
+def _texts(prompt: Any) -> Any:
+    texts = [prompt] if isinstance(prompt, str) else prompt
+    if isinstance(texts, list) and all(isinstance(text, str) for text in texts):
+        return texts
+    raise ValueError("expected a text or a list of texts")
 
 
 class Completion(BaseModel):
@@ -29,7 +32,7 @@ class Completion(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    prompt: Annotated[list[str], BeforeValidator(_several), Field(min_length=1)]
+    prompt: Annotated[list[str], BeforeValidator(_texts), Field(min_length=1)]
     model: str | None = None
     n: int = Field(1, ge=1)
     seed: int | None = Field(None, ge=-(2**63), le=2**63 - 1)

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -21,8 +21,6 @@ from dlmone.runtime.interrupts import InterruptGuard
 
 from .batching import Batcher, FullError
 from .completion import Completion
-
-T = TypeVar("T")
 
 #: Most bytes of a request's body, and seconds until it is there.
 BYTES, SECONDS = 65_536, 10
@@ -52,21 +50,19 @@ def application(batcher: Batcher, name: str, texts: int, ready: Callable[[], obj
             raise InputError(f"n: this request is for {wanted} texts; {texts} are allowed in one")
         if not space.conditional and any(asked.prompt):
             raise InputError('prompt: this model takes no condition; give "", and n for several texts')
+        if space.conditional and not all(text.strip() for text in asked.prompt):
+            raise InputError("prompt: it is empty, and this model generates for a text; give one")
         examples = examples_of(asked.prompt)
         length = space.collate(examples).tokens_BL.shape[1]  # refuses a prompt that does not fit
         if asked.max_tokens is not None and asked.max_tokens < length:
             raise InputError(f"max_tokens: a text of up to {length} tokens is made at once; leave it out")
         seed = secrets.randbits(63) if asked.seed is None else asked.seed
         found = await _while_connected(request, batcher.answer(examples, seed, asked.n))
-        facts: dict[str, Any] = {
-            "id": f"cmpl-{secrets.token_hex(12)}",
-            "object": "text_completion",
-            "model": name,
-        }
+        facts = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion", "model": name}
         facts |= {"created": int(time.time()), "system_fingerprint": model.fingerprint}
         whole = {"finish_reason": "stop", "logprobs": None}
         choices = [{"index": index, "text": text, **whole} for index, text in enumerate(found)]
-        return JSONResponse(facts | {"choices": choices})
+        return JSONResponse({**facts, "choices": choices})
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -94,7 +90,7 @@ async def _body(request: Request) -> bytes:
     return found
 
 
-async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def _while_connected(request: Request, work: Coroutine[Any, Any, list[str]]) -> list[str]:
     # After the body, the only message an ASGI server sends is that the client has left.
     answer, leaving = asyncio.create_task(work), asyncio.create_task(request.receive())
     try:
@@ -132,8 +128,6 @@ def listen(host: str, port: int) -> socket.socket:
 
 def serve(app: Starlette, listening: socket.socket) -> None:
     """Answer until SIGINT or SIGTERM, then finish what was begun; a second signal stops at once."""
-    config = uvicorn.Config(
-        app, log_level="error", access_log=False, ws="none", limit_concurrency=CONNECTIONS
-    )
+    config = uvicorn.Config(app, log_level="error", ws="none", limit_concurrency=CONNECTIONS)
     with InterruptGuard():  # uvicorn raises the signal again when it is done
         uvicorn.Server(config).run(sockets=[listening])

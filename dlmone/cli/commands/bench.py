@@ -13,6 +13,7 @@ from dlmone.generation.inputs import examples_of_file
 from dlmone.registry.paths import trouble
 
 from ..counts import BATCH, CALLS, RUNS, THREADS, CountList
+from ..inference import device_option
 from ..output import console, print_columns, print_json
 from ..paths import LocalPath
 from ..request import Request, plugin_option
@@ -86,7 +87,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
     help="cpu: all threads'.",
 )
 @click.option("--threads", type=THREADS, help="CPU threads.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@device_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @plugin_option
 def bench(

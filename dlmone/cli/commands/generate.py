@@ -26,6 +26,7 @@ from dlmone.runtime.environment import process_number
 
 from ..completion import complete_model
 from ..counts import BATCH, CALLS, SAMPLES, SEED
+from ..inference import device_option, precision_option, steps_option
 from ..named import NamedOptions
 from ..output import console, is_main
 from ..paths import LocalPath
@@ -73,11 +74,7 @@ NAMED = 10
     help="Write JSON lines to this file, as they are generated; - is standard output.",
 )
 @click.option("--resume", is_flag=True, help="Continue the file that -o names.")
-@click.option(
-    "--steps",
-    type=CALLS,
-    help="[default: the student's number in training; 20 for a teacher]",
-)
+@steps_option
 @click.option(
     "--candidates",
     type=CALLS,
@@ -100,14 +97,8 @@ NAMED = 10
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Seed of the noise.")
 @click.option("--batch", type=BATCH, default=64, show_default=True, help="Texts per batch.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16", "auto"]),
-    default="float32",
-    show_default=True,
-    help="In float32 no output depends on --batch; bfloat16 is faster where the hardware has it.",
-)
+@device_option
+@precision_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines, as -o writes them.")
 @plugin_option
 def generate(

@@ -10,7 +10,8 @@ import click
 from dlmone.core.errors import InputError
 
 from ..completion import complete_model
-from ..counts import BATCH, CALLS, PORT, SAMPLES, THREADS
+from ..counts import BATCH, PORT, SAMPLES, THREADS
+from ..inference import device_option, precision_option, steps_option
 from ..request import plugin_option
 from ..verbosity import say
 
@@ -19,23 +20,13 @@ from ..verbosity import say
 @click.argument("model", shell_complete=complete_model)
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for other machines too.")
 @click.option("--port", type=PORT, default=8000, show_default=True, help="0 is any free one.")
-@click.option(
-    "--steps",
-    type=CALLS,
-    help="[default: the student's number in training; 20 for a teacher]",
-)
+@steps_option
 @click.option("--batch", type=BATCH, default=64, show_default=True, help="Texts generated at once.")
 @click.option("--queue", type=SAMPLES, default=1024, show_default=True, help="Texts that may wait.")
 @click.option("--texts", type=SAMPLES, default=64, show_default=True, help="Prompts times n in a request.")
 @click.option("--threads", type=THREADS, help="CPU threads.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option(
-    "--precision",
-    type=click.Choice(["float32", "bfloat16", "auto"]),
-    default="float32",
-    show_default=True,
-    help="In float32 no answer depends on its batch; bfloat16 is faster where the hardware has it.",
-)
+@device_option
+@precision_option
 @plugin_option
 def serve(
     model: str,

@@ -24,14 +24,14 @@ from dlmone.generation.inference import collate_fitting
 from dlmone.registry import Registry, load_recipe
 from dlmone.registry.files import read_recipe, shipped_recipes
 from dlmone.runtime.device import Compute
-from dlmone.training.calibration import calibrate, seconds_of, timed_rows
 from dlmone.training.distillation import Distillation
-from dlmone.training.effort import measure, passes, stage_effort
-from dlmone.training.estimate import Plan
+from dlmone.training.estimation.calibration import calibrate, seconds_of, timed_rows
+from dlmone.training.estimation.effort import measure, passes, stage_effort
+from dlmone.training.estimation.plan import Plan
+from dlmone.training.estimation.trial import SECONDS, run_trials
 from dlmone.training.pretraining import Pretraining
 from dlmone.training.stage import stage_objectives
 from dlmone.training.tokenized import TokenizedExamples
-from dlmone.training.trial import SECONDS, run_trials
 
 
 def compare(

@@ -22,8 +22,9 @@ from torch import Tensor
 from dlmone.core import Evaluator, Example, Generator, InputError, Noise, Sample
 from dlmone.evaluation.confidence import Resampling, Sums
 from dlmone.generation.inputs import batches, examples_of_file
+from dlmone.models.configuration import WEIGHTS
 from dlmone.models.exported import load_exported
-from dlmone.models.folder import WEIGHTS, load_student
+from dlmone.models.folder import load_student
 from dlmone.models.resolve import model_folder
 from dlmone.registry import Registry
 from dlmone.registry.schema import EvaluatorSlot

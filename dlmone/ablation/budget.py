@@ -14,7 +14,7 @@ from typing import Any
 from dlmone.core import InputError, Objective, Sketch
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Stage
-from dlmone.training.effort import iteration_updates, stage_effort
+from dlmone.training.estimation.effort import iteration_updates, stage_effort
 
 
 class StageCost:

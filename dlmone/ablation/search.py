@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dlmone.models.folder import read_config
+from dlmone.models.configuration import read_config
 
 from .outcome import Outcome, outcome_of, results_of
 from .plan import Candidate, PlannedRow, PlannedRun

@@ -18,7 +18,8 @@ from dlmone.core import (
 from dlmone.core.model.generator import DenoiserGenerator
 from dlmone.generation.inference import generate_samples, save_samples
 from dlmone.generation.readings import survey
-from dlmone.models.folder import fingerprint, load_student
+from dlmone.models.configuration import fingerprint
+from dlmone.models.folder import load_student
 from dlmone.models.resolve import model_folder
 from dlmone.registry import Recipe
 from dlmone.registry.schema import Variant

@@ -15,7 +15,8 @@ from dlmone.registry import Registry
 from dlmone.runtime.files import atomic_folder
 from dlmone.runtime.tensors import save_tensors
 
-from .folder import CARD, WEIGHTS, load_student, load_teacher, read_config
+from .configuration import CARD, WEIGHTS, read_config
+from .folder import load_student, load_teacher
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

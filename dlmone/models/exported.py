@@ -18,7 +18,8 @@ from dlmone.registry.explain import mistakes
 from dlmone.registry.schema import ExporterSlot
 from dlmone.registry.short import slot_of
 
-from .folder import fingerprint, load_student
+from .configuration import fingerprint
+from .folder import load_student
 from .graph import GRAPH
 from .parsing import parse_json
 

@@ -14,7 +14,8 @@ from dlmone.registry import Exporter, Registry
 from dlmone.registry.schema import ExporterSlot
 from dlmone.runtime.files import atomic_folder, whole_folder
 
-from .folder import CARD, fingerprint, load_student, read_assets, read_config
+from .configuration import CARD, fingerprint, read_config
+from .folder import load_student, read_assets
 
 GRAPH = "graph.json"
 #: The condition of the exported example.

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from dlmone.core import InputError
 from dlmone.evaluation.results import Results
 
-from .folder import CARD, fingerprint, read_config
+from .configuration import CARD, fingerprint, read_config
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult

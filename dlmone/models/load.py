@@ -16,7 +16,8 @@ from dlmone.registry.schema import SamplerSlot
 from dlmone.registry.short import slot_of
 from dlmone.runtime.device import Compute
 
-from .folder import fingerprint, load_student, load_teacher, read_config
+from .configuration import fingerprint, read_config
+from .folder import load_student, load_teacher
 from .model import Model, PluginSpec
 from .resolve import model_folder
 

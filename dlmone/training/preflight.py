@@ -32,11 +32,11 @@ from dlmone.registry import Recipe, Registry
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 
+from .estimation.trial import pretraining_trial, stage_trial
 from .stage import stage_objectives
 from .stage_times import stage_times
 from .start import check_sizes, check_starts, saved_starts
 from .teacher import check_requests, check_times
-from .trial import pretraining_trial, stage_trial
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 #: Rows of the batch that everything is tried on.

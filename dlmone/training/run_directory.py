@@ -18,7 +18,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from dlmone.core import DlmoneError, InputError
-from dlmone.models.folder import fingerprint, read_config
+from dlmone.models.configuration import fingerprint, read_config
 from dlmone.models.hub import pinned
 from dlmone.models.parsing import parse_json
 from dlmone.registry import Registry, ResolvedRecipe, load_recipe

@@ -11,7 +11,8 @@ import torch
 from dlmone.core import Evaluator, Example, InputError, Objective, Teacher
 from dlmone.evaluation.validation import INTERVAL, Validator, improves
 from dlmone.models.card import student_card
-from dlmone.models.folder import load_student, publish, read_config
+from dlmone.models.configuration import read_config
+from dlmone.models.folder import load_student, publish
 from dlmone.registry import Recipe, Registry
 
 from .distillation import Distillation

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 
 from dlmone.core import DiffusionGenerator, InputError, NoiseSchedule, Teacher
-from dlmone.models.folder import load_student, read_assets, read_config
+from dlmone.models.configuration import read_config
+from dlmone.models.folder import load_student, read_assets
 from dlmone.models.resolve import model_folder
 from dlmone.models.student import new_student
 from dlmone.registry import Recipe, Registry

@@ -35,7 +35,8 @@ from dlmone.core.step.request import Role, asks_second_time, merged
 from dlmone.evaluation.validation import INTERVAL, Validator
 from dlmone.generation.readings import survey
 from dlmone.models.card import teacher_card
-from dlmone.models.folder import load_teacher, publish, read_config
+from dlmone.models.configuration import read_config
+from dlmone.models.folder import load_teacher, publish
 from dlmone.models.resolve import model_folder
 from dlmone.registry import Recipe, Registry
 from dlmone.runtime.files import atomic_folder

@@ -6,7 +6,7 @@ import re
 from click.testing import CliRunner
 
 from dlmone.cli import main
-from dlmone.cli.commands.check import in_short, in_time
+from dlmone.training.estimation.survey import in_short, in_time
 
 
 def check(tmp_path, monkeypatch, *args):

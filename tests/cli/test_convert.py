@@ -5,7 +5,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 from dlmone.cli import main
-from dlmone.models.folder import read_config
+from dlmone.models.configuration import read_config
 
 CHECKPOINT = Path(__file__).parents[1] / "data" / "diffuseq_ckpt" / "ckpt_small"
 

@@ -12,7 +12,7 @@ from dlmone.evaluation.provenance import UNKNOWN, Provenance, describe_plugin
 from dlmone.evaluation.results import FORMAT, Results, results
 from dlmone.evaluation.scoring import score, score_baselines
 from dlmone.evaluation.selection import CandidateSelector
-from dlmone.models.folder import fingerprint
+from dlmone.models.configuration import fingerprint
 from dlmone.registry import Registry
 from dlmone.registry.schema import EvaluatorSlot, SamplerSlot
 

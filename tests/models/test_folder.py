@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from dlmone.core import DlmoneError, Example, InputError
 from dlmone.models import folder as module
-from dlmone.models.folder import fingerprint, load_student, publish, read_config
+from dlmone.models.configuration import fingerprint, read_config
+from dlmone.models.folder import load_student, publish
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.registry import Registry

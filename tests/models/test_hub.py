@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 import dlmone
 from dlmone.cli import main
 from dlmone.core import Example, InputError
-from dlmone.models.folder import fingerprint, publish
+from dlmone.models.configuration import fingerprint
+from dlmone.models.folder import publish
 from dlmone.models.hub import Address, parse, pinned
 from dlmone.models.hub_card import hub_card
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 import dlmone
 from dlmone.core import DiffusionGenerator, Example, Noise, SampledGenerator
 from dlmone.generation.inputs import well_formed
-from dlmone.models.folder import fingerprint
+from dlmone.models.configuration import fingerprint
 from dlmone.models.model import Model
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher

@@ -72,7 +72,7 @@ def ablate(
     registry, base = asked.resolve()
     from dlmone.ablation.plan import Common, check_plan
     from dlmone.runtime.distributed import World
-    from dlmone.training.effort import measure
+    from dlmone.training.estimation.effort import measure
 
     if World.join().size > 1:
         raise click.UsageError("a grid runs in one process: start the command twice to share its runs")

@@ -33,10 +33,10 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import new_step, toy_teacher
 from dlmone.testing.watched import Watched
-from dlmone.training.calibration import Costs, _kept, calibrate, from_operations
 from dlmone.training.distillation import Distillation
-from dlmone.training.effort import Passes, effort, measure, passes, stage_effort
-from dlmone.training.estimate import Plan
+from dlmone.training.estimation.calibration import Costs, _kept, calibrate, from_operations
+from dlmone.training.estimation.effort import Passes, effort, measure, passes, stage_effort
+from dlmone.training.estimation.plan import Plan
 from dlmone.training.tokenized import TokenizedExamples
 
 BERT = Sketch(network=87_287_936, space=3_937_338, positions=128, width=768)

@@ -16,12 +16,12 @@ from dlmone.registry.schema import Pretrain, Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 
+from ..distillation import Distillation
+from ..pretraining import Pretraining
+from ..stage import stage_objectives
+from ..tokenized import TokenizedExamples
 from .calibration import Costs, iteration_cost, pretraining_cost, seconds_of
-from .distillation import Distillation
 from .effort import stage_effort
-from .pretraining import Pretraining
-from .stage import stage_objectives
-from .tokenized import TokenizedExamples
 
 #: Seconds of an iteration that is timed, at most where a row alone takes no longer.
 SECONDS = 1.0

@@ -1,4 +1,4 @@
-"""dlmone/training/trial.py: what an iteration takes beyond its network passes reaches the estimate."""
+"""dlmone/training/estimation/trial.py: what an iteration takes beyond its passes reaches the estimate."""
 
 from functools import cache
 from pathlib import Path
@@ -10,16 +10,16 @@ from torch import nn
 from dlmone.core import Auxiliary, Objective, Term
 from dlmone.registry import Registry, load_recipe
 from dlmone.runtime.device import Compute
-from dlmone.training import trial
-from dlmone.training.calibration import Costs, iteration_cost, pretraining_cost
 from dlmone.training.distillation import Distillation
-from dlmone.training.effort import Passes, measure, stage_effort
-from dlmone.training.estimate import Plan
+from dlmone.training.estimation import trial
+from dlmone.training.estimation.calibration import Costs, iteration_cost, pretraining_cost
+from dlmone.training.estimation.effort import Passes, measure, stage_effort
+from dlmone.training.estimation.plan import Plan
 from dlmone.training.pretraining import Pretraining
 from dlmone.training.stage import stage_objectives
 from dlmone.training.teacher import new_teacher
 
-TINY = str(Path(__file__).parents[1] / "tiny.toml")
+TINY = str(Path(__file__).parents[2] / "tiny.toml")
 REGISTRY = Registry.discover()
 #: A second for each forward pass of a sample, in either precision.
 ONE = Costs(Passes(1.0, 2.0, 3.0), Passes(1.0, 2.0, 3.0), Passes(), Passes(), measured=True)

@@ -1,0 +1,1 @@
+"""What a run will take: network passes counted from requests, timed here, and iterations tried."""

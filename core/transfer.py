@@ -1,7 +1,8 @@
 """Copy tensors between host and device without either waiting for the other.
 
 A copy from ordinary memory to a CUDA device makes the host wait until the device has done all its work; one
-from pinned memory does not. A value that was copied to the device is read back from where it came from.
+from pinned memory does not. A value that was copied to the device is read back from where it came from, and
+one that was read is remembered until it changes.
 """
 
 from collections.abc import MutableMapping
@@ -14,7 +15,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """What a device's tensor was copied from, and its version then."""
+    """What a device's tensor holds, in the host's memory, and its version then."""
 
     tensor: Tensor
     version: int
@@ -39,12 +40,16 @@ def to_device(tensor: Tensor, device: torch.device | str) -> Tensor:
 def on_host(tensor: Tensor) -> Tensor:
     """Return a tensor in the host's memory; treat it as read-only.
 
-    What `to_device` copied is returned as it was there, at once. Anything else is waited for.
+    What `to_device` copied is returned as it was there, at once. Anything else is waited for once: until it
+    changes, the next call returns the same. No gradient flows back.
     """
     origin = _ORIGINS.get(tensor)
     if origin is not None and not tensor.is_inference() and origin.version == tensor._version:
         return origin.tensor
-    return tensor.cpu()
+    here = tensor.detach().cpu()
+    if tensor.device.type == "cuda" and not tensor.is_inference():
+        _ORIGINS[tensor] = _Origin(here, tensor._version)
+    return here
 
 
 class PerDevice:

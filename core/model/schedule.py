@@ -6,7 +6,7 @@ matching is not (α = 1 − σ), and σ may exceed 1. Everything is computed in 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..earlier import Renamed
 from ..errors import InputError
-from ..transfer import PerDevice
+from ..transfer import PerDevice, to_device
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,15 @@ class NoiseSchedule(Renamed, ABC):
 
         A network sees by the stride of 0 that the time is one, and can embed it once.
         """
-        dtype = torch.int64 if self.discrete else torch.float64
-        return torch.full((), time, dtype=dtype, device=device).expand(size)
+        return torch.full((), time, dtype=self._dtype, device=device).expand(size)
+
+    def tensors(self, times: Sequence[float], device: torch.device | str = "cpu") -> Tensor:
+        """Return times as a tensor, [N] in the schedule's dtype; a GPU fetches it while the host goes on."""
+        return to_device(torch.tensor(times, dtype=self._dtype), device)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.int64 if self.discrete else torch.float64
 
     def diffuse(self, e: Tensor, t_B: Tensor, noise: Tensor) -> Tensor:
         """e_t = α_t·e + σ_t·ε, the forward diffusion of section 3.1. Shapes [B, …], dtype of ``e``."""
@@ -144,6 +151,7 @@ class DiscreteSchedule(NoiseSchedule):
         self.alphas_cumprod = torch.cumprod(1 - self.betas, 0)
         alpha_T, sigma_T = self.alphas_cumprod.sqrt(), (1 - self.alphas_cumprod).sqrt()
         self._alpha_sigma_2T = PerDevice(torch.stack([alpha_T, sigma_T]))
+        self._beta_alpha_bar_2T = PerDevice(torch.stack([self.betas, self.alphas_cumprod]))
         self.steps = len(betas)
         self.min_time, self.max_time = 0, self.steps - 1
         self.network_scale = 1.0 if network_steps is None else network_steps / self.steps
@@ -153,6 +161,14 @@ class DiscreteSchedule(NoiseSchedule):
 
     def sigma(self, t: Tensor) -> Tensor:
         return self._alpha_sigma_2T.on(t.device)[1][t.long()]
+
+    def beta(self, t: Tensor) -> Tensor:
+        """Return β_t in float64, of ``t``'s shape."""
+        return self._beta_alpha_bar_2T.on(t.device)[0][t.long()]
+
+    def alpha_bar(self, t: Tensor) -> Tensor:
+        """Return ᾱ_t = α_t² in float64, of ``t``'s shape."""
+        return self._beta_alpha_bar_2T.on(t.device)[1][t.long()]
 
     def time_of_ratio(self, ratio: float) -> float:
         ratios = ((1 - self.alphas_cumprod) / self.alphas_cumprod).sqrt()

@@ -9,6 +9,7 @@ from statistics import NormalDist
 import torch
 from torch import Tensor
 
+from ..transfer import on_host
 from .schedule import NoiseSchedule
 
 
@@ -58,8 +59,6 @@ class LogNormalTimes(Times):
     def sample(self, schedule: NoiseSchedule, uniform_B: Tensor) -> Tensor:
         normal = NormalDist(self.mean, self.std)
         # The ends of the keyed draw are kept inside, where the inverse is finite.
-        draws = uniform_B.double().clamp(1e-9, 1 - 1e-9).tolist()
+        draws = on_host(uniform_B).double().clamp(1e-9, 1 - 1e-9).tolist()
         times = [schedule.time_of_ratio(torch.tensor(normal.inv_cdf(u)).exp().item()) for u in draws]
-        bounded = [min(max(time, self.low), self.high) for time in times]
-        dtype = torch.int64 if schedule.discrete else torch.float64
-        return torch.tensor(bounded, dtype=dtype, device=uniform_B.device)
+        return schedule.tensors([min(max(time, self.low), self.high) for time in times], uniform_B.device)

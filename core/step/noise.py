@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..transfer import to_device
+from ..transfer import on_host, to_device
 
 Key = tuple[int | str, ...]
 
@@ -71,6 +71,13 @@ class Noise:
     def uniform(self, name: str, shape: Sequence[int] = ()) -> Tensor:
         """Return uniform draws [B, *shape] in [0, 1), float64, for the draw called ``name``."""
         return self._get(Draw("uniform", name, tuple(shape)))
+
+    def chosen(self, name: str, share: float) -> Tensor:
+        """Return which samples' uniform draw ``name`` lies below ``share``, [B] bool.
+
+        The comparison is made on the host, where `on_host` then finds it without waiting for the device.
+        """
+        return to_device(on_host(self.uniform(name)) < share, self.device)
 
     def begin(self, draws: Iterable[Draw], threads: Executor) -> None:
         """Start making draws in threads, before they are asked for."""

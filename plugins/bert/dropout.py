@@ -13,7 +13,8 @@ class Dropout(nn.Module):
     """Dropout; on the CPU its rate is rounded to 1/65536.
 
     On the CPU PyTorch draws one Bernoulli variable at a time, which took an eighth of DiffuSeq's training
-    step. Cutting 64-bit words in four takes a quarter of that. Both read torch's global generator.
+    step. Cutting 64-bit words in four takes a quarter of that. Both read torch's global generator, as what
+    `torch.compile` makes of PyTorch's own does.
     """
 
     def __init__(self, rate: float) -> None:
@@ -23,7 +24,7 @@ class Dropout(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.rate == 0:
             return x
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or torch.compiler.is_compiling():
             return functional.dropout(x, self.rate)
         dropped = round(self.rate * LEVELS)
         kept = draws(x.numel()).view(x.shape) >= dropped - LEVELS // 2

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dlmone.core import InputError
+from dlmone.core.transfer import to_device
 
 from .loading import load_pretrained
 from .options import PerplexityOptions
@@ -64,11 +65,12 @@ class Scorer:
         mask_BL = torch.zeros(len(rows), longest, dtype=torch.long)
         for tokens_L, mask_L, row in zip(tokens_BL, mask_BL, rows, strict=True):
             tokens_L[: len(row)], mask_L[: len(row)] = torch.tensor(row, dtype=torch.long), 1
+        there_BL = to_device(tokens_BL, self.device)
         with torch.no_grad():
             answer = self.network(
-                input_ids=tokens_BL.to(self.device), attention_mask=mask_BL.to(self.device), use_cache=False
+                input_ids=there_BL, attention_mask=to_device(mask_BL, self.device), use_cache=False
             )
-        losses = token_losses(answer.logits.cpu(), tokens_BL, counts)
+            losses = token_losses(answer.logits, there_BL, counts)
         for tokens_L, count, own in zip(tokens_BL, counts, losses, strict=True):
             yield ScoredText(tuple(tokens_L[: count + 1 if count else 0].tolist()), own)
 
@@ -87,4 +89,4 @@ def token_losses(logits_BLV: Tensor, tokens_BL: Tensor, counts: Sequence[int]) -
     losses_BT = functional.cross_entropy(
         logits_BLV[:, :-1].float().transpose(1, 2), tokens_BL[:, 1:], reduction="none"
     )
-    return [tuple(row_T[:count].tolist()) for row_T, count in zip(losses_BT, counts, strict=True)]
+    return [tuple(row_T[:count]) for row_T, count in zip(losses_BT.tolist(), counts, strict=True)]

@@ -20,10 +20,7 @@ def grid(schedule: NoiseSchedule, top: float, options: ConsistencyOptions) -> li
 def grid_tensor(step: StepContext, options: ConsistencyOptions) -> Tensor:
     """Return the grid up to where θ's first call is made, [N] in the schedule's dtype."""
     schedule = step.space.schedule
-    dtype = torch.int64 if schedule.discrete else torch.float64
-    return torch.tensor(
-        grid(schedule, step.generator.t_init, options), dtype=dtype, device=step.fake.tokens_BL.device
-    )
+    return schedule.tensors(grid(schedule, step.generator.t_init, options), step.fake.tokens_BL.device)
 
 
 @dataclass(frozen=True, slots=True)

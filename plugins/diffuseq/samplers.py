@@ -123,13 +123,13 @@ def ddpm_step(schedule: DiscreteSchedule, x0: Tensor, x_t: Tensor, t_B: Tensor, 
 
     The variance is β_t ("fixed large"); the training argument ``sigma_small`` is ignored, as officially.
     """
-    deviation_B = schedule.betas.to(t_B.device)[t_B].sqrt() * (t_B > 0)
+    deviation_B = schedule.beta(t_B).sqrt() * (t_B > 0)
     return posterior_mean(schedule, x0, x_t, t_B) + expand(deviation_B, x_t) * noise
 
 
 def posterior_mean(schedule: DiscreteSchedule, x0: Tensor, x_t: Tensor, t_B: Tensor) -> Tensor:
     """μ = β_t·√ᾱ_{t−1}/(1−ᾱ_t)·x0 + (1−ᾱ_{t−1})·√(1−β_t)/(1−ᾱ_t)·x_t (Ho et al., Eq. 7), with ᾱ_{−1} = 1."""
-    beta_B = schedule.betas.to(t_B.device)[t_B]
+    beta_B = schedule.beta(t_B)
     before_B, variance_B = previous(schedule, t_B), schedule.sigma(t_B) ** 2
     of_x0_B = beta_B * before_B.sqrt() / variance_B
     of_x_t_B = (1 - before_B) * (1 - beta_B).sqrt() / variance_B
@@ -149,5 +149,5 @@ def ddim_step(schedule: DiscreteSchedule, x0: Tensor, x_t: Tensor, t_B: Tensor) 
 
 def previous(schedule: DiscreteSchedule, t_B: Tensor) -> Tensor:
     """Return ᾱ_{t−1}, [B] float64, which is 1 before the first time."""
-    before_B = schedule.alphas_cumprod.to(t_B.device)[(t_B - 1).clamp(min=0)]
+    before_B = schedule.alpha_bar((t_B - 1).clamp(min=0))
     return torch.where(t_B > 0, before_B, 1.0)

@@ -86,7 +86,7 @@ class ElfSampler(Sampler):
         # Officially even times end at the data itself, to which log(σ/α) has no end.
         end = 0.0 if spacing == "time" else schedule.min_time
         falling = spaced_times(schedule, start, end, [i / steps for i in range(steps)], spacing)
-        times_N = 1 - torch.tensor([*falling, 0.0], dtype=torch.float64, device=noise.device)
+        times_N = 1 - schedule.tensors([*falling, 0.0], noise.device)
         return times_N.expand(len(noise.keys), -1)
 
     def _estimate(

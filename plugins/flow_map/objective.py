@@ -71,7 +71,7 @@ class FlowMap(Objective):
 
     def generator_loss(self, step: StepContext) -> Term:
         schedule, way = step.space.schedule, ways(step, self.options)
-        t_B, u_B, s_B = (times_of(step, self.options, index_B) for index_B in way)
+        t_B, u_B, s_B = times_of(step, self.options, way)
         f, f_1, f_2 = step[self.map].x0, mean_of(step, self.first), mean_of(step, self.second)
         r_1, r_2 = (expand(remaining(schedule, *ends), f) for ends in ((t_B, u_B), (u_B, s_B)))
         two_parts = (r_2 * (1 - r_1) * f_1 + (1 - r_2) * f_2) / (1 - r_1 * r_2)

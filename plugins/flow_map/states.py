@@ -1,5 +1,6 @@
 """The states of flow-map distillation: noised data at t, and where the first part of the way to s leads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,12 +51,11 @@ def ways(step: StepContext, options: FlowMapOptions) -> tuple[Tensor, Tensor, Te
     return t_B, (s_B + 1 + (share_B * (t_B - s_B - 1)).long()).clamp(max=t_B), s_B
 
 
-def times_of(step: StepContext, options: FlowMapOptions, index_B: Tensor) -> Tensor:
-    """Return the times of the grid at indices, [B] in the schedule's dtype."""
+def times_of(step: StepContext, options: FlowMapOptions, way: Sequence[Tensor]) -> list[Tensor]:
+    """Return the times of the grid at the indices of `ways`, [B] each in the schedule's dtype."""
     schedule = step.space.schedule
-    dtype = torch.int64 if schedule.discrete else torch.float64
-    times_N = torch.tensor(grid(schedule, step.generator.t_init, options), dtype=dtype)
-    return times_N.to(index_B.device)[index_B]
+    times_N = schedule.tensors(grid(schedule, step.generator.t_init, options), step.fake.tokens_BL.device)
+    return [times_N[index_B] for index_B in way]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class From(State):
     to: End
 
     def build(self, step: StepContext) -> Point:
-        space, (t, u, s) = step.space, (times_of(step, self.options, one) for one in ways(step, self.options))
+        space, (t, u, s) = step.space, times_of(step, self.options, ways(step, self.options))
         epsilon = step.real_noise.normal("epsilon", space.state_shape)
         e_t = space.schedule.diffuse(step.e_real, t, epsilon)
         return Point(space.pin(e_t, step.e_real, step.real), t, step.real, u if self.to == "middle" else s)
@@ -92,7 +92,7 @@ class Middle(State):
 
     def build(self, step: StepContext) -> Point:
         start = step.point(From(self.options, "middle"))
-        _, u, s = (times_of(step, self.options, one) for one in ways(step, self.options))
+        _, u, s = times_of(step, self.options, ways(step, self.options))
         e_u = jump(step.space.schedule, mean_of(step, self.requests), start.e_t, start.t_B, u)
         return Point(step.space.pin(e_u, start.e_t, start.batch), u, start.batch, s)
 

@@ -75,7 +75,7 @@ class Bound:
             method: Euler's, or Heun's: the mean of the slopes at both ends of Euler's step.
         """
         schedule = self.space.schedule
-        time_N = torch.tensor(times, dtype=torch.float64, device=self.e.device)
+        time_N = schedule.tensors(times, self.e.device)
         s_N = (1 / schedule.ratio(time_N)).tolist()
         first_B = self._times(schedule.min_time)
         z = schedule.diffuse(self.e, first_B, noise_BLD)

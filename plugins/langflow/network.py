@@ -12,7 +12,7 @@ from dlmone.plugins.bert.start import EncoderSizes
 
 from .encoder import BertTrunk
 from .space import LangFlowSpace
-from .transformer import Block, NoiseLevel, OutputLayer, zero_linear
+from .transformer import Block, NoiseLevel, OutputLayer, at_places, zero_linear
 
 #: Size of a place's first vector beside a state's: at zero it was learned too late to help.
 PLACE_SCALE = 0.5
@@ -153,14 +153,14 @@ class LangFlowNetwork(Denoiser):
         previous: Tensor | None = None,
         ramp: float = 1.0,
         s_B: Tensor | None = None,
-        where_BL: Tensor | None = None,
+        places_N: Tensor | None = None,
     ) -> Prediction:
         """Return token logits and hidden states.
 
         Args:
             ramp: scales the Bayes term in training.
-            where_BL: bool; the positions whose logits are wanted, all of them by default. Logits are most of
-                what a small network computes.
+            places_N: the positions whose logits are wanted, as indices among all B·L; all of them by default.
+                Logits are most of what a small network computes.
         """
         schedule, z_BLD = self.space.schedule, e_t.float()
         with torch.autocast(e_t.device.type, enabled=False):
@@ -169,14 +169,12 @@ class LangFlowNetwork(Denoiser):
                 c_BC = c_BC + self.second_sigma_map(schedule.network_time(t_B if s_B is None else s_B))
             h_BLD = self.read_in(z_BLD, batch, previous)
         hidden = self.hidden(h_BLD, c_BC)
-        logits = self.output_layer(hidden[-1], c_BC, where_BL).float()
+        logits = self.output_layer(hidden[-1], c_BC, places_N).float()
         if self.bayes:
             with torch.autocast(e_t.device.type, enabled=False):
                 skip_B = ramp * schedule.alpha(t_B) / schedule.sigma(t_B) ** 2
                 scaled_BLD = expand(skip_B, z_BLD) * z_BLD
-                logits = (
-                    logits + (scaled_BLD if where_BL is None else scaled_BLD[where_BL]) @ self.space.rows().T
-                )
+                logits = logits + at_places(scaled_BLD, places_N) @ self.space.rows().T
         return Prediction(logits, hidden)
 
     def hidden(self, h_BLD: Tensor, c_BC: Tensor) -> list[Tensor]:

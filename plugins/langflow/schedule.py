@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dlmone.core import NoiseSchedule
+from dlmone.core.transfer import on_host
 
 
 class GumbelParameters(nn.Module):
@@ -33,6 +34,8 @@ class GumbelParameters(nn.Module):
     def values(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Return location and scale as float64 constants."""
         loc, scale = self.loc.detach(), self.scale.detach()
+        if device.type == "cpu" and loc.device != device:
+            loc, scale = on_host(self.loc), on_host(self.scale)
         return loc.to(device, torch.float64), scale.to(device, torch.float64)
 
 

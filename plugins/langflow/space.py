@@ -153,8 +153,8 @@ class LangFlowSpace(Space):
     # -- conditions ------------------------------------------------------------------------------------
 
     def source_tokens(self, batch: Batch) -> Tensor:
-        markers = torch.tensor([self.vocabulary.start, self.vocabulary.end], device=batch.tokens_BL.device)
-        return ~batch.target_BL & ~torch.isin(batch.tokens_BL, markers)
+        tokens_BL, words = batch.tokens_BL, self.vocabulary
+        return ~batch.target_BL & (tokens_BL != words.start) & (tokens_BL != words.end)
 
     def insert_blanks(self, batch: Batch, before_BL: Tensor) -> Batch:
         """Put a [PAD] before tokens of the condition; of the target, `MIN_TARGET` places stay in any case."""
@@ -182,7 +182,8 @@ class LangFlowSpace(Space):
         return texts
 
     def source_text(self, batch: Batch) -> list[str]:
-        return [self.vocabulary.decode(tokens) for tokens in _selected(batch.tokens_BL, ~batch.target_BL)]
+        given_BL = ~on_host(batch.target_BL)
+        return [self.vocabulary.decode(tokens) for tokens in _selected(batch.tokens_BL, given_BL)]
 
 
 def _selected(tokens_BL: Tensor, where_BL: Tensor) -> list[list[int]]:

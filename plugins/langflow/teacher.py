@@ -139,14 +139,14 @@ class LangFlowTeacher(Teacher):
         options, schedule = self.options, self.space.schedule
         t_B = schedule.sample(noise.uniform("t"), schedule.min_time, schedule.max_time)
         if options.condition_dropout:
-            batch = self._dropped(batch, noise.uniform("condition") < options.condition_dropout)
+            batch = self._dropped(batch, noise.chosen("condition", options.condition_dropout))
         parts = training_loss(
             self.network,
             self.space,
             batch,
             t_B,
             noise.normal("noise", self.space.state_shape),
-            noise.uniform("self") < options.self_conditioning_rate,
+            noise.chosen("self", options.self_conditioning_rate),
             self._ramp(),
         )
         logged = {"cross_entropy": parts.cross_entropy_B.detach(), "schedule": parts.schedule_B.detach()}

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from dlmone.core import Batch
 from dlmone.core.step.losses import masked_mean
+from dlmone.core.transfer import on_host, to_device
 
 from .network import LangFlowNetwork
 from .space import LangFlowSpace
@@ -49,10 +50,12 @@ def training_loss(
     schedule, e_BLD = space.schedule, space.embed(batch)
     e_t_BLD = space.pin(schedule.diffuse(e_BLD, t_B, noise_BLD), e_BLD, batch)
     previous_BLD = first_estimate(network, space, batch, t_B, e_t_BLD, conditioned_B, ramp)
-    where_BL = batch.target_BL
-    logits_NV = network.predict(e_t_BLD, t_B, batch, previous_BLD, ramp, where_BL=where_BL).logits
-    nll_N = functional.cross_entropy(logits_NV, batch.tokens_BL[where_BL], reduction="none")
-    nll_BL = nll_N.new_zeros(where_BL.shape).masked_scatter(where_BL, nll_N)
+    places_N = places_of(on_host(batch.target_BL), e_BLD.device)
+    logits_NV = network.predict(e_t_BLD, t_B, batch, previous_BLD, ramp, places_N=places_N).logits
+    tokens_N = batch.tokens_BL.flatten()[places_N]
+    nll_N = functional.cross_entropy(logits_NV, tokens_N, reduction="none")
+    nll_BL = torch.zeros_like(batch.target_BL, dtype=nll_N.dtype).flatten()
+    nll_BL = nll_BL.index_copy(0, places_N, nll_N).view_as(batch.target_BL)
     cross_entropy_B = masked_mean(nll_BL, batch.target_BL)
     surrogate_B = space.proposal.surrogate_entropy(schedule.gamma(t_B).float())
     return LossParts(cross_entropy_B, (cross_entropy_B.detach() - surrogate_B) ** 2)
@@ -70,17 +73,27 @@ def first_estimate(
 ) -> Tensor | None:
     """Return x0 of a pass over the chosen samples at the same state and time.
 
-    It is zero for the others, and at given positions, where it isn't read.
+    It is zero for the others, and at given positions, where it isn't read. Which samples and positions these
+    are is read from the host's memory.
     """
-    rows_N = conditioned_B.nonzero()[:, 0]
-    if not network.self_conditioning or not len(rows_N):
+    chosen_B, target_BL = on_host(conditioned_B), on_host(batch.target_BL)
+    if not network.self_conditioning or not chosen_B.any():
         return None
-    ids = tuple(batch.ids[row] for row in rows_N.tolist())
-    chosen = Batch(ids, batch.tokens_BL[rows_N], batch.target_BL[rows_N])
-    where_NL = chosen.target_BL
-    found = network.predict(e_t_BLD[rows_N], t_B[rows_N], chosen, None, ramp, where_BL=where_NL)
+    device = e_t_BLD.device
+    ids = tuple(batch.ids[row] for row in chosen_B.nonzero()[:, 0].tolist())
+    rows_C = places_of(chosen_B, device)
+    chosen = Batch(ids, batch.tokens_BL[rows_C], batch.target_BL[rows_C])
+    inside_N = places_of(target_BL[chosen_B], device)
+    found = network.predict(e_t_BLD[rows_C], t_B[rows_C], chosen, None, ramp, places_N=inside_N)
+    places_N = places_of(target_BL & chosen_B[:, None], device)
     estimate_BLD = torch.zeros_like(e_t_BLD)
-    estimate_NLD = estimate_BLD[rows_N]
-    estimate_NLD[where_NL] = space.mixture(found.logits.softmax(-1))
-    estimate_BLD[rows_N] = estimate_NLD
+    estimate_BLD.view(-1, e_t_BLD.shape[-1]).index_copy_(0, places_N, space.mixture(found.logits.softmax(-1)))
     return estimate_BLD
+
+
+def places_of(where: Tensor, device: torch.device) -> Tensor:
+    """Return the indices of a mask's True entries among all of its own, [N] on a device.
+
+    The mask is in the host's memory: how many there are, a GPU would have to tell it.
+    """
+    return to_device(where.flatten().nonzero()[:, 0], device)

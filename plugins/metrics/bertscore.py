@@ -83,6 +83,8 @@ class BertScoreEvaluator(Evaluator):
         """Return F1 per pair, 0 where a side is empty. Each distinct text is embedded once."""
         import torch
 
+        from dlmone.core.transfer import to_device
+
         from .greedy import greedy_f1
 
         if len(outputs) != len(references):
@@ -93,7 +95,7 @@ class BertScoreEvaluator(Evaluator):
             return [0.0] * len(outputs)
         sentences = embed(list(numbers), *self._encoder, self.options.batch_size)
         pairs_P2 = torch.tensor([[numbers[text] for text in side] for side in sides]).T
-        pairs_P2 = pairs_P2.to(sentences.states_TD.device)
+        pairs_P2 = to_device(pairs_P2, sentences.states_TD.device)
         f1: list[float] = greedy_f1(
             sentences, pairs_P2, lowest_matches(sentences.lengths_S[pairs_P2])
         ).tolist()
@@ -121,6 +123,8 @@ def embed(texts: Sequence[str], model: Any, tokenizer: Any, batch_size: int) -> 
     """
     import torch
 
+    from dlmone.core.transfer import to_device
+
     from .greedy import Embedded
 
     ids = [
@@ -133,17 +137,17 @@ def embed(texts: Sequence[str], model: Any, tokenizer: Any, batch_size: int) -> 
         padded = [ids[text] + [tokenizer.pad_token_id] * (length - len(ids[text])) for text in batch]
         mask = [[1] * len(ids[text]) + [0] * (length - len(ids[text])) for text in batch]
         with torch.no_grad():
-            given = (torch.tensor(rows, device=model.device) for rows in (padded, mask))
+            given = (to_device(torch.tensor(rows), model.device) for rows in (padded, mask))
             states_BLD = model(**dict(zip(("input_ids", "attention_mask"), given, strict=True)))[0]
         states_BLD = states_BLD / states_BLD.norm(dim=-1, keepdim=True)
         for text, states_LD in zip(batch, states_BLD, strict=True):
             states[text] = states_LD[: len(ids[text])]
-    ids_T = torch.tensor(list(chain(*ids)), device=model.device)
-    special = torch.tensor([tokenizer.cls_token_id, tokenizer.sep_token_id], device=model.device)
-    lengths_S = torch.tensor(list(map(len, ids)), device=model.device)
+    ids_T = torch.tensor(list(chain(*ids)))
+    special = torch.tensor([tokenizer.cls_token_id, tokenizer.sep_token_id])
+    lengths_S = to_device(torch.tensor(list(map(len, ids))), model.device)
     return Embedded(
         states_TD=torch.cat([states_LD for states_LD in states if len(states_LD)]),
-        weights_T=1 - torch.isin(ids_T, special).float(),
+        weights_T=to_device(1 - torch.isin(ids_T, special).float(), model.device),
         starts_S=lengths_S.cumsum(0) - lengths_S,
         lengths_S=lengths_S,
     )

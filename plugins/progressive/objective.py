@@ -72,8 +72,7 @@ def along(step: StepContext, options: ProgressiveOptions) -> tuple[Tensor, Tenso
     """Return t, t' and t'' of each sample; after θ's last time, where the clean state is next, t'' is t'."""
     schedule, steps = step.space.schedule, options.steps
     times = round_times(schedule, step.generator.t_init, options)
-    dtype = torch.int64 if schedule.discrete else torch.float64
-    times_N = torch.tensor(times, dtype=dtype, device=step.fake.tokens_BL.device)
+    times_N = schedule.tensors(times, step.fake.tokens_BL.device)
     first_B = 2 * (step.real_noise.uniform("grid") * steps).long().clamp(max=steps - 1)
     last_B = (first_B + 2).clamp(max=2 * steps - 1)
     return times_N[first_B], times_N[first_B + 1], times_N[last_B]

@@ -63,9 +63,9 @@ class Descent(State):
 
 def step_times(step: StepContext, options: RegressionOptions) -> list[float]:
     """Return the times of φ's calls, down from φ's last time, or from θ's call if θ gives the start."""
-    k, _ = step.calls
+    k, calls = step.calls
     from_theta = options.initial == "student" or k > 1
-    top = float(step.generator_input.t_B[0]) if from_theta else step.space.schedule.max_time
+    top = step.generator.call_times(calls)[k - 1] if from_theta else step.space.schedule.max_time
     return descent_times(step.space.schedule, top, options)[options.initial == "student" :]
 
 

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from dlmone.core import Batch, Noise
 from dlmone.core.model.schedule import expand
+from dlmone.core.transfer import on_host, to_device
 
 from ..network import ElfNetwork
 from ..options import ElfOptions
@@ -53,10 +54,10 @@ class Draws:
         return cls(
             logit_normal(noise.normal("t", ())),
             noise.normal("noise", shape),
-            noise.uniform("mode") < options.decoder_rate,
+            noise.chosen("mode", options.decoder_rate),
             logit_normal(noise.normal("signal", shape[:1]), DECODER_MEAN, DECODER_STD),
             noise.normal("decoder noise", shape),
-            noise.uniform("self") < options.self_conditioning_rate,
+            noise.chosen("self", options.self_conditioning_rate),
             guidance_scale(noise.uniform("scale")),
             noise.uniform("condition") >= dropout if dropout else None,
         )
@@ -89,8 +90,10 @@ def training_loss(
     z_BLD = torch.where(generated, noised(x_BLD, draws.t_B, draws.noise_BLD), x_BLD)
     target_BLD = velocity(z_BLD, x_BLD, draws.t_B)
     estimate_BLD = torch.where(generated, 0, x_BLD)
-    reading_N = (draws.conditioned_B & ~draws.decoded_B).nonzero()[:, 0]
+    # Read from the host's memory: how many they are, a GPU would have to tell it.
+    reading_N = (on_host(draws.conditioned_B) & ~on_host(draws.decoded_B)).nonzero()[:, 0]
     if len(reading_N):
+        reading_N = to_device(reading_N, z_BLD.device)
         first, guided = guided_velocity(network, z_BLD, estimate_BLD, generated, draws, reading_N)
         estimate_BLD[reading_N] = first
         target_BLD[reading_N] += guided

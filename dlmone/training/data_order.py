@@ -16,18 +16,19 @@ class DataOrder:
         self.size = size
         self.key = key
         self.batch = batch
-        self._epoch = -1
-        self._order: np.ndarray = np.empty(0, dtype=np.int64)
+        self._orders: dict[int, np.ndarray] = {}
 
     def __getitem__(self, step: int) -> list[int]:
         """Return the data-set indices of a step's global batch."""
-        return [
-            self._index(position // self.size, position % self.size)
-            for position in range(step * self.batch, (step + 1) * self.batch)
-        ]
+        position, found = step * self.batch, list[int]()
+        while len(found) < self.batch:
+            epoch, place = divmod(position + len(found), self.size)
+            found += self._epoch(epoch)[place : place + self.batch - len(found)].tolist()
+        return found
 
-    def _index(self, epoch: int, place: int) -> int:
-        if epoch != self._epoch:
-            self._order = stream((*self.key, "epoch", epoch)).permutation(self.size)
-            self._epoch = epoch
-        return int(self._order[place])
+    def _epoch(self, epoch: int) -> np.ndarray:
+        """Return an epoch's order. Two are kept: the next update may be asked for beside this one."""
+        if epoch not in self._orders:
+            self._orders = {kept: order for kept, order in self._orders.items() if abs(kept - epoch) == 1}
+            self._orders[epoch] = stream((*self.key, "epoch", epoch)).permutation(self.size)
+        return self._orders[epoch]

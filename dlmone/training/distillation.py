@@ -25,7 +25,7 @@ from dlmone.core import (
 )
 from dlmone.core.model.denoiser import copy_network
 from dlmone.core.step.context import frozen
-from dlmone.core.step.noise import seed_of, stream
+from dlmone.core.step.noise import Key, seed_of, stream
 from dlmone.core.step.request import Role, asks_second_time, merged
 from dlmone.models.student import new_student
 from dlmone.registry.schema import Stage, StageOptimizer
@@ -34,6 +34,7 @@ from dlmone.runtime.gradients import GradientSum
 from dlmone.runtime.precision import ieee_float32
 from dlmone.runtime.tensors import NamedNumbers
 
+from .batches_ahead import BatchesAhead
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
 from .networks import EstimatorNetworks
@@ -120,7 +121,7 @@ class Distillation:
             "generator": GradientSum(self.generator.network.parameters(), compute.world),
             "estimator": GradientSum(beside, compute.world),
         }
-        self.examples = examples
+        self._batches = BatchesAhead(examples, compute.device)
         self._noise = NoiseAhead(compute.device)
         self._orders = {
             (role, kind): DataOrder(len(examples), (seed, name, role, kind), stage.batch)
@@ -208,13 +209,16 @@ class Distillation:
 
     def _context(self, update: Update, draws: Role, draw: int, rows: Sequence[int]) -> StepContext:
         """Return the context of an update for some positions of the global batch."""
-        device = self.compute.device
         noise = self._noise_of(draws, draw, rows)
         shared = self.stage.shared_noise
 
+        def places(kind: str, draw: int) -> tuple[int, ...]:
+            order = self._orders[draws, kind][draw]
+            return tuple(order[position] for position in rows)
+
         def batch(kind: str) -> Batch:
-            places = self._orders[draws, kind][draw]
-            return self.examples.batch([places[position] for position in rows]).to(device)
+            series = (draws, kind, rows[0])
+            return self._batches.of(series, places(kind, draw), lambda: places(kind, draw + 1))
 
         return StepContext(
             role=update.role,
@@ -230,11 +234,10 @@ class Distillation:
         )
 
     def _noise_of(self, draws: Role, draw: int, rows: Sequence[int], *kind: str) -> Noise:
-        keys, following = (
-            [(self.seed, self.name, draws, each, position, *kind) for position in rows]
-            for each in (draw, draw + 1)
-        )
-        return self._noise.of((draws, rows[0], *kind), keys, following)
+        def keys(draw: int) -> list[Key]:
+            return [(self.seed, self.name, draws, draw, position, *kind) for position in rows]
+
+        return self._noise.of((draws, rows[0], *kind), keys(draw), lambda: keys(draw + 1))
 
     def _call(self, draws: Role, draw: int) -> int:
         """Return k, the student's network call that is trained: one k for the whole global batch."""

@@ -6,18 +6,20 @@ import copy
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dlmone.core import Example, InputError, Teacher, TrainingLoss
-from dlmone.core.step.noise import seed_of
+from dlmone.core.step.noise import Key, seed_of
 from dlmone.registry.schema import Pretrain
 from dlmone.runtime.device import Compute
 from dlmone.runtime.gradients import GradientSum
 from dlmone.runtime.tensors import NamedNumbers, read_together
 
+from .batches_ahead import BatchesAhead
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
 from .noise_ahead import NoiseAhead
@@ -49,7 +51,7 @@ class Pretraining:
         own = teacher.new_optimizers(**adam_settings(config.optimizer))
         self.optimizer = Optimizer(teacher, config.optimizer, own)
         self._gradients = GradientSum(teacher.parameters(), compute.world)
-        self.examples = TokenizedExamples(teacher.space, examples)
+        self._batches = BatchesAhead(TokenizedExamples(teacher.space, examples), compute.device)
         self._noise = NoiseAhead(compute.device)
         self.order = DataOrder(len(examples), (seed, "pretrain"), config.batch)
         self.step = 0
@@ -121,12 +123,14 @@ class Pretraining:
             sums: receives the count of non-finite losses.
         """
         while rows:
-            tokens = self.examples.batch([place for _, place in rows]).to(self.compute.device)
-            keys, following = (
-                [(self.seed, "pretrain", step, position) for position, _ in rows]
-                for step in (self.step, self.step + 1)
+            positions, places = zip(*rows, strict=True)
+            later = partial(self._places, positions, self.step + 1)
+            tokens = self._batches.of(positions[0], places, later)
+            noise = self._noise.of(
+                positions[0],
+                self._keys(positions, self.step),
+                partial(self._keys, positions, self.step + 1),
             )
-            noise = self._noise.of(rows[0][0], keys, following)
             with self.compute.autocast():
                 answer = self.teacher.training_loss(tokens, noise)
             if answer.batch_wide:
@@ -138,6 +142,14 @@ class Pretraining:
             sums.add("non_finite", ~finite_B)
             rows = [row for row, finite in zip(rows, finite_B.tolist(), strict=True) if finite]
         return None
+
+    def _places(self, positions: Sequence[int], step: int) -> tuple[int, ...]:
+        """Return the indices in the split of the examples at positions of a step's global batch."""
+        places = self.order[step]
+        return tuple(places[position] for position in positions)
+
+    def _keys(self, positions: Sequence[int], step: int) -> list[Key]:
+        return [(self.seed, "pretrain", step, position) for position in positions]
 
     def _of_the_batch(self, answer: TrainingLoss, size: int) -> TrainingLoss:
         """Return a loss of the whole batch as one of each sample, all alike.

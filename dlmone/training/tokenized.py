@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -28,20 +29,22 @@ class TokenizedExamples:
         self._tokens_NL: Tensor | None = None
         self._target_NL = torch.empty(0, 0, dtype=torch.bool)
         self._known_N = torch.zeros(len(examples), dtype=torch.bool)
+        self._lock = Lock()
 
     def __len__(self) -> int:
         return len(self.examples)
 
     def batch(self, rows: Sequence[int]) -> Batch:
-        """Return the examples at these indices of the split as a batch on the CPU.
+        """Return the examples at these indices of the split as a batch on the CPU; any thread may call it.
 
         Raises:
             InputError: an example does not fit; the message names it.
             PluginError: the space returns rows of different lengths.
         """
         rows_B = torch.tensor(rows)
-        if new := sorted({*rows_B[~self._known_N[rows_B]].tolist()}):
-            self._keep(new)
+        with self._lock:
+            if new := sorted({*rows_B[~self._known_N[rows_B]].tolist()}):
+                self._keep(new)
         assert self._tokens_NL is not None
         ids = tuple(self.examples[row].id for row in rows)
         return Batch(ids, self._tokens_NL[rows_B].long(), self._target_NL[rows_B])

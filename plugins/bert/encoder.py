@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dlmone.core.model.norm import LayerNorm
+
 from .dropout import Dropout
 
 LAYER_NORM_EPS = 1e-12
@@ -53,7 +55,7 @@ class Output(nn.Module):
     def __init__(self, inputs: int, width: int, dropout: float) -> None:
         super().__init__()
         self.dense = nn.Linear(inputs, width)
-        self.LayerNorm = nn.LayerNorm(width, LAYER_NORM_EPS)
+        self.LayerNorm = LayerNorm(width, LAYER_NORM_EPS)
         self.dropout = Dropout(dropout)
 
     def forward(self, h_BLI: Tensor, residual_BLH: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dlmone.core import Batch, Denoised, Denoiser, NoiseSchedule
+from dlmone.core.model.norm import LayerNorm
 from dlmone.plugins.bert.dropout import Dropout
 from dlmone.plugins.bert.encoder import LAYER_NORM_EPS, Encoder
 
@@ -59,7 +60,7 @@ class DiffuSeqNetwork(Denoiser):
         self.input_up_proj = projection(hidden_dim, width, width) if hidden_dim != width else None
         self.input_transformers = Encoder(layers, width, heads, feedforward, dropout, attention_dropout)
         self.position_embeddings = nn.Embedding(max_positions, width)
-        self.LayerNorm = nn.LayerNorm(width, LAYER_NORM_EPS)
+        self.LayerNorm = LayerNorm(width, LAYER_NORM_EPS)
         self.dropout = Dropout(dropout)
         self.output_down_proj = projection(width, width, hidden_dim) if hidden_dim != width else None
         last = () if self.output_down_proj is None else ("output_down_proj.2",)

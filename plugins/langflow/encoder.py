@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dlmone.core import InputError
+from dlmone.core.model.norm import LayerNorm
 from dlmone.plugins.bert.encoder import LAYER_NORM_EPS, Encoder
 from dlmone.plugins.bert.start import EncoderSizes, load_encoder
 from dlmone.plugins.bert.weights import principal_components, read_tensors, word_vectors
@@ -31,7 +32,7 @@ class BertTrunk(nn.Module):
         self.up = nn.Linear(width, sizes.width)
         self.time = zero_linear(condition, sizes.width)
         self.position_embeddings = nn.Embedding(sizes.positions, sizes.width)
-        self.LayerNorm = nn.LayerNorm(sizes.width, LAYER_NORM_EPS)
+        self.LayerNorm = LayerNorm(sizes.width, LAYER_NORM_EPS)
         self.input_transformers = Encoder(
             sizes.layers, sizes.width, sizes.heads, sizes.feedforward, dropout, dropout
         )

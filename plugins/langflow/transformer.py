@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dlmone.core.model.norm import LayerNorm
+
 #: Width of the sinusoid of γ, whatever else is chosen.
 SINUSOID = 256
 PERIOD = 10_000.0
@@ -56,10 +58,10 @@ class Block(nn.Module):
     def __init__(self, width: int, condition: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
-        self.norm1 = nn.LayerNorm(width, LAYER_NORM_EPS, bias=False)
+        self.norm1 = LayerNorm(width, LAYER_NORM_EPS, bias=False)
         self.attn_qkv = nn.Linear(width, 3 * width, bias=False)
         self.attn_out = nn.Linear(width, width, bias=False)
-        self.norm2 = nn.LayerNorm(width, LAYER_NORM_EPS, bias=False)
+        self.norm2 = LayerNorm(width, LAYER_NORM_EPS, bias=False)
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width),
             nn.GELU(approximate="tanh"),
@@ -86,20 +88,25 @@ class Block(nn.Module):
 class OutputLayer(nn.Module):
     """W·(modulated LN(h)) + b: the network's own part of the token logits, [B, L, V].
 
-    ``where_BL`` (bool) chooses N positions, of which it gives [N, V] in row order.
+    ``places_N`` are indices of positions among all B·L, of which alone it gives [N, V].
     """
 
     def __init__(self, width: int, condition: int, tokens: int) -> None:
         super().__init__()
-        self.norm_final = nn.LayerNorm(width, LAYER_NORM_EPS, bias=False)
+        self.norm_final = LayerNorm(width, LAYER_NORM_EPS, bias=False)
         self.linear = zero_linear(width, tokens)
         self.adaLN_modulation = zero_linear(condition, 2 * width)
 
-    def forward(self, h_BLD: Tensor, c_BC: Tensor, where_BL: Tensor | None = None) -> Tensor:
+    def forward(self, h_BLD: Tensor, c_BC: Tensor, places_N: Tensor | None = None) -> Tensor:
         shift_BD, scale_BD = self.adaLN_modulation(c_BC).chunk(2, dim=-1)
         read_BLD = modulated(self.norm_final(h_BLD), shift_BD, scale_BD)
-        logits: Tensor = self.linear(read_BLD if where_BL is None else read_BLD[where_BL])
+        logits: Tensor = self.linear(at_places(read_BLD, places_N))
         return logits
+
+
+def at_places(x_BLD: Tensor, places_N: Tensor | None) -> Tensor:
+    """Return the rows [N, D] at indices among all B·L, or all of them as they are, [B, L, D]."""
+    return x_BLD if places_N is None else x_BLD.flatten(0, 1).index_select(0, places_N)
 
 
 def zero_linear(inputs: int, outputs: int, bias: bool = True) -> nn.Linear:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -56,6 +56,11 @@ class Section:
     @property
     def empty(self) -> bool:
         return not (self.pictures or self.tables or self.examples or self.degenerate or self.flows)
+
+    @property
+    def shown(self) -> bool:
+        """Whether it has content, or says why it has none."""
+        return not self.empty or "absent" in _texts()[self.name]
 
 
 @dataclass(frozen=True)
@@ -111,13 +116,14 @@ def make_page(
         plugins: by run, the plugins of its recipe.
     """
     evaluators = {name: one.evaluators for name, one in plugins.items()}
+    failed = outputs.degenerate(runs)
     sections = [
         Section.of("calls", charts.calls(runs)),
         Section.of("final", tables.final(runs)),
         Section.of("run", flows=[one for run in runs if (one := flow(run))]),
         Section.of("outputs", examples=outputs.side_by_side(runs, evaluators)),
-        *_followed(runs),
-        *_failures(runs),
+        Section.of("noise", *noise_to_text(runs)),
+        Section.of("degenerate", tables.failures(failed), degenerate=failed),
         Section.of("timing", tables.timing(runs)),
         Section.of("stages", tables.stages(runs)),
         Section.of("plane", plane(runs, selections), tables.frontier(runs)),
@@ -128,17 +134,8 @@ def make_page(
         Section.of("paper", *paper().tables(runs)),
         Section.of("what", facts(runs), folded=True),
     ]
-    return Page(title, runs, in_short(runs), sections, _definitions(runs))
-
-
-def _followed(runs: Sequence[RunData]) -> Iterator[Section]:
-    if found := noise_to_text(runs):
-        yield Section.of("noise", *found)
-
-
-def _failures(runs: Sequence[RunData]) -> Iterator[Section]:
-    if found := outputs.degenerate(runs):
-        yield Section.of("degenerate", tables.failures(found), degenerate=found)
+    shown = [section for section in sections if section.shown]
+    return Page(title, runs, in_short(runs), shown, _definitions(runs))
 
 
 def _definitions(runs: Sequence[RunData]) -> dict[str, list[str]]:

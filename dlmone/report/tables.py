@@ -172,8 +172,10 @@ def selected(runs: Sequence[RunData], selections: Mapping[str, Sequence[Selectio
     return Table("A single sample against a selected one (the paper's Table 8)", head, rows) if rows else None
 
 
-def failures(found: Sequence[Degenerate]) -> Table:
-    """Return the shares of degenerate outputs."""
+def failures(found: Sequence[Degenerate]) -> Table | None:
+    """Return the shares of degenerate outputs, None if there are none."""
+    if not found:
+        return None
     counts = [(one, (one.empty, one.repetitive, one.copied)) for one in found]
     rows = [
         [Cell(one.system), Cell(f"{one.drawn:,}"), *(Cell(f"{count / one.drawn:.1%}") for count in three)]

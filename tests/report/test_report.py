@@ -177,7 +177,7 @@ def test_every_section_is_there_with_its_figures(page):
         "candidates",
         "validation",
     )
-    assert {*sections, "health", "losses", "outputs", "paper", "definitions"} <= set(found.ids)
+    assert {*sections, "health", "losses", "outputs", "definitions"} <= set(found.ids)
     figures = {"calls", "plane", "candidates", "validation", "health", "losses", "pretraining"}
     assert {f"figure-{name}" for name in figures} <= set(found.ids)
     assert len(found.ids) == len(set(found.ids))
@@ -279,7 +279,11 @@ def test_a_run_that_has_just_begun_has_a_page(tmp_path):
         "There are no samples that belong to the final table.",
     ):
         assert sentence in text
-    assert Reader(text).alts == []
+    found = Reader(text)
+    assert found.alts == []
+    sections = {"what", "run", "final", "outputs", "validation"}
+    assert {one for one in found.ids if not one.startswith("figure-")} == sections | {"definitions"}
+    assert {one for one in found.loads if one.startswith("#")} == {f"#{name}" for name in found.ids}
 
 
 def test_torn_and_foreign_files_cost_what_is_in_them_and_no_more(tmp_path):
@@ -384,7 +388,7 @@ def test_what_is_no_run_is_refused(run, tmp_path):
 
 
 def test_the_papers_figures_stand_beside_its_own_tasks_alone(page, tmp_path):
-    assert "No run here is comparable with the paper" in page
+    assert "paper" not in Reader(page).ids
     run = make_run(tmp_path / "real", stages=1)
     recipe = run / "recipe.toml"
     real = re.sub(

@@ -1,6 +1,7 @@
 """ONNX: a graph for onnxruntime and every other runtime that reads the format."""
 
 import logging
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -31,16 +32,21 @@ class OnnxExporter(Exporter):
         program = traced(graph, inputs)
         # It logs a warning for every operator of torchvision, which is not needed.
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        torch.onnx.export(
-            program,
-            (),
-            folder / FILE,
-            input_names=graph.INPUTS,
-            output_names=[graph.OUTPUT],
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            # PyTorch's exporter (2.13) uses a class that PyTorch deprecates.
+            warnings.filterwarnings(
+                "ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
+            )
+            torch.onnx.export(
+                program,
+                (),
+                folder / FILE,
+                input_names=graph.INPUTS,
+                output_names=[graph.OUTPUT],
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
         if self.precision == "int8":
             _quantise(folder / FILE)
         return FILE

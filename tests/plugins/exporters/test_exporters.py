@@ -38,6 +38,7 @@ def exported(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         found[name] = folder / name.replace(":", "-")
         result = export(tiny_run, found[name], "--to", name)
         assert (result.exit_code, result.stdout) == (0, f"{found[name]}\n"), result.output
+        assert "warning" not in result.stderr, "what a user can't change is no warning of ours"
     return found
 
 

@@ -1,9 +1,10 @@
 """Load a recipe by name and resolve it: validated, with all defaults filled in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import tomli_w
@@ -54,7 +55,7 @@ def load_recipe(
     profile: str | None = None,
     row: Layer | None = None,
     overrides: Sequence[str] = (),
-    settings: Sequence[tuple[str, Any]] = (),
+    settings: Mapping[str, Sequence[tuple[str, Any]]] = MappingProxyType({}),
     seed: int | None = None,
 ) -> ResolvedRecipe:
     """Read, merge and validate a recipe. Of its plugins, only the options are imported.
@@ -65,7 +66,7 @@ def load_recipe(
         profile: one of its override tables; the one named by its ``profile`` key if None.
         row: what a row of a grid changes, on top of the profile.
         overrides: ``KEY=VALUE`` settings on top of that (`layer_of_overrides`).
-        settings: keys and values on top of those, which a grid gives a run.
+        settings: keys and values on top of those, by what gives them: an option, or a grid.
         seed: overrides all layers.
 
     Raises:
@@ -78,8 +79,9 @@ def load_recipe(
     layers = [*file.layers(profile), *([row] if row else [])]
     if overrides:
         layers.append(layer_of_overrides(stack(layers), overrides))
-    if settings:
-        layers.append(layer_of_settings(stack(layers), settings, "grid"))
+    for source, given in settings.items():
+        if given:
+            layers.append(layer_of_settings(stack(layers), given, source))
     if seed is not None:
         layers.append(Layer("--seed", {"seed": seed}))
     recipe = _with_options(_validated(stack(layers), layers), layers, registry)

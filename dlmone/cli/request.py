@@ -95,15 +95,17 @@ class Request:
         """
         from dlmone.registry import load_recipe
 
-        device = (f"compute.device={self.device}",) if self.device else ()
-        trackers = tuple(f"trackers.{name}.use={name}" for name in self.trackers)
+        for name in self.trackers:
+            registry.entry("trackers", name, "--track")
+        device = [("compute.device", self.device)] if self.device else []
+        trackers = [(f"trackers.{name}.use", name) for name in self.trackers]
         return load_recipe(
             self.recipe,
             registry=registry,
             profile=self.profile,
             row=row,
-            overrides=(*self.overrides, *device, *trackers),
-            settings=settings,
+            overrides=self.overrides,
+            settings={"--device": device, "--track": trackers, "grid": settings},
             seed=self.seed if seed is None else seed,
         )
 

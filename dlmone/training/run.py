@@ -60,11 +60,11 @@ def run(
     compute = Compute.start(recipe.compute)
     if not compute.world.main:
         console = Console(quiet=True)
+    trackers = create_trackers(registry, recipe) if compute.world.main else {}
     run_dir = RunDirectory(path, main=compute.world.main)
     run_dir.open()
     try:
         session = Session(run_dir, compute, registry, console)
-        trackers = create_trackers(registry, recipe) if compute.world.main else {}
         with tracking(registry, resolved, path, trackers):
             _run(session, resolved, command, until)
     finally:

@@ -41,6 +41,7 @@ class RunDirectory:
         self.path = path
         self.main = main
         self._lock = FileLock(path / ".lock")
+        self._made: list[Path] = []
 
     def open(self) -> None:
         """Create the folder and lock it for this process.
@@ -51,6 +52,7 @@ class RunDirectory:
         if not self.main:
             return
         try:
+            self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
@@ -59,8 +61,15 @@ class RunDirectory:
             raise InputError(f"{self.path}: cannot be used as a run directory ({error.strerror})") from None
 
     def close(self) -> None:
-        if self.main:
-            self._lock.release()
+        """Release the lock. Folders that `open` made go again if nothing was written to them."""
+        if not self.main:
+            return
+        if self._made and [file.name for file in self.path.iterdir()] == [".lock"]:
+            (self.path / ".lock").unlink()
+        self._lock.release()
+        with suppress(OSError):  # the first that holds something stays, and so do those above it
+            for folder in self._made:
+                folder.rmdir()
 
     def check_models(self, models: Mapping[str, Path]) -> dict[str, dict[str, str]]:
         """Return paths (or hub addresses) and hashes of the saved models that a run begins from.

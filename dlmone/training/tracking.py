@@ -21,8 +21,8 @@ def create_trackers(registry: Registry, recipe: Recipe) -> dict[str, Tracker]:
     """Return a recipe's trackers by name.
 
     Raises:
-        InputError: a tracker's options are invalid.
-        PluginError: a tracker is not installed.
+        InputError: a tracker's options are invalid, or its tool is not installed.
+        PluginError: there is no such tracker.
     """
     slots = recipe.trackers.items()
     return {name: registry.create("trackers", slot, f"trackers.{name}") for name, slot in slots}

@@ -18,13 +18,14 @@ class MLflow(Tracker):
     """Sends a run to MLflow's store or server."""
 
     def __init__(self, options: MLflowOptions) -> None:
+        self._mlflow = require("mlflow", "mlflow")
         self._options = options
 
     def start(self, run: TrackedRun) -> str:
-        mlflow = require("mlflow", "mlflow")
-        self._entities, name = mlflow.entities, self._options.experiment or run.project
-        self._client = client = mlflow.MlflowClient(tracking_uri=self._options.uri)
+        mlflow, name = self._mlflow, self._options.experiment or run.project
+        self._entities = mlflow.entities
         try:
+            self._client = client = mlflow.MlflowClient(tracking_uri=self._options.uri)
             if run.identifier is not None:
                 client.update_run(run.identifier, status="RUNNING")
                 self._id = run.identifier

@@ -15,13 +15,13 @@ class TensorBoard(Tracker):
     """Writes event files for ``tensorboard --logdir``."""
 
     def __init__(self, options: TensorBoardOptions) -> None:
+        # torch.utils.tensorboard imports it; without it the error would name torch.
+        require("tensorboard", "tensorboard")
+        self._writer = require("torch.utils.tensorboard", "tensorboard").SummaryWriter
         self._folder = options.folder
         self._writers: dict[str, Any] = {}
 
     def start(self, run: TrackedRun) -> str:
-        # torch.utils.tensorboard imports it; without it the error would name torch.
-        require("tensorboard", "tensorboard")
-        self._writer = require("torch.utils.tensorboard", "tensorboard").SummaryWriter
         self._root = self._folder / run.name if self._folder else run.folder / "tensorboard"
         if run.identifier is None:
             settings = {key: str(value) for key, value in dotted(run.recipe)}

@@ -15,12 +15,12 @@ class Trackio(Tracker):
     """Writes a run for ``trackio show``; values are named STAGE/NAME."""
 
     def __init__(self, options: TrackioOptions) -> None:
+        self._trackio = require("trackio", "trackio")
         self._options = options
 
     def start(self, run: TrackedRun) -> str:
-        self._trackio = trackio = require("trackio", "trackio")
         with _not_on_stdout():
-            self._run = trackio.init(
+            self._run = self._trackio.init(
                 project=self._options.project or run.project,
                 name=run.identifier or run.name,
                 space_id=self._options.space,

@@ -13,12 +13,12 @@ class WeightsAndBiases(Tracker):
     """Sends a run to Weights & Biases, or keeps it in its run directory (``mode = "offline"``)."""
 
     def __init__(self, options: WandbOptions) -> None:
+        self._wandb = require("wandb", "wandb")
         self._options = options
         self._stages: set[str] = set()
 
     def start(self, run: TrackedRun) -> str:
-        self._wandb = wandb = require("wandb", "wandb")
-        options = self._options
+        wandb, options = self._wandb, self._options
         try:
             self._run = wandb.init(
                 project=options.project or run.project,

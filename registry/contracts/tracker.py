@@ -33,8 +33,9 @@ class TrackedRun:
 class Tracker(ABC):
     """Follows one run. A plugin's tracker is constructed with its options: ``Tracker(options)``.
 
-    A resumed run repeats the steps after its last checkpoint, with equal values. What fails in `start` ends
-    the run before anything is trained; what fails later is logged once, and the run goes on.
+    What can be refused before there is a run, as a tool that is not installed, is an InputError there. A
+    resumed run repeats the steps after its last checkpoint, with equal values. What fails in `start` ends the
+    run before anything is trained; what fails later is logged once, and the run goes on.
     """
 
     @abstractmethod
@@ -45,7 +46,7 @@ class Tracker(ABC):
             the tool's identifier of the run, given back as ``run.identifier`` when the run is resumed.
 
         Raises:
-            InputError: the tool is not installed or cannot be reached.
+            InputError: the tool cannot be reached.
         """
 
     @abstractmethod

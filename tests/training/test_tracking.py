@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,7 @@ def test_a_tracker_that_cannot_start_ends_the_run_at_once(workplace: Path) -> No
     result = run(workplace, "--track", "unreachable", "--run-dir", str(folder))
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.splitlines()[-1].endswith("trackers: the server does not answer")
-    assert not (folder / "metrics.jsonl").exists()
+    assert not folder.exists()
 
 
 def test_a_tracker_that_fails_later_does_not_end_the_run(
@@ -177,5 +178,16 @@ def test_a_tracker_that_fails_later_does_not_end_the_run(
 def test_an_unknown_tracker_is_refused_with_the_nearest(workplace: Path) -> None:
     result = run(workplace, "--track", "jurnal", "--run-dir", str(workplace / "none"))
     assert result.exit_code == 3
-    assert "there is no tracker 'jurnal'" in result.stderr
-    assert "journal" in result.stderr
+    sentence = "error: --track: there is no tracker 'jurnal'; did you mean 'journal'?"
+    assert result.stderr.splitlines() == [sentence]
+    assert not (workplace / "none").exists()
+
+
+def test_a_tool_that_is_not_installed_is_named_before_anything_is_made(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    result = run(workplace, "--track", "journal", "--track", "wandb", "--run-dir", str(workplace / "a" / "b"))
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1].endswith('pip install "dlmone[wandb]"')
+    assert not (workplace / "a").exists()

@@ -54,11 +54,13 @@ def test_tensorboard(tmp_path: Path) -> None:
     assert "| stages.one.generator.lr | 0.0001 |" in recipe.tensor_proto.string_val[0].decode()
 
 
-def test_mlflow(tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", [True, False], ids=["own store", "default store"])
+def test_mlflow(tmp_path: Path, own: bool) -> None:
     pytest.importorskip("mlflow")
+    pytest.importorskip("sqlalchemy")
     from dlmone.plugins.trackers.mlflow import MLflow
 
-    store = (tmp_path / "store").as_uri()
+    store = (tmp_path / "store").as_uri() if own else None
     identifier = check_tracker(lambda: MLflow(MLflowOptions(uri=store)), tmp_path / "run")
     import mlflow
 
@@ -75,6 +77,15 @@ def test_mlflow(tmp_path: Path) -> None:
     assert run.data.metrics["final/student_ 1 calls_ BLEU"] == 0.25
     [text] = client.list_artifacts(identifier, "samples")
     assert Path(client.download_artifacts(identifier, text.path)).read_text() == markdown(SAMPLES)
+
+
+def test_a_store_that_mlflow_does_not_know_is_one_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    from dlmone.plugins.trackers.mlflow import MLflow
+
+    with pytest.raises(InputError, match=r"trackers: MLflow cannot be used \(.+nowhere://") as caught:
+        check_tracker(lambda: MLflow(MLflowOptions(uri="nowhere://store")), tmp_path / "run")
+    assert "\n" not in str(caught.value)
 
 
 def test_trackio(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Check samples, and compute means with their signatures, for all evaluators here."""
 
+import functools
+import importlib.metadata
 from collections.abc import Sequence
-from importlib.metadata import version
 from statistics import fmean
 from typing import Literal
 
@@ -10,6 +11,9 @@ from dlmone.plugins.text.words import without_spaces
 
 from .options import NoOptions
 from .strings import clean
+
+#: A package's installed version; each look-up reads its metadata's file.
+version = functools.cache(importlib.metadata.version)
 
 
 class SpacedEvaluator(Evaluator):

@@ -12,7 +12,15 @@ from dlmone.evaluation.samples import read_samples
 from dlmone.registry import Registry, load_recipe
 
 TINY = Path(__file__).parents[1] / "tiny.toml"
-SMALL = ["--set", "stages.stage-2=false", "--set", "evaluation.student_steps=[1]", "--device", "cpu"]
+SMALL = [
+    "--set",
+    "stages.stage-2=false",
+    "--set",
+    "evaluation.student_steps=[1]",
+    "--device",
+    "cpu",
+    "--no-report",
+]
 SWEEP = """
 [evaluation.variants]
 "pad-1" = { augment = { use = "pad", probability = 1.0 } }

@@ -263,7 +263,9 @@ print(json.dumps([found, list(options.values())]))
 def test_it_is_pretrained_distilled_and_loaded(environment: dict[str, str], tmp_path: Path) -> None:
     recipe, run = tmp_path / "tiny.toml", tmp_path / "run"
     recipe.write_text(TINY)
-    python("from dlmone.cli import main; main()", "run", recipe, "--run-dir", run, env=environment)
+    python(
+        "from dlmone.cli import main; main()", "run", recipe, "--run-dir", run, "--no-report", env=environment
+    )
     rows = json.loads((run / "report" / "results.json").read_text())["rows"]
     calls = {(row["model"], row["calls"]) for row in rows}
     assert {("teacher", 1), ("teacher", 4), ("student, stage-1", 1), ("student, stage-2", 2)} <= calls

@@ -94,7 +94,7 @@ def run(plugin: Path, recipe: Path) -> Path:
     path = plugin.parent / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DLMONE_CACHE", str(plugin.parent / "cache"))
-        answer = dlmone_command(plugin, "run", recipe, "--run-dir", path)
+        answer = dlmone_command(plugin, "run", recipe, "--run-dir", path, "--no-report")
     assert answer.exit_code == 0, answer.stderr
     return path
 

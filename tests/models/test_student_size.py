@@ -126,7 +126,7 @@ def command(tmp_path: Path, *words: str) -> Result:
 
 def test_a_run_of_a_small_student_publishes_loads_exports_and_resumes(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    answer = command(tmp_path, "run", "--run-dir", str(run), "--device", "cpu")
+    answer = command(tmp_path, "run", "--run-dir", str(run), "--device", "cpu", "--no-report")
     assert answer.exit_code == 0, answer.output
     facts = json.loads((run / "student" / "config.json").read_text())["student"]
     assert facts["size"] == {"layers": 1, "width": 24}
@@ -144,7 +144,7 @@ def test_a_run_of_a_small_student_publishes_loads_exports_and_resumes(tmp_path: 
     for file in sorted(checkpoints.glob("step-000002/*")):
         file.unlink()
     (checkpoints / "step-000002").rmdir()
-    again = command(tmp_path, "run", "--run-dir", str(run), "--device", "cpu", "--resume")
+    again = command(tmp_path, "run", "--run-dir", str(run), "--device", "cpu", "--no-report", "--resume")
     assert again.exit_code == 0, again.output
     found = load_latest(checkpoints)
     assert found is not None

@@ -31,6 +31,7 @@ def losses(
     environment: Mapping[str, str] = os.environ,
 ) -> list[dict[str, float]]:
     command = [sys.executable, "-m", "dlmone", "run", str(recipe), "--run-dir", str(folder)]
+    command += ["--no-report"]
     command += ["--plugin", str(plugin)] if plugin else []
     if processes > 1:
         command[1:2] = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "-m"]

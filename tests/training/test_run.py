@@ -137,7 +137,7 @@ def test_one_flag_swaps_the_objective_and_the_cached_teacher_is_reused(
 ) -> None:
     run, cache, _ = finished
     swap = "stages.*.objectives.score.use=diff_instruct"
-    answer = command("run", RECIPE, "--run-dir", tmp_path / "run", "--set", swap, cache=cache)
+    answer = command("run", RECIPE, "--run-dir", tmp_path / "run", "--set", swap, "--no-report", cache=cache)
     assert answer.returncode == 0, answer.stderr
     assert "taken from the cache" in answer.stderr
     resolved = (tmp_path / "run" / "recipe.toml").read_text()
@@ -172,7 +172,7 @@ def test_the_best_student_of_another_model_is_not_built_on(
             best / "model.safetensors",
             metadata={"config": json.dumps(other)},
         )
-    answer = command("run", RECIPE, "--resume", tmp_path / "run", cache=cache)
+    answer = command("run", RECIPE, "--resume", tmp_path / "run", "--no-report", cache=cache)
     assert answer.returncode == 2, answer.stderr
     said = answer.stderr.splitlines()[-1]
     assert said.startswith("error: stages.stage-1: the best student is not the stage's own; without --resume")
@@ -183,7 +183,7 @@ def test_the_best_student_of_another_model_is_not_built_on(
 
 def test_the_resolved_recipe_repeats_the_run(finished: tuple[Path, Path, str], tmp_path: Path) -> None:
     run, cache, _ = finished
-    answer = command("run", run / "recipe.toml", "--run-dir", tmp_path / "again", cache=cache)
+    answer = command("run", run / "recipe.toml", "--run-dir", tmp_path / "again", "--no-report", cache=cache)
     assert answer.returncode == 0, answer.stderr
     again = rows(tmp_path / "again")
     assert [row["scores"] for row in again] == [row["scores"] for row in rows(run)]

@@ -36,7 +36,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     cache = tmp_path_factory.mktemp("cache")
 
     def run(folder: Path, *settings: str, resume: bool = False, recipe: Path = TINY) -> Result:
-        words = ["run", str(recipe), "--run-dir", str(folder), "--device", "cpu"]
+        words = ["run", str(recipe), "--run-dir", str(folder), "--device", "cpu", "--no-report"]
         words += ["--resume"] if resume else []
         # A teacher that is loaded is not pretrained.
         loaded = any(setting.startswith("teacher.path") for setting in settings)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dlmone.core import PluginError
 
 from .distributed import World
+from .sharding import is_sharded
 
 #: Bytes of a bucket, as in PyTorch's DistributedDataParallel.
 BUCKET = 25 * 2**20
@@ -22,7 +23,8 @@ class GradientSum:
     last call the gradients become complete one after the other; a bucket's sum begins when all of its are.
 
     Buckets and their order follow from the parameters alone, so every run adds up in the same order. Every
-    process takes part for every parameter, also one whose share gave it no gradient.
+    process takes part for every parameter, also one whose share gave it no gradient. Of sharded parameters
+    FSDP2 adds the gradients up.
 
     Args:
         parameters: those that the update trains; others are left out.
@@ -32,7 +34,8 @@ class GradientSum:
 
     def __init__(self, parameters: Iterable[nn.Parameter], world: World, size: int = BUCKET) -> None:
         self._world = world
-        trained = [one for one in dict.fromkeys(parameters) if one.requires_grad] if world.size > 1 else []
+        several = dict.fromkeys(parameters) if world.size > 1 else ()
+        trained = [one for one in several if one.requires_grad and not is_sharded(one)]
         # The backward pass reaches the last parameters first.
         self._buckets = _buckets(trained[::-1], size)
         self._bucket_of = {one: place for place, bucket in enumerate(self._buckets) for one in bucket}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -35,8 +35,8 @@ def save_tensors(
     path.chmod(mode)
 
 
-def host_copy(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Callable[[], None]]:
-    """Copy tensors into plain blocks of the host's memory, each its own.
+def host_copy(tensors: Iterable[tuple[str, Tensor]]) -> tuple[dict[str, Tensor], Callable[[], None]]:
+    """Copy named tensors into plain blocks of the host's memory, each its own.
 
     A GPU copies into pinned memory after the work that it was given before; the host does not wait.
 
@@ -45,7 +45,7 @@ def host_copy(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Callabl
     """
     copies: dict[str, Tensor] = {}
     devices: set[torch.device] = set()
-    for name, tensor in tensors.items():
+    for name, tensor in tensors:
         on_gpu = tensor.device.type == "cuda"
         copy = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=on_gpu)
         copies[name] = copy.copy_(tensor.detach(), non_blocking=True)

@@ -32,6 +32,7 @@ from dlmone.registry.schema import Stage, StageOptimizer
 from dlmone.runtime.device import Compute
 from dlmone.runtime.gradients import GradientSum
 from dlmone.runtime.precision import ieee_float32
+from dlmone.runtime.sharding import load_state, whole_state
 from dlmone.runtime.tensors import NamedNumbers
 
 from .batches_ahead import BatchesAhead
@@ -41,6 +42,7 @@ from .networks import EstimatorNetworks
 from .noise_ahead import NoiseAhead
 from .non_finite import NonFinite
 from .optimizer import Optimizer, ema_decay, learning_rate, update_average
+from .rows import Rows
 from .stage_times import stage_spacing, stage_times, times_of
 from .tokenized import TokenizedExamples
 from .update import MetricSums, Update, stage_updates
@@ -52,7 +54,7 @@ class Distillation:
     Args:
         name: the stage's name, part of every random key.
         stage: its section of the recipe.
-        teacher: φ with its space, on the compute device.
+        teacher: φ with its space, as `Compute.place_teacher` returns it.
         objectives: the stage's objectives by name.
         examples: the training split, tokenised by the teacher's space.
         compute: device and precision.
@@ -97,11 +99,9 @@ class Distillation:
             self.generator.network.load_state_dict(start.state_dict())
         if asks_second_time(requests.values()):
             self.generator.network.add_second_time()
-        self.generator.to(compute.device)
         self.generator.network.requires_grad_(True)
         self.space.requires_grad_(False)  # also what a network shares with it, such as an embedding table
         self.average = copy_network(self.generator.network, self.space).requires_grad_(False).eval()
-        self.generator_optimizer = Optimizer(self.generator.network, stage.generator)
         self.step = 0
         self.non_finite = NonFinite(compute.non_finite_limit)
 
@@ -115,7 +115,12 @@ class Distillation:
             # It stays float32 too: an objective may subtract its answers.
             begun = copy_network(self.generator.network, self.space).requires_grad_(False)
             self.networks[START] = self.generator.with_network(begun).eval()
-        self.beside = EstimatorNetworks(requested, objectives, teacher, self.networks, stage, (seed, name))
+        self.beside = EstimatorNetworks(
+            requested, objectives, teacher, self.networks, stage, compute, (seed, name)
+        )
+        for network in (*self.networks.values(), self.average):
+            compute.place(network, self.space)
+        self.generator_optimizer = Optimizer(self.generator.network, stage.generator)
         beside = (parameter for module in self.beside.trainable() for parameter in module.parameters())
         self._gradients: dict[Role, GradientSum] = {
             "generator": GradientSum(self.generator.network.parameters(), compute.world),
@@ -189,18 +194,18 @@ class Distillation:
         share = self.compute.world.share(self.stage.batch)
         size = self.compute.microbatch or max(len(share), 1)
         for i in range(0, len(share), size):
-            rows = list(share[i : i + size])
-            while rows:
-                context = self._context(update, draws, draw, rows)
+            rows = Rows(share[i : i + size], self.compute)
+            while rows.all:
+                context = self._context(update, draws, draw, rows.all)
                 with self.compute.autocast():
                     terms = update.evaluate(context, self.step)
                 before_last = gradients.before_last if i + size >= len(share) else None
-                finite_B = update.accumulate(context, terms, self.stage.batch, sums, norms, before_last)
+                finite_B = update.accumulate(context, terms, rows, self.stage.batch, sums, norms, before_last)
                 if finite_B is None:
                     break
                 # Drop the samples whose loss is not finite and retry with the rest.
-                sums.add("non_finite", ~finite_B)
-                rows = [row for row, finite in zip(rows, finite_B.tolist(), strict=True) if finite]
+                sums.add("non_finite", ~rows.counted(finite_B))
+                rows.drop(finite_B)
         gradients.finish()
         means = sums.means(self.stage.batch, self.compute)
         if (lost := means.pop("non_finite", None)) is not None:
@@ -250,8 +255,8 @@ class Distillation:
         return self.generator.with_network(self.compute.frozen_copy(network)).eval()
 
     def weights(self, which: str) -> dict[str, Tensor]:
-        """Return θ's weights, ``raw`` or ``ema``."""
-        return (self.average if which == "ema" else self.generator.network).state_dict()
+        """Return θ's weights, ``raw`` or ``ema``, whole on every process, all of which call this."""
+        return whole_state(self.average if which == "ema" else self.generator.network)
 
     def checkpoint(self, facts: Mapping[str, Any]) -> Checkpoint:
         """Return the state needed to resume. Everything else is a function of the step."""
@@ -280,8 +285,8 @@ class Distillation:
             InputError: the checkpoint's tensors do not fit this network.
         """
         try:
-            self.generator.network.load_state_dict(unpack(checkpoint.tensors, "generator"))
-            self.average.load_state_dict(unpack(checkpoint.tensors, "average"))
+            load_state(self.generator.network, unpack(checkpoint.tensors, "generator"))
+            load_state(self.average, unpack(checkpoint.tensors, "average"))
             self.beside.load(checkpoint.tensors)
         except RuntimeError as error:
             raise InputError(

@@ -111,7 +111,7 @@ def train(
     with (
         Steps(session.console, name, intervals.steps, trainee.step, show=main) as steps,
         InterruptGuard() as stop,
-        CheckpointWriter(folder, intervals.keep, saved) as writer,
+        CheckpointWriter(folder, intervals.keep, saved, main=main) as writer,
     ):
         if latest:
             steps.draw(label, drawn)
@@ -139,7 +139,7 @@ def train(
                 steps.say(f"{name}  step {trainee.step}  {numbers(scores, *shown)}")
             writer.look()
             stopping = world.any(stop.wanted)
-            if main and (last or stopping or trainee.step % intervals.checkpoint_every == 0):
+            if last or stopping or trainee.step % intervals.checkpoint_every == 0:
                 writer.save(trainee.checkpoint(facts))
             if last or stopping:
                 path = writer.wait()

@@ -13,6 +13,8 @@ from dlmone.core.model.denoiser import copy_network
 from dlmone.core.step.noise import Key, seed_of
 from dlmone.core.step.request import Role
 from dlmone.registry.schema import Stage
+from dlmone.runtime.device import Compute
+from dlmone.runtime.sharding import load_state
 
 from .checkpoint import pack, unpack
 from .optimizer import Optimizer, update_average
@@ -27,9 +29,10 @@ class EstimatorNetworks:
     Args:
         requested: the networks that the stage's objectives request; ψ exists only if requested.
         objectives: the stage's objectives by name.
-        teacher: the networks are built from it; on the compute device.
+        teacher: the networks are built from it.
         others: further networks that averages may follow.
         stage: ψ's optimizer settings, which auxiliaries share, and its average.
+        compute: where the networks go.
         key: random key of the initial weights.
     """
 
@@ -40,6 +43,7 @@ class EstimatorNetworks:
         teacher: Teacher,
         others: Mapping[Network, nn.Module],
         stage: Stage,
+        compute: Compute,
         key: Key,
     ) -> None:
         self.stage = stage
@@ -48,30 +52,31 @@ class EstimatorNetworks:
             for term, objective in objectives.items()
             for network in objective.auxiliaries
         }
-        device = next(teacher.parameters()).device
         self.trained: dict[str, Network] = {}
         self.modules: dict[Network, nn.Module] = {}
         if ESTIMATOR in requested:
             self.trained[_ESTIMATOR] = ESTIMATOR
-            self.modules[ESTIMATOR] = teacher.new_score_estimator().to(device).requires_grad_(True)
+            self.modules[ESTIMATOR] = teacher.new_score_estimator().requires_grad_(True)
         for name, auxiliary in declared.items():
             if isinstance(auxiliary, Auxiliary):
                 torch.manual_seed(seed_of((*key, "auxiliary", name)))
                 self.trained[name] = auxiliary
-                self.modules[auxiliary] = auxiliary.new(teacher).to(device).requires_grad_(True)
+                self.modules[auxiliary] = auxiliary.new(teacher).requires_grad_(True)
         teacher.space.requires_grad_(False)  # also what a network shares with it
-        # A discriminator's head may have no parameters.
-        self.optimizers = {
-            name: Optimizer(self.modules[network], stage.estimator)
-            for name, network in self.trained.items()
-            if any(parameter.requires_grad for parameter in self.modules[network].parameters())
-        }
         self.averages = {name: one for name, one in declared.items() if isinstance(one, Average)}
         for average in self.averages.values():
             self.modules[average] = _frozen_copy({**others, **self.modules}[average.of])
         # The ψ that θ's update uses: ψ itself, or its average.
         averaged = stage.estimator_average and ESTIMATOR in self.modules
         self.reference = _frozen_copy(self.modules[ESTIMATOR]) if averaged else None
+        for module in (*self.modules.values(), *([self.reference] if self.reference else [])):
+            compute.place(module, teacher.space)
+        # A discriminator's head may have no parameters.
+        self.optimizers = {
+            name: Optimizer(self.modules[network], stage.estimator)
+            for name, network in self.trained.items()
+            if any(parameter.requires_grad for parameter in self.modules[network].parameters())
+        }
 
     def of(self, role: Role) -> dict[Network, nn.Module]:
         """Return the networks as the update of a role sees them."""
@@ -127,7 +132,7 @@ class EstimatorNetworks:
             RuntimeError: a network has another shape than the saved one.
         """
         for name, module in self._saved().items():
-            module.load_state_dict(unpack(tensors, name))
+            load_state(module, unpack(tensors, name))
         for name, optimizer in self.optimizers.items():
             optimizer.load(unpack(tensors, f"{name}_optimizer"))
 

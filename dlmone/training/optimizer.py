@@ -12,6 +12,7 @@ from dlmone.core import PluginError
 from dlmone.registry.schema import Ema as EmaConfig
 from dlmone.registry.schema import Optimizer as OptimizerConfig
 from dlmone.registry.schema import RateSchedule
+from dlmone.runtime.sharding import is_sharded, local, norms, part_like
 
 
 class Optimizer:
@@ -36,7 +37,10 @@ class Optimizer:
         self.optimizers = list(own)
         rest = [parameter for parameter in self.named.values() if parameter not in self._owner]
         if rest or not own:
-            adam = torch.optim.AdamW(rest, **adam_settings(config), fused=True)
+            # Sharded parameters apart: one call can't update both kinds.
+            kinds = [[one for one in rest if is_sharded(one) is kind] for kind in (False, True)]
+            groups = [{"params": kind} for kind in kinds if kind or not rest]
+            adam = torch.optim.AdamW(groups, **adam_settings(config), fused=True)
             self.optimizers.append(adam)
             self._owner |= dict.fromkeys(rest, adam)
         self._groups = [group for optimizer in self.optimizers for group in optimizer.param_groups]
@@ -54,15 +58,19 @@ class Optimizer:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        finite = torch.stack(torch._foreach_norm(gradients)).isfinite().all()
+        finite = norms(gradients).isfinite().all()
+        parts = [local(gradient) for gradient in gradients]
         # A GPU replaces nothing sooner than it tells the host that there is nothing to replace.
         if finite.device.type != "cpu" or not finite:
-            for gradient in gradients:
-                gradient.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
+            for part in parts:
+                part.nan_to_num_(nan=0.0, posinf=1e5, neginf=-1e5)
         if self.config.clip_value:
-            nn.utils.clip_grad_value_(parameters, self.config.clip_value)
+            torch._foreach_clamp_min_(parts, -self.config.clip_value)
+            torch._foreach_clamp_max_(parts, self.config.clip_value)
         if self.config.clip_norm:
-            nn.utils.clip_grad_norm_(parameters, self.config.clip_norm)
+            # `torch.nn.utils.clip_grad_norm_`, by the norm of all processes' parts.
+            share = self.config.clip_norm / (torch.linalg.vector_norm(norms(gradients)) + 1e-6)
+            torch._foreach_mul_(parts, share.clamp(max=1.0))
         if lr is not None:
             for group, proportion in zip(self._groups, self._proportions, strict=True):
                 group["lr"] = lr * proportion
@@ -109,7 +117,7 @@ class Optimizer:
             if key.endswith("#"):
                 kept[key.removesuffix("#")] = value.item()
             else:
-                kept[key] = value.to(parameter.device, copy=True)
+                kept[key] = part_like(value, parameter)
 
 
 def _owners(
@@ -184,6 +192,7 @@ def update_average(average: nn.Module, module: nn.Module, decay: float) -> None:
 
     Buffers hold what a teacher learned outside its parameters (`Teacher.observe`).
     """
-    torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
-    for kept, learned in zip(average.buffers(), module.buffers(), strict=True):
-        kept.copy_(learned)
+    kept, latest = ([local(one) for one in network.parameters()] for network in (average, module))
+    torch._foreach_lerp_(kept, latest, 1 - decay)
+    for buffer, learned in zip(average.buffers(), module.buffers(), strict=True):
+        buffer.copy_(learned)

@@ -119,16 +119,37 @@ def try_out(
     check_requests(teacher, prepared.objectives, prepared.splits["train"][0])
     check_sizes(recipe, teacher)
     check_starts(prepared.starts, recipe, teacher, registry)
-    alone = replace(compute, world=World(), microbatch=None)
-    examples, pretrain = prepared.splits["train"][:ROWS], recipe.teacher.pretrain
+    _check_batches(recipe, compute)
+    alone = replace(compute, world=World(), microbatch=None, mesh=None)
+    # Processes that share out the networks try training together, with as many rows each.
+    together = alone if compute.mesh is None else replace(compute, microbatch=None)
+    rows = -(-ROWS // together.world.size) * together.world.size
+    examples, pretrain = prepared.splits["train"][:rows], recipe.teacher.pretrain
     with torch.random.fork_rng(devices=[]):
         trial = copy.deepcopy(teacher).requires_grad_(False).eval()
         if pretrain and any(one.requires_grad for one in teacher.parameters()):
-            pretraining_trial(pretrain, teacher, examples, alone, recipe.seed, ROWS).advance(norms=False)
-        _check_sampling(recipe, prepared, trial, alone)
-        check_variants(recipe, prepared.parts, trial, alone, prepared.splits["valid"])
+            pretraining_trial(pretrain, teacher, examples, together, recipe.seed, rows).advance(norms=False)
+        sampled = trial if compute.mesh is None else copy.deepcopy(trial).to(compute.device)
+        _check_sampling(recipe, prepared, sampled, alone)
+        check_variants(recipe, prepared.parts, sampled, alone, prepared.splits["valid"])
+        del sampled
         for name in recipe.stages:
-            _check_stage(recipe, registry, name, trial, examples, alone)
+            _check_stage(recipe, registry, name, trial, examples, together, rows)
+
+
+def _check_batches(recipe: Recipe, compute: Compute) -> None:
+    """Check that every process has the same share of each batch, if networks are sharded.
+
+    Raises:
+        InputError: one can't be shared evenly.
+    """
+    pretrain, size = recipe.teacher.pretrain, compute.world.size
+    batches = {f"stages.{name}.batch": stage.batch for name, stage in recipe.stages.items()}
+    if pretrain and not recipe.teacher.path:
+        batches["teacher.pretrain.batch"] = pretrain.batch
+    for key, batch in batches.items():
+        if compute.mesh is not None and batch % size:
+            raise InputError(f"{key}: compute.shard needs a multiple of the {size} processes, got {batch}")
 
 
 def _check_stage(
@@ -138,16 +159,17 @@ def _check_stage(
     teacher: Teacher,
     examples: Sequence[Example],
     compute: Compute,
+    rows: int,
 ) -> None:
     """Make one update of a stage with all its terms."""
-    trial = stage_trial(recipe, registry, name, teacher, examples, compute, ROWS)
+    trial = stage_trial(recipe, registry, name, teacher, examples, compute, rows)
     if not trial.generator_update.active(trial.step):
         raise InputError(
             f"stages.{name}: no objective trains θ within its {recipe.stages[name].steps} steps "
             "(generator_weight and generator_start say which do, and from when)"
         )
     trial.advance(norms=True)
-    if trial.non_finite.count >= ROWS:
+    if trial.non_finite.count >= rows:
         raise InputError(f"stages.{name}: on a first batch no loss is finite; check its times and weights")
 
 

@@ -17,6 +17,7 @@ from dlmone.core.step.noise import Key, seed_of
 from dlmone.registry.schema import Pretrain
 from dlmone.runtime.device import Compute
 from dlmone.runtime.gradients import GradientSum
+from dlmone.runtime.sharding import gathered, load_state, local
 from dlmone.runtime.tensors import NamedNumbers, read_together
 
 from .batches_ahead import BatchesAhead
@@ -25,6 +26,7 @@ from .data_order import DataOrder
 from .noise_ahead import NoiseAhead
 from .non_finite import NonFinite
 from .optimizer import Optimizer, adam_settings, learning_rate, update_average
+from .rows import Rows
 from .tokenized import TokenizedExamples
 from .update import MetricSums
 
@@ -36,7 +38,7 @@ class Pretraining:
     """Train a teacher step by step.
 
     Args:
-        teacher: an untrained teacher, on the compute device.
+        teacher: an untrained teacher, as `Compute.place_teacher` returns it.
         config: steps, batch size, optimizer and EMA.
         examples: the training split.
         compute: device and precision.
@@ -48,6 +50,8 @@ class Pretraining:
     ) -> None:
         self.teacher, self.config, self.compute, self.seed = teacher, config, compute, seed
         self.average = copy.deepcopy(teacher).requires_grad_(False).eval()
+        for each in (teacher, self.average):
+            compute.place(each)
         own = teacher.new_optimizers(**adam_settings(config.optimizer))
         self.optimizer = Optimizer(teacher, config.optimizer, own)
         self._gradients = GradientSum(teacher.parameters(), compute.world)
@@ -79,12 +83,14 @@ class Pretraining:
         sums = MetricSums()
         observed: defaultdict[str, list[Tensor]] = defaultdict(list)
         for i in range(0, len(share), size):
-            answer = self._loss([(position, places[position]) for position in share[i : i + size]], sums)
-            if answer is None:
-                continue
-            if i + size >= len(share):
-                self._gradients.before_last()
-            torch.autograd.backward(answer.loss_B.sum() / batch)
+            rows = Rows([(position, places[position]) for position in share[i : i + size]], self.compute)
+            with gathered(self.teacher):
+                answer = self._loss(rows, sums)
+                if answer is None:
+                    continue
+                if i + size >= len(share):
+                    self._gradients.before_last()
+                torch.autograd.backward(answer.loss_B.sum() / batch)
             sums.add("loss", answer.loss_B)
             if answer.weight_B is not None:
                 sums.add(_WEIGHT, answer.weight_B)
@@ -99,7 +105,7 @@ class Pretraining:
             logged["loss"] = logged["loss"] / weight
             for gradient in (parameter.grad for parameter in self.teacher.parameters()):
                 if gradient is not None:
-                    gradient /= weight
+                    local(gradient).div_(weight)
         rate = self.learning_rate()
         self.non_finite.add_gradients(self.optimizer.step(rate))
         noted = world.concatenate({name: torch.cat(parts) for name, parts in observed.items()})
@@ -113,7 +119,7 @@ class Pretraining:
         self.non_finite.check(f"pretraining, step {self.step}", values["non_finite"] if norms else None)
         return values
 
-    def _loss(self, rows: list[tuple[int, int]], sums: MetricSums) -> TrainingLoss | None:
+    def _loss(self, rows: Rows[tuple[int, int]], sums: MetricSums) -> TrainingLoss | None:
         """Return the loss of the samples whose loss is finite, and count the others.
 
         What the teacher observes is in the host's memory.
@@ -122,8 +128,8 @@ class Pretraining:
             rows: positions in the global batch, each with its example's index in the split.
             sums: receives the count of non-finite losses.
         """
-        while rows:
-            positions, places = zip(*rows, strict=True)
+        while rows.all:
+            positions, places = zip(*rows.all, strict=True)
             later = partial(self._places, positions, self.step + 1)
             tokens = self._batches.of(positions[0], places, later)
             noise = self._noise.of(
@@ -134,13 +140,14 @@ class Pretraining:
             with self.compute.autocast():
                 answer = self.teacher.training_loss(tokens, noise)
             if answer.batch_wide:
-                answer = self._of_the_batch(answer, len(rows))
+                answer = self._of_the_batch(answer, len(rows.all))
             # Here alone the host waits for the device, which goes on with the backward pass afterwards.
             finite_B, *seen = read_together([answer.loss_B.isfinite(), *answer.observation.values()])
-            if finite_B.all():
-                return replace(answer, observation=dict(zip(answer.observation, seen, strict=True)))
-            sums.add("non_finite", ~finite_B)
-            rows = [row for row, finite in zip(rows, finite_B.tolist(), strict=True) if finite]
+            if rows.finite(finite_B):
+                observation = dict(zip(answer.observation, seen, strict=True))
+                return _counted(replace(answer, observation=observation), rows)
+            sums.add("non_finite", ~rows.counted(finite_B))
+            rows.drop(finite_B)
         return None
 
     def _places(self, positions: Sequence[int], step: int) -> tuple[int, ...]:
@@ -181,8 +188,8 @@ class Pretraining:
             InputError: the checkpoint's tensors do not fit this network.
         """
         try:
-            self.teacher.load_state_dict(unpack(checkpoint.tensors, "teacher"))
-            self.average.load_state_dict(unpack(checkpoint.tensors, "average"))
+            load_state(self.teacher, unpack(checkpoint.tensors, "teacher"))
+            load_state(self.average, unpack(checkpoint.tensors, "average"))
         except RuntimeError as error:
             raise InputError(
                 f"pretraining: the checkpoint belongs to a network of another shape "
@@ -192,3 +199,14 @@ class Pretraining:
         self.teacher.load_training_state(unpack(checkpoint.tensors, "learned"))
         self.step = checkpoint.step
         self.non_finite.count = checkpoint.facts["non_finite"]
+
+
+def _counted(answer: TrainingLoss, rows: Rows[Any]) -> TrainingLoss:
+    """Return the loss of the samples that count."""
+    return replace(
+        answer,
+        loss_B=rows.counted(answer.loss_B),
+        observation={name: rows.counted(values_B) for name, values_B in answer.observation.items()},
+        logged={name: rows.counted(values_B) for name, values_B in answer.logged.items()},
+        weight_B=None if answer.weight_B is None else rows.counted(answer.weight_B),
+    )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dlmone.core import Evaluator, Example, InputError, Objective, Teacher
 from dlmone.evaluation.validation import INTERVAL, Validator, improves
@@ -63,15 +64,18 @@ def run_stage(
         logged: dict[str, float] = {}
         for which, network in (("raw", distillation.generator.network), ("ema", distillation.average)):
             result = validator(distillation.frozen_generator(network), stage.calls)
+            selects = which == stage.weights and result is not None
+            better = compute.world.agree(selects and improves(result.deciding, facts["best"]))
+            weights = distillation.weights(which) if better else {}  # the processes make it whole together
             if result is None:
                 continue
             logged |= {f"{which}/{key}": value for key, value in result.named.items()}
             if which == stage.weights:
                 logged |= result.logged_interval
                 registry.notify("validation_sampled", stage=name, step=step, samples=result.samples)
-                if improves(result.deciding, facts["best"]):
-                    facts.update(best=result.deciding.value, best_step=step, metric=result.deciding.name)
-                    _publish_best(best_folder, recipe, name, teacher, distillation, facts)
+            if better:
+                facts.update(best=result.deciding.value, best_step=step, metric=result.deciding.name)
+                _publish_best(best_folder, recipe, name, teacher, distillation, weights, facts)
         return logged
 
     intervals = Intervals(
@@ -119,6 +123,7 @@ def _publish_best(
     name: str,
     teacher: Teacher,
     distillation: Distillation,
+    weights: Mapping[str, Tensor],
     facts: Mapping[str, Any],
 ) -> None:
     stage, student = recipe.stages[name], distillation.generator
@@ -128,7 +133,7 @@ def _publish_best(
         recipe.teacher.use,
         "student",
         student_card(recipe, name, facts, teacher.space.conditional),
-        weights=distillation.weights(stage.weights),
+        weights=weights,
         student={
             "t_init": student.t_init,
             "unit_input": student.unit_input,

@@ -56,7 +56,7 @@ def prepare_teacher(
     evaluators: Mapping[str, Evaluator],
     check: Callable[[Teacher], None],
 ) -> Teacher:
-    """Return φ on the compute device and save it in the run directory.
+    """Return φ on the compute device, or as `Compute.place_teacher` does, and save it in the run directory.
 
     ``check`` is called with the teacher, before pretraining if it is pretrained here, to refuse a recipe that
     it cannot serve.
@@ -65,9 +65,9 @@ def prepare_teacher(
         InputError: the recipe gives neither a path nor pretraining, or the folder cannot be loaded.
     """
     slot, run_dir = recipe.teacher, session.run_dir
-    device = session.compute.device
+    place = session.compute.place_teacher
     if slot.path:
-        teacher = saved_teacher(recipe, session.registry).to(device)
+        teacher = place(saved_teacher(recipe, session.registry))
         session.console.print(f"teacher: loaded from {slot.path}", highlight=False)
         _say_notes(session, teacher, train_split)
         check(teacher)
@@ -79,7 +79,7 @@ def prepare_teacher(
         _copy(cached, folder)
     # The processes of another machine may see the folder later: one decides for all.
     if session.compute.world.agree(folder.exists()):
-        teacher = load_teacher(folder, session.registry).to(device)
+        teacher = place(load_teacher(folder, session.registry))
         check(teacher)
         return teacher
     pretrained = pretrain(session, recipe, train_split, valid_split, sampler, evaluators, check)
@@ -88,7 +88,7 @@ def prepare_teacher(
         publish(folder, pretrained, slot.use, "teacher", card)
         _keep(session, folder, cached)
     session.compute.world.wait()
-    return load_teacher(folder, session.registry).to(device)
+    return place(load_teacher(folder, session.registry))
 
 
 def saved_teacher(recipe: Recipe, registry: Registry) -> Teacher:
@@ -143,7 +143,7 @@ def pretrain(
     """Pretrain the recipe's teacher, or resume pretraining, and return its EMA."""
     slot, compute = recipe.teacher, session.compute
     config = slot.pretrain
-    teacher = new_teacher(recipe, session.registry, train_split).to(compute.device)
+    teacher = compute.place_teacher(new_teacher(recipe, session.registry, train_split))
     assert config is not None
     check(teacher)
     _say_notes(session, teacher, train_split)
@@ -154,8 +154,8 @@ def pretrain(
     )
 
     def validate(step: int) -> Mapping[str, float]:
-        network = compute.frozen_copy(trainee.average.network)
-        generator = SampledGenerator(network, trainee.average.space, sampler)
+        average = compute.place_teacher(compute.whole_copy(trainee.average))
+        generator = SampledGenerator(compute.frozen(average.network), average.space, sampler)
         result = validator(generator, config.validation_steps)
         if result is None:
             return {}
@@ -164,7 +164,7 @@ def pretrain(
 
     intervals = Intervals(config.steps, config.log_every, config.validation.every, config.checkpoint_every)
     train(session, "pretrain", trainee, intervals, validate, {}, shown=(validator.metric, *INTERVAL))
-    return trainee.average
+    return compute.whole_copy(trainee.average)
 
 
 def _say_notes(session: Session, teacher: Teacher, examples: Sequence[Example]) -> None:

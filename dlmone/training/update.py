@@ -14,6 +14,8 @@ from dlmone.core.step.request import Role
 from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 
+from .rows import Rows
+
 
 @dataclass(frozen=True, slots=True)
 class WeightedTerm:
@@ -77,6 +79,7 @@ class Update:
         self,
         context: StepContext,
         terms: Terms,
+        rows: Rows[int],
         batch: int,
         sums: MetricSums,
         norms: bool,
@@ -88,30 +91,33 @@ class Update:
         precision. (A product that autocast ran in half precision stays in it.)
 
         If any sample's loss is not finite, no gradient is added, because the shared passes would spread it
-        to all samples. The caller retries without those samples.
+        to all samples. The caller retries without those samples, as `Rows` does.
 
         Args:
             context: the microbatch.
             terms: what `evaluate` returned for it.
+            rows: its samples.
             batch: size of the global batch.
             sums: accumulates the logged values.
             norms: also compute each term's gradient norm at the generator's output (logged steps only).
             before_last: called before the last call of autograd, after which the gradients are complete.
 
         Returns:
-            None, or if any sample's loss is not finite, which are, [B].
+            None, or if any sample's loss is not finite, which are, [B]; if that was so on another process
+            only, all of them.
         """
         finite_B = torch.ones(len(context.fake), dtype=torch.bool, device=context.fake.tokens_BL.device)
         for _, answer in terms:
             finite_B &= answer.loss_B.isfinite()
-        if not finite_B.all():  # here alone the host waits for the device
+        if not rows.finite(finite_B):  # here alone the host waits for the device
             return finite_B
         total = torch.zeros((), device=finite_B.device)
         for term, answer in terms:
-            weighted = term.weight * answer.loss_B.sum() / batch
-            sums.add(f"{self.role}/{term.name}", answer.loss_B)
+            loss_B = rows.counted(answer.loss_B)
+            weighted = term.weight * loss_B.sum() / batch
+            sums.add(f"{self.role}/{term.name}", loss_B)
             for name, values_B in answer.logged.items():
-                sums.add(f"{term.name}/{name}", values_B)
+                sums.add(f"{term.name}/{name}", rows.counted(values_B))
             if norms and weighted.requires_grad and context.leaves:
                 slopes = torch.autograd.grad(weighted, context.leaves, retain_graph=True, allow_unused=True)
                 for slope in slopes:

@@ -25,6 +25,9 @@ class Compute(Section):
     threads: Threads | None = None
     #: Examples computed at once, where a batch does not fit into memory; the whole batch by default.
     microbatch: Batch | None = None
+    #: Share the weights, gradients and moments of all networks out over the processes of torchrun (FSDP2),
+    #: where they don't fit on one device.
+    shard: bool = False
     #: The run stops after more losses or gradients than this that were not finite.
     non_finite_limit: Updates = 100
 

@@ -70,3 +70,18 @@ def test_a_gpu_holds_more_scores_at_a_time_than_a_cpu(monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: memory)
     assert scores_at_once(torch.device("cpu")) * 4 == 32 * 2**20
     assert scores_at_once(torch.device("cuda", 1)) * 4 == 1.25 * 2**30
+
+
+def test_one_process_has_nothing_to_share_its_networks_with() -> None:
+    with pytest.warns(UserWarning, match="compute.shard has no effect in one process; .* torchrun"):
+        compute = Compute.start(ComputeTable(device="cpu", shard=True))
+    assert compute.mesh is None
+
+
+def test_an_old_pytorch_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.distributed.fsdp import FSDPModule
+
+    monkeypatch.delattr(FSDPModule, "set_force_sum_reduction_for_comms")
+    Compute.of(ComputeTable(device="cpu"))
+    with pytest.raises(InputError, match=r"compute.shard needs a newer PyTorch than .*, or set"):
+        Compute.of(ComputeTable(device="cpu", shard=True))

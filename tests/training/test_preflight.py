@@ -1,6 +1,8 @@
 """dlmone/training/preflight.py: what fails, fails before training, in `dlmone check` and in a run."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -8,22 +10,26 @@ from click.testing import CliRunner
 from dlmone.cli import main
 from dlmone.registry import Registry, load_recipe
 from dlmone.runtime.device import Compute
+from dlmone.runtime.distributed import World
 from dlmone.training.preflight import prepare, read_data, try_out
 from dlmone.training.teacher import new_teacher
 
 TINY = str(Path(__file__).parents[1] / "tiny.toml")
 
 
-def trial(*overrides: str, plugins: tuple[Path, ...] = ()) -> None:
-    """Do what `check` and `run` do before training."""
+def trial(*overrides: str, plugins: tuple[Path, ...] = (), processes: int = 1) -> None:
+    """Do what `check` and `run` do before training, as one of processes that share out the networks."""
     registry = Registry.discover(plugins)
     recipe = load_recipe(TINY, registry=registry, overrides=overrides).recipe
     compute = Compute.of(recipe.compute.model_copy(update={"device": "cpu"}))
+    if processes > 1:
+        mesh: Any = object()
+        compute = replace(compute, world=World(0, processes), mesh=mesh)
     prepared = prepare(recipe, registry, read_data(recipe, registry))
     try_out(recipe, registry, prepared, new_teacher(recipe, registry, prepared.splits["train"]), compute)
 
 
-def refusal(*overrides: str, **more: tuple[Path, ...]) -> str:
+def refusal(*overrides: str, **more: Any) -> str:
     from dlmone.core import DlmoneError
 
     with pytest.raises(DlmoneError) as failure:
@@ -116,3 +122,10 @@ def test_both_commands_refuse_alike_and_at_once(tmp_path, monkeypatch, command):
     assert result.exit_code == 2
     assert "error: evaluation.teacher_steps[0]: " in result.stderr
     assert not list(tmp_path.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("key", ["stages.stage-2.batch", "teacher.pretrain.batch"])
+def test_processes_that_share_out_networks_need_even_shares_of_batches(key: str) -> None:
+    assert refusal(f"{key}=6", processes=4) == (
+        f"{key}: compute.shard needs a multiple of the 4 processes, got 6"
+    )

@@ -52,7 +52,10 @@ class Trial:
 def pretraining_trial(
     config: Pretrain, teacher: Teacher, examples: Sequence[Example], compute: Compute, seed: int, rows: int
 ) -> Pretraining:
-    """Return the pretraining of a copy of a teacher with batches of ``rows``, in this process alone."""
+    """Return the pretraining of a copy of a teacher with batches of ``rows``, by this process alone.
+
+    Processes that share out the networks try it together.
+    """
     small = config.model_copy(update={"batch": rows})
     return Pretraining(copy.deepcopy(teacher), small, examples, _alone(compute), seed)
 
@@ -66,10 +69,10 @@ def stage_trial(
     compute: Compute,
     rows: int,
 ) -> Distillation:
-    """Return a stage with batches of ``rows``, in this process alone, before its last step.
+    """Return a stage with batches of ``rows``, by this process alone, before its last step.
 
     Its iteration makes the updates of both roles, with all terms and all of the student's calls. The run's
-    own objectives learn nothing from it.
+    own objectives learn nothing from it. Processes that share out the networks try it together.
     """
     stage = recipe.stages[name]
     small = stage.model_copy(update={**TRIED, "batch": rows})
@@ -153,4 +156,5 @@ def run_trials(
 
 def _alone(compute: Compute) -> Compute:
     """Return a device for a trial: one process, and no end where losses of an untrained network overflow."""
-    return replace(compute, world=World(), non_finite_limit=sys.maxsize)
+    world = World() if compute.mesh is None else compute.world
+    return replace(compute, world=world, non_finite_limit=sys.maxsize)

@@ -1,0 +1,257 @@
+"""Shard networks over the processes by PyTorch's FSDP2, and make whole tensors and networks of shards.
+
+A process holds its part of every sharded parameter, of its gradient and of its moments, as `DTensor`. A
+network's layers are gathered one at a time where they are called. Functions that take tensors take plain
+ones too, and leave them as they are: nothing else has to know whether a run shards.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from dlmone.core import Denoiser, InputError, Teacher
+
+Module = TypeVar("Module", bound=nn.Module)
+
+#: What sharded networks were before, on the meta device: the form of their whole copies.
+_forms: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
+
+
+def check_version() -> None:
+    """Check that this PyTorch has an FSDP2 that adds gradients up on every backend.
+
+    Raises:
+        InputError: it is too old.
+    """
+    ignores = "ignored_params" in inspect.signature(fully_shard).parameters
+    if not (ignores and hasattr(FSDPModule, "set_force_sum_reduction_for_comms")):
+        raise InputError(
+            f"compute.shard needs a newer PyTorch than {torch.__version__}, whose fully_shard lacks options "
+            "that this needs; update it, or set compute.shard = false"
+        )
+
+
+def mesh_of(device: torch.device, processes: int) -> DeviceMesh:
+    """Return the mesh of all processes."""
+    return init_device_mesh(device.type, (processes,))
+
+
+def shard(module: nn.Module, mesh: DeviceMesh, space: nn.Module | None = None) -> None:
+    """Move a network to the mesh's device in shards, layer by layer: a whole teacher, else its denoisers.
+
+    The layers of a denoiser are the children of its largest `nn.ModuleList`. What surrounds them is gathered
+    while any method of the denoiser runs. A teacher in pretraining is gathered by `gathered` instead.
+
+    Parameters of a space that a distillation's networks share, numbers (which have nothing to divide), and
+    what belongs to no denoiser stay whole on every process.
+
+    Args:
+        module: a network on any device, of which no copy is to be made any more but by `whole_copy`.
+        mesh: the processes.
+        space: parts of the network that stay whole.
+    """
+    if isinstance(module, Teacher):
+        _shard(module, mesh, None, ("training_loss",))
+        return
+    denoisers = [part for part in module.modules() if isinstance(part, Denoiser)]
+    inner = {id(part) for one in denoisers for part in one.modules() if part is not one}
+    for one in denoisers:
+        if id(one) not in inner:
+            _shard(one, mesh, space, _public_methods(one))
+
+
+def _shard(root: nn.Module, mesh: DeviceMesh, space: nn.Module | None, methods: Sequence[str]) -> None:
+    shared = [] if space is None else [*space.modules(), *space.parameters(), *space.buffers()]
+    blank: dict[int, Any] = {id(part): part for part in shared}
+    for tensor in (*root.parameters(), *root.buffers()):
+        if id(tensor) not in blank:
+            blank[id(tensor)] = _on_meta(tensor)
+    _forms[root] = copy.deepcopy(root, blank)
+
+    whole = set() if space is None else set(space.parameters())
+    whole |= {parameter for parameter in root.parameters() if not parameter.dim()}
+    passing = isinstance(root, Denoiser)
+    for layer in _layers(root, whole):
+        fully_shard(layer, mesh=mesh, reshard_after_forward=passing, ignored_params=whole)
+    fully_shard(root, mesh=mesh, reshard_after_forward=False, ignored_params=whole)
+    # Objectives don't change what a network returns in place.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
+    for part in _sharded_parts(root):
+        # The losses carry 1/batch: gradients are added up. FSDP2 would take their mean.
+        part.set_gradient_divide_factor(1.0)
+        part.set_force_sum_reduction_for_comms(True)
+    call = _Call(root, passing)
+    for name in methods:
+        call.gather_in(name)
+
+
+def _on_meta(tensor: Tensor) -> Tensor:
+    blank = torch.empty_like(tensor, device="meta")
+    return nn.Parameter(blank, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else blank
+
+
+def _layers(root: nn.Module, whole: set[nn.Parameter]) -> list[nn.Module]:
+    """Return what is gathered apart: the layers of the largest list whose parameters are theirs alone."""
+    lists = [part for part in root.modules() if isinstance(part, nn.ModuleList)]
+    largest = max(lists, key=lambda part: sum(one.numel() for one in part.parameters()), default=())
+    owners: dict[nn.Parameter, set[nn.Module]] = {}
+    for part in root.modules():
+        for parameter in part.parameters(recurse=False):
+            owners.setdefault(parameter, set()).add(part)
+
+    def apart(layer: nn.Module) -> bool:
+        inside = set(layer.modules())
+        own = [parameter for parameter in layer.parameters() if parameter not in whole]
+        called = type(layer).forward is not nn.Module.forward
+        return called and bool(own) and all(owners[parameter] <= inside for parameter in own)
+
+    return [layer for layer in dict.fromkeys(largest) if apart(layer)]
+
+
+def _public_methods(module: nn.Module) -> list[str]:
+    """Return the methods of a network's own, by any of which it may be called."""
+    kind = type(module)
+    names = [name for name in dir(kind) if not name.startswith("_") and not hasattr(nn.Module, name)]
+    return [name for name in names if inspect.isfunction(inspect.getattr_static(kind, name))]
+
+
+class _Call:
+    """Calls of a sharded network, by any of its methods.
+
+    The outermost gathers what surrounds the layers, and gives it back: an average that is gathered once and
+    then updated in its shards would be stale.
+    """
+
+    def __init__(self, root: nn.Module, passing: bool) -> None:
+        self._root, self._passing = root, passing
+        self._within = False
+
+    def gather_in(self, name: str) -> None:
+        """Let a method gather the network's parameters if no other method that does so calls it."""
+        plain: Callable[..., Any] = getattr(self._root, name)
+        register_fsdp_forward_method(self._root, name)
+        gathering: Callable[..., Any] = getattr(self._root, name)
+
+        @wraps(plain)
+        def method(*args: Any, **kwargs: Any) -> Any:
+            if self._within:
+                return plain(*args, **kwargs)
+            self._within = True
+            try:
+                return gathering(*args, **kwargs)
+            finally:
+                self._within = False
+                if self._passing:
+                    cast(FSDPModule, self._root).reshard()
+
+        setattr(self._root, name, method)
+
+
+@contextmanager
+def gathered(module: nn.Module) -> Iterator[None]:
+    """Within, all of a teacher's parameters are there, in forward passes and up to their backward pass.
+
+    A teacher's own loss may call its network now more and now less often, as its draws have it (a first pass
+    for self-conditioning). Layers gathered call by call would have the processes wait for one another.
+    """
+    parts = _sharded_parts(module)
+    for part in parts:
+        part.unshard()
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.reshard()
+
+
+def _sharded_parts(module: nn.Module) -> list[FSDPModule]:
+    return [part for part in module.modules() if isinstance(part, FSDPModule)]
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    return isinstance(tensor, DTensor)
+
+
+def local(tensor: Tensor) -> Tensor:
+    """Return this process's part of a tensor, in the same memory."""
+    if not isinstance(tensor, DTensor):
+        return tensor
+    with torch.no_grad():
+        return tensor.to_local()
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """Return a tensor with all its parts, without gradient. Every process calls this for the same ones."""
+    return tensor.detach().full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
+
+
+def whole_state(module: nn.Module) -> dict[str, Tensor]:
+    """Return a network's whole state, what was sharded in the host's memory. Every process calls this."""
+    state: dict[str, Tensor] = module.state_dict()
+    return {name: whole(tensor).cpu() if is_sharded(tensor) else tensor for name, tensor in state.items()}
+
+
+def whole_copy(module: Module) -> Module:
+    """Return a whole copy of a sharded network in the host's memory, of another a copy where it is.
+
+    Every process calls this, and gets one.
+    """
+    if module not in _forms:
+        return copy.deepcopy(module)
+    form = cast(Module, _forms[module])
+    held = dict(module.named_parameters()) | dict(module.named_buffers())
+    filled: dict[int, Any] = {}
+    for name, blank in (*form.named_parameters(), *form.named_buffers()):
+        tensor = whole(held[name]).to("cpu", copy=True)
+        parameter = isinstance(blank, nn.Parameter)
+        filled[id(blank)] = nn.Parameter(tensor, blank.requires_grad) if parameter else tensor
+    return copy.deepcopy(form, filled)
+
+
+def part_like(value: Tensor, reference: Tensor) -> Tensor:
+    """Return this process's part of a whole value, divided as ``reference`` is; its memory is its own.
+
+    Where the shapes differ, the value is returned.
+    """
+    value = value.to(reference.device, copy=True)
+    if not isinstance(reference, DTensor) or value.shape != reference.shape:
+        return value
+    return distribute_tensor(value, reference.device_mesh, reference.placements, src_data_rank=None).clone()
+
+
+def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load a whole state, of which a sharded network takes its parts.
+
+    Raises:
+        RuntimeError: names or shapes are not the network's.
+    """
+    held = module.state_dict()
+    parts = {name: part_like(value, held[name]) if name in held else value for name, value in state.items()}
+    module.load_state_dict(parts)
+
+
+def norms(tensors: Iterable[Tensor]) -> Tensor:
+    """Return the 2-norms of whole tensors, [number of tensors], the same on every process."""
+    tensors = list(tensors)
+    found = torch.stack(torch._foreach_norm([local(tensor) for tensor in tensors]))
+    meshes = [tensor.device_mesh for tensor in tensors if isinstance(tensor, DTensor)]
+    if not meshes:
+        return found
+    divided = torch.tensor([is_sharded(tensor) for tensor in tensors], device=found.device)
+    squares = torch.where(divided, found.double().square(), 0.0)
+    dist.all_reduce(squares, group=meshes[0].get_group())
+    return torch.where(divided, squares.sqrt().to(found.dtype), found)

@@ -27,21 +27,23 @@ from dlmone.core import Denoiser, InputError, Teacher
 
 Module = TypeVar("Module", bound=nn.Module)
 
+#: PyTorch whose FSDP2 finds the tensors in what a denoiser returns, a dataclass, and sums on any backend.
+OLDEST = "2.13"
+
 #: What sharded networks were before, on the meta device: the form of their whole copies.
 _forms: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
 
 
 def check_version() -> None:
-    """Check that this PyTorch has an FSDP2 that adds gradients up on every backend.
+    """Check that this PyTorch has the FSDP2 that this needs.
 
     Raises:
         InputError: it is too old.
     """
-    ignores = "ignored_params" in inspect.signature(fully_shard).parameters
-    if not (ignores and hasattr(FSDPModule, "set_force_sum_reduction_for_comms")):
+    if torch.__version__ < OLDEST:
         raise InputError(
-            f"compute.shard needs a newer PyTorch than {torch.__version__}, whose fully_shard lacks options "
-            "that this needs; update it, or set compute.shard = false"
+            f"compute.shard needs PyTorch {OLDEST} or newer, and this is {torch.__version__}: update it, or "
+            "set compute.shard = false"
         )
 
 

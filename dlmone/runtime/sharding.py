@@ -198,7 +198,8 @@ def local(tensor: Tensor) -> Tensor:
 
 def whole(tensor: Tensor) -> Tensor:
     """Return a tensor with all its parts, without gradient. Every process calls this for the same ones."""
-    return tensor.detach().full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
+    with torch.no_grad():
+        return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
 
 
 def whole_state(module: nn.Module) -> dict[str, Tensor]:

@@ -64,13 +64,15 @@ def run_stage(
         logged: dict[str, float] = {}
         for which, network in (("raw", distillation.generator.network), ("ema", distillation.average)):
             result = validator(distillation.frozen_generator(network), stage.calls)
-            selects = which == stage.weights and result is not None
-            better = compute.world.agree(selects and improves(result.deciding, facts["best"]))
+            selects = which == stage.weights
+            better = compute.world.agree(
+                selects and result is not None and improves(result.deciding, facts["best"])
+            )
             weights = distillation.weights(which) if better else {}  # the processes make it whole together
             if result is None:
                 continue
             logged |= {f"{which}/{key}": value for key, value in result.named.items()}
-            if which == stage.weights:
+            if selects:
                 logged |= result.logged_interval
                 registry.notify("validation_sampled", stage=name, step=step, samples=result.samples)
             if better:

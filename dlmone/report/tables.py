@@ -50,12 +50,12 @@ def final(runs: Sequence[RunData]) -> Table | None:
         compared = [one for one in group if one.role != "baseline" and not one.selected]
         best = {name: _best(compared, name, scored[name]) for name in names}
         rows += [
-            [Cell(one.name), Cell(_milliseconds(one)), *(_score(one.row, name, best[name]) for name in names)]
+            [Cell(one.name), *(_score(one.row, name, best[name]) for name in names), Cell(_milliseconds(one))]
             for one in group
         ]
     if not rows:
         return None
-    head = ["", "ms per sample ↓", *(measures.heading(name, scored[name]) for name in names)]
+    head = ["", *(measures.heading(name, scored[name]) for name in names), "ms per sample ↓"]
     return Table("The final evaluation (the paper's Tables 1 and 4)", head, rows)
 
 

@@ -7,8 +7,9 @@ import matplotlib
 import pytest
 
 from dlmone.report.figures import pieces
-from dlmone.report.figures.drawing import Picture, legend, panels, within_share
+from dlmone.report.figures.drawing import Labels, Picture, legend, panels, within_share
 from dlmone.report.figures.pieces import Piece
+from dlmone.report.figures.plane import _magnified
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,26 @@ def test_an_axis_of_other_values_keeps_its_margins(values: list[float]) -> None:
     before = axis.get_ylim()
     within_share(axis)
     assert axis.get_ylim() == before
+
+
+def test_a_label_keeps_off_the_lines() -> None:
+    """Of the sides of a point, the first that no line crosses."""
+    figure, (axis,) = panels(1)
+    axis.set(xlim=(0, 2), ylim=(0, 2))
+    axis.plot([0, 2], [0, 2])
+    labels = Labels(axis)
+    labels.add(1, 1, "4 calls", "black")
+    labels.place()
+    figure.draw_without_rendering()
+    [note] = axis.texts
+    [line] = axis.lines
+    path = line.get_path().transformed(line.get_transform())
+    assert not path.intersects_bbox(note.get_window_extent(), filled=False)
+
+
+@pytest.mark.parametrize(("near", "magnified"), [((0, 0.5, 0, 1), True), ((0, 0.9, 0.1, 1), False)])
+def test_a_second_panel_has_to_show_more(near: tuple[float, ...], magnified: bool) -> None:
+    assert _magnified(near, (0, 1, 0, 1)) is magnified
 
 
 def words(piece: Piece) -> set[str]:

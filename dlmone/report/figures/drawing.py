@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
+    from matplotlib.path import Path
     from matplotlib.transforms import Bbox
 
 #: Okabe and Ito's palette without yellow, which is too light for lines.
@@ -158,7 +159,7 @@ def legend(figure: Figure, entries: Sequence[Entry]) -> None:
 
 
 class Labels:
-    """Labels next to points, each on the side where it overlaps others least."""
+    """Labels next to points, each on the side where it overlaps others, and lines, least."""
 
     #: Possible positions of a label, as offsets in points and alignments.
     _SIDES = (
@@ -193,15 +194,18 @@ class Labels:
         taken = [
             Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in map(self.axis.transData.transform, self.marks)
         ]
+        lines = [line.get_path().transformed(line.get_transform()) for line in self.axis.lines]
         named: list[tuple[str, float, float]] = []
         for x, y, text, colour in self.points:
             across, along = self.axis.transData.transform((x, y))
             if any(text == one and abs(across - x1) + abs(along - y1) < 4 for one, x1, y1 in named):
                 continue  # the same point under the same name
             named.append((text, across, along))
-            taken.append(self._place(x, y, text, colour, taken))
+            taken.append(self._place(x, y, text, colour, taken, lines))
 
-    def _place(self, x: float, y: float, text: str, colour: str, taken: Sequence[Bbox]) -> Bbox:
+    def _place(
+        self, x: float, y: float, text: str, colour: str, taken: Sequence[Bbox], lines: Sequence[Path]
+    ) -> Bbox:
         tried: list[tuple[int, int, Any, Bbox]] = []
         for right, up, across, along in self._SIDES:
             note = self.axis.annotate(
@@ -216,7 +220,8 @@ class Labels:
             )
             box = note.get_window_extent()
             outside = not self.axis.bbox.contains(*box.min) or not self.axis.bbox.contains(*box.max)
-            tried.append((outside + sum(map(box.overlaps, taken)), len(tried), note, box))
+            crossed = sum(line.intersects_bbox(box, filled=False) for line in lines)
+            tried.append((outside + sum(map(box.overlaps, taken)) + crossed, len(tried), note, box))
         _, kept, _, box = min(tried, key=lambda one: one[:2])
         for _, place, note, _ in tried:
             if place != kept:

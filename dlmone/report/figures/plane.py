@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: A point is near if its quality is lower than a plain student's by at most this share.
 _HARDLY = 0.1
+#: A second panel shows at most this share of one of the first one's axes.
+_MAGNIFIED = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ def plane(runs: Sequence[RunData], selections: Mapping[str, Sequence[Selection]]
     if not points:
         return None
     near = _near(points, scored, quality)
-    zoomed = 3 <= len(near) < len(points)
+    zoomed = 3 <= len(near) < len(points) and _magnified(_limits(near), _limits(points))
     figure, axes = panels(1 + zoomed, height=4.2, width=5.4)
     for axis, shown in zip(axes, (points, near), strict=False):
         _draw(axis, groups, _limits(shown), scored, quality, diversity)
@@ -155,6 +157,12 @@ def _limits(points: Sequence[_Point]) -> tuple[float, float, float, float]:
     ys = [y for point in points for y in (point.y, point.selected) if y is not None]
     across, along = max(max(xs) - min(xs), 1e-3), max(max(ys) - min(ys), 1e-3)
     return min(xs) - 0.1 * across, max(xs) + 0.15 * across, min(ys) - 0.1 * along, max(ys) + 0.1 * along
+
+
+def _magnified(part: Sequence[float], whole: Sequence[float]) -> bool:
+    """Tell whether a panel with the first limits shows more than one with the second."""
+    across, along = ((part[high] - part[low]) / (whole[high] - whole[low]) for low, high in ((0, 1), (2, 3)))
+    return min(across, along) <= _MAGNIFIED
 
 
 def _draw(

@@ -130,8 +130,10 @@ class Bound:
     def _reconstruction(self, z: Tensor, t_B: Tensor) -> Tensor:
         """Return the sum of −log p(token | z) over positions that count, [B]."""
         logits_BLV = self.network.predict(z, t_B, self.batch, self._previous(z, t_B)).logits
-        nll_BL = functional.cross_entropy(logits_BLV.transpose(1, 2), self.batch.tokens_BL, reduction="none")
-        return (nll_BL * self.counted_BL1[..., 0]).sum(1)
+        tokens_BL = self.batch.tokens_BL
+        # Flat, as the transpose that cross_entropy would need otherwise takes twice the time of the sum.
+        nll_N = functional.cross_entropy(logits_BLV.flatten(0, 1), tokens_BL.flatten(), reduction="none")
+        return (nll_N.view_as(tokens_BL) * self.counted_BL1[..., 0]).sum(1)
 
     def _times(self, time: float) -> Tensor:
         return self.space.schedule.tensor(time, len(self.batch), self.e.device)

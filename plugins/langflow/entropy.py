@@ -1,8 +1,9 @@
 """What a model that sees noise alone still knows: how often each token stands at each position."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from dlmone.core import Example, Space
 
@@ -19,15 +20,26 @@ def position_entropy(space: Space, examples: Sequence[Example]) -> float:
     Positions are counted from the first generated one.
     """
     length = space.state_shape[0]
-    pairs = []
-    for start in range(0, min(len(examples), COUNTED), BATCH):
-        batch = space.collate(examples[start : min(start + BATCH, COUNTED)])
-        place_BL = batch.target_BL.cumsum(1) - 1
-        pairs.append(torch.stack([place_BL[batch.target_BL], batch.tokens_BL[batch.target_BL]]))
-    pairs_2N = torch.cat(pairs, dim=1)
+    pairs_2N = torch.cat([torch.stack(pair) for pair in _generated(space, examples)], dim=1)
     _, counts = torch.unique(pairs_2N, dim=1, return_counts=True)
     places = torch.bincount(pairs_2N[0], minlength=length)
     # H(token | place) = H(token, place) − H(place), times N.
     whole = torch.xlogy(places.double(), places.double()).sum()
     parts = torch.xlogy(counts.double(), counts.double()).sum()
     return float((whole - parts) / pairs_2N.shape[1])
+
+
+def log_frequencies(space: Space, examples: Sequence[Example], tokens: int) -> Tensor:
+    """Return the log of each token's share among generated positions, [V]; each is counted once more."""
+    counts = torch.ones(tokens, dtype=torch.float64)
+    for _, tokens_N in _generated(space, examples):
+        counts += torch.bincount(tokens_N, minlength=tokens)
+    return (counts / counts.sum()).log()
+
+
+def _generated(space: Space, examples: Sequence[Example]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield, of some examples at a time, the generated positions' places among these, and their tokens."""
+    for start in range(0, min(len(examples), COUNTED), BATCH):
+        batch = space.collate(examples[start : min(start + BATCH, COUNTED)])
+        place_BL = batch.target_BL.cumsum(1) - 1
+        yield place_BL[batch.target_BL], batch.tokens_BL[batch.target_BL]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from dlmone.core import Batch, Denoised, Denoiser
 from dlmone.core.model.schedule import expand
@@ -55,6 +56,8 @@ class LangFlowNetwork(Denoiser):
         self_conditioning: whether the network reads an earlier estimate x_sc, zeros where there is none.
         conditional: whether generated positions are marked, by a learned vector of their place among the
             generated ones. Attention alone knows distances, and a target begins wherever its condition ends.
+        tied: whether the network's own logits are products with the table's rows, as the Bayes term's are:
+            l = E·(net(z, γ, x_sc) + α/σ²·z) + b.
     """
 
     float32_modules: tuple[str, ...] = ("sigma_map",)
@@ -72,6 +75,7 @@ class LangFlowNetwork(Denoiser):
         bayes: bool = True,
         self_conditioning: bool = True,
         conditional: bool = False,
+        tied: bool = False,
     ) -> None:
         super().__init__()
         self._space = Borrowed(space)
@@ -88,7 +92,9 @@ class LangFlowNetwork(Denoiser):
         own = layers if encoder is None else 0
         self.blocks = nn.ModuleList(Block(width, condition, heads, dropout) for _ in range(own))
         self.hidden_width = width if encoder is None else encoder.width
-        self.output_layer = OutputLayer(self.hidden_width, condition, len(space.embedding))
+        self.output_layer = OutputLayer(
+            self.hidden_width, condition, len(space.embedding), tied=width if tied else None
+        )
 
     @property
     def space(self) -> LangFlowSpace:
@@ -169,13 +175,24 @@ class LangFlowNetwork(Denoiser):
                 c_BC = c_BC + self.second_sigma_map(schedule.network_time(t_B if s_B is None else s_B))
             h_BLD = self.read_in(z_BLD, batch, previous)
         hidden = self.hidden(h_BLD, c_BC)
-        logits = self.output_layer(hidden[-1], c_BC, places_N).float()
-        if self.bayes:
-            with torch.autocast(e_t.device.type, enabled=False):
-                skip_B = ramp * schedule.alpha(t_B) / schedule.sigma(t_B) ** 2
-                scaled_BLD = expand(skip_B, z_BLD) * z_BLD
-                logits = logits + at_places(scaled_BLD, places_N) @ self.space.rows().T
+        own = self.output_layer(hidden[-1], c_BC, places_N).float()
+        with torch.autocast(e_t.device.type, enabled=False):
+            logits = self._logits(own, self._evidence(z_BLD, t_B, ramp, places_N) if self.bayes else None)
         return Prediction(logits, hidden)
+
+    def _evidence(self, z_BLD: Tensor, t_B: Tensor, ramp: float, places_N: Tensor | None) -> Tensor:
+        """Return α/σ²·z, whose products with the rows are what a state says of its own token."""
+        schedule = self.space.schedule
+        skip_B = ramp * schedule.alpha(t_B) / schedule.sigma(t_B) ** 2
+        return at_places(expand(skip_B, z_BLD) * z_BLD, places_N)
+
+    def _logits(self, own: Tensor, evidence: Tensor | None) -> Tensor:
+        """Add up the network's own part, which tied is of a state's width, and the Bayes term."""
+        rows_VD = self.space.rows()
+        if self.output_layer.bias is None:
+            return own if evidence is None else own + evidence @ rows_VD.T
+        whole = own if evidence is None else own + evidence
+        return functional.linear(whole, rows_VD, self.output_layer.bias)
 
     def hidden(self, h_BLD: Tensor, c_BC: Tensor) -> list[Tensor]:
         """Return what each layer gives, the first one first, [B, L, H] each."""

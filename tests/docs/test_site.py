@@ -42,6 +42,16 @@ def test_the_references_are_those_of_the_code(site: Path) -> None:
     assert classes - documented == set()
 
 
+def test_links_name_pages_by_their_titles(site: Path) -> None:
+    page = (site / "tutorial.html").read_text(encoding="utf-8")
+    texts = [
+        re.sub(r"<[^>]+>", "", text) for text in re.findall(r'<a class="reference [^>]*>(.*?)</a>', page)
+    ]
+    assert "Writing a teacher" in texts
+    assert "Keys of a recipe" in texts  # of a page in a folder
+    assert [text for text in texts if text.endswith(".md")] == []
+
+
 def test_formulas_need_no_network(site: Path) -> None:
     pytest.importorskip("sphinx-mathjax-offline")
     page = (site / "equations.html").read_text(encoding="utf-8")

@@ -2,7 +2,7 @@
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -114,6 +114,15 @@ class Denoiser(nn.Module, ABC):
             temperature: τ of x0 = softmax(logits/τ)·E, for networks that take it; 1 is the posterior mean.
             s_B: a second time, for networks that take one (flow maps); None stands for ``t_B``.
         """
+
+    def forward(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
+        """`denoise`, as a module's call, which `nn.Module.compile` compiles."""
+        return self.denoise(e_t, t_B, batch, **wanted)
+
+    def repeated(self) -> Iterable[nn.Module]:
+        """Return the modules that repeat and do most of the work: those of the largest `nn.ModuleList`."""
+        lists = [part for part in self.modules() if isinstance(part, nn.ModuleList)]
+        return max(lists, key=lambda part: sum(one.numel() for one in part.parameters()), default=())
 
     def evaluate(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
         """Predict x0 at a state without a previous estimate, as in training.

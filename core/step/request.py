@@ -110,7 +110,8 @@ class Point:
         """Return what a network predicts here, from the earlier estimate if there is one."""
         if self.previous is not None:
             wanted["previous"] = self.previous
-        return network.denoise(self.e_t, self.t_B, self.batch, **{**self.inputs_of(network), **wanted})
+        found: Denoised = network(self.e_t, self.t_B, self.batch, **{**self.inputs_of(network), **wanted})
+        return found
 
     def inputs_of(self, network: nn.Module) -> dict[str, Any]:
         """Return the further inputs of a network here, by keyword; those that it takes."""

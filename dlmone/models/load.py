@@ -14,6 +14,7 @@ from dlmone.registry import Registry
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import SamplerSlot
 from dlmone.registry.short import slot_of
+from dlmone.runtime.compilation import compile_call, require_compiler
 from dlmone.runtime.device import Compute
 
 from .configuration import fingerprint, read_config
@@ -41,6 +42,7 @@ def load(
     sampler: PluginSpec | None = None,
     device: str = "auto",
     precision: Literal["float32", "bfloat16", "auto"] = "float32",
+    compile: bool = False,
     registry: Registry | None = None,
 ) -> Model:
     """Load the model in a model folder, a student or a teacher, ready to generate.
@@ -52,10 +54,13 @@ def load(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
         precision: ``float32``, in which outputs do not depend on the batch size; ``bfloat16`` autocast; or
             ``auto``, the faster one here.
+        compile: compile a network call with torch.compile, on a GPU as a CUDA graph. The first call of
+            each batch size takes its time for that, a minute or so.
         registry: where the plugins are; all installed ones if None.
 
     Raises:
-        InputError: there is no model, it is broken, the device is not there, or an option is wrong.
+        InputError: there is no model, it is broken, the device or a compiler is not there, or an option is
+            wrong.
         PluginError: its family's plugin or the sampler is not installed.
     """
     registry = Registry.discover() if registry is None else registry
@@ -83,6 +88,9 @@ def load(
     if compute.bfloat16:
         generator.network = compute.frozen_copy(generator.network)
     generator = generator.eval().to(compute.device)
+    if compile:
+        require_compiler(compute.device)
+        compile_call(generator.network)
     model = Model(generator, role, fingerprint(folder), words, steps, compute, registry)
     _log.info("loaded %s: %s, %d steps by default", folder, str(model).strip("<>"), steps)
     return model

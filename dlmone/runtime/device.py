@@ -19,6 +19,7 @@ from dlmone.core.accelerator import has_bfloat16
 from dlmone.core.errors import MissingError
 from dlmone.registry.schema import Compute as ComputeTable
 
+from .compilation import require_compiler
 from .distributed import World
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Compute:
     microbatch: int | None = None
     non_finite_limit: int = 100
     mesh: DeviceMesh | None = None
+    compile: bool = False
 
     @classmethod
     def of(cls, table: ComputeTable) -> Compute:
@@ -67,14 +69,18 @@ class Compute:
 
         Raises:
             InputError: the device is unknown or not there, or this PyTorch can't shard.
+            MissingError: compilation is asked for, and there is no compiler.
         """
         if table.shard:
             from .sharding import check_version
 
             check_version()
         device = resolve_device(table.device)
+        if table.compile:
+            require_compiler(device)
         bfloat16 = table.precision == "bfloat16" or (table.precision == "auto" and _bfloat16_pays(device))
-        return cls(device, bfloat16, World(), table.microbatch, table.non_finite_limit)
+        limit = table.non_finite_limit
+        return cls(device, bfloat16, World(), table.microbatch, limit, compile=table.compile)
 
     @classmethod
     def start(cls, table: ComputeTable) -> Compute:

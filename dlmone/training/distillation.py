@@ -29,6 +29,7 @@ from dlmone.core.step.noise import Key, seed_of, stream
 from dlmone.core.step.request import Role, asks_second_time, merged
 from dlmone.models.student import new_student
 from dlmone.registry.schema import Stage, StageOptimizer
+from dlmone.runtime.compilation import compile_blocks
 from dlmone.runtime.device import Compute
 from dlmone.runtime.gradients import GradientSum
 from dlmone.runtime.precision import ieee_float32
@@ -126,6 +127,8 @@ class Distillation:
             "generator": GradientSum(self.generator.network.parameters(), compute.world),
             "estimator": GradientSum(beside, compute.world),
         }
+        if compute.compile:
+            compile_blocks((*self.networks.values(), *self.beside.everything()))
         self._batches = BatchesAhead(examples, compute.device)
         self._noise = NoiseAhead(compute.device)
         self._orders = {

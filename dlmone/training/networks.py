@@ -84,6 +84,10 @@ class EstimatorNetworks:
             return {**self.modules, ESTIMATOR: self.reference}
         return self.modules
 
+    def everything(self) -> list[nn.Module]:
+        """Return all networks, averages included."""
+        return [*self.modules.values(), *([] if self.reference is None else [self.reference])]
+
     def trainable(self) -> list[nn.Module]:
         """Return the networks that ψ's update trains."""
         return [self.modules[network] for network in self.trained.values()]

@@ -15,6 +15,7 @@ from torch import Tensor
 from dlmone.core import Example, InputError, Teacher, TrainingLoss
 from dlmone.core.step.noise import Key, seed_of
 from dlmone.registry.schema import Pretrain
+from dlmone.runtime.compilation import compile_blocks
 from dlmone.runtime.device import Compute
 from dlmone.runtime.gradients import GradientSum
 from dlmone.runtime.sharding import gathered, load_state, local
@@ -55,6 +56,8 @@ class Pretraining:
         own = teacher.new_optimizers(**adam_settings(config.optimizer))
         self.optimizer = Optimizer(teacher, config.optimizer, own)
         self._gradients = GradientSum(teacher.parameters(), compute.world)
+        if compute.compile:
+            compile_blocks([teacher])
         self._batches = BatchesAhead(TokenizedExamples(teacher.space, examples), compute.device)
         self._noise = NoiseAhead(compute.device)
         self.order = DataOrder(len(examples), (seed, "pretrain"), config.batch)

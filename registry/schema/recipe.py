@@ -1,6 +1,6 @@
 """The recipe as a whole."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -28,8 +28,17 @@ class Compute(Section):
     #: Share the weights, gradients and moments of all networks out over the processes of torchrun (FSDP2),
     #: where they don't fit on one device.
     shard: bool = False
+    #: Compile the blocks of the networks in training with torch.compile, which takes the first steps some
+    #: minutes; their dropout then draws other random numbers.
+    compile: bool = False
     #: The run stops after more losses or gradients than this that were not finite.
     non_finite_limit: Updates = 100
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Self:
+        if self.compile and self.shard:
+            raise ValueError("compile and shard can't be used together: set one of them to false")
+        return self
 
 
 class Recipe(Section):

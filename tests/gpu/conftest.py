@@ -1,13 +1,6 @@
-"""Skip what needs a CUDA build of torch; within `cuda` tensors of that device are fake.
-
-A device is not needed:
-
-    pip install torch     # from PyPI, on Linux: the CUDA build
-    pytest tests/gpu
-"""
+"""Within `cuda` tensors of that device are fake: neither a GPU nor a CUDA build of torch is needed."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -16,16 +9,6 @@ import torch
 from torch import Tensor
 
 from .fake_cuda import FakeCuda
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if torch.version.cuda is None:
-        skipped = pytest.mark.skip("needs a CUDA build of torch (a device is not needed)")
-        for item in items:
-            if item.path.is_relative_to(HERE):
-                item.add_marker(skipped)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Fake CUDA tensors: shapes, dtypes and devices without data, and a count of what the host waits for.
 
-They need a CUDA build of torch, but no device. Host tensors stay real.
+They need neither a device nor a CUDA build of torch. Host tensors stay real.
 """
 
 from __future__ import annotations

@@ -155,6 +155,9 @@ def run_trials(
 
 
 def _alone(compute: Compute) -> Compute:
-    """Return a device for a trial: one process, and no end where losses of an untrained network overflow."""
+    """Return a device for a trial: one process, no end where losses of an untrained network overflow.
+
+    It is not compiled, which takes longer than a trial.
+    """
     world = World() if compute.mesh is None else compute.world
-    return replace(compute, world=world, non_finite_limit=sys.maxsize)
+    return replace(compute, world=world, non_finite_limit=sys.maxsize, compile=False)

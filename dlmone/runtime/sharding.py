@@ -96,6 +96,7 @@ def _shard(root: nn.Module, mesh: DeviceMesh, space: nn.Module | None, methods: 
         # The losses carry 1/batch: gradients are added up. FSDP2 would take their mean.
         part.set_gradient_divide_factor(1.0)
         part.set_force_sum_reduction_for_comms(True)
+        part.set_reshard_after_backward(passing, recurse=False)
     call = _Call(root, passing)
     for name in methods:
         call.gather_in(name)
@@ -165,10 +166,10 @@ class _Call:
 
 @contextmanager
 def gathered(module: nn.Module) -> Iterator[None]:
-    """Within, all of a teacher's parameters are there, in forward passes and up to their backward pass.
+    """Within, all of a teacher's parameters are there, in forward and backward passes.
 
     A teacher's own loss may call its network now more and now less often, as its draws have it (a first pass
-    for self-conditioning). Layers gathered call by call would have the processes wait for one another.
+    for self-conditioning). Were layers gathered call by call, processes would wait for one another forever.
     """
     parts = _sharded_parts(module)
     for part in parts:

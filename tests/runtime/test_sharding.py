@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 WORKER = """
-import warnings
+import copy, warnings
 import torch
 from torch import nn
-from dlmone.core import Denoised, Denoiser
+from dlmone.core import Denoised, Denoiser, Teacher
 from dlmone.core.model.denoiser import copy_network
 from dlmone.core.step.context import frozen
 from dlmone.registry.schema import PretrainOptimizer
@@ -156,6 +156,46 @@ except RuntimeError as error:
     assert "up.weight" in str(error)
 else:
     raise AssertionError("another shape was loaded")
+
+# A teacher whose loss makes a first pass, without gradient, on one process only.
+class Learner(Teacher):
+    def __init__(self):
+        super().__init__()
+        self.space = Space()
+        self.network = Network(self.space)
+
+    build = restore = config = None
+
+    def training_loss(self, batch, first):
+        if first:
+            with torch.no_grad():
+                self.network.twice(batch)
+        return self.network.denoise(batch, None, None).x0.square().sum()
+
+
+Learner.__abstractmethods__ = frozenset()
+plain = Learner()
+part = copy.deepcopy(plain)
+sharding.shard(part, mesh)
+optimizer, plain_optimizer = Optimizer(part, config), Optimizer(plain, config)
+summed = GradientSum(part.parameters(), world)
+for batch in samples:
+    share = batch[world.rank * 4 : world.rank * 4 + 4]
+    for last, rows in ((False, share[:2]), (True, share[2:])):
+        with sharding.gathered(part):
+            loss = part.training_loss(rows, first=world.rank == 0)
+            if last:
+                summed.before_last()
+            loss.backward()
+    summed.finish()
+    plain.training_loss(batch, first=True).backward()
+    assert all(sharding.is_sharded(one) for one in part.parameters() if one.dim())
+    for one, right in zip(part.parameters(), plain.parameters(), strict=True):
+        close(sharding.whole(one.grad), right.grad)
+    optimizer.step()
+    plain_optimizer.step()
+    for one, right in zip(part.parameters(), plain.parameters(), strict=True):
+        close(sharding.whole(one), right.detach())
 print("right", flush=True)
 """
 

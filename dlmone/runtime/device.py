@@ -175,7 +175,7 @@ def _mesh(table: ComputeTable, device: torch.device, world: World) -> DeviceMesh
         return None
     from .sharding import mesh_of
 
-    return mesh_of(device, world.size)
+    return mesh_of(device)
 
 
 def resolve_device(name: str) -> torch.device:

@@ -12,6 +12,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -19,7 +20,7 @@ from weakref import WeakKeyDictionary
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 
@@ -27,6 +28,9 @@ from dlmone.core import Denoiser, InputError, Teacher
 
 Module = TypeVar("Module", bound=nn.Module)
 
+#: A network that one process calls more often than another would wait forever. Nothing else that processes
+#: do between two calls takes as long: they wait for the main one's validation before.
+PATIENCE = timedelta(minutes=30)
 #: PyTorch whose FSDP2 finds the tensors in what a denoiser returns, a dataclass, and sums on any backend.
 OLDEST = "2.13"
 
@@ -47,9 +51,9 @@ def check_version() -> None:
         )
 
 
-def mesh_of(device: torch.device, processes: int) -> DeviceMesh:
-    """Return the mesh of all processes."""
-    return init_device_mesh(device.type, (processes,))
+def mesh_of(device: torch.device) -> DeviceMesh:
+    """Return the mesh of all processes. If one waits for the others for longer than `PATIENCE`, it fails."""
+    return DeviceMesh.from_group(dist.new_group(timeout=PATIENCE), device.type)
 
 
 def shard(module: nn.Module, mesh: DeviceMesh, space: nn.Module | None = None) -> None:

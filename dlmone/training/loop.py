@@ -102,6 +102,7 @@ def train(
             steps.draw(label, drawn)
         if main:
             session.registry.notify("evaluation_finished", stage=name, step=trainee.step, scores=scores)
+        world.wait()
         return scores
 
     def saved(step: int, path: Path) -> None:

@@ -22,7 +22,7 @@ from torch.distributed.fsdp import FSDPModule
 warnings.simplefilter("error")
 torch.set_num_threads(1)
 world = World.join()
-mesh = sharding.mesh_of(torch.device("cpu"), world.size)
+mesh = sharding.mesh_of(torch.device("cpu"))
 close = lambda found, right: torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-7)
 
 

@@ -69,11 +69,14 @@ def register_objectives(register):
 
 
 def test_a_process_that_drops_all_its_samples_keeps_in_step(tmp_path: Path) -> None:
+    """Where networks are sharded, another process's sample stands in there, and is not counted."""
     plugin = tmp_path / "spoiler.py"
     plugin.write_text(SPOILER)
-    swap = ("stages.stage-1.objectives.score.use=spoilt", "compute.non_finite_limit=1000")
-    dropped = losses(tmp_path / "run", 2, *swap, plugin=plugin)
+    swap = (*SMOOTH, "stages.stage-1.objectives.score.use=spoilt", "compute.non_finite_limit=1000")
+    dropped = losses(tmp_path / "whole", 2, *swap, plugin=plugin)
     assert [entry["non_finite"] for entry in dropped[12:]] == [4.0 * step for step in range(1, 9)]
+    sharded = losses(tmp_path / "sharded", 2, *swap, "compute.shard=true", plugin=plugin)
+    assert max(furthest(dropped, sharded).values()) <= 1e-6
 
 
 #: Adam divides by the root of its second moment plus eps. Where a gradient is nearly nought, the default of
@@ -162,8 +165,9 @@ def test_shares_and_microbatches_change_no_loss_and_no_state(
     assert far <= 1e-6, name
 
 
+@pytest.mark.parametrize("shard", [False, True])
 def test_networks_of_an_objectives_own_are_the_same_on_two_processes(
-    tmp_path: Path, installed: Callable[[Path], dict[str, str]]
+    shard: bool, tmp_path: Path, installed: Callable[[Path], dict[str, str]]
 ) -> None:
     """A critic, an EMA target, and what an objective learned from the losses of the global batch."""
     package = Path(__file__).parents[1] / "thirdparty"
@@ -172,14 +176,15 @@ def test_networks_of_an_objectives_own_are_the_same_on_two_processes(
         "settings": ["stages.stage-2=false", "evaluation.candidates=1", "evaluation.teacher_steps=[1]"],
         "environment": installed(package / "murmur"),
     }
-    whole, shared = (losses(tmp_path / str(processes), processes, **case) for processes in (1, 2))
+    more = ("compute.shard=true",) if shard else ()
+    whole, shared = losses(tmp_path / "1", 1, **case), losses(tmp_path / "2", 2, *more, **case)
     assert len(whole) == len(shared) == 12 + 8
     assert {"critic/right", "critic/share", "consistency/distance"} <= whole[-1].keys()
     for a, b in zip(whole, shared, strict=True):
         assert a == pytest.approx(b, rel=2e-3, abs=1e-5)
     one, two = (
-        load_file(tmp_path / str(processes) / "stage-1/checkpoints/step-000008/state.safetensors")
-        for processes in (1, 2)
+        load_file(tmp_path / processes / "stage-1/checkpoints/step-000008/state.safetensors")
+        for processes in ("1", "2")
     )
     assert one.keys() == two.keys()
     for name, value in one.items():

@@ -59,8 +59,8 @@ def mesh_of(device: torch.device) -> DeviceMesh:
 def shard(module: nn.Module, mesh: DeviceMesh, space: nn.Module | None = None) -> None:
     """Move a network to the mesh's device in shards, layer by layer: a whole teacher, else its denoisers.
 
-    The layers of a denoiser are the children of its largest `nn.ModuleList`. What surrounds them is gathered
-    while any method of the denoiser runs. A teacher in pretraining is gathered by `gathered` instead.
+    The layers of a denoiser are what it repeats (`Denoiser.repeated`). What surrounds them is gathered while
+    any method of the denoiser runs. A teacher in pretraining is gathered by `gathered` instead.
 
     Parameters of a space that a distillation's networks share, numbers (which have nothing to divide), and
     what belongs to no denoiser stay whole on every process.
@@ -112,9 +112,8 @@ def _on_meta(tensor: Tensor) -> Tensor:
 
 
 def _layers(root: nn.Module, whole: set[nn.Parameter]) -> list[nn.Module]:
-    """Return what is gathered apart: the layers of the largest list whose parameters are theirs alone."""
-    lists = [part for part in root.modules() if isinstance(part, nn.ModuleList)]
-    largest = max(lists, key=lambda part: sum(one.numel() for one in part.parameters()), default=())
+    """Return what is gathered apart: a denoiser's repeated modules whose parameters are theirs alone."""
+    denoiser = next((part for part in root.modules() if isinstance(part, Denoiser)), None)
     owners: dict[nn.Parameter, set[nn.Module]] = {}
     for part in root.modules():
         for parameter in part.parameters(recurse=False):
@@ -126,7 +125,7 @@ def _layers(root: nn.Module, whole: set[nn.Parameter]) -> list[nn.Module]:
         called = type(layer).forward is not nn.Module.forward
         return called and bool(own) and all(owners[parameter] <= inside for parameter in own)
 
-    return [layer for layer in dict.fromkeys(largest) if apart(layer)]
+    return [layer for layer in dict.fromkeys(denoiser.repeated() if denoiser else ()) if apart(layer)]
 
 
 def _public_methods(module: nn.Module) -> list[str]:
@@ -145,7 +144,10 @@ class _Call:
 
     def __init__(self, root: nn.Module, passing: bool) -> None:
         self._root, self._passing = root, passing
-        self._within = False
+        self._depth = 0
+        # `forward` FSDP2 has seen to.
+        root.register_forward_pre_hook(self._enter)
+        root.register_forward_hook(self._leave, always_call=True)
 
     def gather_in(self, name: str) -> None:
         """Let a method gather the network's parameters if no other method that does so calls it."""
@@ -155,17 +157,23 @@ class _Call:
 
         @wraps(plain)
         def method(*args: Any, **kwargs: Any) -> Any:
-            if self._within:
+            if self._depth:
                 return plain(*args, **kwargs)
-            self._within = True
+            self._enter()
             try:
                 return gathering(*args, **kwargs)
             finally:
-                self._within = False
-                if self._passing:
-                    cast(FSDPModule, self._root).reshard()
+                self._leave()
 
         setattr(self._root, name, method)
+
+    def _enter(self, *_: Any) -> None:
+        self._depth += 1
+
+    def _leave(self, *_: Any) -> None:
+        self._depth -= 1
+        if self._passing and not self._depth:
+            cast(FSDPModule, self._root).reshard()
 
 
 @contextmanager

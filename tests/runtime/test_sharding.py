@@ -85,7 +85,7 @@ for update, batch in enumerate(samples):
     share = batch[world.rank * 4 : world.rank * 4 + 4]
     # Two backward passes, of two passes each: at a state, and at one that depends on the network itself.
     for rows in (slice(0, 1), slice(1, 4)):
-        found = part.denoise(share[rows], None, None, features=True)
+        found = part(share[rows], None, None, features=True)
         loss = found.x0.square().sum() + found.features_BNH.sum() + part.twice(share[rows]).x0.sum()
         if rows.stop == 4:
             summed.before_last()

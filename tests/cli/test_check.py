@@ -26,6 +26,16 @@ def test_the_papers_setting_with_nothing_at_hand(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_sharded_networks_are_said_to_be_shared_out(tmp_path, monkeypatch):
+    args = ("qqp", "--profile", "paper", "--device", "cpu")
+    alone, shared = (
+        check(tmp_path, monkeypatch, *args, *more) for more in ((), ("--set", "compute.shard=true"))
+    )
+    assert shared.exit_code == 0, shared.output
+    (memory,) = re.findall(r"memory +(about \S+ GiB)\n", alone.stdout)
+    assert f"{memory}, which the processes of torchrun share out" in " ".join(shared.stdout.split())
+
+
 def test_a_teacher_whose_size_its_data_decide(tmp_path, monkeypatch):
     args = ["qqp", "--set", "data.train=500", "--set", "teacher.width=32", "--device", "cpu"]
     monkeypatch.setattr("os.getloadavg", lambda: (999.0, 1.0, 1.0))

@@ -29,6 +29,8 @@ from .trial import run_trials
 
 #: The networks of a stage with gradients, optimizer states and averages, in sizes of a network.
 COPIES = 16
+#: What is said of a memory that is that of a whole batch and whole networks.
+SHARED = ", which the processes of torchrun share out (compute.shard)"
 
 
 class RecipeSurvey:
@@ -95,7 +97,7 @@ class RecipeSurvey:
             how += f"; the machine is busy ({work}), so these took longer than they will alone"
         return [
             ("estimate", f"for {compute.describe()}, {how}"),
-            ("  memory", f"about {plan.memory() / 2**30:.1f} GiB"),
+            ("  memory", f"about {plan.memory() / 2**30:.1f} GiB{SHARED if recipe.compute.shard else ''}"),
             *((f"  {name}", in_time(seconds) + in_passes(made.get(name))) for name, seconds in spans.items()),
             ("  total", in_time(sum(spans.values()))),
         ]

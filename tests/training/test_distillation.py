@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ from dlmone.core import (
     Term,
 )
 from dlmone.core.step.losses import adversarial_loss
-from dlmone.core.step.noise import Key, stream
+from dlmone.core.step.noise import Draw, Key
 from dlmone.core.step.request import Role
 from dlmone.plugins.diff_instruct.objective import DMD2, DiffInstruct
 from dlmone.plugins.diff_instruct.options import DiffInstructOptions, DMD2Options
@@ -483,7 +483,13 @@ def test_each_draw_is_made_once_an_update(monkeypatch: pytest.MonkeyPatch, share
     }
     trained = distillation(stage(objectives=slots, shared_noise=shared), terms)
     made: list[Key] = []
-    monkeypatch.setattr("dlmone.core.step.noise.stream", lambda key: made.append(key) or stream(key))
+    fill = Draw.fill
+
+    def noted(self: Draw, row: Any, key: Key) -> None:
+        made.append(key)
+        fill(self, row, key)
+
+    monkeypatch.setattr(Draw, "fill", noted)
     trained.advance(norms=False)
     names = {key[-1] for key in made}
     assert {"z", "t", "epsilon", "grid"} <= names

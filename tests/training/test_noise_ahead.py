@@ -1,6 +1,7 @@
 """dlmone/training/noise_ahead.py: the same noise, made earlier."""
 
 import threading
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -31,13 +32,13 @@ def test_noise_is_that_of_its_keys_however_it_is_made(threads: int) -> None:
 
 def test_from_the_third_update_on_threads_make_it(monkeypatch: pytest.MonkeyPatch) -> None:
     makers: list[bool] = []
-    row = Draw.row
+    rows = Draw.rows
 
-    def noted(self: Draw, key: Key) -> object:
+    def noted(self: Draw, keys: Sequence[Key]) -> object:
         makers.append(threading.current_thread() is threading.main_thread())
-        return row(self, key)
+        return rows(self, keys)
 
-    monkeypatch.setattr(Draw, "row", noted)
+    monkeypatch.setattr(Draw, "rows", noted)
     ahead = NoiseAhead(CPU, 2)
     for step, here in enumerate([True, True, False, False]):
         noise = ahead.of("a", keys(step), lambda: keys(step + 1))  # noqa: B023

@@ -1,12 +1,15 @@
 """A draw is a function of its key and name, and of nothing else."""
 
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlmone.core import Noise
-from dlmone.core.step.noise import Key, seed_of, stream
+from dlmone.core.step.noise import Draw, Key, seed_of, stream
 
 KEYS: list[Key] = [(1, "example", i) for i in range(5)]
 key_parts = st.one_of(st.integers(), st.text(max_size=8))
@@ -83,9 +86,33 @@ def test_seeds_fit_in_32_bits_and_streams_repeat(key: Key) -> None:
 
 def test_a_draw_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Key] = []
-    monkeypatch.setattr("dlmone.core.step.noise.stream", lambda key: made.append(key) or stream(key))
+    fill = Draw.fill
+
+    def noted(self: Draw, row: np.ndarray, key: Key) -> None:
+        made.append(key)
+        fill(self, row, key)
+
+    monkeypatch.setattr(Draw, "fill", noted)
     noise = Noise(KEYS)
     draws = [noise.normal("z", (3, 2)) for _ in range(3)] + [noise.uniform("t") for _ in range(2)]
     assert all(torch.equal(one, draws[0]) for one in draws[:3])
     assert sorted(made, key=repr) == sorted([(*key, name) for key in KEYS for name in ("z", "t")], key=repr)
     assert noise.normal("z", (2,)).shape == (5, 2), "another shape is another draw"
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (5, 7), (2, 0)])
+def test_a_draw_is_that_of_its_keys_own_stream(shape: tuple[int, ...]) -> None:
+    """A stream that is reused starts where a new one does, however far it was read before."""
+    noise = Noise(KEYS)
+    normal, uniform = noise.normal("z", shape), noise.uniform("t", shape)
+    for i, key in enumerate(KEYS):
+        assert np.array_equal(normal[i], stream((*key, "z")).standard_normal(shape, np.float32))
+        assert np.array_equal(uniform[i], stream((*key, "t")).random(shape))
+
+
+def test_threads_do_not_share_a_stream() -> None:
+    many: list[list[Key]] = [[(batch, i) for i in range(50)] for batch in range(8)]
+    expected = [Noise(rows).normal("z", (40,)) for rows in many]
+    with ThreadPoolExecutor(4) as threads:
+        found = threads.map(lambda rows: Noise(rows).normal("z", (40,)), many)
+    assert all(map(torch.equal, found, expected))

@@ -22,7 +22,8 @@ class LayerNorm(nn.LayerNorm):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.weight, self.bias
+        weight: Tensor | None = self.weight
+        bias: Tensor | None = self.bias
         if x.device.type not in MIXED:
             weight, bias = (None if one is None else one.to(x.dtype) for one in (weight, bias))
         with torch.autocast(x.device.type, enabled=False):

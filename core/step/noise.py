@@ -36,7 +36,7 @@ class _Reused(threading.local):
     def __init__(self) -> None:
         self._philox = np.random.Philox(key=0)
         self._generator = np.random.Generator(self._philox)
-        self._start: dict[str, Any] = dict(self._philox.state)
+        self._start: Any = self._philox.state
 
     def at(self, key: Key) -> np.random.Generator:
         """Return the stream of a key, until the next call in this thread."""

@@ -190,7 +190,7 @@ def test_compiled_code_computes_the_same() -> None:
     def outcome(one: Denoiser) -> list[Tensor]:
         x = torch.linspace(-1, 1, 4 * 16 * 16).view(4, 16, 16).requires_grad_()
         x0 = one.denoise(x, t_B, rows).x0
-        return [x0, *torch.autograd.grad(x0.square().mean(), [x, *one.repeated()[0].parameters()])]
+        return [x0, *torch.autograd.grad(x0.square().mean(), [x, *next(iter(one.repeated())).parameters()])]
 
     eager = outcome(network)
     compile_blocks([network])

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from dlmone.core import PluginError
 
 from .distributed import World
-from .sharding import is_sharded
+from .shards import is_sharded
 
 #: Bytes of a bucket, as in PyTorch's DistributedDataParallel.
 BUCKET = 25 * 2**20

@@ -1,8 +1,7 @@
-"""Shard networks over the processes by PyTorch's FSDP2, and make whole tensors and networks of shards.
+"""Shard networks over the processes by PyTorch's FSDP2, and make whole copies of them.
 
 A process holds its part of every sharded parameter, of its gradient and of its moments, as `DTensor`. A
-network's layers are gathered one at a time where they are called. Functions that take tensors take plain
-ones too, and leave them as they are: nothing else has to know whether a run shards.
+network's layers are gathered one at a time where they are called.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar, cast
@@ -22,9 +20,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from dlmone.core import Denoiser, InputError, Teacher
+
+from .shards import sharded_parts, whole
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -96,7 +95,7 @@ def _shard(root: nn.Module, mesh: DeviceMesh, space: nn.Module | None, methods: 
     fully_shard(root, mesh=mesh, reshard_after_forward=False, ignored_params=whole)
     # Objectives don't change what a network returns in place.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
-    for part in _sharded_parts(root):
+    for part in sharded_parts(root):
         # The losses carry 1/batch: gradients are added up. FSDP2 would take their mean.
         part.set_gradient_divide_factor(1.0)
         part.set_force_sum_reduction_for_comms(True)
@@ -176,51 +175,6 @@ class _Call:
             cast(FSDPModule, self._root).reshard()
 
 
-@contextmanager
-def gathered(module: nn.Module) -> Iterator[None]:
-    """Within, all of a teacher's parameters are there, in forward and backward passes.
-
-    A teacher's own loss may call its network now more and now less often, as its draws have it (a first pass
-    for self-conditioning). Were layers gathered call by call, processes would wait for one another forever.
-    """
-    parts = _sharded_parts(module)
-    for part in parts:
-        part.unshard()
-    try:
-        yield
-    finally:
-        for part in parts:
-            part.reshard()
-
-
-def _sharded_parts(module: nn.Module) -> list[FSDPModule]:
-    return [part for part in module.modules() if isinstance(part, FSDPModule)]
-
-
-def is_sharded(tensor: Tensor) -> bool:
-    return isinstance(tensor, DTensor)
-
-
-def local(tensor: Tensor) -> Tensor:
-    """Return this process's part of a tensor, in the same memory."""
-    if not isinstance(tensor, DTensor):
-        return tensor
-    with torch.no_grad():
-        return tensor.to_local()
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """Return a tensor with all its parts, without gradient. Every process calls this for the same ones."""
-    with torch.no_grad():
-        return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
-
-
-def whole_state(module: nn.Module) -> dict[str, Tensor]:
-    """Return a network's whole state, what was sharded in the host's memory. Every process calls this."""
-    state: dict[str, Tensor] = module.state_dict()
-    return {name: whole(tensor).cpu() if is_sharded(tensor) else tensor for name, tensor in state.items()}
-
-
 def whole_copy(module: Module) -> Module:
     """Return a whole copy of a sharded network in the host's memory, of another a copy where it is.
 
@@ -236,38 +190,3 @@ def whole_copy(module: Module) -> Module:
         parameter = isinstance(blank, nn.Parameter)
         filled[id(blank)] = nn.Parameter(tensor, blank.requires_grad) if parameter else tensor
     return copy.deepcopy(form, filled)
-
-
-def part_like(value: Tensor, reference: Tensor) -> Tensor:
-    """Return this process's part of a whole value, divided as ``reference`` is; its memory is its own.
-
-    Where the shapes differ, the value is returned.
-    """
-    value = value.to(reference.device, copy=True)
-    if not isinstance(reference, DTensor) or value.shape != reference.shape:
-        return value
-    return distribute_tensor(value, reference.device_mesh, reference.placements, src_data_rank=None).clone()
-
-
-def load_state(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load a whole state, of which a sharded network takes its parts.
-
-    Raises:
-        RuntimeError: names or shapes are not the network's.
-    """
-    held = module.state_dict()
-    parts = {name: part_like(value, held[name]) if name in held else value for name, value in state.items()}
-    module.load_state_dict(parts)
-
-
-def norms(tensors: Iterable[Tensor]) -> Tensor:
-    """Return the 2-norms of whole tensors, [number of tensors], the same on every process."""
-    tensors = list(tensors)
-    found = torch.stack(torch._foreach_norm([local(tensor) for tensor in tensors]))
-    meshes = [tensor.device_mesh for tensor in tensors if isinstance(tensor, DTensor)]
-    if not meshes:
-        return found
-    divided = torch.tensor([is_sharded(tensor) for tensor in tensors], device=found.device)
-    squares = torch.where(divided, found.double().square(), 0.0)
-    dist.all_reduce(squares, group=meshes[0].get_group())
-    return torch.where(divided, squares.sqrt().to(found.dtype), found)

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-from dlmone.runtime.sharding import whole
+from dlmone.runtime.shards import whole
 from dlmone.runtime.tensors import host_copy
 
 from .checkpoint import Checkpoint, save_checkpoint

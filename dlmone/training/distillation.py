@@ -33,7 +33,7 @@ from dlmone.runtime.compilation import compile_blocks
 from dlmone.runtime.device import Compute
 from dlmone.runtime.gradients import GradientSum
 from dlmone.runtime.precision import ieee_float32
-from dlmone.runtime.sharding import load_state, whole_state
+from dlmone.runtime.shards import load_state, whole_state
 from dlmone.runtime.tensors import NamedNumbers
 
 from .batches_ahead import BatchesAhead

@@ -14,7 +14,7 @@ from dlmone.core.step.noise import Key, seed_of
 from dlmone.core.step.request import Role
 from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
-from dlmone.runtime.sharding import load_state
+from dlmone.runtime.shards import load_state
 
 from .checkpoint import pack, unpack
 from .optimizer import Optimizer, update_average

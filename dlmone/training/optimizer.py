@@ -12,7 +12,7 @@ from dlmone.core import PluginError
 from dlmone.registry.schema import Ema as EmaConfig
 from dlmone.registry.schema import Optimizer as OptimizerConfig
 from dlmone.registry.schema import RateSchedule
-from dlmone.runtime.sharding import is_sharded, local, norms, part_like
+from dlmone.runtime.shards import is_sharded, local, norms, part_like
 
 
 class Optimizer:

@@ -18,7 +18,7 @@ from dlmone.registry.schema import Pretrain
 from dlmone.runtime.compilation import compile_blocks
 from dlmone.runtime.device import Compute
 from dlmone.runtime.gradients import GradientSum
-from dlmone.runtime.sharding import gathered, load_state, local
+from dlmone.runtime.shards import gathered, load_state, local
 from dlmone.runtime.tensors import NamedNumbers, read_together
 
 from .batches_ahead import BatchesAhead

@@ -1,4 +1,4 @@
-"""dlmone/runtime/sharding.py, on two gloo processes: against the same network, whole, with all samples."""
+"""dlmone/runtime/sharding.py and shards.py, on two gloo processes: against the same network, whole."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from dlmone.core.step.context import frozen
 from dlmone.registry.schema import PretrainOptimizer
 from dlmone.runtime.distributed import World
 from dlmone.runtime.gradients import GradientSum
-from dlmone.runtime import sharding
+from dlmone.runtime import sharding, shards
 from dlmone.training.optimizer import Optimizer, update_average
 from torch.distributed.fsdp import FSDPModule
 
@@ -72,8 +72,8 @@ average, plain_average = (copy_network(plain, space).requires_grad_(False) for _
 for network in (part, average):
     sharding.shard(network, mesh, space)
 assert [type(layer).__name__ for layer in part.layers] == ["FSDPLayer", "FSDPLayer", "Layer"]
-assert part.space is space and not sharding.is_sharded(space.table)
-held = sum(sharding.local(one).numel() for one in part.parameters() if sharding.is_sharded(one))
+assert part.space is space and not shards.is_sharded(space.table)
+held = sum(shards.local(one).numel() for one in part.parameters() if shards.is_sharded(one))
 total = sum(one.numel() for one in plain.parameters() if one.dim() and one is not space.table)
 assert sum(world.gather(held)) == total and held < 0.65 * total, (held, total)
 
@@ -96,13 +96,13 @@ for update, batch in enumerate(samples):
     (loss / 8).backward()
     for (name, one), right in zip(part.named_parameters(), plain.parameters(), strict=True):
         if right.grad is not None:
-            close(sharding.whole(one.grad), right.grad)
+            close(shards.whole(one.grad), right.grad)
     gradients = [one.grad for one in part.parameters() if one.grad is not None]
     norms = torch.stack([one.grad.norm() for one in plain.parameters() if one.grad is not None])
-    close(sharding.norms(gradients), norms)
+    close(shards.norms(gradients), norms)
     assert norms.norm() > config.clip_norm, norms.norm()  # so that it is clipped
     if update == 1:  # one entry that one process alone holds
-        last = sharding.local(part.down.weight.grad)
+        last = shards.local(part.down.weight.grad)
         if world.rank == 1:
             last.view(-1)[-1] = float("nan")
         plain.down.weight.grad.view(-1)[-1] = float("nan")
@@ -114,7 +114,7 @@ for update, batch in enumerate(samples):
         with torch.no_grad():  # twice, to see that nothing gathered is kept over an update
             close(mine.denoise(batch, None, None).x0, right.denoise(batch, None, None).x0)
         for one, its in zip(mine.parameters(), right.parameters(), strict=True):
-            close(sharding.whole(one), its.detach())
+            close(shards.whole(one), its.detach())
 
 # Gradient through a frozen network to its input.
 inputs = [samples[0].clone().requires_grad_() for _ in range(2)]
@@ -132,26 +132,26 @@ close(copied.denoise(samples[0], None, None).x0, plain.denoise(samples[0], None,
 assert sharding.whole_copy(plain) is not plain
 
 # States are whole, and load into networks and optimizers of either kind.
-state = {name: sharding.whole(value).clone() for name, value in sharding.whole_state(part).items()}
-moments = {name: sharding.whole(value).clone() for name, value in optimizer.state().items()}
+state = {name: shards.whole(value).clone() for name, value in shards.whole_state(part).items()}
+moments = {name: shards.whole(value).clone() for name, value in optimizer.state().items()}
 assert {name: value.shape for name, value in moments.items()} == {
     name: value.shape for name, value in plain_optimizer.state().items()}
 fresh = Network(space)
 fresh_part = copy_network(fresh, space)
 sharding.shard(fresh_part, mesh, space)
 for network in (fresh, fresh_part):
-    sharding.load_state(network, state)
+    shards.load_state(network, state)
     again = Optimizer(network, config)
     again.load(moments)
     for name, value in again.state().items():
-        assert torch.equal(sharding.whole(value), moments[name]), name
+        assert torch.equal(shards.whole(value), moments[name]), name
     for name, value in network.state_dict().items():
-        assert torch.equal(sharding.whole(value), state[name]), name
+        assert torch.equal(shards.whole(value), state[name]), name
     network.denoise(samples[0], None, None).x0.sum().backward()
     again.step()
-assert any(sharding.is_sharded(value) for value in again.state().values())
+assert any(shards.is_sharded(value) for value in again.state().values())
 try:
-    sharding.load_state(fresh_part, {**state, "up.weight": torch.zeros(4, 3)})
+    shards.load_state(fresh_part, {**state, "up.weight": torch.zeros(4, 3)})
 except RuntimeError as error:
     assert "up.weight" in str(error)
 else:
@@ -182,20 +182,20 @@ summed = GradientSum(part.parameters(), world)
 for batch in samples:
     share = batch[world.rank * 4 : world.rank * 4 + 4]
     for last, rows in ((False, share[:2]), (True, share[2:])):
-        with sharding.gathered(part):
+        with shards.gathered(part):
             loss = part.training_loss(rows, first=world.rank == 0)
             if last:
                 summed.before_last()
             loss.backward()
     summed.finish()
     plain.training_loss(batch, first=True).backward()
-    assert all(sharding.is_sharded(one) for one in part.parameters() if one.dim())
+    assert all(shards.is_sharded(one) for one in part.parameters() if one.dim())
     for one, right in zip(part.parameters(), plain.parameters(), strict=True):
-        close(sharding.whole(one.grad), right.grad)
+        close(shards.whole(one.grad), right.grad)
     optimizer.step()
     plain_optimizer.step()
     for one, right in zip(part.parameters(), plain.parameters(), strict=True):
-        close(sharding.whole(one), right.detach())
+        close(shards.whole(one), right.detach())
 print("right", flush=True)
 """
 

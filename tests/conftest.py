@@ -18,7 +18,7 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
-from dlmone.core import Example
+from dlmone.core import Example, InputError
 from dlmone.models.folder import publish
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
@@ -128,6 +128,17 @@ class Together(World):
     def begin_sum(self, values: Tensor) -> Callable[[], None]:
         values.copy_(torch.stack(self.gather(values.clone())).sum(0))
         return lambda: None
+
+
+@pytest.fixture(scope="session")
+def shards() -> None:
+    """Skip where this PyTorch can't shard networks."""
+    from dlmone.runtime.sharding import check_version
+
+    try:
+        check_version()
+    except InputError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -58,11 +58,11 @@ def application(batcher: Batcher, name: str, texts: int, ready: Callable[[], obj
             raise InputError(f"max_tokens: a text of up to {length} tokens is made at once; leave it out")
         seed = secrets.randbits(63) if asked.seed is None else asked.seed
         found = await _while_connected(request, batcher.answer(examples, seed, asked.n))
-        facts = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion", "model": name}
-        facts |= {"created": int(time.time()), "system_fingerprint": model.fingerprint}
+        facts = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion"}
+        facts |= {"model": name, "system_fingerprint": model.fingerprint}
         whole = {"finish_reason": "stop", "logprobs": None}
         choices = [{"index": index, "text": text, **whole} for index, text in enumerate(found)]
-        return JSONResponse({**facts, "choices": choices})
+        return JSONResponse({**facts, "created": int(time.time()), "choices": choices})
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -92,7 +92,7 @@ async def _body(request: Request) -> bytes:
 
 async def _while_connected(request: Request, work: Coroutine[Any, Any, list[str]]) -> list[str]:
     # After the body, the only message an ASGI server sends is that the client has left.
-    answer, leaving = asyncio.create_task(work), asyncio.create_task(request.receive())
+    answer, leaving = asyncio.create_task(work), asyncio.ensure_future(request.receive())
     try:
         await asyncio.wait((answer, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not answer.done():

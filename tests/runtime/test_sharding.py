@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 WORKER = """
 import copy, warnings
 import torch
@@ -200,6 +202,7 @@ print("right", flush=True)
 """
 
 
+@pytest.mark.usefixtures("shards")
 def test_a_sharded_network_is_trained_as_the_whole_one(tmp_path: Path) -> None:
     script = tmp_path / "worker.py"
     script.write_text(WORKER)

@@ -68,6 +68,7 @@ def register_objectives(register):
 """
 
 
+@pytest.mark.usefixtures("shards")
 def test_a_process_that_drops_all_its_samples_keeps_in_step(tmp_path: Path) -> None:
     """Where networks are sharded, another process's sample stands in there, and is not counted."""
     plugin = tmp_path / "spoiler.py"
@@ -165,7 +166,7 @@ def test_shares_and_microbatches_change_no_loss_and_no_state(
     assert far <= 1e-6, name
 
 
-@pytest.mark.parametrize("shard", [False, True])
+@pytest.mark.parametrize("shard", [False, pytest.param(True, marks=pytest.mark.usefixtures("shards"))])
 def test_networks_of_an_objectives_own_are_the_same_on_two_processes(
     shard: bool, tmp_path: Path, installed: Callable[[Path], dict[str, str]]
 ) -> None:

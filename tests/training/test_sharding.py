@@ -13,7 +13,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shards")]
 
 RECIPE = Path(__file__).parents[1] / "tiny.toml"
 SETTINGS = {

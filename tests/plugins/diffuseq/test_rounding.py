@@ -4,6 +4,7 @@ The kernels run on the GPU where there is one, and otherwise under Triton's inte
 """
 
 from collections.abc import Callable
+from importlib.metadata import version
 from importlib.util import find_spec
 
 import pytest
@@ -29,6 +30,8 @@ def by_cpu(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> Tensor:
 def by_kernel(x_ND: Tensor, table_VD: Tensor, bias_V: Tensor | None) -> Tensor:
     if find_spec("triton") is None:
         pytest.skip("Triton is not installed")
+    if DEVICE == "cpu" and version("triton").startswith("3.2."):
+        pytest.skip("the interpreter of Triton 3.2, which PyTorch 2.6 has, can't run these kernels")
     from dlmone.plugins.diffuseq.kernels import best_row
 
     bias_V = None if bias_V is None else bias_V.to(DEVICE)

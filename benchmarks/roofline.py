@@ -32,7 +32,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import flop_registry
 
-from dlmone.core.model.norm import LayerNorm
+from dlmone.plugins.bert.norm import LayerNorm
 from dlmone.registry.schema import Pretrain, Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World

@@ -5,10 +5,13 @@
 
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -64,12 +67,35 @@ class Shell(click.Group):
         extra |= {"prog_name": "dlmone", "standalone_mode": False, "obj": settings}
         if COMPLETE in os.environ:
             return super().main(args, **extra)  # a shell asks what to offer; click answers and exits
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _interrupts_remembered() as interrupts:
             warnings.showwarning = _say_warning
-            sys.exit(_exit_code(partial(super().main, args, **extra), settings))
+            sys.exit(_exit_code(partial(super().main, args, **extra), settings, interrupts))
 
 
-def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
+@contextmanager
+def _interrupts_remembered() -> Iterator[list[int]]:
+    """Yield the SIGINTs of the time within, as far as no other handler takes them.
+
+    A library that is interrupted while it is imported may swallow that, and fail at its next import.
+    """
+    seen: list[int] = []
+
+    def interrupt(number: int, frame: Any) -> None:
+        seen.append(number)
+        signal.default_int_handler(number, frame)
+
+    before = signal.getsignal(signal.SIGINT)
+    ours = before is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if ours:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield seen
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, before)
+
+
+def _exit_code(action: Callable[[], Any], settings: Settings, interrupts: Sequence[int] = ()) -> int:
     try:
         code = action()
         # Here and not at the interpreter's end, where a closed pipe could no longer be dealt with.
@@ -91,6 +117,8 @@ def _exit_code(action: Callable[[], Any], settings: Settings) -> int:
         place = f"{error.filename}: " if error.filename else ""
         return _failed(f"{place}{error.strerror or error}", 1, settings)
     except BaseException as error:  # also what is no Exception, such as sys.exit() in a plugin
+        if interrupts:
+            return _failed("interrupted", INTERRUPTED, settings)
         from dlmone.registry.origin import failure
         from dlmone.runtime.environment import lacks_memory
 

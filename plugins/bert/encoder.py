@@ -4,9 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlmone.core.model.norm import LayerNorm
-
 from .dropout import Dropout
+from .norm import LayerNorm
 
 LAYER_NORM_EPS = 1e-12
 #: Up to this length plain matrix products are faster than the CPU's fused attention, even in inference.

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dlmone.core import Batch, Denoised, Denoiser, NoiseSchedule
-from dlmone.core.model.norm import LayerNorm
 from dlmone.plugins.bert.dropout import Dropout
 from dlmone.plugins.bert.encoder import LAYER_NORM_EPS, Encoder
+from dlmone.plugins.bert.norm import LayerNorm
 
 from .packed import pack
 

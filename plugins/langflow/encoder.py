@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from dlmone.core import InputError
-from dlmone.core.model.norm import LayerNorm
 from dlmone.plugins.bert.encoder import LAYER_NORM_EPS, Encoder
+from dlmone.plugins.bert.norm import LayerNorm
 from dlmone.plugins.bert.start import EncoderSizes, load_encoder
 from dlmone.plugins.bert.weights import principal_components, read_tensors, word_vectors
 

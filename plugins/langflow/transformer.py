@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlmone.core.model.norm import LayerNorm
+from dlmone.plugins.bert.norm import LayerNorm
 
 #: Width of the sinusoid of γ, whatever else is chosen.
 SINUSOID = 256

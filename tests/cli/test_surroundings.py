@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 from click.testing import CliRunner
 
 from dlmone.cli import main
+from dlmone.cli.shell import Settings, _exit_code, _interrupts_remembered
 from dlmone.runtime.environment import process_number
 
 LONG, NUL, USER = "x" * 5000, "a\0b", "~nouser/x"
@@ -50,7 +52,25 @@ def test_ctrl_c_at_any_time_is_one_line():
         # Before Python runs any of dlmone's code it answers itself, by its own traceback.
         if "site.py" not in said and "frozen" not in said.partition("dlmone")[0]:
             assert "Traceback" not in said
-            assert process.returncode in (0, 130, -signal.SIGINT)
+            assert process.returncode in (0, 130, -signal.SIGINT), said
+
+
+def test_an_interrupt_that_a_library_swallows_is_still_one(capsys):
+    """NumPy, interrupted while torch imports it, is imported again, which it refuses by an ImportError."""
+
+    def action():
+        with suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        raise ImportError("cannot load module more than once per process")
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with _interrupts_remembered() as interrupts:
+            code = _exit_code(action, Settings(), interrupts)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (code, capsys.readouterr().err) == (130, "interrupted\n")
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "²", "9" * 50, "4"])

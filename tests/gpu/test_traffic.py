@@ -130,7 +130,7 @@ def check_updates(name: str, trained: Distillation, cuda: FakeCuda) -> None:
     [
         ("diffuseq", "sid + diffusion_gan"),
         *(
-            pytest.param(family, stage, marks=pytest.mark.slow)
+            pytest.param(family, stage, marks=pytest.mark.long)
             for family, stages in {"diffuseq": OF_DIFFUSEQ, **OTHERS}.items()
             for stage in stages
         ),

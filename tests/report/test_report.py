@@ -313,7 +313,7 @@ def test_metrics_and_plugins_that_nobody_knows(tmp_path):
     text = report(run)
     assert "The recipe&#39;s evaluators cannot be used" in text
     assert "unheard_of" in text
-    assert Reader(text).cells["final"][0] == ["", "ms per sample ↓", "charm ↑"]
+    assert Reader(text).cells["final"][0] == ["", "charm ↑", "ms per sample ↓"]
     assert "figure-calls" in Reader(text).ids
     assert "lack a score of single outputs, or one of the diversity" in text
 

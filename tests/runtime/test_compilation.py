@@ -177,7 +177,7 @@ def test_a_gpu_needs_triton(monkeypatch: pytest.MonkeyPatch) -> None:
         require_compiler(torch.device("cuda"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_compiled_code_computes_the_same() -> None:
     """By the real compiler, forward and backward."""

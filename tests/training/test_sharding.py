@@ -142,6 +142,7 @@ def test_checkpoint_and_student_are_those_of_an_ordinary_run(
     assert answer.returncode == 0, answer.stderr
 
 
+@pytest.mark.long
 def test_pretraining_shared_out_by_two_resumes_whole_in_one(
     trained: Callable[[int, bool], Path], tmp_path: Path
 ) -> None:

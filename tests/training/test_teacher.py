@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dlmone.registry import Registry, load_recipe
+from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import toy_teacher
 from dlmone.training import teacher as module
@@ -43,7 +44,7 @@ def test_the_main_process_decides_whether_the_teacher_is_pretrained(
     monkeypatch.setattr(module, "cache_key", lambda *_: "key")
     monkeypatch.setattr(module, "pretrain", lambda *_: done.append("pretrained"))
     monkeypatch.setattr(module, "load_teacher", lambda *_: done.append("loaded") or toy)
-    compute = SimpleNamespace(world=Second(found), device=torch.device("cpu"))
+    compute = Compute(torch.device("cpu"), bfloat16=False, world=Second(found))
     session: Any = SimpleNamespace(
         compute=compute, run_dir=SimpleNamespace(path=tmp_path), registry=None, console=None
     )

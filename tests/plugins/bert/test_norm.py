@@ -1,4 +1,4 @@
-"""core/model/norm.py: half precision stays half precision, with the same error on every device."""
+"""plugins/bert/norm.py: half precision stays half precision, with the same error on every device."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dlmone.core.model import norm
-from dlmone.core.model.norm import LayerNorm
 from dlmone.plugins.bert.encoder import Encoder
+from dlmone.plugins.bert.norm import LayerNorm
 
 
 def in_float32(self: LayerNorm, x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlmone.core.model import norm
+from dlmone.plugins.bert import norm
 from dlmone.plugins.bert.encoder import Encoder
 from dlmone.plugins.bert.norm import LayerNorm
 

@@ -166,11 +166,16 @@ def test_shares_and_microbatches_change_no_loss_and_no_state(
     assert far <= 1e-6, name
 
 
-@pytest.mark.parametrize("shard", [False, pytest.param(True, marks=pytest.mark.usefixtures("shards"))])
+@pytest.mark.parametrize("shard", [False, True])
 def test_networks_of_an_objectives_own_are_the_same_on_two_processes(
-    shard: bool, tmp_path: Path, installed: Callable[[Path], dict[str, str]]
+    shard: bool,
+    tmp_path: Path,
+    installed: Callable[[Path], dict[str, str]],
+    request: pytest.FixtureRequest,
 ) -> None:
     """A critic, an EMA target, and what an objective learned from the losses of the global batch."""
+    if shard:
+        request.getfixturevalue("shards")
     package = Path(__file__).parents[1] / "thirdparty"
     case: dict[str, Any] = {
         "recipe": package / "recipe.toml",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dlmone.core import DlmoneError, Example, Noise
 from dlmone.generation.inference import generate_rows
@@ -16,8 +16,7 @@ class FullError(DlmoneError):
     """More texts wait than the queue takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One text to generate, for an example and under a key of the noise, and where it goes."""
 
     example: Example
@@ -55,8 +54,7 @@ class Batcher:
         """
         if len(self.waiting) + len(examples) * candidates > self._most:
             raise FullError(f"the server is busy: {len(self.waiting)} texts wait already; try again later")
-        future = asyncio.get_running_loop().create_future
-        rows = [Row(one, (seed, one.id, k), future()) for one in examples for k in range(candidates)]
+        rows = [Row(one, (seed, one.id, k), asyncio.Future()) for one in examples for k in range(candidates)]
         self.waiting.extend(rows)
         self._arrived.set()
         try:
@@ -68,12 +66,11 @@ class Batcher:
 
     async def run(self) -> None:
         """Generate whatever waits, until cancelled."""
-        while await self._arrived.wait():
-            rows = [self.waiting.popleft() for _ in range(min(self._batch, len(self.waiting)))]
-            if not self.waiting:
+        while True:
+            while not self.waiting:  # also where those who asked have left
                 self._arrived.clear()
-            if not rows:  # those who asked have left
-                continue
+                await self._arrived.wait()
+            rows = [self.waiting.popleft() for _ in range(min(self._batch, len(self.waiting)))]
             try:
                 texts = await asyncio.to_thread(self._generate, rows)
             except Exception as error:  # the server outlives one batch's failure

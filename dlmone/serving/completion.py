@@ -16,9 +16,6 @@ NEUTRAL: dict[str, Any] = {"stream": False, "echo": False, "best_of": 1, "temper
 NEUTRAL |= {"presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {}, "stop": []}
 NEUTRAL |= dict.fromkeys(("logprobs", "suffix", "stream_options"))
 
-#: Most mistakes that are named.
-SAID = 3
-
 
 def _texts(prompt: Any) -> Any:
     texts = [prompt] if isinstance(prompt, str) else prompt
@@ -60,4 +57,4 @@ class Completion(BaseModel):
         try:
             return validated(cls, table, dotted, also=NEUTRAL)
         except InputError as error:
-            raise InputError("; ".join(str(error).splitlines()[:SAID])) from None
+            raise InputError("; ".join(str(error).splitlines()[:3])) from None  # of thousands

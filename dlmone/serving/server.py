@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,44 +30,41 @@ CONNECTIONS = 500
 STATUS = {InputError: 400, ClientDisconnect: 400, TimeoutError: 408, FullError: 503, DlmoneError: 500}
 
 
-def application(batcher: Batcher, name: str, texts: int, ready: Callable[[], object]) -> Starlette:
+def application(batcher: Batcher, name: str, texts: int) -> Starlette:
     """Return the ASGI application.
 
     Args:
         batcher: generates.
         name: the model's id in requests.
         texts: most texts of one request.
-        ready: called as soon as requests can be answered.
     """
-    model, space = batcher.model, batcher.model.generator.space
+    space = batcher.model.generator.space
     card = {"id": name, "object": "model", "created": int(time.time()), "owned_by": "dlmone"}
+    facts = {"object": "text_completion", "model": name, "system_fingerprint": batcher.model.fingerprint}
+    whole = {"finish_reason": "stop", "logprobs": None}
 
     async def completions(request: Request) -> JSONResponse:
         asked = Completion.read(await _body(request))
         if asked.model not in (None, name):
             raise HTTPException(404, f"model: there is no {asked.model!r} here; this server has {name!r}")
-        if (wanted := len(asked.prompt) * asked.n) > texts:
-            raise InputError(f"n: this request is for {wanted} texts; {texts} are allowed in one")
-        if not space.conditional and any(asked.prompt):
-            raise InputError('prompt: this model takes no condition; give "", and n for several texts')
-        if space.conditional and not all(text.strip() for text in asked.prompt):
-            raise InputError("prompt: it is empty, and this model generates for a text; give one")
+        if (asked_for := len(asked.prompt) * asked.n) > texts:
+            raise InputError(f"n: this request is for {asked_for} texts; {texts} are allowed in one")
+        if any(bool(text.strip()) != space.conditional for text in asked.prompt):
+            wanted = "a text to answer" if space.conditional else '"", as this model takes no condition'
+            raise InputError(f"prompt: expected {wanted}")
         examples = examples_of(asked.prompt)
         length = space.collate(examples).tokens_BL.shape[1]  # refuses a prompt that does not fit
         if asked.max_tokens is not None and asked.max_tokens < length:
             raise InputError(f"max_tokens: a text of up to {length} tokens is made at once; leave it out")
         seed = secrets.randbits(63) if asked.seed is None else asked.seed
-        found = await _while_connected(request, batcher.answer(examples, seed, asked.n))
-        facts = {"id": f"cmpl-{secrets.token_hex(12)}", "object": "text_completion"}
-        facts |= {"model": name, "system_fingerprint": model.fingerprint}
-        whole = {"finish_reason": "stop", "logprobs": None}
-        choices = [{"index": index, "text": text, **whole} for index, text in enumerate(found)]
-        return JSONResponse({**facts, "created": int(time.time()), "choices": choices})
+        generated = await _while_connected(request, batcher.answer(examples, seed, asked.n))
+        choices = [{"index": index, "text": text, **whole} for index, text in enumerate(generated)]
+        own = {"id": f"cmpl-{secrets.token_hex(12)}", "created": int(time.time())}
+        return JSONResponse({**facts, **own, "choices": choices})
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         work = asyncio.create_task(batcher.run())
-        ready()
         yield
         work.cancel()
 
@@ -104,11 +101,9 @@ async def _while_connected(request: Request, work: Coroutine[Any, Any, list[str]
 
 
 def _refuse(request: Request, error: Exception) -> JSONResponse:
-    if isinstance(error, HTTPException):
-        status, text = error.status_code, error.detail
-    else:
-        status = next(status for kind, status in STATUS.items() if isinstance(error, kind))
-        text = str(error) or f"the request's body did not arrive whole within {SECONDS} seconds"
+    # Starlette's own errors have a status and a text; a timeout has none.
+    status = getattr(error, "status_code", 0) or next(filter(None, map(STATUS.get, type(error).__mro__)))
+    text = getattr(error, "detail", "") or str(error) or f"the body did not arrive within {SECONDS} seconds"
     kind = "invalid_request_error" if status < 500 else "server_error"
     return JSONResponse({"error": {"message": text, "type": kind, "param": None, "code": None}}, status)
 
@@ -119,9 +114,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         InputError: the address is taken, or none of this machine's.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise InputError(f"{host}:{port}: can't listen there ({error.strerror or error})") from None
 

@@ -155,8 +155,11 @@ def test_the_rows_that_were_not_tried_take_what_their_passes_keep(name):
     loaded = 4 * (full.sketch.network + full.sketch.space)
     assert full.bytes(name) == full.trials[name].bytes + (loaded if name != "teacher" else 0)
     graphs = {"teacher": 1, "stage-1": 4}[name]  # SiD and Diffusion-GAN: φ, ψ, the features and θ
-    left = few.bytes(name) - few.trials[name].bytes - (loaded if name != "teacher" else 0)
-    assert left == pytest.approx(7 * graphs * 1e6, rel=0.3)
-    # Two samples at a time, whatever the batch.
+
+    def estimated(made):  # not what the trial took, which threads make vary
+        return made.bytes(name) - made.trials[name].bytes - (loaded if name != "teacher" else 0)
+
+    assert estimated(few) == pytest.approx(7 * graphs * 1e6, rel=0.3)
+    # Two samples at a time, whatever the batch: one beside the row that was tried.
     micro = plan("compute.microbatch=2", costs=costs, seconds=1e-9)
-    assert micro.bytes(name) == pytest.approx(few.bytes(name) - 6 / 7 * left, rel=0.05)
+    assert estimated(micro) == pytest.approx(estimated(few) / 7)

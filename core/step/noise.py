@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from hashlib import blake2b
+from struct import Struct
 from typing import Any, Literal
 
 import numpy as np
@@ -19,15 +20,16 @@ from torch import Tensor
 from ..transfer import on_host, to_device
 
 Key = tuple[int | str, ...]
+_TWO_WORDS = Struct("<2Q")
 
 
 def stream(key: Key) -> np.random.Generator:
     """Return the random stream of a key. Equal keys give equal streams, on every machine."""
-    return np.random.Generator(np.random.Philox(key=_philox_key(key)))
+    return np.random.Generator(np.random.Philox(key=np.array(_philox_key(key), np.uint64)))
 
 
-def _philox_key(key: Key) -> np.ndarray:
-    return np.frombuffer(blake2b(repr(key).encode(), digest_size=16).digest(), dtype=np.uint64)
+def _philox_key(key: Key) -> tuple[int, ...]:
+    return _TWO_WORDS.unpack(blake2b(repr(key).encode(), digest_size=16).digest())
 
 
 class _Reused(threading.local):
@@ -36,7 +38,9 @@ class _Reused(threading.local):
     def __init__(self) -> None:
         self._philox = np.random.Philox(key=0)
         self._generator = np.random.Generator(self._philox)
-        self._start: Any = self._philox.state
+        # As lists: of an array, NumPy makes an object for each number that it reads.
+        words = {"counter": [0] * 4, "key": (0, 0)}
+        self._start: Any = {**self._philox.state, "state": words, "buffer": [0] * 4}
 
     def at(self, key: Key) -> np.random.Generator:
         """Return the stream of a key, until the next call in this thread."""

@@ -102,6 +102,16 @@ class Compute:
     def autocast(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
 
+    def seed(self, seed: int) -> None:
+        """Seed PyTorch's own generators of this process, as `torch.manual_seed` does.
+
+        That one formats a stack trace for each kind of device that is not in use, at every call.
+        """
+        if self.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
+
     def place(self, module: nn.Module, space: nn.Module | None = None) -> None:
         """Move a network to the device, in shards if the run shards; copy it before that.
 

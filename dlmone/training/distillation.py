@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from dlmone.core import (
@@ -190,9 +189,8 @@ class Distillation:
 
     def _accumulate(self, update: Update, draws: Role, draw: int, norms: bool) -> dict[str, Tensor]:
         # Only dropout uses torch's global generator. Reseed it for every update, so that resuming is exact.
-        torch.manual_seed(
-            seed_of((self.seed, self.name, update.role, self.step, draw, self.compute.world.rank))
-        )
+        rank = self.compute.world.rank
+        self.compute.seed(seed_of((self.seed, self.name, update.role, self.step, draw, rank)))
         sums, gradients = MetricSums(), self._gradients[update.role]
         share = self.compute.world.share(self.stage.batch)
         size = self.compute.microbatch or max(len(share), 1)

@@ -81,7 +81,7 @@ class Pretraining:
         world, batch = self.compute.world, self.config.batch
         places, share = self.order[self.step], world.share(batch)
         size = self.compute.microbatch or max(len(share), 1)
-        torch.manual_seed(seed_of((self.seed, "pretrain", self.step, world.rank)))
+        self.compute.seed(seed_of((self.seed, "pretrain", self.step, world.rank)))
         self.teacher.train()
         sums = MetricSums()
         observed: defaultdict[str, list[Tensor]] = defaultdict(list)

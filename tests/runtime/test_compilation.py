@@ -2,6 +2,8 @@
 
 import copy
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -180,8 +182,12 @@ def test_a_gpu_needs_triton(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.long
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
 def test_compiled_code_computes_the_same() -> None:
-    """By the real compiler, forward and backward."""
-    torch._dynamo.reset()
+    """By the real compiler, forward and backward; in a process of its own, whose imports are no test's."""
+    answer = subprocess.run([sys.executable, "-P", __file__], capture_output=True, text=True, timeout=600)
+    assert answer.returncode == 0, answer.stderr
+
+
+def compare_compiled() -> None:
     teacher = teacher_of("diffuseq")
     space, network = teacher.space, teacher.network.train()
     rows = space.collate(EXAMPLES[:4])
@@ -206,3 +212,7 @@ def test_compiled_code_computes_the_same() -> None:
 def test_compiling_and_sharding_together_is_refused() -> None:
     with pytest.raises(ValidationError, match="compile and shard can't be used together"):
         ComputeTable(compile=True, shard=True)
+
+
+if __name__ == "__main__":
+    compare_compiled()

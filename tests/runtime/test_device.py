@@ -83,3 +83,11 @@ def test_an_old_pytorch_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch
     Compute.of(ComputeTable(device="cpu"))
     with pytest.raises(InputError, match=r"compute.shard needs PyTorch 2\.13 or newer, and this is 2\.12\.1"):
         Compute.of(ComputeTable(device="cpu", shard=True))
+
+
+def test_a_seed_is_pytorchs_own() -> None:
+    for seed in (0, 2**32 - 1):
+        Compute.of(ComputeTable(device="cpu")).seed(seed)
+        drawn = torch.rand(3), torch.empty(3).bernoulli_()
+        torch.manual_seed(seed)
+        assert all(map(torch.equal, drawn, (torch.rand(3), torch.empty(3).bernoulli_())))

@@ -94,8 +94,6 @@ class LangFlowOptions(BaseModel):
                 f"source_length {self.longest_source} leaves no room for a target in a row of {self.length} "
                 f"tokens: it may be {self.length - MIN_TARGET} at most"
             )
-        if not self.train_embedding and self.init_from is None:
-            raise ValueError("train_embedding = false needs init_from, a table to start from")
         if self.condition_dropout and not self.conditional:
             raise ValueError("condition_dropout is for conditional = true")
         return self

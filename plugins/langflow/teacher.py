@@ -75,6 +75,8 @@ class LangFlowTeacher(Teacher):
 
     @classmethod
     def build(cls, options: LangFlowOptions, examples: Iterable[Example]) -> Self:
+        if not options.train_embedding and options.init_from is None:
+            raise InputError("train_embedding = false needs init_from, a table to start from")
         examples = list(examples)
         texts = chain.from_iterable((example.source, example.target) for example in examples)
         vocabulary = Vocabulary.from_bytes(options.tokenizer.build(texts).encode())

@@ -42,6 +42,8 @@ from dlmone.training.checkpoint import load_latest, save_checkpoint
 from dlmone.training.distillation import Distillation
 from dlmone.training.tokenized import TokenizedExamples
 
+from .distillation.small import same, weights
+
 
 class Critic(Objective):
     """A critic of its own on noised states, as another team would bring it: a linear map of φ's features."""
@@ -122,14 +124,6 @@ def distillation() -> tuple[Distillation, Critic, Consistency]:
     terms: dict[str, Objective] = {"critic": critic, "consistency": consistency}
     examples = TokenizedExamples(teacher.space, EXAMPLES)
     return Distillation("stage-1", STAGE, teacher, terms, examples, compute, 0), critic, consistency
-
-
-def weights(module: nn.Module) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in module.state_dict().items()}
-
-
-def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
-    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 @pytest.mark.parametrize("objective", [Critic(), Consistency()], ids=["critic", "consistency"])

@@ -15,18 +15,13 @@ from dlmone.core import (
     GeneratorInput,
     Gradient,
     Noised,
-    Objective,
     Request,
     Sketch,
 )
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
-from dlmone.plugins.diffusion_gan.objective import DiffusionGAN
-from dlmone.plugins.diffusion_gan.options import DiffusionGANOptions
 from dlmone.plugins.regression.objective import Regression
 from dlmone.plugins.regression.options import RegressionOptions
-from dlmone.plugins.sid.objective import SiD
-from dlmone.plugins.sid.options import SiDOptions
 from dlmone.registry import Registry, load_recipe
 from dlmone.registry.schema import ObjectiveSlot, Stage
 from dlmone.runtime.device import Compute
@@ -38,6 +33,8 @@ from dlmone.training.estimation.calibration import Costs, _kept, calibrate, from
 from dlmone.training.estimation.effort import Passes, effort, measure, passes, stage_effort
 from dlmone.training.estimation.plan import Plan
 from dlmone.training.tokenized import TokenizedExamples
+
+from ..distillation.small import objectives, stage
 
 BERT = Sketch(network=87_287_936, space=3_937_338, positions=128, width=768)
 CPU = Compute(torch.device("cpu"), bfloat16=False, world=World())
@@ -160,28 +157,6 @@ def test_a_regression_costs_the_calls_that_its_target_makes(options):
     made = sum(len(network.calls) for network in networks)
     backward = 2  # of θ's one call, in forward passes
     assert effort("generator", objective.requests("generator"), BERT).passes == made + backward
-
-
-def stage(**changes: object) -> Stage:
-    return Stage.model_validate(
-        {
-            "steps": 4,
-            "batch": 4,
-            "t_init": 1490,
-            "t_max": 1976,
-            "generator": {"lr": 1e-3},
-            "estimator": {"lr": 1e-3},
-            "objectives": {
-                "score": {"use": "sid", "generator_weight": 0.5, "estimator_weight": 0.5},
-                "adversarial": {"use": "diffusion_gan", "generator_weight": 0.5, "estimator_weight": 0.5},
-            },
-            **changes,
-        }
-    )
-
-
-def objectives() -> dict[str, Objective]:
-    return {"score": SiD(SiDOptions()), "adversarial": DiffusionGAN(DiffusionGANOptions())}
 
 
 def test_calls_before_the_trained_one_and_late_terms_count():

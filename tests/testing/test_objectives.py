@@ -1,7 +1,6 @@
 """dlmone.testing.check_objective finds each fault and says so."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 
 import pytest
 import torch
@@ -24,7 +23,7 @@ from dlmone.core.step.losses import masked_mean
 from dlmone.core.step.request import Role
 from dlmone.testing import check_objective
 
-Finds = Callable[[str], AbstractContextManager[object]]
+from .finds import Finds
 
 
 class OneRole(Objective):

@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -14,7 +13,7 @@ from dlmone.core import Batch, Denoised, DiffusionGenerator, Noise, Point, Space
 from dlmone.testing import ToyTeacher, check_teacher, toy_teacher
 from dlmone.testing.toy import EXAMPLES, ToyNetwork
 
-Finds = Callable[[str], AbstractContextManager[object]]
+from .finds import Finds
 
 
 def patched(place: str, change: Callable[..., Any]) -> Callable[[], ToyTeacher]:

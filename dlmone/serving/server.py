@@ -102,7 +102,7 @@ async def _while_connected(request: Request, work: Coroutine[Any, Any, list[str]
 
 def _refuse(request: Request, error: Exception) -> JSONResponse:
     # Starlette's own errors have a status and a text; a timeout has none.
-    status = getattr(error, "status_code", 0) or next(filter(None, map(STATUS.get, type(error).__mro__)))
+    status = getattr(error, "status_code", 0) or next(STATUS[k] for k in type(error).__mro__ if k in STATUS)
     text = getattr(error, "detail", "") or str(error) or f"the body did not arrive within {SECONDS} seconds"
     kind = "invalid_request_error" if status < 500 else "server_error"
     return JSONResponse({"error": {"message": text, "type": kind, "param": None, "code": None}}, status)

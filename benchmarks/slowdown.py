@@ -1,13 +1,13 @@
 """Two checkouts' training iterations, timed in turns in one run: is one slower than the other?
 
-    python benchmarks/slowdown.py BEFORE AFTER [--config quick] [--config released] [--rounds 12]
+    python benchmarks/slowdown.py BEFORE AFTER [--config quick|bare|released] [--rounds 12]
 
 BEFORE and AFTER are Python interpreters, each of an environment in which one of the checkouts is installed.
 Each runs a process that builds the same networks, data and seed. The two take turns, ABBA, at a SiD +
 Diffusion-GAN iteration and at a pretraining step. The figure is the median over rounds of AFTER's time by
 BEFORE's, with its 95 % bootstrap interval. CPU seconds of one thread are compared: others' work on the
 machine changes them less than wall times, whose ratio is printed too. What is outside the networks is the
-iteration's time less that of the same network passes made alone.
+iteration's time less that of the same network passes made alone; ``--config bare`` has next to no network.
 """
 
 from __future__ import annotations
@@ -172,16 +172,20 @@ def interval(values: Sequence[float], rounds: int = 2000) -> tuple[float, float]
 
 def compare(before: str, after: str, config: str, rounds: int, only: str) -> None:
     workers = [Worker(python, config) for python in (before, after)]
-    taken: dict[str, list[list[tuple[float, float]]]] = {}
-    for kind in (kind for kind in workers[0].kinds if only in kind):
-        for worker in workers:
+    kinds = [kind for kind in workers[0].kinds if only in kind]
+    if not kinds:
+        sys.exit(f"--only {only}: there are {', '.join(workers[0].kinds)}")
+    for worker in workers:
+        for kind in kinds:
             worker.take(kind)  # does not count
-        taken[kind] = [[], []]
-        for i in range(rounds):
+    taken: dict[str, list[list[tuple[float, float]]]] = {kind: [[], []] for kind in kinds}
+    for i in range(rounds):
+        for kind in kinds:
             for which in (0, 1) if i % 2 == 0 else (1, 0):
                 taken[kind][which].append(workers[which].take(kind))
                 name = ("before", "after")[which]
                 print(f"{kind}, round {i + 1}, {name}: {taken[kind][which][-1][0]:.3f} s", file=sys.stderr)
+    for kind in kinds:
         tell(f"{config}, {kind}", taken[kind])
     if {ITERATION, PASSES} <= taken.keys():
         whole, alone = taken[ITERATION], taken[PASSES]

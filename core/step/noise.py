@@ -33,7 +33,7 @@ def _philox_key(key: Key) -> tuple[int, ...]:
 
 
 class _Reused(threading.local):
-    """A stream that is set to one key after the other: to make a new one takes NumPy five times as long."""
+    """A stream that is set to one key after the other: to make a new one takes NumPy nine times as long."""
 
     def __init__(self) -> None:
         self._philox = np.random.Philox(key=0)

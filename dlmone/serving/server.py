@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import socket
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,21 +22,20 @@ from dlmone.runtime.interrupts import InterruptGuard
 from .batching import Batcher, FullError
 from .completion import Completion
 
-#: Most bytes of a request's body, and seconds until it is there.
-BYTES, SECONDS = 65_536, 10
-#: Most connections at a time; further ones are answered 503.
-CONNECTIONS = 500
+#: Most bytes of a request's body, seconds until it is there, and connections at a time.
+BYTES, SECONDS, CONNECTIONS = 65_536, 10, 500
 #: What each kind of error is answered with.
 STATUS = {InputError: 400, ClientDisconnect: 400, TimeoutError: 408, FullError: 503, DlmoneError: 500}
 
 
-def application(batcher: Batcher, name: str, texts: int) -> Starlette:
+def application(batcher: Batcher, name: str, texts: int, ready: Callable[[], object]) -> Starlette:
     """Return the ASGI application.
 
     Args:
         batcher: generates.
         name: the model's id in requests.
         texts: most texts of one request.
+        ready: called as soon as requests and signals are answered.
     """
     space = batcher.model.generator.space
     card = {"id": name, "object": "model", "created": int(time.time()), "owned_by": "dlmone"}
@@ -49,7 +48,7 @@ def application(batcher: Batcher, name: str, texts: int) -> Starlette:
             raise HTTPException(404, f"model: there is no {asked.model!r} here; this server has {name!r}")
         if (asked_for := len(asked.prompt) * asked.n) > texts:
             raise InputError(f"n: this request is for {asked_for} texts; {texts} are allowed in one")
-        if any(bool(text.strip()) != space.conditional for text in asked.prompt):
+        if not all(text.strip() if space.conditional else not text for text in asked.prompt):
             wanted = "a text to answer" if space.conditional else '"", as this model takes no condition'
             raise InputError(f"prompt: expected {wanted}")
         examples = examples_of(asked.prompt)
@@ -65,6 +64,7 @@ def application(batcher: Batcher, name: str, texts: int) -> Starlette:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         work = asyncio.create_task(batcher.run())
+        ready()
         yield
         work.cancel()
 

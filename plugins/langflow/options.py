@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from dlmone.registry import Spacing, TokenizerChoice
 
@@ -10,6 +10,8 @@ from dlmone.registry import Spacing, TokenizerChoice
 MIN_LENGTH = 4
 #: Places that a target keeps however long its source is: one token and the marker that ends it.
 MIN_TARGET = 2
+#: What options are validated with that are a trained teacher's.
+TRAINED = {"trained": True}
 
 
 class LangFlowOptions(BaseModel):
@@ -82,7 +84,7 @@ class LangFlowOptions(BaseModel):
     init_from: str | None = None
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _agree(self, info: ValidationInfo) -> Self:
         if self.encoder_width is not None and self.encoder_width % self.heads:
             raise ValueError(f"encoder_width {self.encoder_width} is not a multiple of heads {self.heads}")
         if self.encoder_width is None and self.width % (2 * self.heads):
@@ -94,6 +96,9 @@ class LangFlowOptions(BaseModel):
                 f"source_length {self.longest_source} leaves no room for a target in a row of {self.length} "
                 f"tokens: it may be {self.length - MIN_TARGET} at most"
             )
+        # Trained, it needs no start.
+        if not (self.train_embedding or self.init_from or info.context == TRAINED):
+            raise ValueError("train_embedding = false needs init_from, a table to start from")
         if self.condition_dropout and not self.conditional:
             raise ValueError("condition_dropout is for conditional = true")
         return self

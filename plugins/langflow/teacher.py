@@ -15,7 +15,7 @@ from dlmone.plugins.bert.start import EncoderSizes
 from .encoder import load_start
 from .entropy import log_frequencies, position_entropy
 from .network import LangFlowNetwork
-from .options import LangFlowOptions
+from .options import TRAINED, LangFlowOptions
 from .schedule import GumbelParameters
 from .space import LangFlowSpace
 from .text import Vocabulary
@@ -75,8 +75,6 @@ class LangFlowTeacher(Teacher):
 
     @classmethod
     def build(cls, options: LangFlowOptions, examples: Iterable[Example]) -> Self:
-        if not options.train_embedding and options.init_from is None:
-            raise InputError("train_embedding = false needs init_from, a table to start from")
         examples = list(examples)
         texts = chain.from_iterable((example.source, example.target) for example in examples)
         vocabulary = Vocabulary.from_bytes(options.tokenizer.build(texts).encode())
@@ -98,7 +96,7 @@ class LangFlowTeacher(Teacher):
 
     @classmethod
     def restore(cls, config: Mapping[str, Any], assets: Mapping[str, bytes]) -> Self:
-        options = LangFlowOptions.model_validate(config["options"])
+        options = LangFlowOptions.model_validate(config["options"], context=TRAINED)
         if TOKENIZER not in assets:
             raise InputError(f"there is no {TOKENIZER}")
         vocabulary, rows = Vocabulary.from_bytes(assets[TOKENIZER]), config["rows"]

@@ -54,11 +54,13 @@ def batcher(model: Model) -> Batcher:
 @pytest.fixture(scope="module")
 def port(batcher: Batcher) -> Iterator[int]:
     """A server of the tiny student, of 8 texts a request, in this process."""
-    app = application(batcher, "tiny", 8)
+    ready = threading.Event()
+    app = application(batcher, "tiny", 8, ready.set)
     with listen("127.0.0.1", 0) as listening:
         serving = uvicorn.Server(uvicorn.Config(app, log_level="error"))
         thread = threading.Thread(target=serving.run, args=([listening],))
         thread.start()
+        assert ready.wait(60)
         yield listening.getsockname()[1]
         serving.should_exit = True
         thread.join(60)
@@ -229,6 +231,7 @@ def test_a_model_without_a_condition_takes_an_empty_prompt(
     monkeypatch.setattr(model.generator.space, "conditional", False)
     status, found = complete(port, prompt="a")
     assert (status, "takes no condition" in found["error"]["message"]) == (400, True)
+    assert complete(port, prompt=" ")[0] == 400
     assert len(complete(port, prompt="", n=3)[1]["choices"]) == 3
 
 
@@ -256,6 +259,19 @@ def test_a_stopped_server_finishes_what_was_begun(tiny_run: Path, number: signal
     assert answer.startswith(b"HTTP/1.1 200")
     texts = [one["text"] for one in json.loads(answer.partition(b"\r\n\r\n")[2])["choices"]]
     assert texts == [text for [text] in dlmone.load(tiny_run, device="cpu").generate(PROMPTS, seed=3)]
+    assert (process.returncode, said) == (0, "stopped\n")
+
+
+def test_a_signal_is_heard_as_soon_as_the_address_is_printed(tiny_run: Path) -> None:
+    command = [sys.executable, "-m", "dlmone", "serve", str(tiny_run), "--port", "0", "--device", "cpu"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, **pipes) as process:
+        try:
+            process.stdout.readline()
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, said) == (0, "stopped\n")
 
 

@@ -67,7 +67,6 @@ def serve(
     loaded = load(model, device=device, precision=precision, registry=registry)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
     batcher = Batcher(loaded, steps or loaded.steps, batch, queue)
-    app = application(batcher, model, texts)
-    click.echo(address)  # whoever connects from now on is answered: the socket listens
+    app = application(batcher, model, texts, ready=lambda: click.echo(address))
     serve_until_stopped(app, listening)
     say("stopped")

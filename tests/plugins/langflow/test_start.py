@@ -105,18 +105,11 @@ def test_the_table_starts_from_an_encoders_words() -> None:
     torch.testing.assert_close(rows_VD @ rows_VD.T / 384, centred_VH @ centred_VH.T, rtol=0, atol=1e-4)
     fixed = LangFlowOptions(**(SIZES | options | {"width": 48, "heads": 6, "train_embedding": False}))
     teacher = LangFlowTeacher.build(fixed, LINES)
-    # Trained, it needs no start.
     again = LangFlowTeacher.restore(teacher.config(), teacher.assets())
     again.load_state_dict(teacher.state_dict())
     assert not again.space.embedding.requires_grad
     with pytest.raises(InputError, match="init_from: width 400 is above the encoder's 384"):
         LangFlowTeacher.build(LangFlowOptions(**(SIZES | options | {"width": 400, "heads": 10})), LINES)
-
-
-def test_a_table_that_is_not_trained_needs_a_start() -> None:
-    options = LangFlowOptions(**(SIZES | {"train_embedding": False}))
-    with pytest.raises(InputError, match="train_embedding = false needs init_from"):
-        LangFlowTeacher.build(options, LINES)
 
 
 @pytest.mark.skipif(find_spec(MINILM) is None, reason=f"{MINILM} is not installed")

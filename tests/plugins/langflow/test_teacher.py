@@ -161,6 +161,7 @@ def test_what_is_too_long_is_cut_and_counted() -> None:
         ),
         ({"conditional": True, "length": 4}, "source_length 3 leaves no room .* it may be 2 at most"),
         ({"source_length": 5}, "source_length is for conditional = true"),
+        ({"train_embedding": False}, "train_embedding = false needs init_from"),
     ],
 )
 def test_options_that_disagree_are_refused(options: dict[str, Any], sentence: str) -> None:

@@ -57,4 +57,4 @@ class Completion(BaseModel):
         try:
             return validated(cls, table, dotted, also=NEUTRAL)
         except InputError as error:
-            raise InputError("; ".join(str(error).splitlines()[:3])) from None  # of thousands
+            raise InputError("; ".join(str(error).splitlines()[:3])) from None  # there may be thousands

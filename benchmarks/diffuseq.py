@@ -27,7 +27,7 @@ from dlmone.plugins.tokenizers.words import words
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import PretrainOptimizer
 from dlmone.runtime.device import Compute
-from dlmone.training.optimizer import Optimizer, update_average
+from dlmone.training.optimizer import MovingAverage, Optimizer
 
 VOCABULARY, LENGTH = 30522, 128
 
@@ -75,6 +75,7 @@ def dlmone_side(args: argparse.Namespace) -> dict[str, Callable[[], object]]:
     compute = Compute.start(ComputeTable(precision=args.precision))
     teacher = untrained_teacher(args.width, args.layers)
     average = untrained_teacher(args.width, args.layers)
+    averaging = MovingAverage(average, teacher)
     optimizer = Optimizer(teacher, PretrainOptimizer(lr=1e-4))
     frozen = compute.frozen_copy(teacher.network)
     ids, mask = inputs(args.batch)
@@ -91,7 +92,7 @@ def dlmone_side(args: argparse.Namespace) -> dict[str, Callable[[], object]]:
             answer = teacher.training_loss(batch, noise)
         answer.loss_B.mean().backward()
         optimizer.step()
-        update_average(average, teacher, 0.9999)
+        averaging.update(0.9999)
 
     @torch.no_grad()
     def denoise() -> object:

@@ -12,7 +12,7 @@ from ..contract import require
 from ..earlier import Renamed
 from ..errors import InputError
 from ..model.denoiser import Denoiser
-from ..model.schedule import NoiseSchedule
+from ..model.schedule import NoiseSchedule, expand
 from ..model.space import Batch, Space
 from ..step.noise import Noise
 from .spacing import Spacing
@@ -35,8 +35,7 @@ class Start(Renamed):
         """Return the first noisy state from standard normal ``z`` [B, *state_shape]."""
         if self.unit_input:
             return z
-        t_B = space.schedule.tensor(self.time, z.shape[0], z.device)
-        return space.schedule.diffuse(z.new_zeros(z.shape), t_B, z)
+        return expand(space.schedule.sigma(space.schedule.tensor(self.time, 1, z.device)), z) * z
 
 
 class Sampler(ABC):

@@ -243,9 +243,10 @@ class StepContext:
 
         f_φ − f_ψ starts at 0 and stays small, below the rounding error of either in half precision.
         """
-        if not needs_float32(request, self._plan.values()):
-            return nullcontext()
-        return torch.autocast(self.fake.tokens_BL.device.type, enabled=False)
+        device = self.fake.tokens_BL.device.type
+        if torch.is_autocast_enabled(device) and needs_float32(request, self._plan.values()):
+            return torch.autocast(device, enabled=False)
+        return nullcontext()
 
     def _guided(self, request: Request, point: Point) -> Denoised:
         kappa = request.guidance

@@ -6,8 +6,10 @@ whose loss is not finite. Notation: e the generator's output, f_φ and f_ψ the 
 and score estimator at the same e_t, d = f_φ − f_ψ.
 """
 
+import math
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from einops import reduce
 from torch import Tensor
@@ -25,9 +27,12 @@ SNR_LIMIT = 5.0
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the entries of each sample where ``mask`` (broadcastable to ``values``) is True: [B]."""
-    total = reduce(values.masked_fill(~mask, 0), "b ... -> b", "sum")
-    count = reduce(mask.expand_as(values).to(values.dtype), "b ... -> b", "sum")
-    return total / count.clamp(min=1)
+    dims = tuple(range(1, values.dim()))
+    mask = mask[(None,) * (values.dim() - mask.dim())]
+    total_B = torch.where(mask, values, values.new_zeros(())).sum(dims)
+    # Counted before it is spread over the values: a mask of tokens has one entry for a state's whole width.
+    spread = math.prod(values.shape[1:]) // math.prod(mask.shape[1:])
+    return total_B / (mask.sum(dims) * spread).clamp(min=1)
 
 
 def score_weight(
@@ -39,7 +44,7 @@ def score_weight(
     ``one`` drops the prefactor; ``score`` is ω_t = 1; ``snr`` is ω_t = σ_t², which leaves α²/σ².
     """
     if weighting == "sid":
-        return 1 / masked_mean((e - f_phi).abs(), mask).clamp(min=WEIGHT_FLOOR).detach()
+        return 1 / masked_mean((e - f_phi).detach().abs(), mask).clamp(min=WEIGHT_FLOOR)
     if weighting == "one":
         return alpha_B.new_ones(alpha_B.shape).to(e.dtype)
     power = 4 if weighting == "score" else 2

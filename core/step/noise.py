@@ -32,24 +32,30 @@ def _philox_key(key: Key) -> tuple[int, ...]:
     return _TWO_WORDS.unpack(blake2b(repr(key).encode(), digest_size=16).digest())
 
 
-class _Reused(threading.local):
+class _Stream:
     """A stream that is set to one key after the other: to make a new one takes NumPy nine times as long."""
 
     def __init__(self) -> None:
         self._philox = np.random.Philox(key=0)
-        self._generator = np.random.Generator(self._philox)
+        self.generator = np.random.Generator(self._philox)
         # As lists: of an array, NumPy makes an object for each number that it reads.
-        words = {"counter": [0] * 4, "key": (0, 0)}
-        self._start: Any = {**self._philox.state, "state": words, "buffer": [0] * 4}
+        self._words: dict[str, Sequence[int]] = {"counter": [0] * 4, "key": (0, 0)}
+        self._start: Any = {**self._philox.state, "state": self._words, "buffer": [0] * 4}
 
-    def at(self, key: Key) -> np.random.Generator:
-        """Return the stream of a key, until the next call in this thread."""
-        self._start["state"]["key"] = _philox_key(key)
+    def begin(self, key: Key) -> None:
+        """Go to the beginning of a key's stream."""
+        self._words["key"] = _philox_key(key)
         self._philox.state = self._start
-        return self._generator
 
 
-_REUSED = _Reused()
+class _Own(threading.local):
+    """This thread's stream."""
+
+    def __init__(self) -> None:
+        self.stream = _Stream()
+
+
+_OWN = _Own()
 
 
 def seed_of(key: Key) -> int:
@@ -67,18 +73,17 @@ class Draw:
 
     def rows(self, keys: Sequence[Key]) -> np.ndarray:
         """Return the draws of the samples with some keys, [B, *shape]."""
-        dtype = np.float32 if self.kind == "normal" else np.float64
+        stream = _OWN.stream
+        dtype, draw = (
+            (np.float32, stream.generator.standard_normal)
+            if self.kind == "normal"
+            else (np.float64, stream.generator.random)
+        )
         rows = np.empty((len(keys), *self.shape), dtype)
         for key, row in zip(keys, rows.reshape(len(keys), -1), strict=True):
-            self.fill(row, (*key, self.name))
+            stream.begin((*key, self.name))
+            draw(None, dtype, row)  # NumPy reads keywords slowly
         return rows
-
-    def fill(self, row: np.ndarray, key: Key) -> None:
-        rng = _REUSED.at(key)
-        if self.kind == "normal":
-            rng.standard_normal(out=row, dtype=np.float32)
-        else:
-            rng.random(out=row)
 
 
 class Noise:

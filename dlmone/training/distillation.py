@@ -38,10 +38,11 @@ from dlmone.runtime.tensors import NamedNumbers
 from .batches_ahead import BatchesAhead
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
+from .mode import Mode
 from .networks import EstimatorNetworks
 from .noise_ahead import NoiseAhead
 from .non_finite import NonFinite
-from .optimizer import Optimizer, ema_decay, learning_rate, update_average
+from .optimizer import MovingAverage, Optimizer, ema_decay, learning_rate
 from .rows import Rows
 from .stage_times import stage_spacing, stage_times, times_of
 from .tokenized import TokenizedExamples
@@ -102,6 +103,8 @@ class Distillation:
         self.generator.network.requires_grad_(True)
         self.space.requires_grad_(False)  # also what a network shares with it, such as an embedding table
         self.average = copy_network(self.generator.network, self.space).requires_grad_(False).eval()
+        self._averaging = MovingAverage(self.average, self.generator.network)
+        self._mode = Mode(self.generator)
         self.step = 0
         self.non_finite = NonFinite(compute.non_finite_limit)
 
@@ -162,7 +165,7 @@ class Distillation:
         return values
 
     def _estimator_step(self, draw: int, norms: bool) -> dict[str, float | Tensor]:
-        self.generator.eval()
+        self._mode.train(False)
         self.beside.train(self.stage.estimator_dropout)
         logged = self._accumulate(self.estimator_update, "estimator", draw, norms)
         rate = _learning_rate(self.stage.estimator, draw, self.stage.steps * self.stage.estimator_steps)
@@ -170,7 +173,7 @@ class Distillation:
         return {**logged, **self.estimator_update.observe(self.step, logged)}
 
     def _generator_step(self, norms: bool) -> dict[str, float | Tensor]:
-        self.generator.train(self.stage.generator_dropout)
+        self._mode.train(self.stage.generator_dropout)
         self.beside.train(False)
         last_draw = (self.step + 1) * self.stage.estimator_steps - 1
         draws: tuple[Role, int] = (
@@ -182,9 +185,8 @@ class Distillation:
         update, updates = (step - self.stage.estimator_warmup for step in (self.step, self.stage.steps))
         rate = _learning_rate(self.stage.generator, update, updates)
         self.non_finite.add_gradients(self.generator_optimizer.step(rate))
-        decay = ema_decay(self.stage.ema, self.stage.batch, update + 1)
-        update_average(self.average, self.generator.network, decay)
-        self.beside.follow(GENERATOR, self.generator)
+        self._averaging.update(ema_decay(self.stage.ema, self.stage.batch, update + 1))
+        self.beside.follow(GENERATOR)
         return {**logged, **self.generator_update.observe(self.step, logged)}
 
     def _accumulate(self, update: Update, draws: Role, draw: int, norms: bool) -> dict[str, Tensor]:
@@ -247,7 +249,7 @@ class Distillation:
 
     def _call(self, draws: Role, draw: int) -> int:
         """Return k, the student's network call that is trained: one k for the whole global batch."""
-        if self.stage.matching == "last":
+        if self.stage.calls == 1 or self.stage.matching == "last":
             return self.stage.calls
         return int(stream((self.seed, self.name, draws, draw, "calls")).integers(self.stage.calls)) + 1
 

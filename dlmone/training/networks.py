@@ -17,7 +17,8 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.shards import load_state
 
 from .checkpoint import pack, unpack
-from .optimizer import Optimizer, update_average
+from .mode import Mode
+from .optimizer import MovingAverage, Optimizer
 
 #: Beside the names of auxiliaries, ``TERM.NAME``, which hold a dot.
 _ESTIMATOR, _REFERENCE = "estimator", "reference"
@@ -64,11 +65,16 @@ class EstimatorNetworks:
                 self.modules[auxiliary] = auxiliary.new(teacher).requires_grad_(True)
         teacher.space.requires_grad_(False)  # also what a network shares with it
         self.averages = {name: one for name, one in declared.items() if isinstance(one, Average)}
+        self._averaging: dict[Average, MovingAverage] = {}
         for average in self.averages.values():
-            self.modules[average] = _frozen_copy({**others, **self.modules}[average.of])
+            followed = {**others, **self.modules}[average.of]
+            self.modules[average] = _frozen_copy(followed)
+            self._averaging[average] = MovingAverage(_weights(self.modules[average]), _weights(followed))
         # The ψ that θ's update uses: ψ itself, or its average.
         averaged = stage.estimator_average and ESTIMATOR in self.modules
         self.reference = _frozen_copy(self.modules[ESTIMATOR]) if averaged else None
+        self._following = MovingAverage(self.reference, self.modules[ESTIMATOR]) if self.reference else None
+        self._mode = Mode(*self.trainable())
         for module in (*self.modules.values(), *([self.reference] if self.reference else [])):
             compute.place(module, teacher.space)
         # A discriminator's head may have no parameters.
@@ -94,8 +100,7 @@ class EstimatorNetworks:
 
     def train(self, mode: bool) -> None:
         """Set ψ and the auxiliaries to training or evaluation mode."""
-        for module in self.trainable():
-            module.train(mode)
+        self._mode.train(mode)
 
     def step(self, lr: float, updates: int) -> Tensor:
         """Update all networks from their gradients.
@@ -109,18 +114,18 @@ class EstimatorNetworks:
         """
         finite = [optimizer.step(lr) for optimizer in self.optimizers.values()]
         for network in self.trained.values():
-            self.follow(network, self.modules[network])
-        if self.reference is not None and self.stage.estimator_average:
+            self.follow(network)
+        if self._following is not None and self.stage.estimator_average:
             # A plain mean until there have been enough updates for the decay.
             rate = min(self.stage.estimator_average, 1 - 1 / (updates + 2))
-            update_average(self.reference, self.modules[ESTIMATOR], rate)
+            self._following.update(rate)
         return torch.stack(finite).all() if finite else torch.tensor(True)
 
-    def follow(self, network: Network, module: nn.Module) -> None:
+    def follow(self, network: Network) -> None:
         """Update the averages of a network after its own update."""
-        for average in self.averages.values():
+        for average, averaging in self._averaging.items():
             if average.of is network:
-                update_average(_weights(self.modules[average]), _weights(module), average.rate)
+                averaging.update(average.rate)
 
     def state(self) -> dict[str, Tensor]:
         """Return weights and moments for a checkpoint."""

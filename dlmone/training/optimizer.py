@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -76,7 +77,8 @@ class Optimizer:
                 group["lr"] = lr * proportion
         for optimizer in self.optimizers:
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        for parameter in parameters:
+            parameter.grad = None
         return finite
 
     def state(self) -> dict[str, Tensor]:
@@ -186,13 +188,38 @@ def ema_decay(config: EmaConfig, batch: int, updates: int) -> float:
     return decay
 
 
-@torch.no_grad()
-def update_average(average: nn.Module, module: nn.Module, decay: float) -> None:
-    """Set average ← decay·average + (1 − decay)·module over all parameters; copy the buffers.
+class MovingAverage:
+    """The moving average of a module's parameters, with its buffers as they are.
 
     Buffers hold what a teacher learned outside its parameters (`Teacher.observe`).
+
+    Args:
+        average: a copy of the module, which holds the average.
+        module: the module that is trained.
     """
-    kept, latest = ([local(one) for one in network.parameters()] for network in (average, module))
-    torch._foreach_lerp_(kept, latest, 1 - decay)
-    for buffer, learned in zip(average.buffers(), module.buffers(), strict=True):
-        buffer.copy_(learned)
+
+    def __init__(self, average: nn.Module, module: nn.Module) -> None:
+        self._both = average, module
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        """Set average ← decay·average + (1 − decay)·module over all parameters; copy the buffers."""
+        kept, latest = ([local(one) for one in parameters] for parameters in self._parameters)
+        torch._foreach_lerp_(kept, latest, 1 - decay)
+        for owners in self._owners:
+            buffers = (owner.buffers(recurse=False) for owner in owners)
+            for buffer, learned in zip(*buffers, strict=True):
+                buffer.copy_(learned)
+
+    # Listed at the first update, as a network gets other parameters where it is sharded.
+
+    @cached_property
+    def _parameters(self) -> list[list[nn.Parameter]]:
+        return [[*network.parameters()] for network in self._both]
+
+    @cached_property
+    def _owners(self) -> list[tuple[nn.Module, nn.Module]]:
+        """The modules with buffers, in whose place other tensors may come."""
+        average, module = self._both
+        both = zip(average.modules(), module.modules(), strict=True)
+        return [owners for owners in both if any(owner._buffers for owner in owners)]

@@ -26,7 +26,7 @@ from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
 from .noise_ahead import NoiseAhead
 from .non_finite import NonFinite
-from .optimizer import Optimizer, adam_settings, learning_rate, update_average
+from .optimizer import MovingAverage, Optimizer, adam_settings, learning_rate
 from .rows import Rows
 from .tokenized import TokenizedExamples
 from .update import MetricSums
@@ -53,6 +53,7 @@ class Pretraining:
         self.average = copy.deepcopy(teacher).requires_grad_(False).eval()
         for each in (teacher, self.average):
             compute.place(each)
+        self._averaging = MovingAverage(self.average, teacher)
         own = teacher.new_optimizers(**adam_settings(config.optimizer))
         self.optimizer = Optimizer(teacher, config.optimizer, own)
         self._gradients = GradientSum(teacher.parameters(), compute.world)
@@ -114,7 +115,7 @@ class Pretraining:
         noted = world.concatenate({name: torch.cat(parts) for name, parts in observed.items()})
         if noted:
             self.teacher.observe(noted)
-        update_average(self.average, self.teacher, self.config.ema)
+        self._averaging.update(self.config.ema)
         self.step += 1
         if (lost := logged.pop("non_finite", None)) is not None:
             self.non_finite.add_losses(int(lost))

@@ -28,7 +28,7 @@ class TokenizedExamples:
         self.examples = examples
         self._tokens_NL: Tensor | None = None
         self._target_NL = torch.empty(0, 0, dtype=torch.bool)
-        self._known_N = torch.zeros(len(examples), dtype=torch.bool)
+        self._known = bytearray(len(examples))
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -41,11 +41,11 @@ class TokenizedExamples:
             InputError: an example does not fit; the message names it.
             PluginError: the space returns rows of different lengths.
         """
-        rows_B = torch.tensor(rows)
         with self._lock:
-            if new := sorted({*rows_B[~self._known_N[rows_B]].tolist()}):
+            if new := sorted({row for row in rows if not self._known[row]}):
                 self._keep(new)
         assert self._tokens_NL is not None
+        rows_B = torch.tensor(rows)
         ids = tuple(self.examples[row].id for row in rows)
         return Batch(ids, self._tokens_NL[rows_B].long(), self._target_NL[rows_B])
 
@@ -62,4 +62,5 @@ class TokenizedExamples:
             )
         self._tokens_NL[rows] = new.tokens_BL.int()
         self._target_NL[rows] = new.target_BL
-        self._known_N[rows] = True
+        for row in rows:
+            self._known[row] = True

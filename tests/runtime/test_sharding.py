@@ -18,7 +18,7 @@ from dlmone.registry.schema import PretrainOptimizer
 from dlmone.runtime.distributed import World
 from dlmone.runtime.gradients import GradientSum
 from dlmone.runtime import sharding, shards
-from dlmone.training.optimizer import Optimizer, update_average
+from dlmone.training.optimizer import MovingAverage, Optimizer
 from torch.distributed.fsdp import FSDPModule
 
 warnings.simplefilter("error")
@@ -111,7 +111,7 @@ for update, batch in enumerate(samples):
     finite = optimizer.step()
     assert bool(finite) is bool(plain_optimizer.step()) is (update != 1)
     for network, latest in ((average, part), (plain_average, plain)):
-        update_average(network, latest, 0.5)
+        MovingAverage(network, latest).update(0.5)
     for mine, right in ((part, plain), (average, plain_average)):
         with torch.no_grad():  # twice, to see that nothing gathered is kept over an update
             close(mine.denoise(batch, None, None).x0, right.denoise(batch, None, None).x0)

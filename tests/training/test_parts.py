@@ -27,7 +27,7 @@ from dlmone.training.checkpoint import (
     unpack,
 )
 from dlmone.training.data_order import DataOrder
-from dlmone.training.optimizer import Optimizer, ema_decay, learning_rate, update_average
+from dlmone.training.optimizer import MovingAverage, Optimizer, ema_decay, learning_rate
 from dlmone.training.run_directory import RunDirectory, latest_run_path, new_run_path
 
 
@@ -66,14 +66,14 @@ def test_ema_decay_halves_in_a_half_life_and_ramps_up() -> None:
 def test_the_average_is_the_convex_combination() -> None:
     average, module = nn.Linear(3, 3), nn.Linear(3, 3)
     expected = 0.75 * average.weight + 0.25 * module.weight
-    update_average(average, module, 0.75)
+    MovingAverage(average, module).update(0.75)
     torch.testing.assert_close(average.weight, expected)
 
 
 def test_what_is_learned_outside_the_parameters_reaches_the_average() -> None:
     average, module = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
     module(torch.randn(5, 3))
-    update_average(average, module, 0.75)
+    MovingAverage(average, module).update(0.75)
     assert torch.equal(average.running_mean, module.running_mean)
     assert average.num_batches_tracked == 1
 

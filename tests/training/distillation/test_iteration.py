@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from dlmone.core import TEACHER, DlmoneError, InputError, Objective, StepContext, Term
-from dlmone.core.step.noise import Draw, Key
+from dlmone.core.step import noise
+from dlmone.core.step.noise import Key
 from dlmone.core.step.request import Role
 from dlmone.plugins.diff_instruct.objective import DMD2
 from dlmone.plugins.diff_instruct.options import DMD2Options
@@ -208,13 +209,13 @@ def test_each_draw_is_made_once_an_update(monkeypatch: pytest.MonkeyPatch, share
     }
     trained = distillation(stage(objectives=slots, shared_noise=shared), terms)
     made: list[Key] = []
-    fill = Draw.fill
+    begin = noise._Stream.begin
 
-    def noted(self: Draw, row: Any, key: Key) -> None:
+    def noted(self: Any, key: Key) -> None:
         made.append(key)
-        fill(self, row, key)
+        begin(self, key)
 
-    monkeypatch.setattr(Draw, "fill", noted)
+    monkeypatch.setattr(noise._Stream, "begin", noted)
     trained.advance(norms=False)
     names = {key[-1] for key in made}
     assert {"z", "t", "epsilon", "grid"} <= names

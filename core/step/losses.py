@@ -11,7 +11,6 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from einops import reduce
 from torch import Tensor
 
 Weighting = Literal["sid", "one", "score", "snr"]
@@ -105,4 +104,4 @@ def adversarial_loss(logits_BK: Tensor, real: bool) -> Tensor:
     Eq. 5 and 6 print log-likelihoods, which one maximises; this is their negative, which one minimises.
     """
     clamped = logits_BK.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-    return reduce(F.softplus(-clamped if real else clamped), "b k -> b", "mean")
+    return F.softplus(-clamped if real else clamped).mean(1)

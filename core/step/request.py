@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -217,12 +219,17 @@ class Request:
 OUTPUT = Request(GENERATOR, GeneratorInput(), Gradient.PARAMETERS)
 
 
-def merged(requests: Iterable[Request]) -> dict[tuple[Network, State, float], Request]:
+def merged(requests: Iterable[Request]) -> Mapping[tuple[Network, State, float], Request]:
     """Return one request per pass, including those from which states are built."""
+    return _merged(tuple(requests))
+
+
+@lru_cache(maxsize=64)  # each update asks for what the one before it asked for
+def _merged(requests: tuple[Request, ...]) -> Mapping[tuple[Network, State, float], Request]:
     plan: dict[tuple[Network, State, float], Request] = {}
     for request in _closure(requests):
         plan[request.key] = plan[request.key] | request if request.key in plan else request
-    return plan
+    return MappingProxyType(plan)
 
 
 def computes_output(role: Role, plan: Mapping[tuple[Network, State, float], Request]) -> bool:

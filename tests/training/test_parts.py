@@ -78,6 +78,17 @@ def test_what_is_learned_outside_the_parameters_reaches_the_average() -> None:
     assert average.num_batches_tracked == 1
 
 
+def test_a_buffer_that_was_replaced_reaches_the_average() -> None:
+    average, module = nn.BatchNorm1d(3), nn.BatchNorm1d(3)
+    averaging = MovingAverage(average, module)
+    for value in (1.0, 2.0):
+        module.running_mean = torch.full((3,), value)
+        average.running_var = torch.zeros(3)
+        averaging.update(0.75)
+        assert torch.equal(average.running_mean, module.running_mean)
+        assert torch.equal(average.running_var, module.running_var)
+
+
 def test_integer_betas_and_infinite_gradients_are_survived() -> None:
     module = nn.Linear(2, 1)
     optimizer = Optimizer(module, OptimizerConfig.model_validate({"lr": 0.1, "beta1": 0}))

@@ -231,6 +231,30 @@ def test_the_mean_is_over_the_generated_entries_of_a_sample_padding_included() -
     assert masked_mean(values, torch.zeros(1, 3, 1, dtype=torch.bool)).tolist() == [0.0]
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 1), (1, 3, 1), (2, 1, 1), (3, 1), (4,), ()])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_a_mask_is_spread_over_the_values(shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    values = torch.arange(24.0).view(2, 3, 4).to(dtype).requires_grad_()
+    mask = torch.tensor([True, True, False, True] * 6)[: math.prod(shape)].view(shape)
+    mean_B = masked_mean(values, mask)
+    spread = mask.expand(2, 3, 4)
+    expected = [values.detach()[i][spread[i]].mean() for i in range(2)]
+    torch.testing.assert_close(mean_B, torch.stack(expected))
+    assert mean_B.dtype is dtype
+    mean_B.sum().backward()
+    slope = spread / spread.sum((1, 2), keepdim=True)
+    torch.testing.assert_close(values.grad, slope.to(dtype))
+
+
+def test_a_sample_without_generated_entries_has_the_mean_zero() -> None:
+    values = torch.full((2, 3, 4), math.nan).requires_grad_()
+    mean_B = masked_mean(values, torch.zeros(2, 3, 1, dtype=torch.bool))
+    mean_B.sum().backward()
+    assert mean_B.tolist() == [0, 0]
+    assert not values.grad.any()
+    assert masked_mean(values[:0], torch.ones(0, 3, 1, dtype=torch.bool)).shape == (0,)
+
+
 def test_a_mask_may_tell_entries_apart() -> None:
     values = torch.tensor([[1.0, 2.0, 4.0]])
     assert masked_mean(values, torch.tensor([[True, False, True]])).tolist() == [2.5]

@@ -1,0 +1,66 @@
+"""dlmone/training/mode.py: the mode that `nn.Module.train` sets, whatever the modules do with it."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import pytest
+import torch
+from torch import nn
+
+from dlmone.training.mode import Mode
+
+
+class Kept(nn.Dropout):
+    """Stays in evaluation mode, as frozen batch statistics do."""
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)
+
+
+class Noted(nn.Dropout):
+    """Notes its mode as it is set."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "training":
+            vars(self).setdefault("seen", []).append(value)
+        super().__setattr__(name, value)
+
+
+def nested(inner: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 2), nn.ModuleDict({"a": nn.ModuleList([inner, nn.BatchNorm1d(2)])}))
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is:DeprecationWarning")
+KINDS: dict[str, Callable[[], nn.Module]] = {
+    "plain": lambda: nn.Dropout(0.5),
+    "overrides train": lambda: Kept(0.5),
+    "overrides __setattr__": lambda: Noted(0.5),
+    "scripted": lambda: torch.jit.script(nn.Dropout(0.5)),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_module_is_in_the_mode_that_pytorch_would_set(kind: str) -> None:
+    networks = [nested(KINDS[kind]()), nn.Dropout(0.5)]
+    expected = [nested(KINDS[kind]()), nn.Dropout(0.5)]
+    mode = Mode(*networks)
+    for training in (False, True, True, False):
+        mode.train(training)
+        for network in expected:
+            network.train(training)
+        for one, right in zip(networks, expected, strict=True):
+            found, wanted = ([part.training for part in each.modules()] for each in (one, right))
+            assert found == wanted
+            assert len({*found}) == 1 or kind == "overrides train"
+    if kind == "overrides __setattr__":
+        inner, other = (network[1]["a"][0] for network in (networks[0], expected[0]))
+        assert inner.seen == other.seen
+
+
+def test_a_scripted_module_drops_in_training_mode_alone() -> None:
+    scripted = torch.jit.script(nn.Dropout(0.5))
+    mode, x = Mode(scripted), torch.ones(100)
+    mode.train(False)
+    assert torch.equal(scripted(x), x)
+    mode.train(True)
+    assert not torch.equal(scripted(x), x)

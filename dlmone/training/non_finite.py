@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from dlmone.core import DlmoneError
@@ -21,30 +20,32 @@ class NonFinite:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._known = 0
-        self._unread = torch.zeros((), dtype=torch.int64)
+        self._unread: int | Tensor = 0  # a tensor of one entry, on the GPU
 
     def add_losses(self, count: int) -> None:
         self._known += count
 
     def add_gradients(self, finite: Tensor) -> None:
         """Count an update, given whether all its gradients were finite, a bool tensor of one entry."""
-        self._unread = self._unread + finite.logical_not()
+        if finite.device.type == "cpu":
+            self._known += not finite
+        else:
+            self._unread = self._unread + finite.logical_not()
 
     @property
-    def total(self) -> Tensor:
-        """All so far, a tensor of one entry; nobody waits."""
+    def total(self) -> int | Tensor:
+        """All so far, of a GPU a tensor of one entry; nobody waits."""
         return self._unread + self._known
 
     @property
     def count(self) -> int:
         """All so far; the host waits for the device."""
-        self._known += int(self._unread)
-        self._unread = torch.zeros((), dtype=torch.int64)
+        self._known, self._unread = self._known + int(self._unread), 0
         return self._known
 
     @count.setter
     def count(self, count: int) -> None:
-        self._known, self._unread = count, torch.zeros((), dtype=torch.int64)
+        self._known, self._unread = count, 0
 
     def check(self, where: str, total: float | None = None) -> None:
         """Stop training where there are too many.
@@ -58,7 +59,7 @@ class NonFinite:
             DlmoneError: there are more than the limit.
         """
         if total is None:
-            total = self.count if self._unread.device.type == "cpu" else self._known
+            total = self._known
         if total > self.limit:
             raise DlmoneError(
                 f"{where}: {total:.0f} losses or gradients were not finite, more than "

@@ -28,10 +28,9 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the entries of each sample where ``mask`` (broadcastable to ``values``) is True: [B]."""
     dims = tuple(range(1, values.dim()))
     mask = mask[(None,) * (values.dim() - mask.dim())]
-    total_B = torch.where(mask, values, values.new_zeros(())).sum(dims)
     # Counted before it is spread over the values: a mask of tokens has one entry for a state's whole width.
     spread = math.prod(values.shape[1:]) // math.prod(mask.shape[1:])
-    return total_B / (mask.sum(dims) * spread).clamp(min=1)
+    return torch.where(mask, values, values.new_zeros(())).sum(dims) / (mask.sum(dims) * spread).clamp(min=1)
 
 
 def score_weight(

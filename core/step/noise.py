@@ -32,7 +32,7 @@ def _philox_key(key: Key) -> tuple[int, ...]:
     return _TWO_WORDS.unpack(blake2b(repr(key).encode(), digest_size=16).digest())
 
 
-class _Stream:
+class _Stream(threading.local):
     """A stream that is set to one key after the other: to make a new one takes NumPy nine times as long."""
 
     def __init__(self) -> None:
@@ -48,14 +48,7 @@ class _Stream:
         self._philox.state = self._start
 
 
-class _Own(threading.local):
-    """This thread's stream."""
-
-    def __init__(self) -> None:
-        self.stream = _Stream()
-
-
-_OWN = _Own()
+_STREAM = _Stream()
 
 
 def seed_of(key: Key) -> int:
@@ -73,15 +66,11 @@ class Draw:
 
     def rows(self, keys: Sequence[Key]) -> np.ndarray:
         """Return the draws of the samples with some keys, [B, *shape]."""
-        stream = _OWN.stream
-        dtype, draw = (
-            (np.float32, stream.generator.standard_normal)
-            if self.kind == "normal"
-            else (np.float64, stream.generator.random)
-        )
+        normal, rng, begin = self.kind == "normal", _STREAM.generator, _STREAM.begin
+        dtype, draw = (np.float32, rng.standard_normal) if normal else (np.float64, rng.random)
         rows = np.empty((len(keys), *self.shape), dtype)
         for key, row in zip(keys, rows.reshape(len(keys), -1), strict=True):
-            stream.begin((*key, self.name))
+            begin((*key, self.name))
             draw(None, dtype, row)  # NumPy reads keywords slowly
         return rows
 

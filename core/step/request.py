@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from functools import lru_cache
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor, nn
@@ -229,7 +228,7 @@ def _merged(requests: tuple[Request, ...]) -> Mapping[tuple[Network, State, floa
     plan: dict[tuple[Network, State, float], Request] = {}
     for request in _closure(requests):
         plan[request.key] = plan[request.key] | request if request.key in plan else request
-    return MappingProxyType(plan)
+    return plan
 
 
 def computes_output(role: Role, plan: Mapping[tuple[Network, State, float], Request]) -> bool:

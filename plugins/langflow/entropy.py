@@ -37,6 +37,12 @@ def log_frequencies(space: Space, examples: Sequence[Example], tokens: int) -> T
     return (counts / counts.sum()).log()
 
 
+def rows_of(space: Space, examples: Sequence[Example]) -> Iterator[Tensor]:
+    """Yield the tokens [N, L] of all examples, some at a time."""
+    for start in range(0, len(examples), BATCH):
+        yield space.collate(examples[start : start + BATCH]).tokens_BL
+
+
 def _generated(space: Space, examples: Sequence[Example]) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield, of some examples at a time, the generated positions' places among these, and their tokens."""
     for start in range(0, min(len(examples), COUNTED), BATCH):

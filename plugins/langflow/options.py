@@ -1,10 +1,10 @@
 """What a recipe can say about LangFlow; the defaults are the released configuration (lm1b)."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from dlmone.registry import Spacing, TokenizerChoice
+from dlmone.registry import Spacing, Time, TokenizerChoice
 
 #: A marker before, one after, and a token between.
 MIN_LENGTH = 4
@@ -12,6 +12,24 @@ MIN_LENGTH = 4
 MIN_TARGET = 2
 #: What options are validated with that are a trained teacher's.
 TRAINED = {"trained": True}
+
+
+class ChainOptions(BaseModel):
+    """How the tokens of a sequence are named together, by their logits and by which follows which.
+
+    Attributes:
+        weight: of log P(token | the one before) beside log p(token), for a model that has `pairs`.
+        bonus: added for each token that is no marker; a product of probabilities favours short texts.
+        repeats: whether a token may follow itself.
+        among: how many of a position's likeliest tokens are considered.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    weight: float = Field(default=0.4, ge=0)
+    bonus: float = 0.0
+    repeats: bool = False
+    among: int = Field(default=16, ge=2, le=1_000)
 
 
 class LangFlowOptions(BaseModel):
@@ -53,6 +71,9 @@ class LangFlowOptions(BaseModel):
             place of LangFlow's own blocks.
         init_from: a BERT-type encoder, in the same three places, whose word embeddings the table starts
             from; with encoder_width, its layers too.
+        pairs: how many pairs of neighbouring tokens are counted in the training data and kept, the most
+            frequent ones, for `chain`.
+        chain: how teacher and students name a sequence's tokens together; each by itself by default.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -82,6 +103,8 @@ class LangFlowOptions(BaseModel):
     tokenizer: TokenizerChoice = Field(default="bert-base-uncased", validate_default=True)
     encoder_width: int | None = Field(default=None, ge=1, le=100_000)
     init_from: str | None = None
+    pairs: int = Field(default=0, ge=0, le=10**8)
+    chain: ChainOptions | None = None
 
     @model_validator(mode="after")
     def _agree(self, info: ValidationInfo) -> Self:
@@ -101,6 +124,8 @@ class LangFlowOptions(BaseModel):
             raise ValueError("train_embedding = false needs init_from, a table to start from")
         if self.condition_dropout and not self.conditional:
             raise ValueError("condition_dropout is for conditional = true")
+        if self.chain is not None and self.chain.weight and not self.pairs:
+            raise ValueError("chain.weight needs pairs, how many are kept of the training data")
         return self
 
     @property
@@ -119,6 +144,9 @@ class SamplerOptions(BaseModel):
             network calls a step.
         spacing: how the calls are spread over times: ``time``, evenly in quantiles, is the official sampler;
             ``ratio``, ``log_snr``, or the times after the first.
+        until: the time of the last of several calls, by default the cleanest. Where it is not reached, a
+            chain still has several tokens to choose from.
+        chain: how the tokens are named; as the model says by default, each by itself if false.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -126,3 +154,5 @@ class SamplerOptions(BaseModel):
     temperature: float = Field(default=1.0, gt=0)
     guidance: float = Field(default=1.0, ge=0)
     spacing: Spacing = "time"
+    until: Time | None = None
+    chain: ChainOptions | Literal[False] | None = None

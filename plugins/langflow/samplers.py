@@ -18,21 +18,27 @@ from .space import LangFlowSpace
 
 
 class LangFlowSampler(Sampler):
-    """``steps`` network calls from the noisiest time to the cleanest, both included.
+    """``steps`` network calls from the noisiest time to the cleanest, or to ``until``, both included.
 
     Officially they are even in quantiles, the schedule's times.
 
-    The final state is the row of the likeliest token at each position: the mean row x0 would decode to its
-    nearest row, which need not be the same.
+    The final states are the rows of the tokens that the last call's logits name: the mean row x0 would decode
+    to its nearest row, which need not be the same.
     """
 
     def __init__(self, options: SamplerOptions) -> None:
         self.temperature = options.temperature
         self.guidance = options.guidance
         self.spacing = options.spacing
+        self.until = options.until
+        self.chain = options.chain
 
     def check(self, schedule: NoiseSchedule) -> None:
         spacing_on(self.spacing, schedule, "spacing")
+        self._end(schedule)
+
+    def _end(self, schedule: NoiseSchedule) -> float:
+        return schedule.min_time if self.until is None else self.until.on(schedule, "until")
 
     def sample(
         self,
@@ -51,7 +57,7 @@ class LangFlowSampler(Sampler):
         first = schedule.max_time if start is None else start.time
         shares = [i / max(steps - 1, 1) for i in range(steps)]
         spacing = spacing_on(self.spacing, schedule, "spacing")
-        times_N = spaced_times(schedule, first, schedule.min_time, shares, spacing)
+        times_N = spaced_times(schedule, first, self._end(schedule), shares, spacing)
         batches = [batch] if self.guidance == 1 else [space.null_condition(batch), batch]
         z = noise.normal("z", space.state_shape)
         x = z if start is None else start.state(space, z)
@@ -63,7 +69,8 @@ class LangFlowSampler(Sampler):
                 previous = space.mixture((logits_BLV / self.temperature).softmax(-1))
                 s_B = schedule.tensor(times_N[i + 1], len(batch), x.device)
                 x = step(schedule, previous, x, t_B, s_B)
-        tokens_BL = torch.where(batch.target_BL, logits_BLV.argmax(-1), batch.tokens_BL)
+        chain = space.chain if self.chain is None else self.chain or None
+        tokens_BL = space.name_tokens(logits_BLV, batch, chain)
         state = space.embed(replace(batch, tokens_BL=tokens_BL))
         return space.pin(state, given, batch), steps * len(batches)
 

@@ -16,7 +16,9 @@ from dlmone.core import Batch, Example, InputError, Reading, Space
 from dlmone.core.accelerator import scores_at_once
 from dlmone.core.transfer import on_host
 
-from .options import MIN_TARGET
+from .chain import likeliest_tokens
+from .options import MIN_TARGET, ChainOptions
+from .pairs import TokenPairs
 from .schedule import GumbelParameters, GumbelSchedule
 from .text import Vocabulary
 
@@ -40,6 +42,8 @@ class LangFlowSpace(Space):
         normalised: whether rows are scaled to norm √D.
         conditional: whether rows have a condition.
         has_null: whether the model is trained without its condition too.
+        pairs: how many pairs of tokens are kept.
+        chain: how tokens are named together; None for each by itself.
     """
 
     schedule: GumbelSchedule
@@ -57,6 +61,8 @@ class LangFlowSpace(Space):
         normalised: bool = True,
         conditional: bool = False,
         has_null: bool = False,
+        pairs: int = 0,
+        chain: ChainOptions | None = None,
     ) -> None:
         super().__init__()
         self.vocabulary = vocabulary
@@ -71,6 +77,8 @@ class LangFlowSpace(Space):
         self.has_null = has_null
         self.embedding = nn.Parameter(torch.empty(rows or vocabulary.size, width))
         nn.init.kaiming_uniform_(self.embedding, a=math.sqrt(5))
+        self.pairs = TokenPairs(len(self.embedding), pairs) if pairs else None
+        self.chain = chain
 
     # -- text to states --------------------------------------------------------------------------------
 
@@ -140,7 +148,23 @@ class LangFlowSpace(Space):
             best_N = torch.cat([torch.addmm(offset_V, part_ND, rows_VD.T).argmax(1) for part_ND in parts])
         return torch.where(batch.target_BL, best_N.view_as(batch.tokens_BL), batch.tokens_BL)
 
+    def name_tokens(self, logits_BLV: Tensor, batch: Batch, chain: ChainOptions | None) -> Tensor:
+        """Return the tokens [B, L] that a network's logits name; given positions keep theirs.
+
+        Raises:
+            InputError: the chain weighs pairs, and this model has none.
+        """
+        if chain is None:
+            return torch.where(batch.target_BL, logits_BLV.argmax(-1), batch.tokens_BL)
+        pairs = None if self.pairs is None else self.pairs.log_probability
+        if chain.weight and pairs is None:
+            raise InputError("chain.weight: this model has no pairs of tokens (its recipe: `pairs`); give 0")
+        words = self.vocabulary
+        return likeliest_tokens(logits_BLV, batch, chain, pairs, (words.start, words.end, words.pad))
+
     def scores(self, state: Tensor, batch: Batch) -> Tensor:
+        if self.chain is not None:
+            raise InputError("chain: this model names a sequence's tokens together, which no graph does")
         rows_VD = self.rows()
         return functional.linear(state, rows_VD, rows_VD.square().sum(1) / -2)
 

@@ -13,11 +13,12 @@ from dlmone.core import Batch, Example, InputError, Noise, Sketch, Teacher, Trai
 from dlmone.plugins.bert.start import EncoderSizes
 
 from .encoder import load_start
-from .entropy import log_frequencies, position_entropy
+from .entropy import log_frequencies, position_entropy, rows_of
 from .network import LangFlowNetwork
 from .options import TRAINED, LangFlowOptions
 from .schedule import GumbelParameters
 from .space import LangFlowSpace
+from .student import LangFlowStudent
 from .text import Vocabulary
 from .training import training_loss
 from .transformer import SINUSOID
@@ -55,6 +56,8 @@ class LangFlowTeacher(Teacher):
             conditional=options.conditional,
             source_length=options.longest_source,
             has_null=options.condition_dropout > 0,
+            pairs=options.pairs,
+            chain=options.chain,
         )
         self.space.embedding.requires_grad_(options.train_embedding)
         self.network = LangFlowNetwork(
@@ -81,6 +84,8 @@ class LangFlowTeacher(Teacher):
         teacher = cls(options, vocabulary)
         if options.init_from is not None:
             load_start(teacher.space, teacher.network.encoder, options.init_from, encoder_sizes(options))
+        if teacher.space.pairs is not None:
+            teacher.space.pairs.count(rows_of(teacher.space, examples))
         if options.frequencies:
             bias_V = teacher.network.output_layer.token_bias
             with torch.no_grad():
@@ -122,6 +127,9 @@ class LangFlowTeacher(Teacher):
         return {TOKENIZER: self.space.vocabulary.to_bytes()}
 
     # -- students --------------------------------------------------------------------------------------
+
+    def new_generator(self, t_init: float, unit_input: bool = False) -> LangFlowStudent:
+        return LangFlowStudent(self.copy_network(), self.space, t_init, unit_input)
 
     def smaller_network(self, layers: int | None = None, width: int | None = None) -> LangFlowNetwork:
         """Return φ with its first layers alone. Its width is that of the states, in its own blocks."""

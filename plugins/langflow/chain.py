@@ -1,0 +1,76 @@
+"""Name the tokens of a sequence together, not each by itself.
+
+Far from the data a model's positions do not know of each other: where "how do i" and "how can i" are as
+likely, the likeliest tokens by themselves may read "how do can". With a chain over neighbours, as in
+structured decoding for non-autoregressive translation (Sun et al. 2019), the whole sequence is the likeliest.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from dlmone.core import Batch
+from dlmone.core.accelerator import scores_at_once
+
+from .options import ChainOptions
+
+Pairs = Callable[[Tensor, Tensor], Tensor]
+
+
+def best_sequence(scores_BLK: Tensor, links_BMKK: Tensor) -> Tensor:
+    """Return the choice at each position, [B, L], for which scores and links add up to most (Viterbi).
+
+    Args:
+        scores_BLK: of K choices at each of L positions.
+        links_BMKK: of neighbouring choices, M = L − 1: ``[:, l, i, j]`` is that of i at l and j at l + 1.
+    """
+    best_BK, came_from = scores_BLK[:, 0], []
+    for scores_BK, links_BKK in zip(scores_BLK[:, 1:].unbind(1), links_BMKK.unbind(1), strict=True):
+        reached_BK, from_BK = (best_BK[:, :, None] + links_BKK).max(1)
+        best_BK = reached_BK + scores_BK
+        came_from.append(from_BK)
+    choice_B1 = best_BK.argmax(1, keepdim=True)
+    choices = [choice_B1]
+    for from_BK in reversed(came_from):
+        choice_B1 = from_BK.gather(1, choice_B1)
+        choices.append(choice_B1)
+    return torch.cat(choices[::-1], dim=1)
+
+
+def likeliest_tokens(
+    logits_BLV: Tensor, batch: Batch, chain: ChainOptions, pairs: Pairs | None, markers: tuple[int, ...]
+) -> Tensor:
+    """Return the tokens [B, L] whose sequence is the likeliest; given positions keep theirs.
+
+    Its score is Σ log p(token) + weight·Σ log P(token | the one before) + bonus for each token that is no
+    marker. Links go over given positions too.
+
+    Args:
+        logits_BLV: of the network, for each position by itself.
+        chain: the weight, the bonus, whether a token may follow itself, how many tokens of a position count.
+        pairs: log P(second | first); not asked where the weight is 0.
+        markers: tokens that stand for no text: they may follow themselves, and have no bonus.
+    """
+    length, among = logits_BLV.shape[1], min(chain.among, logits_BLV.shape[2])
+    at_once = max(1, scores_at_once(logits_BLV.device) // (length * among**2))
+    found = []
+    for start in range(0, len(batch), at_once):
+        rows = slice(start, start + at_once)
+        logits_NLV, target_NL, given_NL = logits_BLV[rows], batch.target_BL[rows], batch.tokens_BL[rows]
+        scores_NLK, tokens_NLK = logits_NLV.float().topk(among, dim=-1)
+        tokens_NLK = torch.where(target_NL[..., None], tokens_NLK, given_NL[..., None])
+        marker_NLK = torch.isin(tokens_NLK, torch.tensor(markers, device=tokens_NLK.device))
+        scores_NLK = scores_NLK + chain.bonus * ~marker_NLK
+        # All choices of a given position are its token, so that any of them will do.
+        scores_NLK = scores_NLK.masked_fill(~target_NL[..., None], 0.0)
+        first, second = tokens_NLK[:, :-1, :, None], tokens_NLK[:, 1:, None, :]
+        links_NMKK = scores_NLK.new_zeros(torch.broadcast_shapes(first.shape, second.shape))
+        if chain.weight and pairs is not None:
+            links_NMKK = chain.weight * pairs(first, second)
+        if not chain.repeats:
+            repeated = (first == second) & ~marker_NLK[:, 1:, None, :] & target_NL[:, 1:, None, None]
+            links_NMKK = links_NMKK.masked_fill(repeated, -torch.inf)
+        choice_NL = best_sequence(scores_NLK, links_NMKK)
+        found.append(tokens_NLK.gather(2, choice_NL[..., None])[..., 0])
+    return torch.cat(found)

@@ -1,0 +1,32 @@
+"""LangFlow's student: its last network call names tokens by their logits, as its teacher's does."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dlmone.core import Batch, DiffusionGenerator, Generated, Noise
+
+from .space import LangFlowSpace
+
+
+class LangFlowStudent(DiffusionGenerator):
+    """A student that names a sequence's tokens together, where its space says so.
+
+    A final state alone would not do: a mean of rows no longer says how likely each token is.
+    """
+
+    space: LangFlowSpace
+
+    @torch.no_grad()
+    def generate(
+        self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
+    ) -> Generated:
+        if self.sampler is not None or self.space.chain is None:
+            return super().generate(batch, noise, steps, earlier)
+        batch = self.encoded(batch)
+        given = self._given(batch)
+        found = self.call(self.input_of(batch, given, noise, steps, steps), tokens=True)
+        assert found.logits_BLV is not None, "asked for"
+        tokens_BL = self.space.name_tokens(found.logits_BLV, batch, self.space.chain)
+        return Generated(tokens_BL, steps, self.space.pin(found.x0, given, batch))

@@ -1,0 +1,247 @@
+"""plugins/langflow/chain.py: the likeliest sequence, against all sequences; and what a user sees of it."""
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from torch import Tensor
+
+from dlmone.core import Batch, InputError, Noise
+from dlmone.models.folder import load_teacher, publish
+from dlmone.plugins.langflow import chain as module
+from dlmone.plugins.langflow.chain import best_sequence, likeliest_tokens
+from dlmone.plugins.langflow.options import ChainOptions, LangFlowOptions, SamplerOptions
+from dlmone.plugins.langflow.samplers import LangFlowSampler
+from dlmone.plugins.langflow.student import LangFlowStudent
+from dlmone.plugins.langflow.teacher import LangFlowTeacher
+from dlmone.registry import Registry
+from dlmone.testing import Watched, check_sampler, check_teacher
+from dlmone.testing.toy import EXAMPLES
+
+from .small import teacher_of
+
+MARKER = 0
+CHAIN = {"weight": 0.7, "bonus": 0.3, "among": 4}
+
+
+def links(first: Tensor, second: Tensor) -> Tensor:
+    """Some link for each pair."""
+    return torch.sin(3.0 * first + 7.0 * second)
+
+
+def random_case(seed: int) -> tuple[Tensor, Batch]:
+    """Logits of 3 rows of 5 positions, V = 6; the first two are given, with one token twice."""
+    generator = torch.Generator().manual_seed(seed)
+    logits_BLV = 2 * torch.randn(3, 5, 6, generator=generator)
+    tokens_BL = torch.randint(6, (3, 5), generator=generator)
+    tokens_BL[:, 1] = tokens_BL[:, 0]
+    target_BL = torch.tensor([[False, False, True, True, True]]).expand(3, 5)
+    return logits_BLV, Batch(("a", "b", "c"), tokens_BL, target_BL)
+
+
+@given(st.integers(0, 1000))
+def test_no_sequence_is_better(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    scores_BLK = torch.randn(2, 4, 3, generator=generator)
+    links_BMKK = torch.randn(2, 3, 3, 3, generator=generator)
+    found_BL = best_sequence(scores_BLK, links_BMKK)
+    for row, found_L in enumerate(found_BL.tolist()):
+        score, link = scores_BLK[row].tolist(), links_BMKK[row].tolist()
+        value = {
+            path: sum(score[place][k] for place, k in enumerate(path))
+            + sum(link[place][path[place]][path[place + 1]] for place in range(3))
+            for path in product(range(3), repeat=4)
+        }
+        assert tuple(found_L) == max(value, key=value.__getitem__)
+
+
+@pytest.mark.parametrize("repeats", [True, False])
+@given(seed=st.integers(0, 1000))
+def test_given_tokens_markers_and_repeats(repeats: bool, seed: int) -> None:
+    """All sequences by hand: links from given tokens too, no bonus for a marker, which may follow itself."""
+    logits_BLV, batch = random_case(seed)
+    every = torch.arange(6)
+    link = links(every[:, None], every[None, :]).tolist()
+    score = logits_BLV.tolist()
+    options = ChainOptions(weight=0.7, bonus=0.3, repeats=repeats, among=6)
+    found_BL = likeliest_tokens(logits_BLV, batch, options, links, (MARKER,))
+    assert torch.equal(found_BL[:, :2], batch.tokens_BL[:, :2])
+    for row in range(3):
+        last = int(batch.tokens_BL[row, 1])
+
+        def value(path: tuple[int, ...], row: int = row, last: int = last) -> float:
+            total, before = 0.0, last
+            for place, token in enumerate(path, start=2):
+                if not repeats and token == before != MARKER:
+                    return -torch.inf
+                total += score[row][place][token] + 0.3 * (token != MARKER) + 0.7 * link[before][token]
+                before = token
+            return total
+
+        best = max(product(range(6), repeat=3), key=value)
+        assert tuple(found_BL[row, 2:].tolist()) == best
+
+
+def test_without_weight_it_is_each_position_by_itself() -> None:
+    logits_BLV, batch = random_case(0)
+    found_BL = likeliest_tokens(logits_BLV, batch, ChainOptions(weight=0, repeats=True), None, (MARKER,))
+    assert torch.equal(found_BL, torch.where(batch.target_BL, logits_BLV.argmax(-1), batch.tokens_BL))
+
+
+def test_a_bonus_makes_texts_longer() -> None:
+    logits_BLV = torch.zeros(1, 4, 3)
+    logits_BLV[..., MARKER] = 1.0
+    batch = Batch(("a",), torch.zeros(1, 4, dtype=torch.long), torch.ones(1, 4, dtype=torch.bool))
+    lengths = [
+        int((likeliest_tokens(logits_BLV, batch, options, None, (MARKER,)) != MARKER).sum())
+        for options in (ChainOptions(weight=0), ChainOptions(weight=0, bonus=1.5))
+    ]
+    assert lengths == [0, 4]
+
+
+def test_rows_in_parts_are_named_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits_BLV, batch = random_case(1)
+    options = ChainOptions(weight=0.7, among=4)
+    whole_BL = likeliest_tokens(logits_BLV, batch, options, links, (MARKER,))
+    monkeypatch.setattr(module, "scores_at_once", lambda device: 1)
+    assert torch.equal(likeliest_tokens(logits_BLV, batch, options, links, (MARKER,)), whole_BL)
+
+
+# -- in a model --------------------------------------------------------------------------------------------
+
+
+def chained(**options: Any) -> LangFlowTeacher:
+    return teacher_of(conditional=True, pairs=50, chain=CHAIN, **options)
+
+
+def noise_of(batch: Batch) -> Noise:
+    return Noise([(0, id) for id in batch.ids])
+
+
+def by_hand(teacher: LangFlowTeacher, logits_BLV: Tensor, batch: Batch) -> Tensor:
+    words, pairs = teacher.space.vocabulary, teacher.space.pairs
+    assert pairs is not None
+    markers = (words.start, words.end, words.pad)
+    return likeliest_tokens(logits_BLV, batch, ChainOptions(**CHAIN), pairs.log_probability, markers)
+
+
+def test_it_keeps_the_contracts() -> None:
+    check_teacher(chained, EXAMPLES)
+    check_sampler(LangFlowSampler(SamplerOptions()), steps=3, teacher=chained())
+
+
+def test_pairs_are_those_of_whole_rows() -> None:
+    space = chained().space
+    batch = space.collate(EXAMPLES)
+    assert space.pairs is not None
+    row_L = batch.tokens_BL[0].tolist()
+    seen = sum(
+        (row[place], row[place + 1]) == (row_L[3], row_L[4])
+        for row in batch.tokens_BL.tolist()
+        for place in range(len(row) - 1)
+    )
+    place = space.pairs.starts[row_L[3]] + space.pairs.seconds[
+        space.pairs.starts[row_L[3]] : space.pairs.starts[row_L[3] + 1]
+    ].tolist().index(row_L[4])
+    assert int(space.pairs.counts[place]) == seen > 0
+
+
+def test_pairs_change_nothing_that_is_trained() -> None:
+    plain, counted = teacher_of(conditional=True), teacher_of(conditional=True, pairs=50)
+    weights = counted.state_dict()
+    assert plain.state_dict().keys() == {name for name in weights if "pairs" not in name}
+    assert all(torch.equal(weights[name], value) for name, value in plain.state_dict().items())
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_sampler_names_tokens_by_the_last_logits(steps: int) -> None:
+    teacher = chained()
+    space, batch = teacher.space, teacher.space.collate(EXAMPLES)
+    network = Watched(teacher.network)
+
+    def sampled(**options: Any) -> Tensor:
+        sampler = LangFlowSampler(SamplerOptions(**options))
+        with torch.no_grad():
+            return space.decode(sampler.sample(network, space, batch, noise_of(batch), steps)[0], batch)
+
+    found_BL = sampled()
+    last = network.calls[-1]
+    with torch.no_grad():
+        logits_BLV = network.denoise(
+            last.e_t, last.t_B, batch, tokens=True, previous=last.previous
+        ).logits_BLV
+    assert logits_BLV is not None
+    assert torch.equal(found_BL, by_hand(teacher, logits_BLV, batch))
+    each_BL = torch.where(batch.target_BL, logits_BLV.argmax(-1), batch.tokens_BL)
+    assert torch.equal(sampled(chain=False), each_BL)
+    assert not torch.equal(found_BL, each_BL)
+
+
+def test_the_last_call_may_be_made_earlier() -> None:
+    teacher = chained()
+    space, batch = teacher.space, teacher.space.collate(EXAMPLES)
+    schedule, network = space.schedule, Watched(teacher.network)
+    sampler = LangFlowSampler(SamplerOptions.model_validate({"until": {"quantile": 0.4}}))
+    sampler.sample(network, space, batch, noise_of(batch), 3)
+    first, end = schedule.max_time, schedule.time_of_quantile(0.4)
+    times = [float(call.t_B[0]) for call in network.calls]
+    assert times == pytest.approx([first, (first + end) / 2, end])
+    with pytest.raises(InputError, match=r"^until: .* 2 is outside"):
+        LangFlowSampler(SamplerOptions.model_validate({"until": 2.0})).check(schedule)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_student_names_them_by_its_last_call(steps: int) -> None:
+    teacher = chained()
+    batch = teacher.space.collate(EXAMPLES)
+    student = teacher.new_generator(teacher.space.schedule.time_of_quantile(0.9)).eval()
+    assert isinstance(student, LangFlowStudent)
+    watched = Watched(student.network)
+    found = student.with_network(watched).generate(batch, noise_of(batch), steps)
+    assert found.calls == len(watched.calls) == steps
+    last = watched.calls[-1]
+    with torch.no_grad():
+        end = watched.denoise(last.e_t, last.t_B, batch, tokens=True, previous=last.previous)
+    assert end.logits_BLV is not None
+    assert torch.equal(found.tokens_BL, by_hand(teacher, end.logits_BLV, batch))
+    given = teacher.space.embed_condition(batch)
+    assert found.state is not None
+    assert torch.equal(found.state, teacher.space.pin(end.x0, given, batch))
+
+
+def test_model_folders_keep_pairs_and_chain(tmp_path: Path) -> None:
+    registry, teacher = Registry.discover(), chained()
+    batch = teacher.space.collate(EXAMPLES)
+    student = teacher.new_generator(teacher.space.schedule.time_of_quantile(0.9)).eval()
+    publish(tmp_path / "teacher", teacher, "langflow", "teacher", "text")
+    loaded = load_teacher(tmp_path / "teacher", registry)
+    sampler = LangFlowSampler(SamplerOptions())
+    states = [
+        sampler.sample(one.network, one.space, batch, noise_of(batch), 2)[0] for one in (teacher, loaded)
+    ]
+    assert torch.equal(*states)
+    facts = {"t_init": student.t_init, "unit_input": False}
+    publish(tmp_path / "student", teacher, "langflow", "student", "text", student=facts)
+    found = [
+        one.generate(batch, noise_of(batch))
+        for one in (student, load_student(tmp_path / "student", registry))
+    ]
+    assert torch.equal(found[0].tokens_BL, found[1].tokens_BL)
+
+
+def test_what_is_missing_is_said() -> None:
+    plain = teacher_of(conditional=True)
+    batch = plain.space.collate(EXAMPLES)
+    sampler = LangFlowSampler(SamplerOptions.model_validate({"chain": {"weight": 0.4}}))
+    with pytest.raises(InputError, match=r"^chain\.weight: this model has no pairs of tokens"):
+        sampler.sample(plain.network, plain.space, batch, noise_of(batch), 1)
+    with pytest.raises(ValidationError, match=r"chain\.weight needs pairs"):
+        LangFlowOptions(conditional=True, chain=ChainOptions())
+    space = chained().space
+    with pytest.raises(InputError, match="names a sequence's tokens together, which no graph does"):
+        space.scores(torch.zeros(len(batch), *space.state_shape), batch)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from dlmone.core import Batch, InputError, Noise
-from dlmone.models.folder import load_teacher, publish
+from dlmone.models.folder import load_student, load_teacher, publish
 from dlmone.plugins.langflow import chain as module
 from dlmone.plugins.langflow.chain import best_sequence, likeliest_tokens
 from dlmone.plugins.langflow.options import ChainOptions, LangFlowOptions, SamplerOptions
@@ -227,10 +227,8 @@ def test_model_folders_keep_pairs_and_chain(tmp_path: Path) -> None:
     assert torch.equal(*states)
     facts = {"t_init": student.t_init, "unit_input": False}
     publish(tmp_path / "student", teacher, "langflow", "student", "text", student=facts)
-    found = [
-        one.generate(batch, noise_of(batch))
-        for one in (student, load_student(tmp_path / "student", registry))
-    ]
+    again = load_student(tmp_path / "student", registry)
+    found = [one.generate(batch, noise_of(batch)) for one in (student, again)]
     assert torch.equal(found[0].tokens_BL, found[1].tokens_BL)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from dlmone.core import Batch
+from dlmone.core import Batch, Noise
 from dlmone.core.accelerator import scores_at_once
 
 from .options import ChainOptions
@@ -38,22 +38,57 @@ def best_sequence(scores_BLK: Tensor, links_BMKK: Tensor) -> Tensor:
     return torch.cat(choices[::-1], dim=1)
 
 
-def likeliest_tokens(
-    logits_BLV: Tensor, batch: Batch, chain: ChainOptions, pairs: Pairs | None, markers: tuple[int, ...]
-) -> Tensor:
-    """Return the tokens [B, L] whose sequence is the likeliest; given positions keep theirs.
+def drawn_sequence(scores_BLK: Tensor, links_BMKK: Tensor, uniform_BL: Tensor) -> Tensor:
+    """Return choices [B, L] drawn with probability ∝ exp of their sum of scores and links.
 
-    Its score is Σ log p(token) + weight·Σ log P(token | the one before) + bonus for each token that is no
-    marker. Links go over given positions too.
+    What comes after each choice is summed up backwards; then choices are drawn one by one, by inversion.
+
+    Args:
+        scores_BLK, links_BMKK: as in `best_sequence`.
+        uniform_BL: uniform numbers in [0, 1).
+    """
+    after_BK = torch.zeros_like(scores_BLK[:, -1])
+    later = [after_BK]
+    for scores_BK, links_BKK in zip(
+        scores_BLK[:, 1:].flip(1).unbind(1), links_BMKK.flip(1).unbind(1), strict=True
+    ):
+        after_BK = (links_BKK + (scores_BK + after_BK)[:, None]).logsumexp(2)
+        later.append(after_BK)
+    reach_BK, choices = torch.zeros_like(after_BK), []
+    for place, after_BK in enumerate(reversed(later)):
+        if place:
+            rows_B11 = choices[-1][..., None].expand(-1, 1, links_BMKK.shape[-1])
+            reach_BK = links_BMKK[:, place - 1].gather(1, rows_B11)[:, 0]
+        chance_BK = (reach_BK + scores_BLK[:, place] + after_BK).softmax(-1)
+        below_BK = chance_BK.cumsum(-1)[:, :-1] <= uniform_BL[:, place, None]
+        choices.append(below_BK.sum(1, keepdim=True))
+    return torch.cat(choices, dim=1)
+
+
+def chained_tokens(
+    logits_BLV: Tensor,
+    batch: Batch,
+    chain: ChainOptions,
+    pairs: Pairs | None,
+    markers: tuple[int, ...],
+    noise: Noise,
+) -> Tensor:
+    """Return the tokens [B, L] whose sequence is the likeliest, or drawn; given positions keep theirs.
+
+    A sequence's score is Σ log p(token) + weight·Σ log P(token | the one before) + bonus for each token that
+    is no marker. Links go over given positions too. At a temperature T, sequences are drawn with probability
+    ∝ exp(score/T).
 
     Args:
         logits_BLV: of the network, for each position by itself.
-        chain: the weight, the bonus, whether a token may follow itself, how many tokens of a position count.
+        chain: how sequences are scored, and their temperature.
         pairs: log P(second | first); not asked where the weight is 0.
         markers: tokens that stand for no text: they may follow themselves, and have no bonus.
+        noise: the batch's; its draw is named ``chain``.
     """
     length, among = logits_BLV.shape[1], min(chain.among, logits_BLV.shape[2])
     at_once = max(1, scores_at_once(logits_BLV.device) // (length * among**2))
+    uniform_BL = noise.uniform("chain", (length,)) if chain.temperature else None
     found = []
     for start in range(0, len(batch), at_once):
         rows = slice(start, start + at_once)
@@ -71,6 +106,10 @@ def likeliest_tokens(
         if not chain.repeats:
             repeated = (first == second) & ~marker_NLK[:, 1:, None, :] & target_NL[:, 1:, None, None]
             links_NMKK = links_NMKK.masked_fill(repeated, -torch.inf)
-        choice_NL = best_sequence(scores_NLK, links_NMKK)
+        if uniform_BL is None:
+            choice_NL = best_sequence(scores_NLK, links_NMKK)
+        else:
+            scores_NLK, links_NMKK = scores_NLK / chain.temperature, links_NMKK / chain.temperature
+            choice_NL = drawn_sequence(scores_NLK, links_NMKK, uniform_BL[rows])
         found.append(tokens_NLK.gather(2, choice_NL[..., None])[..., 0])
     return torch.cat(found)

@@ -22,6 +22,8 @@ class ChainOptions(BaseModel):
         bonus: added for each token that is no marker; a product of probabilities favours short texts.
         repeats: whether a token may follow itself.
         among: how many of a position's likeliest tokens are considered.
+        temperature: at 0, the likeliest sequence. At T, one drawn with probability ∝ exp(score/T), so that
+            candidates of one network call differ.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -30,6 +32,7 @@ class ChainOptions(BaseModel):
     bonus: float = 0.0
     repeats: bool = False
     among: int = Field(default=16, ge=2, le=1_000)
+    temperature: float = Field(default=0.0, ge=0)
 
 
 class LangFlowOptions(BaseModel):

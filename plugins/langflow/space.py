@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dlmone.core import Batch, Example, InputError, Reading, Space
+from dlmone.core import Batch, Example, InputError, Noise, Reading, Space
 from dlmone.core.accelerator import scores_at_once
 from dlmone.core.transfer import on_host
 
-from .chain import likeliest_tokens
+from .chain import chained_tokens
 from .options import MIN_TARGET, ChainOptions
 from .pairs import TokenPairs
 from .schedule import GumbelParameters, GumbelSchedule
@@ -148,7 +148,9 @@ class LangFlowSpace(Space):
             best_N = torch.cat([torch.addmm(offset_V, part_ND, rows_VD.T).argmax(1) for part_ND in parts])
         return torch.where(batch.target_BL, best_N.view_as(batch.tokens_BL), batch.tokens_BL)
 
-    def name_tokens(self, logits_BLV: Tensor, batch: Batch, chain: ChainOptions | None) -> Tensor:
+    def name_tokens(
+        self, logits_BLV: Tensor, batch: Batch, chain: ChainOptions | None, noise: Noise
+    ) -> Tensor:
         """Return the tokens [B, L] that a network's logits name; given positions keep theirs.
 
         Raises:
@@ -160,7 +162,8 @@ class LangFlowSpace(Space):
         if chain.weight and pairs is None:
             raise InputError("chain.weight: this model has no pairs of tokens (its recipe: `pairs`); give 0")
         words = self.vocabulary
-        return likeliest_tokens(logits_BLV, batch, chain, pairs, (words.start, words.end, words.pad))
+        markers = (words.start, words.end, words.pad)
+        return chained_tokens(logits_BLV, batch, chain, pairs, markers, noise)
 
     def scores(self, state: Tensor, batch: Batch) -> Tensor:
         if self.chain is not None:

@@ -28,5 +28,5 @@ class LangFlowStudent(DiffusionGenerator):
         given = self._given(batch)
         found = self.call(self.input_of(batch, given, noise, steps, steps), tokens=True)
         assert found.logits_BLV is not None, "asked for"
-        tokens_BL = self.space.name_tokens(found.logits_BLV, batch, self.space.chain)
+        tokens_BL = self.space.name_tokens(found.logits_BLV, batch, self.space.chain, noise)
         return Generated(tokens_BL, steps, self.space.pin(found.x0, given, batch))

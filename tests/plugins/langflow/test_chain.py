@@ -14,7 +14,7 @@ from torch import Tensor
 from dlmone.core import Batch, InputError, Noise
 from dlmone.models.folder import load_student, load_teacher, publish
 from dlmone.plugins.langflow import chain as module
-from dlmone.plugins.langflow.chain import best_sequence, likeliest_tokens
+from dlmone.plugins.langflow.chain import best_sequence, chained_tokens, drawn_sequence
 from dlmone.plugins.langflow.options import ChainOptions, LangFlowOptions, SamplerOptions
 from dlmone.plugins.langflow.samplers import LangFlowSampler
 from dlmone.plugins.langflow.student import LangFlowStudent
@@ -27,6 +27,7 @@ from .small import teacher_of
 
 MARKER = 0
 CHAIN = {"weight": 0.7, "bonus": 0.3, "among": 4}
+NOISE = Noise([(0, "a"), (0, "b"), (0, "c")])
 
 
 def links(first: Tensor, second: Tensor) -> Tensor:
@@ -60,6 +61,49 @@ def test_no_sequence_is_better(seed: int) -> None:
         assert tuple(found_L) == max(value, key=value.__getitem__)
 
 
+def test_sequences_are_drawn_as_often_as_their_scores_say() -> None:
+    """Against all sequences' exact probabilities."""
+    generator = torch.Generator().manual_seed(0)
+    scores_LK, links_MKK = (
+        torch.randn(3, 2, generator=generator),
+        torch.randn(2, 2, 2, generator=generator),
+    )
+    paths = list(product(range(2), repeat=3))
+    total = torch.tensor(
+        [
+            sum(float(scores_LK[place, k]) for place, k in enumerate(path))
+            + sum(float(links_MKK[place, path[place], path[place + 1]]) for place in range(2))
+            for path in paths
+        ]
+    )
+    draws = 20_000
+    uniform_BL = torch.rand(draws, 3, generator=generator)
+    found_BL = drawn_sequence(
+        scores_LK.expand(draws, -1, -1), links_MKK.expand(draws, -1, -1, -1), uniform_BL
+    )
+    share_P = torch.stack([(found_BL == torch.tensor(path)).all(1).float().mean() for path in paths])
+    wanted_P = total.softmax(0)
+    # Four standard deviations of a share.
+    assert bool(((share_P - wanted_P).abs() < 4 * (wanted_P / draws).sqrt()).all())
+
+
+def test_a_forbidden_repeat_is_never_drawn_and_a_low_temperature_draws_the_best() -> None:
+    logits_BLV, batch = random_case(2)
+    for seed in range(50):
+        noise = Noise([(seed, name) for name in "abc"])
+        drawn_BL = chained_tokens(
+            logits_BLV, batch, ChainOptions(weight=0.7, temperature=3), links, (MARKER,), noise
+        )
+        again_BL = (drawn_BL[:, 2:] == drawn_BL[:, 1:-1]) & (drawn_BL[:, 2:] != MARKER)
+        assert not again_BL.any()
+        assert torch.equal(drawn_BL[:, :2], batch.tokens_BL[:, :2])
+    cold, best = (
+        chained_tokens(logits_BLV, batch, ChainOptions(weight=0.7, temperature=t), links, (MARKER,), NOISE)
+        for t in (1e-3, 0)
+    )
+    assert torch.equal(cold, best)
+
+
 @pytest.mark.parametrize("repeats", [True, False])
 @given(seed=st.integers(0, 1000))
 def test_given_tokens_markers_and_repeats(repeats: bool, seed: int) -> None:
@@ -69,7 +113,7 @@ def test_given_tokens_markers_and_repeats(repeats: bool, seed: int) -> None:
     link = links(every[:, None], every[None, :]).tolist()
     score = logits_BLV.tolist()
     options = ChainOptions(weight=0.7, bonus=0.3, repeats=repeats, among=6)
-    found_BL = likeliest_tokens(logits_BLV, batch, options, links, (MARKER,))
+    found_BL = chained_tokens(logits_BLV, batch, options, links, (MARKER,), NOISE)
     assert torch.equal(found_BL[:, :2], batch.tokens_BL[:, :2])
     for row in range(3):
         last = int(batch.tokens_BL[row, 1])
@@ -89,7 +133,7 @@ def test_given_tokens_markers_and_repeats(repeats: bool, seed: int) -> None:
 
 def test_without_weight_it_is_each_position_by_itself() -> None:
     logits_BLV, batch = random_case(0)
-    found_BL = likeliest_tokens(logits_BLV, batch, ChainOptions(weight=0, repeats=True), None, (MARKER,))
+    found_BL = chained_tokens(logits_BLV, batch, ChainOptions(weight=0, repeats=True), None, (MARKER,), NOISE)
     assert torch.equal(found_BL, torch.where(batch.target_BL, logits_BLV.argmax(-1), batch.tokens_BL))
 
 
@@ -98,7 +142,7 @@ def test_a_bonus_makes_texts_longer() -> None:
     logits_BLV[..., MARKER] = 1.0
     batch = Batch(("a",), torch.zeros(1, 4, dtype=torch.long), torch.ones(1, 4, dtype=torch.bool))
     lengths = [
-        int((likeliest_tokens(logits_BLV, batch, options, None, (MARKER,)) != MARKER).sum())
+        int((chained_tokens(logits_BLV, batch, options, None, (MARKER,), NOISE) != MARKER).sum())
         for options in (ChainOptions(weight=0), ChainOptions(weight=0, bonus=1.5))
     ]
     assert lengths == [0, 4]
@@ -107,9 +151,9 @@ def test_a_bonus_makes_texts_longer() -> None:
 def test_rows_in_parts_are_named_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     logits_BLV, batch = random_case(1)
     options = ChainOptions(weight=0.7, among=4)
-    whole_BL = likeliest_tokens(logits_BLV, batch, options, links, (MARKER,))
+    whole_BL = chained_tokens(logits_BLV, batch, options, links, (MARKER,), NOISE)
     monkeypatch.setattr(module, "scores_at_once", lambda device: 1)
-    assert torch.equal(likeliest_tokens(logits_BLV, batch, options, links, (MARKER,)), whole_BL)
+    assert torch.equal(chained_tokens(logits_BLV, batch, options, links, (MARKER,), NOISE), whole_BL)
 
 
 # -- in a model --------------------------------------------------------------------------------------------
@@ -127,7 +171,7 @@ def by_hand(teacher: LangFlowTeacher, logits_BLV: Tensor, batch: Batch) -> Tenso
     words, pairs = teacher.space.vocabulary, teacher.space.pairs
     assert pairs is not None
     markers = (words.start, words.end, words.pad)
-    return likeliest_tokens(logits_BLV, batch, ChainOptions(**CHAIN), pairs.log_probability, markers)
+    return chained_tokens(logits_BLV, batch, ChainOptions(**CHAIN), pairs.log_probability, markers, NOISE)
 
 
 def test_it_keeps_the_contracts() -> None:

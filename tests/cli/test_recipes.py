@@ -22,7 +22,7 @@ def test_list():
     listed = {one["name"]: one for one in json.loads(recipes("list", "--json"))}
     assert set(listed) >= {"qqp", "quasar_t", "wiki_auto"}
     assert listed["qqp"]["profiles"][0] == "quick"
-    assert set(listed["qqp"]["profiles"]) == {"quick", "compact", "paper"}
+    assert set(listed["qqp"]["profiles"]) == {"quick", "compact", "langflow", "paper"}
     plain = recipes("list").splitlines()
     assert recipes().splitlines() == plain
     assert [line.split()[0] for line in plain] == list(listed)

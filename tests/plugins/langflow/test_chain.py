@@ -133,7 +133,9 @@ def test_given_tokens_markers_and_repeats(repeats: bool, seed: int) -> None:
 
 def test_without_weight_it_is_each_position_by_itself() -> None:
     logits_BLV, batch = random_case(0)
-    found_BL = chained_tokens(logits_BLV, batch, ChainOptions(weight=0, repeats=True), None, (MARKER,), NOISE)
+    found_BL = chained_tokens(
+        logits_BLV, batch, ChainOptions(weight=0, bonus=0, repeats=True), None, (MARKER,), NOISE
+    )
     assert torch.equal(found_BL, torch.where(batch.target_BL, logits_BLV.argmax(-1), batch.tokens_BL))
 
 
@@ -143,7 +145,7 @@ def test_a_bonus_makes_texts_longer() -> None:
     batch = Batch(("a",), torch.zeros(1, 4, dtype=torch.long), torch.ones(1, 4, dtype=torch.bool))
     lengths = [
         int((chained_tokens(logits_BLV, batch, options, None, (MARKER,), NOISE) != MARKER).sum())
-        for options in (ChainOptions(weight=0), ChainOptions(weight=0, bonus=1.5))
+        for options in (ChainOptions(weight=0, bonus=0), ChainOptions(weight=0, bonus=1.5))
     ]
     assert lengths == [0, 4]
 

@@ -94,11 +94,10 @@ def chained_tokens(
         rows = slice(start, start + at_once)
         logits_NLV, target_NL, given_NL = logits_BLV[rows], batch.target_BL[rows], batch.tokens_BL[rows]
         scores_NLK, tokens_NLK = logits_NLV.float().topk(among, dim=-1)
+        # All choices of a given position are its token, so that any of them will do.
         tokens_NLK = torch.where(target_NL[..., None], tokens_NLK, given_NL[..., None])
         marker_NLK = torch.isin(tokens_NLK, torch.tensor(markers, device=tokens_NLK.device))
         scores_NLK = scores_NLK + chain.bonus * ~marker_NLK
-        # All choices of a given position are its token, so that any of them will do.
-        scores_NLK = scores_NLK.masked_fill(~target_NL[..., None], 0.0)
         first, second = tokens_NLK[:, :-1, :, None], tokens_NLK[:, 1:, None, :]
         links_NMKK = scores_NLK.new_zeros(torch.broadcast_shapes(first.shape, second.shape))
         if chain.weight and pairs is not None:

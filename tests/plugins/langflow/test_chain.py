@@ -1,6 +1,7 @@
 """plugins/langflow/chain.py: the likeliest sequence, against all sequences; and what a user sees of it."""
 
-from itertools import product
+from collections import Counter
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,10 @@ def test_no_sequence_is_better(seed: int) -> None:
         assert tuple(found_L) == max(value, key=value.__getitem__)
 
 
-def test_sequences_are_drawn_as_often_as_their_scores_say() -> None:
+@pytest.mark.parametrize("seed", range(6))
+def test_sequences_are_drawn_as_often_as_their_scores_say(seed: int) -> None:
     """Against all sequences' exact probabilities."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     scores_LK, links_MKK = (
         torch.randn(3, 2, generator=generator),
         torch.randn(2, 2, 2, generator=generator),
@@ -131,6 +133,21 @@ def test_given_tokens_markers_and_repeats(repeats: bool, seed: int) -> None:
         assert tuple(found_BL[row, 2:].tolist()) == best
 
 
+def test_a_temperature_divides_scores_and_links() -> None:
+    """Of one generated position after a given one, the shares are those of softmax((score + link)/T)."""
+    draws, given_token = 20_000, 3
+    logits_BLV = torch.randn(1, 2, 6, generator=torch.Generator().manual_seed(0)).expand(draws, -1, -1)
+    tokens_BL = torch.full((draws, 2), given_token)
+    batch = Batch(("",) * draws, tokens_BL, torch.tensor([[False, True]]).expand(draws, -1))
+    options = ChainOptions(weight=0.7, bonus=0, among=6, repeats=True, temperature=2)
+    noise = Noise([(0, str(row)) for row in range(draws)])
+    found_BL = chained_tokens(logits_BLV, batch, options, links, (MARKER,), noise)
+    link_V = links(torch.tensor(given_token), torch.arange(6))
+    wanted_V = ((logits_BLV[0, 1] + 0.7 * link_V) / 2).softmax(0)
+    share_V = torch.bincount(found_BL[:, 1], minlength=6) / draws
+    assert bool(((share_V - wanted_V).abs() < 4 * (wanted_V / draws).sqrt()).all())
+
+
 def test_without_weight_it_is_each_position_by_itself() -> None:
     logits_BLV, batch = random_case(0)
     found_BL = chained_tokens(
@@ -150,9 +167,10 @@ def test_a_bonus_makes_texts_longer() -> None:
     assert lengths == [0, 4]
 
 
-def test_rows_in_parts_are_named_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("temperature", [0, 2])
+def test_rows_in_parts_are_named_alike(monkeypatch: pytest.MonkeyPatch, temperature: float) -> None:
     logits_BLV, batch = random_case(1)
-    options = ChainOptions(weight=0.7, among=4)
+    options = ChainOptions(weight=0.7, among=4, temperature=temperature)
     whole_BL = chained_tokens(logits_BLV, batch, options, links, (MARKER,), NOISE)
     monkeypatch.setattr(module, "scores_at_once", lambda device: 1)
     assert torch.equal(chained_tokens(logits_BLV, batch, options, links, (MARKER,), NOISE), whole_BL)
@@ -182,19 +200,12 @@ def test_it_keeps_the_contracts() -> None:
 
 
 def test_pairs_are_those_of_whole_rows() -> None:
-    space = chained().space
-    batch = space.collate(EXAMPLES)
+    space = teacher_of(conditional=True, pairs=1000).space
     assert space.pairs is not None
-    row_L = batch.tokens_BL[0].tolist()
-    seen = sum(
-        (row[place], row[place + 1]) == (row_L[3], row_L[4])
-        for row in batch.tokens_BL.tolist()
-        for place in range(len(row) - 1)
-    )
-    place = space.pairs.starts[row_L[3]] + space.pairs.seconds[
-        space.pairs.starts[row_L[3]] : space.pairs.starts[row_L[3] + 1]
-    ].tolist().index(row_L[4])
-    assert int(space.pairs.counts[place]) == seen > 0
+    seen = Counter(pair for row in space.collate(EXAMPLES).tokens_BL.tolist() for pair in pairwise(row))
+    firsts_P = torch.repeat_interleave(torch.arange(len(space.embedding)), space.pairs.starts.diff())
+    found = zip(firsts_P.tolist(), space.pairs.seconds.tolist(), space.pairs.counts.tolist(), strict=False)
+    assert {(first, second): count for first, second, count in found} == seen
 
 
 def test_pairs_change_nothing_that_is_trained() -> None:

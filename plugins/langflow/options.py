@@ -151,7 +151,8 @@ class SamplerOptions(BaseModel):
             ``ratio``, ``log_snr``, or the times after the first.
         until: the time of the last of several calls, by default the cleanest. Where it is not reached, a
             chain still has several tokens to choose from.
-        chain: how the tokens are named; as the model says by default, each by itself if false.
+        chain: how the tokens are named: as the model says (``model``), by another chain, or each by itself
+            (false).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -160,4 +161,4 @@ class SamplerOptions(BaseModel):
     guidance: float = Field(default=1.0, ge=0)
     spacing: Spacing = "time"
     until: Time | None = None
-    chain: ChainOptions | Literal[False] | None = None
+    chain: ChainOptions | Literal["model"] | None = "model"

@@ -69,7 +69,7 @@ class LangFlowSampler(Sampler):
                 previous = space.mixture((logits_BLV / self.temperature).softmax(-1))
                 s_B = schedule.tensor(times_N[i + 1], len(batch), x.device)
                 x = step(schedule, previous, x, t_B, s_B)
-        chain = space.chain if self.chain is None else self.chain or None
+        chain = space.chain if self.chain == "model" else self.chain
         tokens_BL = space.name_tokens(logits_BLV, batch, chain, noise)
         state = space.embed(replace(batch, tokens_BL=tokens_BL))
         return space.pin(state, given, batch), steps * len(batches)

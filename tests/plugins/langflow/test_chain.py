@@ -21,6 +21,8 @@ from dlmone.plugins.langflow.samplers import LangFlowSampler
 from dlmone.plugins.langflow.student import LangFlowStudent
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
 from dlmone.registry import Registry
+from dlmone.registry.schema import SamplerSlot
+from dlmone.registry.short import slot_of
 from dlmone.testing import Watched, check_sampler, check_teacher
 from dlmone.testing.toy import EXAMPLES
 
@@ -222,7 +224,9 @@ def test_the_sampler_names_tokens_by_the_last_logits(steps: int) -> None:
     network = Watched(teacher.network)
 
     def sampled(**options: Any) -> Tensor:
-        sampler = LangFlowSampler(SamplerOptions(**options))
+        registry = Registry.discover()
+        slot = slot_of(SamplerSlot, {"use": "langflow", **options}, registry, "sampler")
+        sampler = registry.create("samplers", slot)
         with torch.no_grad():
             return space.decode(sampler.sample(network, space, batch, noise_of(batch), steps)[0], batch)
 
@@ -236,6 +240,7 @@ def test_the_sampler_names_tokens_by_the_last_logits(steps: int) -> None:
     assert torch.equal(found_BL, by_hand(teacher, logits_BLV, batch))
     each_BL = torch.where(batch.target_BL, logits_BLV.argmax(-1), batch.tokens_BL)
     assert torch.equal(sampled(chain=False), each_BL)
+    assert torch.equal(sampled(chain={"weight": 0, "bonus": 0, "repeats": True}), each_BL)
     assert not torch.equal(found_BL, each_BL)
 
 

@@ -124,7 +124,9 @@ def _sentences(
     place: Callable[[Loc], str],
     also: Iterable[str],
 ) -> list[str]:
-    lines = []
+    found: dict[Loc, list[str]] = {}
+    given: dict[Loc, str] = {}
+    one_of_several: set[Loc] = set()
     for detail in error.errors():
         missing = detail["type"] == "missing"
         loc = _existing(detail["loc"], table, missing)
@@ -134,19 +136,34 @@ def _sentences(
             known = [*known_keys(part(shape, *loc[:-1])), *(also if len(loc) == 1 else ())]
             text = "unknown key" + nearest(str(loc[-1]), known)
         else:
-            text = _expected(detail["type"], detail["msg"]) + _given(detail["input"])
-        lines.append(f"{place(loc)}: {text}")
-    return lines
+            text, given[loc] = _expected(detail["type"], detail["msg"]), _given(detail["input"])
+        found.setdefault(loc, []).append(text)
+        if detail["loc"][-1:] != ("[key]",) and len(detail["loc"]) > len(loc):
+            one_of_several.add(loc)
+    # Of several types, the one that is meant fits down to a deeper place.
+    deeper = {other[:depth] for other in found for depth in range(len(other))}
+    meant = [loc for loc in found if loc not in one_of_several & deeper]
+    return [f"{place(loc)}: {_either(found[loc])}{given.get(loc, '')}" for loc in meant]
+
+
+def _either(texts: list[str]) -> str:
+    """Return what any of several types expects of one value."""
+    first, *others = dict.fromkeys(texts)
+    return ", or ".join([first, *(text.removeprefix("expected ") for text in others)])
 
 
 def _existing(loc: Loc, table: Any, missing: bool) -> Loc:
-    """Cut ``loc`` where it leaves the table: pydantic appends the name of the type it tried."""
+    """Leave out of ``loc`` what is not in the table: pydantic adds the name of the type it tried."""
+    found: list[str | int] = []
     for depth, key in enumerate(loc):
+        if missing and depth == len(loc) - 1:
+            return (*found, key)
         try:
             table = table[key]
         except (KeyError, IndexError, TypeError):
-            return loc[: depth + 1] if missing and depth == len(loc) - 1 else loc[:depth]
-    return loc
+            continue
+        found.append(key)
+    return tuple(found)
 
 
 def _sibling(loc: Loc, shape: Any, table: Any) -> str:
@@ -183,6 +200,8 @@ def _expected(kind: str, message: str) -> str:
     text = re.sub(r", (unable to parse|got a number).*", "", message)
     text = re.sub(r"^\w+ should have (at (?:least|most) \d+ items?) .*", r"expected \1", text)
     text = text.removeprefix("Value error, ").replace("Input should be", "expected")
+    if kind == "literal_error":
+        text = re.sub(r"\b(True|False)\b", lambda found: found[0].lower(), text)
     return re.sub(r"^expected (?=greater|less)", "expected a number ", text)
 
 

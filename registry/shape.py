@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeGuard, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -40,10 +40,10 @@ def known_keys(shape: Any) -> list[str]:
 
 
 def may_be_off(shape: Any, key: str) -> bool:
-    """Whether ``key`` holds an optional value that is no yes-or-no, so that ``false`` can mean "none"."""
+    """Whether ``key`` holds an optional value that is never ``false`` itself, which then can mean "none"."""
     field = shape.model_fields.get(key) if is_model(shape) else None
     kinds = get_args(field.annotation) if field else ()
-    return NoneType in kinds and bool not in kinds
+    return NoneType in kinds and not any(kind is bool or False in _literals(kind) for kind in kinds)
 
 
 def switched_off(shape: Any, table: Any) -> Any:
@@ -53,13 +53,18 @@ def switched_off(shape: Any, table: Any) -> Any:
     return {key: None if value is False and may_be_off(shape, key) else value for key, value in table.items()}
 
 
+def _literals(annotation: Any) -> tuple[Any, ...]:
+    """Return the values of a ``Literal``, none of other kinds."""
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
 def _bare(annotation: Any) -> Any:
-    """Strip ``Annotated`` and ``| None``; a choice between several kinds has no shape."""
+    """Strip ``Annotated``, ``| None`` and literals; a choice between several kinds has no shape."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _bare(get_args(annotation)[0])
     if origin in (Union, UnionType):
-        kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+        kinds = [one for one in get_args(annotation) if one is not NoneType and not _literals(one)]
         return _bare(kinds[0]) if len(kinds) == 1 else None
     return annotation
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
+from einops import reduce
 from torch import Tensor
 
 Weighting = Literal["sid", "one", "score", "snr"]
@@ -26,11 +27,11 @@ SNR_LIMIT = 5.0
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the entries of each sample where ``mask`` (broadcastable to ``values``) is True: [B]."""
-    dims = tuple(range(1, values.dim()))
     mask = mask[(None,) * (values.dim() - mask.dim())]
+    total = reduce(torch.where(mask, values, values.new_zeros(())), "b ... -> b", "sum")
     # Counted before it is spread over the values: a mask of tokens has one entry for a state's whole width.
     spread = math.prod(values.shape[1:]) // math.prod(mask.shape[1:])
-    return torch.where(mask, values, values.new_zeros(())).sum(dims) / (mask.sum(dims) * spread).clamp(min=1)
+    return total / (reduce(mask, "b ... -> b", "sum") * spread).clamp(min=1)
 
 
 def score_weight(
@@ -103,4 +104,4 @@ def adversarial_loss(logits_BK: Tensor, real: bool) -> Tensor:
     Eq. 5 and 6 print log-likelihoods, which one maximises; this is their negative, which one minimises.
     """
     clamped = logits_BK.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
-    return F.softplus(-clamped if real else clamped).mean(1)
+    return reduce(F.softplus(-clamped if real else clamped), "b k -> b", "mean")

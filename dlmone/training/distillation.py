@@ -38,7 +38,7 @@ from dlmone.runtime.tensors import NamedNumbers
 from .batches_ahead import BatchesAhead
 from .checkpoint import Checkpoint, pack, unpack
 from .data_order import DataOrder
-from .mode import Mode
+from .mode import set_mode
 from .networks import EstimatorNetworks
 from .noise_ahead import NoiseAhead
 from .non_finite import NonFinite
@@ -104,7 +104,6 @@ class Distillation:
         self.space.requires_grad_(False)  # also what a network shares with it, such as an embedding table
         self.average = copy_network(self.generator.network, self.space).requires_grad_(False).eval()
         self._averaging = MovingAverage(self.average, self.generator.network)
-        self._mode = Mode(self.generator)
         self.step = 0
         self.non_finite = NonFinite(compute.non_finite_limit)
 
@@ -165,7 +164,7 @@ class Distillation:
         return values
 
     def _estimator_step(self, draw: int, norms: bool) -> dict[str, float | Tensor]:
-        self._mode.train(False)
+        set_mode(self.generator, False)
         self.beside.train(self.stage.estimator_dropout)
         logged = self._accumulate(self.estimator_update, "estimator", draw, norms)
         rate = _learning_rate(self.stage.estimator, draw, self.stage.steps * self.stage.estimator_steps)
@@ -173,7 +172,7 @@ class Distillation:
         return {**logged, **self.estimator_update.observe(self.step, logged)}
 
     def _generator_step(self, norms: bool) -> dict[str, float | Tensor]:
-        self._mode.train(self.stage.generator_dropout)
+        set_mode(self.generator, self.stage.generator_dropout)
         self.beside.train(False)
         last_draw = (self.step + 1) * self.stage.estimator_steps - 1
         draws: tuple[Role, int] = (

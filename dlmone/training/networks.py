@@ -17,7 +17,7 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.shards import load_state
 
 from .checkpoint import pack, unpack
-from .mode import Mode
+from .mode import set_mode
 from .optimizer import MovingAverage, Optimizer
 
 #: Beside the names of auxiliaries, ``TERM.NAME``, which hold a dot.
@@ -74,7 +74,6 @@ class EstimatorNetworks:
         averaged = stage.estimator_average and ESTIMATOR in self.modules
         self.reference = _frozen_copy(self.modules[ESTIMATOR]) if averaged else None
         self._following = MovingAverage(self.reference, self.modules[ESTIMATOR]) if self.reference else None
-        self._mode = Mode(*self.trainable())
         for module in (*self.modules.values(), *([self.reference] if self.reference else [])):
             compute.place(module, teacher.space)
         # A discriminator's head may have no parameters.
@@ -100,7 +99,8 @@ class EstimatorNetworks:
 
     def train(self, mode: bool) -> None:
         """Set ψ and the auxiliaries to training or evaluation mode."""
-        self._mode.train(mode)
+        for module in self.trainable():
+            set_mode(module, mode)
 
     def step(self, lr: float, updates: int) -> Tensor:
         """Update all networks from their gradients.

@@ -59,8 +59,9 @@ def drawn_sequence(scores_BLK: Tensor, links_BMKK: Tensor, uniform_BL: Tensor) -
         if place:
             rows_B11 = choices[-1][..., None].expand(-1, 1, links_BMKK.shape[-1])
             reach_BK = links_BMKK[:, place - 1].gather(1, rows_B11)[:, 0]
-        chance_BK = (reach_BK + scores_BLK[:, place] + after_BK).softmax(-1)
-        below_BK = chance_BK.cumsum(-1)[:, :-1] <= uniform_BL[:, place, None]
+        up_to_BK = (reach_BK + scores_BLK[:, place] + after_BK).softmax(-1).cumsum(-1)
+        # Rounded, the last is not 1, and a number above it would choose what has no chance.
+        below_BK = up_to_BK[:, :-1] <= uniform_BL[:, place, None] * up_to_BK[:, -1:]
         choices.append(below_BK.sum(1, keepdim=True))
     return torch.cat(choices, dim=1)
 

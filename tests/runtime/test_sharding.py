@@ -71,6 +71,8 @@ space = Space().requires_grad_(False)
 plain = Network(space)
 part = copy_network(plain, space)
 average, plain_average = (copy_network(plain, space).requires_grad_(False) for _ in range(2))
+# Made before the networks are sharded, as training does.
+averagings = [MovingAverage(average, part), MovingAverage(plain_average, plain)]
 for network in (part, average):
     sharding.shard(network, mesh, space)
 assert [type(layer).__name__ for layer in part.layers] == ["FSDPLayer", "FSDPLayer", "Layer"]
@@ -110,8 +112,8 @@ for update, batch in enumerate(samples):
         plain.down.weight.grad.view(-1)[-1] = float("nan")
     finite = optimizer.step()
     assert bool(finite) is bool(plain_optimizer.step()) is (update != 1)
-    for network, latest in ((average, part), (plain_average, plain)):
-        MovingAverage(network, latest).update(0.5)
+    for averaging in averagings:
+        averaging.update(0.5)
     for mine, right in ((part, plain), (average, plain_average)):
         with torch.no_grad():  # twice, to see that nothing gathered is kept over an update
             close(mine.denoise(batch, None, None).x0, right.denoise(batch, None, None).x0)

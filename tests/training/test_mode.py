@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlmone.training.mode import Mode
+from dlmone.training.mode import set_mode
 
 
 class Kept(nn.Dropout):
@@ -43,11 +43,10 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
 def test_every_module_is_in_the_mode_that_pytorch_would_set(kind: str) -> None:
     networks = [nested(KINDS[kind]()), nn.Dropout(0.5)]
     expected = [nested(KINDS[kind]()), nn.Dropout(0.5)]
-    mode = Mode(*networks)
     for training in (False, True, True, False):
-        mode.train(training)
-        for network in expected:
-            network.train(training)
+        for network, right in zip(networks, expected, strict=True):
+            set_mode(network, training)
+            right.train(training)
         for one, right in zip(networks, expected, strict=True):
             found, wanted = ([part.training for part in each.modules()] for each in (one, right))
             assert found == wanted
@@ -59,8 +58,25 @@ def test_every_module_is_in_the_mode_that_pytorch_would_set(kind: str) -> None:
 
 def test_a_scripted_module_drops_in_training_mode_alone() -> None:
     scripted = torch.jit.script(nn.Dropout(0.5))
-    mode, x = Mode(scripted), torch.ones(100)
-    mode.train(False)
+    x = torch.ones(100)
+    set_mode(scripted, False)
     assert torch.equal(scripted(x), x)
-    mode.train(True)
+    set_mode(scripted, True)
     assert not torch.equal(scripted(x), x)
+
+
+def test_modules_that_came_later_are_in_the_mode_too() -> None:
+    network = nested(nn.Dropout(0.5))
+    set_mode(network, False)
+    network[1]["b"] = nested(nn.Dropout(0.5))  # such as a part that is made at its first call
+    network[1]["a"][0] = nn.Dropout(0.5)
+    set_mode(network, False)
+    assert not any(part.training for part in network.modules())
+
+
+def test_a_train_of_one_instance_is_called() -> None:
+    network = nested(nn.Dropout(0.5))
+    seen: list[bool] = []
+    network[1]["a"].train = seen.append
+    set_mode(network, False)
+    assert seen == [False]

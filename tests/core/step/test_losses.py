@@ -246,6 +246,12 @@ def test_a_mask_is_spread_over_the_values(shape: tuple[int, ...], dtype: torch.d
     torch.testing.assert_close(values.grad, slope.to(dtype))
 
 
+@pytest.mark.parametrize("mask", [[True, False, True], [True], True])
+def test_of_one_value_a_sample_the_mean_is_the_value_or_zero(mask: list[bool] | bool) -> None:
+    values, wanted = torch.tensor([1.0, 2.0, 4.0]), torch.tensor(mask)
+    assert torch.equal(masked_mean(values, wanted), values * wanted)
+
+
 def test_a_sample_without_generated_entries_has_the_mean_zero() -> None:
     values = torch.full((2, 3, 4), math.nan).requires_grad_()
     mean_B = masked_mean(values, torch.zeros(2, 3, 1, dtype=torch.bool))

@@ -91,6 +91,18 @@ def test_sequences_are_drawn_as_often_as_their_scores_say(seed: int) -> None:
     assert bool(((share_P - wanted_P).abs() < 4 * (wanted_P / draws).sqrt()).all())
 
 
+def test_what_has_no_chance_is_never_drawn() -> None:
+    """Not by the largest uniform number either, where rounded probabilities add up to less than it."""
+    generator = torch.Generator().manual_seed(0)
+    scores_BLK = torch.randn(1000, 2, 16, generator=generator)
+    scores_BLK[..., [0, -1]] = -torch.inf
+    links_BMKK = torch.randn(1000, 1, 16, 16, generator=generator)
+    for uniform in (0.0, 1 - 2**-53):
+        uniform_BL = torch.full((1000, 2), uniform, dtype=torch.float64)
+        found_BL = drawn_sequence(scores_BLK, links_BMKK, uniform_BL)
+        assert scores_BLK.gather(2, found_BL[..., None]).isfinite().all()
+
+
 def test_a_forbidden_repeat_is_never_drawn_and_a_low_temperature_draws_the_best() -> None:
     logits_BLV, batch = random_case(2)
     for seed in range(50):

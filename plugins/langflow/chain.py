@@ -12,6 +12,7 @@ from torch import Tensor
 
 from dlmone.core import Batch, Noise
 from dlmone.core.accelerator import scores_at_once
+from dlmone.core.transfer import to_device
 
 from .options import ChainOptions
 
@@ -90,6 +91,7 @@ def chained_tokens(
     length, among = logits_BLV.shape[1], min(chain.among, logits_BLV.shape[2])
     at_once = max(1, scores_at_once(logits_BLV.device) // (length * among**2))
     uniform_BL = noise.uniform("chain", (length,)) if chain.temperature else None
+    marker_tokens = to_device(torch.tensor(markers), logits_BLV.device)
     found = []
     for start in range(0, len(batch), at_once):
         rows = slice(start, start + at_once)
@@ -97,7 +99,7 @@ def chained_tokens(
         scores_NLK, tokens_NLK = logits_NLV.float().topk(among, dim=-1)
         # All choices of a given position are its token, so that any of them will do.
         tokens_NLK = torch.where(target_NL[..., None], tokens_NLK, given_NL[..., None])
-        marker_NLK = torch.isin(tokens_NLK, torch.tensor(markers, device=tokens_NLK.device))
+        marker_NLK = torch.isin(tokens_NLK, marker_tokens)
         scores_NLK = scores_NLK + chain.bonus * ~marker_NLK
         first, second = tokens_NLK[:, :-1, :, None], tokens_NLK[:, 1:, None, :]
         links_NMKK = scores_NLK.new_zeros(torch.broadcast_shapes(first.shape, second.shape))

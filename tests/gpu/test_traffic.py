@@ -160,6 +160,17 @@ def test_inference(family: str, sampler: str | None, steps: int, cuda: FakeCuda)
     check(f"{sampler or 'one step'} of {family}", traffic_of(cuda, call), candidates, MOST_COPIES + steps)
 
 
+@pytest.mark.parametrize("temperature", [0, 1])
+@pytest.mark.parametrize("sampler", [None, "langflow"])
+def test_tokens_named_together(sampler: str | None, temperature: float, cuda: FakeCuda) -> None:
+    teacher = new_teacher("langflow", pairs=100, chain={"temperature": temperature})
+    generator = new_generator(teacher, None if sampler is None else {"use": sampler})
+    rows = teacher.space.collate(examples()[:8])
+    call = lambda: generate_batch(generator, rows, COMPUTE, SamplingOptions(2, 1))  # noqa: E731
+    call()
+    check(f"{sampler or 'a student'} with a chain", traffic_of(cuda, call))
+
+
 def test_a_checkpoint_is_copied_behind_the_devices_work(cuda: FakeCuda, tmp_path: Path) -> None:
     """The host waits for three numbers alone: SiD's lag, its updates, and how much was not finite."""
     trained = new_stage(new_teacher("diffuseq"))

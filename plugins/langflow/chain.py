@@ -1,7 +1,7 @@
-"""Name the tokens of a sequence together, not each by itself.
+"""Decode the tokens of a sequence together, by a linear chain, and not each by itself.
 
 Far from the data a model's positions do not know of each other: where "how do i" and "how can i" are as
-likely, the likeliest tokens by themselves may read "how do can". With a chain over neighbours, as in
+likely, the likeliest tokens by themselves may read "how do can". With transitions between neighbours, as in
 structured decoding for non-autoregressive translation (Sun et al. 2019), the whole sequence is the likeliest.
 """
 
@@ -19,16 +19,18 @@ from .options import ChainOptions
 Pairs = Callable[[Tensor, Tensor], Tensor]
 
 
-def best_sequence(scores_BLK: Tensor, links_BMKK: Tensor) -> Tensor:
-    """Return the choice at each position, [B, L], for which scores and links add up to most (Viterbi).
+def best_sequence(scores_BLK: Tensor, transitions_BMKK: Tensor) -> Tensor:
+    """Return the choice at each position, [B, L], for which scores and transitions add up to most (Viterbi).
 
     Args:
         scores_BLK: of K choices at each of L positions.
-        links_BMKK: of neighbouring choices, M = L − 1: ``[:, l, i, j]`` is that of i at l and j at l + 1.
+        transitions_BMKK: of neighbouring choices, M = L − 1: ``[:, l, i, j]`` from i at l to j at l + 1.
     """
     best_BK, came_from = scores_BLK[:, 0], []
-    for scores_BK, links_BKK in zip(scores_BLK[:, 1:].unbind(1), links_BMKK.unbind(1), strict=True):
-        reached_BK, from_BK = (best_BK[:, :, None] + links_BKK).max(1)
+    for scores_BK, transitions_BKK in zip(
+        scores_BLK[:, 1:].unbind(1), transitions_BMKK.unbind(1), strict=True
+    ):
+        reached_BK, from_BK = (best_BK[:, :, None] + transitions_BKK).max(1)
         best_BK = reached_BK + scores_BK
         came_from.append(from_BK)
     choice_B1 = best_BK.argmax(1, keepdim=True)
@@ -39,27 +41,27 @@ def best_sequence(scores_BLK: Tensor, links_BMKK: Tensor) -> Tensor:
     return torch.cat(choices[::-1], dim=1)
 
 
-def drawn_sequence(scores_BLK: Tensor, links_BMKK: Tensor, uniform_BL: Tensor) -> Tensor:
-    """Return choices [B, L] drawn with probability ∝ exp of their sum of scores and links.
+def drawn_sequence(scores_BLK: Tensor, transitions_BMKK: Tensor, uniform_BL: Tensor) -> Tensor:
+    """Return choices [B, L] drawn with probability ∝ exp of their sum of scores and transitions.
 
     What comes after each choice is summed up backwards; then choices are drawn one by one, by inversion.
 
     Args:
-        scores_BLK, links_BMKK: as in `best_sequence`.
+        scores_BLK, transitions_BMKK: as in `best_sequence`.
         uniform_BL: uniform numbers in [0, 1).
     """
     after_BK = torch.zeros_like(scores_BLK[:, -1])
     later = [after_BK]
-    for scores_BK, links_BKK in zip(
-        scores_BLK[:, 1:].flip(1).unbind(1), links_BMKK.flip(1).unbind(1), strict=True
+    for scores_BK, transitions_BKK in zip(
+        scores_BLK[:, 1:].flip(1).unbind(1), transitions_BMKK.flip(1).unbind(1), strict=True
     ):
-        after_BK = (links_BKK + (scores_BK + after_BK)[:, None]).logsumexp(2)
+        after_BK = (transitions_BKK + (scores_BK + after_BK)[:, None]).logsumexp(2)
         later.append(after_BK)
     reach_BK, choices = torch.zeros_like(after_BK), []
     for place, after_BK in enumerate(reversed(later)):
         if place:
-            rows_B11 = choices[-1][..., None].expand(-1, 1, links_BMKK.shape[-1])
-            reach_BK = links_BMKK[:, place - 1].gather(1, rows_B11)[:, 0]
+            rows_B11 = choices[-1][..., None].expand(-1, 1, transitions_BMKK.shape[-1])
+            reach_BK = transitions_BMKK[:, place - 1].gather(1, rows_B11)[:, 0]
         up_to_BK = (reach_BK + scores_BLK[:, place] + after_BK).softmax(-1).cumsum(-1)
         # Rounded, the last is not 1, and a number above it would choose what has no chance.
         below_BK = up_to_BK[:, :-1] <= uniform_BL[:, place, None] * up_to_BK[:, -1:]
@@ -78,7 +80,7 @@ def chained_tokens(
     """Return the tokens [B, L] whose sequence is the likeliest, or drawn; given positions keep theirs.
 
     A sequence's score is Σ log p(token) + weight·Σ log P(token | the one before) + bonus for each token that
-    is no marker. Links go over given positions too. At a temperature T, sequences are drawn with probability
+    is no marker, given positions included. At a temperature T, sequences are drawn with probability
     ∝ exp(score/T).
 
     Args:
@@ -88,30 +90,33 @@ def chained_tokens(
         markers: tokens that stand for no text: they may follow themselves, and have no bonus.
         noise: the batch's; its draw is named ``chain``.
     """
-    length, among = logits_BLV.shape[1], min(chain.among, logits_BLV.shape[2])
-    at_once = max(1, scores_at_once(logits_BLV.device) // (length * among**2))
+    length, top_k = logits_BLV.shape[1], min(chain.top_k, logits_BLV.shape[2])
+    at_once = max(1, scores_at_once(logits_BLV.device) // (length * top_k**2))
     uniform_BL = noise.uniform("chain", (length,)) if chain.temperature else None
     marker_tokens = to_device(torch.tensor(markers), logits_BLV.device)
     found = []
     for start in range(0, len(batch), at_once):
         rows = slice(start, start + at_once)
         logits_NLV, target_NL, given_NL = logits_BLV[rows], batch.target_BL[rows], batch.tokens_BL[rows]
-        scores_NLK, tokens_NLK = logits_NLV.float().topk(among, dim=-1)
+        scores_NLK, tokens_NLK = logits_NLV.float().topk(top_k, dim=-1)
         # All choices of a given position are its token, so that any of them will do.
         tokens_NLK = torch.where(target_NL[..., None], tokens_NLK, given_NL[..., None])
         marker_NLK = torch.isin(tokens_NLK, marker_tokens)
         scores_NLK = scores_NLK + chain.bonus * ~marker_NLK
         first, second = tokens_NLK[:, :-1, :, None], tokens_NLK[:, 1:, None, :]
-        links_NMKK = scores_NLK.new_zeros(torch.broadcast_shapes(first.shape, second.shape))
+        transitions_NMKK = scores_NLK.new_zeros(torch.broadcast_shapes(first.shape, second.shape))
         if chain.weight and pairs is not None:
-            links_NMKK = chain.weight * pairs(first, second)
+            transitions_NMKK = chain.weight * pairs(first, second)
         if not chain.repeats:
             repeated = (first == second) & ~marker_NLK[:, 1:, None, :] & target_NL[:, 1:, None, None]
-            links_NMKK = links_NMKK.masked_fill(repeated, -torch.inf)
+            transitions_NMKK = transitions_NMKK.masked_fill(repeated, -torch.inf)
         if uniform_BL is None:
-            choice_NL = best_sequence(scores_NLK, links_NMKK)
+            choice_NL = best_sequence(scores_NLK, transitions_NMKK)
         else:
-            scores_NLK, links_NMKK = scores_NLK / chain.temperature, links_NMKK / chain.temperature
-            choice_NL = drawn_sequence(scores_NLK, links_NMKK, uniform_BL[rows])
+            scores_NLK, transitions_NMKK = (
+                scores_NLK / chain.temperature,
+                transitions_NMKK / chain.temperature,
+            )
+            choice_NL = drawn_sequence(scores_NLK, transitions_NMKK, uniform_BL[rows])
         found.append(tokens_NLK.gather(2, choice_NL[..., None])[..., 0])
     return torch.cat(found)

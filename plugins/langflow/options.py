@@ -23,7 +23,7 @@ class ChainOptions(BaseModel):
         weight: of log P(token | the one before) beside log p(token), for a model that has `pairs`.
         bonus: added for each token that is no marker; a product of probabilities favours short texts.
         repeats: whether a token may follow itself.
-        among: how many of a position's likeliest tokens are considered.
+        top_k: how many of a position's likeliest tokens are considered.
         temperature: at 0, the likeliest sequence. At T, one drawn with probability ∝ exp(score/T), so that
             candidates of one network call differ.
     """
@@ -33,7 +33,7 @@ class ChainOptions(BaseModel):
     weight: float = Field(default=0.4, ge=0)
     bonus: float = 1.0
     repeats: bool = False
-    among: int = Field(default=16, ge=2, le=1_000)
+    top_k: int = Field(default=16, ge=2, le=1_000)
     temperature: float = Field(default=0.0, ge=0)
 
 

@@ -52,7 +52,7 @@ class TokenPairs(nn.Module):
         firsts = torch.bincount(keys_P // tokens, minlength=tokens)
         self.starts[1:] = firsts.cumsum(0)
         self.seconds[: len(best)] = (keys_P % tokens).int()
-        self.counts[: len(best)] = counts_P.int()
+        self.counts[: len(best)] = counts_P.clamp(max=torch.iinfo(torch.int32).max).int()
 
     def log_probability(self, first: Tensor, second: Tensor) -> Tensor:
         """Return log P(second | first), interpolated Kneser–Ney, float32; the two tensors are broadcast.

@@ -29,11 +29,11 @@ from dlmone.testing.toy import EXAMPLES
 from .small import teacher_of
 
 MARKER = 0
-CHAIN = {"weight": 0.7, "bonus": 0.3, "among": 4}
+CHAIN = {"weight": 0.7, "bonus": 0.3, "top_k": 4}
 NOISE = Noise([(0, "a"), (0, "b"), (0, "c")])
 
 
-def links(first: Tensor, second: Tensor) -> Tensor:
+def transitions(first: Tensor, second: Tensor) -> Tensor:
     """Some link for each pair."""
     return torch.sin(3.0 * first + 7.0 * second)
 
@@ -52,10 +52,10 @@ def random_case(seed: int) -> tuple[Tensor, Batch]:
 def test_no_sequence_is_better(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     scores_BLK = torch.randn(2, 4, 3, generator=generator)
-    links_BMKK = torch.randn(2, 3, 3, 3, generator=generator)
-    found_BL = best_sequence(scores_BLK, links_BMKK)
+    transitions_BMKK = torch.randn(2, 3, 3, 3, generator=generator)
+    found_BL = best_sequence(scores_BLK, transitions_BMKK)
     for row, found_L in enumerate(found_BL.tolist()):
-        score, link = scores_BLK[row].tolist(), links_BMKK[row].tolist()
+        score, link = scores_BLK[row].tolist(), transitions_BMKK[row].tolist()
         value = {
             path: sum(score[place][k] for place, k in enumerate(path))
             + sum(link[place][path[place]][path[place + 1]] for place in range(3))
@@ -68,7 +68,7 @@ def test_no_sequence_is_better(seed: int) -> None:
 def test_sequences_are_drawn_as_often_as_their_scores_say(seed: int) -> None:
     """Against all sequences' exact probabilities."""
     generator = torch.Generator().manual_seed(seed)
-    scores_LK, links_MKK = (
+    scores_LK, transitions_MKK = (
         torch.randn(3, 2, generator=generator),
         torch.randn(2, 2, 2, generator=generator),
     )
@@ -76,14 +76,14 @@ def test_sequences_are_drawn_as_often_as_their_scores_say(seed: int) -> None:
     total = torch.tensor(
         [
             sum(float(scores_LK[place, k]) for place, k in enumerate(path))
-            + sum(float(links_MKK[place, path[place], path[place + 1]]) for place in range(2))
+            + sum(float(transitions_MKK[place, path[place], path[place + 1]]) for place in range(2))
             for path in paths
         ]
     )
     draws = 20_000
     uniform_BL = torch.rand(draws, 3, generator=generator)
     found_BL = drawn_sequence(
-        scores_LK.expand(draws, -1, -1), links_MKK.expand(draws, -1, -1, -1), uniform_BL
+        scores_LK.expand(draws, -1, -1), transitions_MKK.expand(draws, -1, -1, -1), uniform_BL
     )
     share_P = torch.stack([(found_BL == torch.tensor(path)).all(1).float().mean() for path in paths])
     wanted_P = total.softmax(0)
@@ -96,10 +96,10 @@ def test_what_has_no_chance_is_never_drawn() -> None:
     generator = torch.Generator().manual_seed(0)
     scores_BLK = torch.randn(1000, 2, 16, generator=generator)
     scores_BLK[..., [0, -1]] = -torch.inf
-    links_BMKK = torch.randn(1000, 1, 16, 16, generator=generator)
+    transitions_BMKK = torch.randn(1000, 1, 16, 16, generator=generator)
     for uniform in (0.0, 1 - 2**-53):
         uniform_BL = torch.full((1000, 2), uniform, dtype=torch.float64)
-        found_BL = drawn_sequence(scores_BLK, links_BMKK, uniform_BL)
+        found_BL = drawn_sequence(scores_BLK, transitions_BMKK, uniform_BL)
         assert scores_BLK.gather(2, found_BL[..., None]).isfinite().all()
 
 
@@ -108,13 +108,15 @@ def test_a_forbidden_repeat_is_never_drawn_and_a_low_temperature_draws_the_best(
     for seed in range(50):
         noise = Noise([(seed, name) for name in "abc"])
         drawn_BL = chained_tokens(
-            logits_BLV, batch, ChainOptions(weight=0.7, temperature=3), links, (MARKER,), noise
+            logits_BLV, batch, ChainOptions(weight=0.7, temperature=3), transitions, (MARKER,), noise
         )
         again_BL = (drawn_BL[:, 2:] == drawn_BL[:, 1:-1]) & (drawn_BL[:, 2:] != MARKER)
         assert not again_BL.any()
         assert torch.equal(drawn_BL[:, :2], batch.tokens_BL[:, :2])
     cold, best = (
-        chained_tokens(logits_BLV, batch, ChainOptions(weight=0.7, temperature=t), links, (MARKER,), NOISE)
+        chained_tokens(
+            logits_BLV, batch, ChainOptions(weight=0.7, temperature=t), transitions, (MARKER,), NOISE
+        )
         for t in (1e-3, 0)
     )
     assert torch.equal(cold, best)
@@ -123,13 +125,13 @@ def test_a_forbidden_repeat_is_never_drawn_and_a_low_temperature_draws_the_best(
 @pytest.mark.parametrize("repeats", [True, False])
 @given(seed=st.integers(0, 1000))
 def test_given_tokens_markers_and_repeats(repeats: bool, seed: int) -> None:
-    """All sequences by hand: links from given tokens too, no bonus for a marker, which may follow itself."""
+    """All sequences by hand: transitions from given tokens, no bonus for a marker, which may repeat."""
     logits_BLV, batch = random_case(seed)
     every = torch.arange(6)
-    link = links(every[:, None], every[None, :]).tolist()
+    link = transitions(every[:, None], every[None, :]).tolist()
     score = logits_BLV.tolist()
-    options = ChainOptions(weight=0.7, bonus=0.3, repeats=repeats, among=6)
-    found_BL = chained_tokens(logits_BLV, batch, options, links, (MARKER,), NOISE)
+    options = ChainOptions(weight=0.7, bonus=0.3, repeats=repeats, top_k=6)
+    found_BL = chained_tokens(logits_BLV, batch, options, transitions, (MARKER,), NOISE)
     assert torch.equal(found_BL[:, :2], batch.tokens_BL[:, :2])
     for row in range(3):
         last = int(batch.tokens_BL[row, 1])
@@ -147,16 +149,16 @@ def test_given_tokens_markers_and_repeats(repeats: bool, seed: int) -> None:
         assert tuple(found_BL[row, 2:].tolist()) == best
 
 
-def test_a_temperature_divides_scores_and_links() -> None:
+def test_a_temperature_divides_scores_and_transitions() -> None:
     """Of one generated position after a given one, the shares are those of softmax((score + link)/T)."""
     draws, given_token = 20_000, 3
     logits_BLV = torch.randn(1, 2, 6, generator=torch.Generator().manual_seed(0)).expand(draws, -1, -1)
     tokens_BL = torch.full((draws, 2), given_token)
     batch = Batch(("",) * draws, tokens_BL, torch.tensor([[False, True]]).expand(draws, -1))
-    options = ChainOptions(weight=0.7, bonus=0, among=6, repeats=True, temperature=2)
+    options = ChainOptions(weight=0.7, bonus=0, top_k=6, repeats=True, temperature=2)
     noise = Noise([(0, str(row)) for row in range(draws)])
-    found_BL = chained_tokens(logits_BLV, batch, options, links, (MARKER,), noise)
-    link_V = links(torch.tensor(given_token), torch.arange(6))
+    found_BL = chained_tokens(logits_BLV, batch, options, transitions, (MARKER,), noise)
+    link_V = transitions(torch.tensor(given_token), torch.arange(6))
     wanted_V = ((logits_BLV[0, 1] + 0.7 * link_V) / 2).softmax(0)
     share_V = torch.bincount(found_BL[:, 1], minlength=6) / draws
     assert bool(((share_V - wanted_V).abs() < 4 * (wanted_V / draws).sqrt()).all())
@@ -184,10 +186,10 @@ def test_a_bonus_makes_texts_longer() -> None:
 @pytest.mark.parametrize("temperature", [0, 2])
 def test_rows_in_parts_are_named_alike(monkeypatch: pytest.MonkeyPatch, temperature: float) -> None:
     logits_BLV, batch = random_case(1)
-    options = ChainOptions(weight=0.7, among=4, temperature=temperature)
-    whole_BL = chained_tokens(logits_BLV, batch, options, links, (MARKER,), NOISE)
+    options = ChainOptions(weight=0.7, top_k=4, temperature=temperature)
+    whole_BL = chained_tokens(logits_BLV, batch, options, transitions, (MARKER,), NOISE)
     monkeypatch.setattr(module, "scores_at_once", lambda device: 1)
-    assert torch.equal(chained_tokens(logits_BLV, batch, options, links, (MARKER,), NOISE), whole_BL)
+    assert torch.equal(chained_tokens(logits_BLV, batch, options, transitions, (MARKER,), NOISE), whole_BL)
 
 
 # -- in a model --------------------------------------------------------------------------------------------

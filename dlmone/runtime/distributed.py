@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,12 @@ def _together() -> Iterator[None]:
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise DlmoneError(f"another process of this run has ended; its message says why ({reason})") from None
+
+
+def _leave() -> None:
+    """Leave the group in order: its threads, left to the interpreter's end, sometimes abort the process."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 #: The name and dtype of tensors that processes share.
@@ -59,6 +66,7 @@ class World:
             try:
                 backends = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
                 dist.init_process_group(backends, timeout=PATIENCE)
+                atexit.register(_leave)
             except (ValueError, RuntimeError) as error:
                 what = " ".join(str(error).split())
                 raise InputError(f"the {size} processes of WORLD_SIZE cannot join: {what}") from None

@@ -57,7 +57,8 @@ def drawn_sequence(scores_BLK: Tensor, transitions_BMKK: Tensor, uniform_BL: Ten
     ):
         after_BK = (transitions_BKK + (scores_BK + after_BK)[:, None]).logsumexp(2)
         later.append(after_BK)
-    reach_BK, choices = torch.zeros_like(after_BK), []
+    reach_BK = torch.zeros_like(after_BK)
+    choices: list[Tensor] = []
     for place, after_BK in enumerate(reversed(later)):
         if place:
             rows_B11 = choices[-1][..., None].expand(-1, 1, transitions_BMKK.shape[-1])
@@ -104,9 +105,10 @@ def chained_tokens(
         marker_NLK = torch.isin(tokens_NLK, marker_tokens)
         scores_NLK = scores_NLK + chain.bonus * ~marker_NLK
         first, second = tokens_NLK[:, :-1, :, None], tokens_NLK[:, 1:, None, :]
-        transitions_NMKK = scores_NLK.new_zeros(torch.broadcast_shapes(first.shape, second.shape))
         if chain.weight and pairs is not None:
             transitions_NMKK = chain.weight * pairs(first, second)
+        else:
+            transitions_NMKK = torch.zeros_like(first - second, dtype=scores_NLK.dtype)
         if not chain.repeats:
             repeated = (first == second) & ~marker_NLK[:, 1:, None, :] & target_NL[:, 1:, None, None]
             transitions_NMKK = transitions_NMKK.masked_fill(repeated, -torch.inf)

@@ -81,8 +81,8 @@ def chained_tokens(
     """Return the tokens [B, L] whose sequence is the likeliest, or drawn; given positions keep theirs.
 
     A sequence's score is Σ log p(token) + weight·Σ log P(token | the one before) + bonus for each token that
-    is no marker, given positions included. At a temperature T, sequences are drawn with probability
-    ∝ exp(score/T).
+    is no marker; the one before may be a given token. At a temperature T, sequences are drawn with
+    probability ∝ exp(score/T).
 
     Args:
         logits_BLV: of the network, for each position by itself.

@@ -68,3 +68,47 @@ def test_the_most_frequent_pairs_are_kept(rows: Rows, kept: int) -> None:
 def test_counts_do_not_depend_on_how_rows_come(at_once: int) -> None:
     rows = torch.randint(VOCABULARY, (30, 5), generator=torch.Generator().manual_seed(0)).tolist()
     assert torch.equal(table(counted(rows, 12, at_once)), table(counted(rows, 12, 7)))
+
+
+def searched(pairs: TokenPairs, first: Tensor, second: Tensor) -> Tensor:
+    """The same probabilities, with PyTorch's own search among all pairs, and by the definition for each."""
+    tokens, kept = len(pairs.starts) - 1, int(pairs.starts[-1])
+    firsts_P = torch.repeat_interleave(torch.arange(tokens), pairs.starts.diff())
+    keys_P, counts_P = firsts_P * tokens + pairs.seconds[:kept], pairs.counts[:kept].float()
+    key = first * tokens + second
+    place = torch.searchsorted(keys_P, key).clamp(max=kept - 1)
+    count = torch.where(keys_P[place] == key, counts_P[place], 0.0)
+    total = torch.zeros(tokens).index_add_(0, firsts_P, counts_P)[first]
+    before_V = 0.1 + torch.bincount(pairs.seconds[:kept], minlength=tokens)
+    lower = (before_V / before_V.sum())[second]
+    own = (count - 0.75).clamp(min=0) + 0.75 * pairs.starts.diff()[first] * lower
+    return torch.where(total > 0, own / total.clamp(min=1), lower).log()
+
+
+@pytest.mark.parametrize("tokens", [2, 3, 40, 46_341, 70_000])
+@pytest.mark.parametrize("kept", [1, 2, 63, 64, 65, 900])
+def test_pairs_are_found_as_pytorchs_search_finds_them(tokens: int, kept: int) -> None:
+    """Counted pairs and others, after tokens that begin none too; from 46,341 tokens on, keys need 64 bits."""
+    generator = torch.Generator().manual_seed(tokens + kept)
+    ids_V = torch.randint(tokens, (40,), generator=generator)
+    ids_V[:2] = torch.tensor([0, tokens - 1])
+    ids_V[torch.randint(2, 40, (3,), generator=generator)] = 0
+    pairs = TokenPairs(tokens, kept)
+    pairs.count([ids_V[torch.randint(40, (30, 9), generator=generator)]])
+    other_V = torch.randint(tokens, (10,), generator=generator)
+    every = torch.cat([ids_V, other_V])
+    first, second = every[None, :, None], every[None, None, :]
+    assert torch.equal(pairs.log_probability(first, second), searched(pairs, first, second))
+
+
+def test_loaded_counts_give_their_probabilities_and_no_further_names() -> None:
+    rows = torch.randint(VOCABULARY, (30, 5), generator=torch.Generator().manual_seed(0)).tolist()
+    pairs, loaded = counted(rows), TokenPairs(VOCABULARY, 40)
+    before = table(loaded)
+    weights = pairs.state_dict()
+    assert list(weights) == ["starts", "seconds", "counts"]
+    loaded.load_state_dict(weights)
+    assert torch.equal(table(loaded), table(pairs))
+    assert not torch.equal(before, table(pairs))
+    # Not counted or loaded yet, each token is as likely.
+    torch.testing.assert_close(before, torch.full_like(before, -math.log(VOCABULARY)))

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..sampling.flow_map import jumped_input
 from ..sampling.sampler import Sampler, Start, sampled
 from ..sampling.spacing import Spacing
-from ..step.noise import Noise
+from ..step.noise import Draw, Noise
 from ..step.renoise import renoised_input, renoising_times
 from ..step.request import Point
 from .denoiser import Denoised, Denoiser
@@ -66,13 +66,17 @@ class Generator(nn.Module, ABC):
 class DenoiserGenerator(Generator):
     """A generator around a denoiser, which can be copied with another network or another sampler.
 
-    A teacher's plugin may return a subclass with its own behaviour. Copy it with these methods: rebuilding
-    it from its parts would lose the subclass.
+    Its methods copy it, as a teacher's plugin may return a subclass: rebuilt from parts, that would be lost.
     """
 
     space: Space
     network: Denoiser
-    sampler: Sampler | None
+
+    def __init__(self, network: Denoiser, space: Space, sampler: Sampler | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.space = space
+        self.sampler = sampler
 
     @property
     def takes_guidance(self) -> bool:
@@ -91,6 +95,11 @@ class DenoiserGenerator(Generator):
 
     def encoded(self, batch: Batch) -> Batch:
         return batch if batch.encoded else self.space.encode(batch)
+
+    def _sampled(self, sampler: Sampler, batch: Batch, *how: Any, **more: Any) -> Generated:
+        state, calls = sampled(sampler, self.network, self.space, batch, *how, **more)
+        tokens_BL, further = sampler.decode(self.network, self.space, state, batch)
+        return Generated(tokens_BL, calls + further, state)
 
     def prepare(self, dtype: torch.dtype) -> None:
         self.network.to_precision(dtype)
@@ -124,12 +133,9 @@ class DiffusionGenerator(DenoiserGenerator):
         unit_input: bool = False,
         sampler: Sampler | None = None,
     ) -> None:
-        super().__init__()
-        self.network = network
-        self.space = space
+        super().__init__(network, space, sampler)
         self.t_init = t_init
         self.unit_input = unit_input
-        self.sampler = sampler
 
     @property
     def start(self) -> Start:
@@ -146,14 +152,26 @@ class DiffusionGenerator(DenoiserGenerator):
     def one_step(self, batch: Batch, z: Tensor) -> Tensor:
         """Return e = G_θ(c, z), differentiable in θ. ``z`` is standard normal [B, *state_shape].
 
-        The input is σ(t_init)·z at generated entries and the clean condition at given ones; the output's
-        given entries are overwritten by the condition (appendix B.1.2).
+        Given entries of the input, elsewhere σ(t_init)·z, and of e are the clean condition (appendix B.1.2).
         """
-        schedule, given = self.space.schedule, self._given(batch)
-        t_B, s_B = (schedule.tensor(time, z.shape[0], z.device) for time in (self.t_init, schedule.min_time))
-        x = self.space.pin(self.start.state(self.space, z), given, batch)
-        point = Point(x, t_B, batch, s_B if self.network.second_time else None)
-        return self.space.pin(self.call(point).x0, given, batch)
+        return self.roll_out(batch, Noise((), made={self.draws[0]: z}), 1, 1)
+
+    @property
+    def draws(self) -> tuple[Draw, ...]:
+        """What one call reads of its noise, z first."""
+        return (Draw("normal", "z", self.space.state_shape),)
+
+    def one_step_tokens(self, batch: Batch, noise: Noise) -> Tensor:
+        """Return the tokens [B, L] of `generate`'s only call as one static expression, for an exported graph.
+
+        No shape and no branch may depend on a value or on the number of rows. By default they are the arg max
+        of `Space.scores`, in float32; a subclass that names tokens otherwise overrides this, and `draws`.
+
+        Raises:
+            InputError: the space has no scores.
+        """
+        scores_BLV = self.space.scores(self.roll_out(batch, noise, 1, 1), batch)
+        return torch.where(batch.target_BL, scores_BLV.argmax(-1), batch.tokens_BL)
 
     def call_times(self, steps: int) -> list[float]:
         """Return the times of ``steps`` re-noised calls, t_init first."""
@@ -175,10 +193,9 @@ class DiffusionGenerator(DenoiserGenerator):
         if self.network.second_time:
             ends = [*every, self.space.schedule.min_time][: k + 1]
             return jumped_input(lambda point: self.call(point).x0, self.space, batch, given, x, ends)
-        times = every[:k]
         carry = self.network.self_conditioning
         return renoised_input(
-            lambda point: self.call(point).x0, self.space, batch, given, x, times, noise, carry
+            lambda point: self.call(point).x0, self.space, batch, given, x, every[:k], noise, carry
         )
 
     def roll_out(self, batch: Batch, noise: Noise, calls: int, steps: int) -> Tensor:
@@ -203,15 +220,11 @@ class DiffusionGenerator(DenoiserGenerator):
         self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
     ) -> Generated:
         batch = self.encoded(batch)
-        if self.sampler is None:
-            state, calls = self.roll_out(batch, noise, steps, steps), steps
-            tokens_BL, further = self.decode(state, batch)
-        else:
-            state, calls = sampled(
-                self.sampler, self.network, self.space, batch, noise, steps, self.start, earlier
-            )
-            tokens_BL, further = self.sampler.decode(self.network, self.space, state, batch)
-        return Generated(tokens_BL, calls + further, state)
+        if self.sampler is not None:
+            return self._sampled(self.sampler, batch, noise, steps, self.start, earlier)
+        state = self.roll_out(batch, noise, steps, steps)
+        tokens_BL, further = self.decode(state, batch)
+        return Generated(tokens_BL, steps + further, state)
 
 
 class SampledGenerator(DenoiserGenerator):
@@ -219,17 +232,8 @@ class SampledGenerator(DenoiserGenerator):
 
     sampler: Sampler
 
-    def __init__(self, network: Denoiser, space: Space, sampler: Sampler) -> None:
-        super().__init__()
-        self.network = network
-        self.space = space
-        self.sampler = sampler
-
     @torch.no_grad()
     def generate(
         self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
     ) -> Generated:
-        batch = self.encoded(batch)
-        state, calls = sampled(self.sampler, self.network, self.space, batch, noise, steps, earlier=earlier)
-        tokens_BL, further = self.sampler.decode(self.network, self.space, state, batch)
-        return Generated(tokens_BL, calls + further, state)
+        return self._sampled(self.sampler, self.encoded(batch), noise, steps, earlier=earlier)

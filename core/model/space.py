@@ -214,9 +214,7 @@ class Space(Codec):
         """
 
     def scores(self, state: Tensor, batch: Batch) -> Tensor:
-        """Return scores of all tokens, [B, L, V], whose arg max at generated positions is `decode`.
-
-        Decoding as one static expression, for exported graphs.
+        """Return scores of tokens [B, L, V] whose arg max is `decode`: one static expression, for a graph.
 
         Raises:
             InputError: this space decodes in another way.

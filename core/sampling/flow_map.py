@@ -55,7 +55,7 @@ def jumped_input(
         times: two or more, downwards.
     """
     schedule = space.schedule
-    along = [schedule.tensor(time, len(batch), x.device) for time in times]
+    along = [schedule.tensor(time, x.shape[0], x.device) for time in times]
     point = Point(space.pin(x, given, batch), along[0], batch, along[1])
     for t_B, s_B in pairwise(along[1:]):
         with torch.no_grad():

@@ -81,25 +81,28 @@ class Noise:
     Args:
         keys: one key for each sample of the batch.
         device: where the draws are put. They are made on the CPU, so that every device gets the same.
+        made: draws that are at hand, such as a graph's inputs; without keys there are no others.
 
     Attributes:
         drawn: what has been asked for so far.
     """
 
-    def __init__(self, keys: Sequence[Key], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, keys: Sequence[Key], device: torch.device | str = "cpu", made: dict[Draw, Tensor] | None = None
+    ) -> None:
         self.keys = tuple(keys)
         self.device = torch.device(device)
         self.drawn: list[Draw] = []
-        self._made: dict[Draw, Tensor] = {}
+        self._made = dict(made or {})
         self._begun: dict[Draw, Future[Tensor]] = {}
 
     def normal(self, name: str, shape: Sequence[int]) -> Tensor:
         """Return standard normal draws [B, *shape] in float32 for the draw called ``name``."""
-        return self._get(Draw("normal", name, tuple(shape)))
+        return self.get(Draw("normal", name, tuple(shape)))
 
     def uniform(self, name: str, shape: Sequence[int] = ()) -> Tensor:
         """Return uniform draws [B, *shape] in [0, 1), float64, for the draw called ``name``."""
-        return self._get(Draw("uniform", name, tuple(shape)))
+        return self.get(Draw("uniform", name, tuple(shape)))
 
     def chosen(self, name: str, share: float) -> Tensor:
         """Return which samples' uniform draw ``name`` lies below ``share``, [B] bool.
@@ -113,7 +116,8 @@ class Noise:
         for draw in draws:
             self._begun[draw] = threads.submit(self._rows, draw)
 
-    def _get(self, draw: Draw) -> Tensor:
+    def get(self, draw: Draw) -> Tensor:
+        """Return a draw, [B, *shape]."""
         if draw not in self._made:
             begun = self._begun.pop(draw, None)
             self._made[draw] = to_device(begun.result() if begun else self._rows(draw), self.device)
@@ -121,5 +125,6 @@ class Noise:
         return self._made[draw]
 
     def _rows(self, draw: Draw) -> Tensor:
+        assert self.keys, f"{draw} is not among the draws at hand"
         rows = torch.from_numpy(draw.rows(self.keys))
         return rows.pin_memory() if self.device.type == "cuda" else rows

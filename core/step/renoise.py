@@ -64,13 +64,13 @@ def renoised_input(
         InputError: there are no times.
     """
     require_steps(len(times))
-    schedule, t_B = space.schedule, space.schedule.tensor(times[0], len(batch), x.device)
+    schedule, t_B = space.schedule, space.schedule.tensor(times[0], x.shape[0], x.device)
     point = Point(space.pin(x, given, batch), t_B, batch)
     for i, time in enumerate(times[1:], start=1):
         assert noise is not None, "calls after the first need fresh noise"
         with torch.no_grad():
             e = call(point)
-            t_B = schedule.tensor(time, len(batch), x.device)
+            t_B = schedule.tensor(time, x.shape[0], x.device)
             e_t = schedule.diffuse(e, t_B, noise.normal(f"z{i}", space.state_shape))
             point = Point(space.pin(e_t, given, batch), t_B, batch, previous=e if carry else None)
     return point

@@ -12,7 +12,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 from torch import Tensor, nn
 
-from dlmone.core import Batch, Generated, Generator, InputError, Noise, Space
+from dlmone.core import Batch, DiffusionGenerator, Generated, Generator, InputError, Noise, Space
 from dlmone.registry import Exporter, Registry, RunGraph
 from dlmone.registry.explain import mistakes
 from dlmone.registry.schema import ExporterSlot
@@ -28,24 +28,25 @@ class ExportedGenerator(Generator):
     """A student's one network call by its exported graph, which embeds and decodes too.
 
     Args:
-        space: the student's, for texts alone.
+        student: for its texts, and for what it draws, alone.
         run: the loaded graph.
     """
 
     space: Space
     refines = False
 
-    def __init__(self, space: Space, run: RunGraph) -> None:
+    def __init__(self, student: DiffusionGenerator, run: RunGraph) -> None:
         super().__init__()
-        self.space = space
+        self.space = student.space
+        self.draws = student.draws
         self.network = _Graph(run)
 
     @torch.no_grad()
     def generate(
         self, batch: Batch, noise: Noise, steps: int = 1, earlier: Sequence[Tensor] = ()
     ) -> Generated:
-        z = noise.normal("z", self.space.state_shape)
-        return Generated(self.network(batch.tokens_BL, batch.target_BL, z), calls=1)
+        drawn = [noise.get(draw) for draw in self.draws]
+        return Generated(self.network(batch.tokens_BL, batch.target_BL, *drawn), calls=1)
 
 
 class _Graph(nn.Module):
@@ -53,8 +54,8 @@ class _Graph(nn.Module):
         super().__init__()
         self._run = run
 
-    def forward(self, tokens_BL: Tensor, target_BL: Tensor, noise: Tensor) -> Tensor:
-        return self._run(tokens_BL, target_BL, noise)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self._run(*inputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +112,5 @@ def load_exported(folder: Path, students: Sequence[Path], registry: Registry, th
     file = folder / Path(facts.file).name
     run = exporter.load(file, threads)
     runtime = f"{exporter.runtime} {version(exporter.runtime)}" if exporter.runtime else "its exporter"
-    space = load_student(student, registry).eval().space
-    return Exported(ExportedGenerator(space, run), exporter.precision, file, runtime)
+    generator = ExportedGenerator(load_student(student, registry), run)
+    return Exported(generator, exporter.precision, file, runtime)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from dlmone.core import Batch, Example, InputError, OneStepGraph
+from dlmone.core import Batch, Example, InputError, Noise, OneStepGraph, Space
+from dlmone.core.step.noise import Draw
 from dlmone.registry import Exporter, Registry
 from dlmone.registry.schema import ExporterSlot
 from dlmone.runtime.files import atomic_folder, whole_folder
@@ -25,9 +26,9 @@ QUESTION = "how are you ?"
 def export_graph(folder: Path, out: Path, registry: Registry, slot: ExporterSlot) -> int:
     """Write a student's graph beside its tokenizer and card, and ``graph.json``, which describes them.
 
-    ``graph.json`` names the file, its inputs and its output, and holds an example with which a user of the
-    graph can check their own code: a condition, its tokens, and what is generated from
-    ``numpy.random.default_rng(0)``'s noise.
+    ``graph.json`` names the file, its inputs, how the random ones are drawn, and its output. It holds an
+    example with which a user of the graph can check their own code: a condition, its tokens, and what is
+    generated from the draws of ``numpy.random.default_rng(0)``.
 
     Args:
         folder: a student's model folder.
@@ -53,12 +54,11 @@ def export_graph(folder: Path, out: Path, registry: Registry, slot: ExporterSlot
     space = graph.generator.space
     condition = QUESTION if space.conditional else ""
     batch = space.collate([Example("0", condition, ""), Example("1", condition, "")])
-    draws = np.random.default_rng(0).standard_normal((1, *space.state_shape), dtype=np.float32)
-    noise = torch.from_numpy(draws).repeat(2, *(1 for _ in space.state_shape))
-    with torch.no_grad():
-        generated = space.decode(graph.generator.one_step(space.encode(batch), noise), batch)
+    rng = np.random.default_rng(0)
+    drawn = {draw: _drawn(draw, rng) for draw in graph.generator.draws}
+    generated = graph.generator.generate(batch, Noise((), made=drawn)).tokens_BL
     with atomic_folder(out) as staging:
-        inputs = (batch.tokens_BL, batch.target_BL, noise)
+        inputs = (batch.tokens_BL, batch.target_BL, *drawn.values())
         file = exporter.write(graph, inputs, staging)
         for name, content in read_assets(folder).items():
             (staging / name).write_bytes(content)
@@ -69,14 +69,34 @@ def export_graph(folder: Path, out: Path, registry: Registry, slot: ExporterSlot
             "exporter": {"use": slot.use, **slot.options},
             "model": {"teacher": config["teacher"], "fingerprint": fingerprint(folder), **config["student"]},
             "inputs": {
-                name: {"type": str(tensor.dtype).removeprefix("torch."), "shape": ["rows", *tensor.shape[1:]]}
-                for name, tensor in zip(OneStepGraph.INPUTS, inputs, strict=True)
+                name: {
+                    "type": str(tensor.dtype).removeprefix("torch."),
+                    "shape": ["rows", *tensor.shape[1:]],
+                    **({"draw": draw.kind} if draw else {}),
+                }
+                for name, tensor, draw in zip(graph.inputs, inputs, (None, None, *drawn), strict=True)
             },
             "output": OneStepGraph.OUTPUT,
+            "longest_condition": _longest(space),
             "example": _example(condition, batch[:1], generated[:1], space.text(generated[:1], batch[:1])[0]),
         }
         (staging / GRAPH).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
     return sum(path.stat().st_size for path in out.iterdir())
+
+
+def _longest(space: Space) -> int:
+    """Return how many positions a condition has at most, its markers included."""
+    if not space.conditional:
+        return 0
+    length = space.collate_conditions([Example("0", QUESTION, "")]).tokens_BL.shape[1]
+    longer = [Example(str(words), "how " * words, "") for words in range(1, length + 1)]
+    return int((~space.collate_conditions(longer).target_BL).sum(1).max())
+
+
+def _drawn(draw: Draw, rng: np.random.Generator) -> torch.Tensor:
+    """Return a draw for two rows, the same twice."""
+    row = rng.standard_normal(draw.shape, np.float32) if draw.kind == "normal" else rng.random(draw.shape)
+    return torch.from_numpy(np.stack([row, row]))
 
 
 def _example(condition: str, batch: Batch, generated: torch.Tensor, text: str) -> dict[str, Any]:
@@ -84,7 +104,8 @@ def _example(condition: str, batch: Batch, generated: torch.Tensor, text: str) -
         "source": condition,
         "tokens": batch.tokens_BL[0].tolist(),
         "target": batch.target_BL[0].tolist(),
-        "noise": "numpy.random.default_rng(0).standard_normal(shape of one row, dtype=float32)",
+        "draws": "one numpy.random.default_rng(0), inputs in order: standard_normal(shape of one row, float32) "
+        "for a normal draw, random(shape of one row) for a uniform one",
         "generated": generated[0].tolist(),
         "text": text,
     }

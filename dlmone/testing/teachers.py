@@ -101,6 +101,7 @@ def _check_generator(teacher: Teacher, batch: Batch) -> None:
     require(generator.space is teacher.space, "new_generator() must share the teacher's space")
     _require_own(generator.network, teacher, "new_generator()")
     _check_one_step(generator, batch)
+    _check_graph(generator, batch)
     together = _states(generator, batch)
     for row in range(len(batch)):
         alone = _states(generator, batch[row : row + 1])
@@ -156,6 +157,19 @@ def _check_one_step(generator: DiffusionGenerator, batch: Batch) -> None:
             "or its network, not one_step() or roll_out()",
         )
     require_refusal(lambda: generator.generate(batch, noise, steps=0), "a student at 0 steps")
+
+
+@torch.no_grad()
+def _check_graph(generator: DiffusionGenerator, batch: Batch) -> None:
+    """Require that an exported graph, if there can be one, names the tokens that are generated."""
+    noise = _noise(batch)
+    declared = Noise((), made={draw: noise.get(draw) for draw in generator.draws})
+    try:
+        named_BL = generator.one_step_tokens(batch, declared)
+    except InputError:
+        return
+    same = torch.equal(named_BL, generator.generate(batch, noise).tokens_BL)
+    require(same, "one_step_tokens() names other tokens than generate() in one step")
 
 
 def _states(generator: DiffusionGenerator, batch: Batch) -> Tensor:

@@ -41,7 +41,7 @@ class OnnxExporter(Exporter):
                 program,
                 (),
                 folder / FILE,
-                input_names=graph.INPUTS,
+                input_names=graph.inputs,
                 output_names=[graph.OUTPUT],
                 dynamo=True,
                 external_data=False,
@@ -63,8 +63,10 @@ class OnnxExporter(Exporter):
             reason = " ".join(str(error).split())
             raise InputError(f"{file}: onnxruntime can't load this graph ({reason})") from None
 
+        names = [one.name for one in session.get_inputs()]
+
         def run(*inputs: Tensor) -> Tensor:
-            named = {name: one.numpy() for name, one in zip(OneStepGraph.INPUTS, inputs, strict=True)}
+            named = {name: one.numpy() for name, one in zip(names, inputs, strict=True)}
             return torch.from_numpy(session.run([OneStepGraph.OUTPUT], named)[0])
 
         return run

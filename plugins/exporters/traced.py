@@ -15,10 +15,13 @@ def traced(graph: OneStepGraph, inputs: Sequence[Tensor]) -> ExportedProgram:
     Raises:
         InputError: its network or its space depends on values, or on the number of rows.
     """
-    rows = tuple({0: Dim("rows")} for _ in inputs)
+    rows = {0: Dim("rows")}
+    tokens, target, *draws = inputs
     try:
         with torch.no_grad():
-            return torch.export.export(graph, tuple(inputs), dynamic_shapes=rows)
+            return torch.export.export(
+                graph, (tokens, target, *draws), dynamic_shapes=(rows, rows, (rows,) * len(draws))
+            )
     except InputError:
         raise
     # A tracer's errors are of many types, and none is a promise of its interface.

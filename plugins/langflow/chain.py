@@ -12,11 +12,13 @@ from torch import Tensor
 
 from dlmone.core import Batch, Noise
 from dlmone.core.accelerator import scores_at_once
-from dlmone.core.transfer import to_device
 
 from .options import ChainOptions
 
 Pairs = Callable[[Tensor, Tensor], Tensor]
+
+#: The name of the draw of a sequence at a temperature, [L] uniform numbers.
+DRAW = "chain"
 
 
 def best_sequence(scores_BLK: Tensor, transitions_BMKK: Tensor) -> Tensor:
@@ -77,6 +79,7 @@ def chained_tokens(
     pairs: Pairs | None,
     markers: tuple[int, ...],
     noise: Noise,
+    whole: bool = False,
 ) -> Tensor:
     """Return the tokens [B, L] whose sequence is the likeliest, or drawn; given positions keep theirs.
 
@@ -89,36 +92,46 @@ def chained_tokens(
         chain: how sequences are scored, and their temperature.
         pairs: log P(second | first); not asked where the weight is 0.
         markers: tokens that stand for no text: they may follow themselves, and have no bonus.
-        noise: the batch's; its draw is named ``chain``.
+        noise: the batch's; its draw is named `DRAW`.
+        whole: name all rows at once, as one static expression; by default as many as the device has room for.
     """
     length, top_k = logits_BLV.shape[1], min(chain.top_k, logits_BLV.shape[2])
+    rows = [logits_BLV, batch.target_BL, batch.tokens_BL]
+    if chain.temperature:
+        rows.append(noise.uniform(DRAW, (length,)))
+    if whole:
+        return _tokens(chain, pairs, markers, *rows)
     at_once = max(1, scores_at_once(logits_BLV.device) // (length * top_k**2))
-    uniform_BL = noise.uniform("chain", (length,)) if chain.temperature else None
-    marker_tokens = to_device(torch.tensor(markers), logits_BLV.device)
-    found = []
-    for start in range(0, len(batch), at_once):
-        rows = slice(start, start + at_once)
-        logits_NLV, target_NL, given_NL = logits_BLV[rows], batch.target_BL[rows], batch.tokens_BL[rows]
-        scores_NLK, tokens_NLK = logits_NLV.float().topk(top_k, dim=-1)
-        # All choices of a given position are its token, so that any of them will do.
-        tokens_NLK = torch.where(target_NL[..., None], tokens_NLK, given_NL[..., None])
-        marker_NLK = torch.isin(tokens_NLK, marker_tokens)
-        scores_NLK = scores_NLK + chain.bonus * ~marker_NLK
-        first, second = tokens_NLK[:, :-1, :, None], tokens_NLK[:, 1:, None, :]
-        if chain.weight and pairs is not None:
-            transitions_NMKK = chain.weight * pairs(first, second)
-        else:
-            transitions_NMKK = torch.zeros_like(first - second, dtype=scores_NLK.dtype)
-        if not chain.repeats:
-            repeated = (first == second) & ~marker_NLK[:, 1:, None, :] & target_NL[:, 1:, None, None]
-            transitions_NMKK = transitions_NMKK.masked_fill(repeated, -torch.inf)
-        if uniform_BL is None:
-            choice_NL = best_sequence(scores_NLK, transitions_NMKK)
-        else:
-            scores_NLK, transitions_NMKK = (
-                scores_NLK / chain.temperature,
-                transitions_NMKK / chain.temperature,
-            )
-            choice_NL = drawn_sequence(scores_NLK, transitions_NMKK, uniform_BL[rows])
-        found.append(tokens_NLK.gather(2, choice_NL[..., None])[..., 0])
-    return torch.cat(found)
+    parts = zip(*(tensor.split(at_once) for tensor in rows), strict=True)
+    return torch.cat([_tokens(chain, pairs, markers, *part) for part in parts])
+
+
+def _tokens(
+    chain: ChainOptions,
+    pairs: Pairs | None,
+    markers: tuple[int, ...],
+    logits_BLV: Tensor,
+    target_BL: Tensor,
+    given_BL: Tensor,
+    uniform_BL: Tensor | None = None,
+) -> Tensor:
+    scores_BLK, tokens_BLK = logits_BLV.float().topk(min(chain.top_k, logits_BLV.shape[2]), dim=-1)
+    # All choices of a given position are its token, so that any of them will do.
+    tokens_BLK = torch.where(target_BL[..., None], tokens_BLK, given_BL[..., None])
+    marker_BLK = torch.stack([tokens_BLK == marker for marker in markers]).any(0)
+    scores_BLK = scores_BLK + chain.bonus * ~marker_BLK
+    first, second = tokens_BLK[:, :-1, :, None], tokens_BLK[:, 1:, None, :]
+    if chain.weight and pairs is not None:
+        transitions_BMKK = chain.weight * pairs(first, second)
+    else:
+        transitions_BMKK = torch.zeros_like(first - second, dtype=scores_BLK.dtype)
+    if not chain.repeats:
+        repeated = (first == second) & ~marker_BLK[:, 1:, None, :] & target_BL[:, 1:, None, None]
+        transitions_BMKK = transitions_BMKK.masked_fill(repeated, -torch.inf)
+    if uniform_BL is None:
+        choice_BL = best_sequence(scores_BLK, transitions_BMKK)
+    else:
+        choice_BL = drawn_sequence(
+            scores_BLK / chain.temperature, transitions_BMKK / chain.temperature, uniform_BL
+        )
+    return tokens_BLK.gather(2, choice_BL[..., None])[..., 0]

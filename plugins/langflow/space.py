@@ -149,9 +149,16 @@ class LangFlowSpace(Space):
         return torch.where(batch.target_BL, best_N.view_as(batch.tokens_BL), batch.tokens_BL)
 
     def name_tokens(
-        self, logits_BLV: Tensor, batch: Batch, chain: ChainOptions | None, noise: Noise
+        self,
+        logits_BLV: Tensor,
+        batch: Batch,
+        chain: ChainOptions | None,
+        noise: Noise,
+        whole: bool = False,
     ) -> Tensor:
         """Return the tokens [B, L] that a network's logits name; given positions keep theirs.
+
+        With ``whole`` it is one static expression, for an exported graph.
 
         Raises:
             InputError: the chain weighs pairs, and this model has none.
@@ -163,11 +170,9 @@ class LangFlowSpace(Space):
             raise InputError("chain.weight: this model has no pairs of tokens (its recipe: `pairs`); give 0")
         words = self.vocabulary
         markers = (words.start, words.end, words.pad)
-        return chained_tokens(logits_BLV, batch, chain, pairs, markers, noise)
+        return chained_tokens(logits_BLV, batch, chain, pairs, markers, noise, whole)
 
     def scores(self, state: Tensor, batch: Batch) -> Tensor:
-        if self.chain is not None:
-            raise InputError("chain: this model names a sequence's tokens together, which no graph does")
         rows_VD = self.rows()
         return functional.linear(state, rows_VD, rows_VD.square().sum(1) / -2)
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from dlmone.core import InputError, OneStepGraph
 
-#: An exported graph, loaded: from `OneStepGraph.INPUTS` to its output, all on the CPU.
-RunGraph = Callable[[Tensor, Tensor, Tensor], Tensor]
+#: An exported graph, loaded: from the inputs of `OneStepGraph.forward` to its output, all on the CPU.
+RunGraph = Callable[..., Tensor]
 
 
 class Exporter(ABC):

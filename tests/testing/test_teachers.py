@@ -100,6 +100,21 @@ class Overridden(DiffusionGenerator):
         return super().one_step(batch, 2 * z)
 
 
+class Misnamed(DiffusionGenerator):
+    """Its exported graph would give the batch's own tokens."""
+
+    def one_step_tokens(self, batch, noise):
+        return batch.tokens_BL
+
+
+class Undeclared(DiffusionGenerator):
+    """Its exported graph would need an input that it does not have."""
+
+    def one_step_tokens(self, batch, noise):
+        noise.uniform("coin")
+        return self.generate(batch, noise).tokens_BL
+
+
 class Rushed(DiffusionGenerator):
     """Trained in one call, it samples otherwise in several."""
 
@@ -323,6 +338,12 @@ TEACHERS: dict[str, Callable[[], ToyTeacher]] = {
     ),
     "a student must be trained as it samples": patched(
         "new_generator", lambda toy, right, t_init, *__: Overridden(right.network, toy.space, t_init)
+    ),
+    "one_step_tokens() names other tokens": patched(
+        "new_generator", lambda toy, right, t_init, *__: Misnamed(right.network, toy.space, t_init)
+    ),
+    "name='coin', shape=()) is not among the draws at hand": patched(
+        "new_generator", lambda toy, right, t_init, *__: Undeclared(right.network, toy.space, t_init)
     ),
     "which call 1 of 3 is not": patched(
         "new_generator", lambda toy, right, t_init, *__: Rushed(right.network, toy.space, t_init)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dlmone.core import Noise
 from dlmone.core.step import noise as noise_module
-from dlmone.core.step.noise import Key, seed_of, stream
+from dlmone.core.step.noise import Draw, Key, seed_of, stream
 
 KEYS: list[Key] = [(1, "example", i) for i in range(5)]
 key_parts = st.one_of(st.integers(), st.text(max_size=8))
@@ -118,3 +118,12 @@ def test_threads_do_not_share_a_stream() -> None:
     with ThreadPoolExecutor(4) as threads:
         found = threads.map(lambda rows: Noise(rows).normal("z", (40,)), many)
     assert all(map(torch.equal, found, expected))
+
+
+def test_draws_at_hand_are_given_as_they_are_and_no_others() -> None:
+    z = torch.randn(2, 3)
+    noise = Noise((), made={Draw("normal", "z", (3,)): z})
+    assert noise.normal("z", (3,)) is z
+    for other in (lambda: noise.normal("z", (4,)), lambda: noise.uniform("z", (3,))):
+        with pytest.raises(AssertionError, match="is not among the draws at hand"):
+            other()

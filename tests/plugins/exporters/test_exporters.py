@@ -59,7 +59,9 @@ def run_onnx(folder: Path, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(folder / "graph.onnx"))
-    named = {name: tensor.numpy() for name, tensor in zip(OneStepGraph.INPUTS, inputs, strict=True)}
+    named = {
+        name: tensor.numpy() for name, tensor in zip(("tokens", "target", "noise"), inputs, strict=True)
+    }
     return torch.from_numpy(session.run([OneStepGraph.OUTPUT], named)[0])
 
 
@@ -96,7 +98,11 @@ def test_torch_export_gives_the_same_tokens(
 def test_the_folder_says_how_to_use_it(exported: dict[str, Path], tiny_run: Path) -> None:
     folder = exported["onnx"]
     facts = json.loads((folder / "graph.json").read_text())
-    assert facts["inputs"]["noise"] == {"type": "float32", "shape": ["rows", 16, 8]}
+    assert facts["inputs"] == {
+        "tokens": {"type": "int64", "shape": ["rows", 16]},
+        "target": {"type": "bool", "shape": ["rows", 16]},
+        "noise": {"type": "float32", "shape": ["rows", 16, 8], "draw": "normal"},
+    }
     assert facts["exporter"] == {"use": "onnx"}
     assert sorted(path.name for path in folder.iterdir()) == [
         "README.md",

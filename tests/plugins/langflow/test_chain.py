@@ -316,6 +316,3 @@ def test_what_is_missing_is_said() -> None:
         sampler.sample(plain.network, plain.space, batch, noise_of(batch), 1)
     with pytest.raises(ValidationError, match=r"chain\.weight needs pairs"):
         LangFlowOptions(conditional=True, chain=ChainOptions())
-    space = chained().space
-    with pytest.raises(InputError, match="names a sequence's tokens together, which no graph does"):
-        space.scores(torch.zeros(len(batch), *space.state_shape), batch)

@@ -104,8 +104,8 @@ def _example(condition: str, batch: Batch, generated: torch.Tensor, text: str) -
         "source": condition,
         "tokens": batch.tokens_BL[0].tolist(),
         "target": batch.target_BL[0].tolist(),
-        "draws": "one numpy.random.default_rng(0), inputs in order: standard_normal(shape of one row, float32) "
-        "for a normal draw, random(shape of one row) for a uniform one",
+        "draws": "one numpy.random.default_rng(0), inputs in order: standard_normal(shape of "
+        "one row, float32) for a normal draw, random(shape of one row) for a uniform one",
         "generated": generated[0].tolist(),
         "text": text,
     }

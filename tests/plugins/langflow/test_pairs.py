@@ -88,7 +88,7 @@ def searched(pairs: TokenPairs, first: Tensor, second: Tensor) -> Tensor:
 @pytest.mark.parametrize("tokens", [2, 3, 40, 46_341, 70_000])
 @pytest.mark.parametrize("kept", [1, 2, 63, 64, 65, 900])
 def test_pairs_are_found_as_pytorchs_search_finds_them(tokens: int, kept: int) -> None:
-    """Counted pairs and others, after tokens that begin none too; from 46,341 tokens on, keys need 64 bits."""
+    """Counted pairs and others, after tokens that begin none; from 46,341 tokens on keys have 64 bits."""
     generator = torch.Generator().manual_seed(tokens + kept)
     ids_V = torch.randint(tokens, (40,), generator=generator)
     ids_V[:2] = torch.tensor([0, tokens - 1])

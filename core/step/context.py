@@ -18,7 +18,7 @@ from ..model.times import Times
 from .noise import Noise
 from .request import (
     GENERATOR,
-    GeneratorInput,
+    OUTPUT,
     Gradient,
     Network,
     Point,
@@ -185,10 +185,13 @@ class StepContext:
     @cached_property
     def e_fake(self) -> Tensor:
         """e = G_θ(c_fake, z) as the losses see it: a leaf in the generator's role, a constant in ψ's."""
-        if self.role == "estimator":
-            with torch.no_grad():
-                return self._call(GENERATOR, self.generator_input).x0
-        return self._leaves(self._call(GENERATOR, self.generator_input)).x0
+        return self._output.x0
+
+    @cached_property
+    def _output(self) -> Denoised:
+        with torch.set_grad_enabled(self.role == "generator"):
+            found = self._call(GENERATOR, self.generator_input, self._plan.get(OUTPUT.key))
+        return self._leaves(found) if self.role == "generator" else found
 
     @cached_property
     def e_real(self) -> Tensor:
@@ -227,16 +230,14 @@ class StepContext:
                 )
 
     def _evaluate(self, request: Request) -> Denoised:
-        if request.network is GENERATOR and request.state == GeneratorInput() and request.guidance == 1.0:
-            return Denoised(self.e_fake)
+        if request.key == OUTPUT.key:
+            return self._output.with_x0(self.e_fake)
         point = self.point(request.state)
         trains = trained_in(self.role, request.network)
         graph = torch.set_grad_enabled(trains or request.gradient > Gradient.CONSTANT)
         with graph, self._precision(request):
             found = self._guided(request, point)
-        if trains and self.role == "generator":
-            return self._leaves(found)
-        return found
+        return self._leaves(found) if trains and self.role == "generator" else found
 
     def _precision(self, request: Request) -> AbstractContextManager[object]:
         """Return the precision of an evaluation: float32 where its difference from another is taken.
@@ -266,12 +267,10 @@ class StepContext:
     ) -> Denoised:
         """Run one evaluation. Only requested keywords are passed, as a network need not accept others."""
         wanted: dict[str, Any] = {**inputs}
-        if request and -1 in request.features:
-            wanted["features"] = True
-        if request and (layers := tuple(layer for layer in request.features if layer != -1)):
-            wanted["layers"] = layers
-        if request and request.tokens:
-            wanted["tokens"] = True
+        if request:
+            layers = tuple(layer for layer in request.features if layer != -1)
+            asked = {"features": -1 in request.features, "layers": layers, "tokens": request.tokens}
+            wanted |= {name: value for name, value in asked.items() if value}
         module = self.networks[network]
         if isinstance(module, DiffusionGenerator):
             found = module.call(point, **wanted)

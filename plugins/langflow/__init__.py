@@ -17,6 +17,16 @@ def register_teachers(register: Register) -> None:
 
 
 @hookimpl
+def register_objectives(register: Register) -> None:
+    register(
+        "sequence",
+        f"{_HERE}.sequence:SequenceDistillation",
+        options=f"{_HERE}.options:SequenceOptions",
+        help="−log p_θ(y), y the text that LangFlow's teacher names after several calls from the same noise",
+    )
+
+
+@hookimpl
 def register_samplers(register: Register) -> None:
     register(
         "langflow",

@@ -72,6 +72,19 @@ def drawn_sequence(scores_BLK: Tensor, transitions_BMKK: Tensor, uniform_BL: Ten
     return torch.cat(choices, dim=1)
 
 
+def copied_pairs(tokens_BLK: Tensor, source_BS: Tensor, text_BS: Tensor) -> Tensor:
+    """Return which neighbouring choices stand side by side in a source too, [B, L − 1, K, K] bool.
+
+    Args:
+        tokens_BLK: the choices at each position.
+        source_BS: the source's tokens.
+        text_BS: True where they are text.
+    """
+    found_BLKS = ((tokens_BLK[..., None] == source_BS[:, None, None]) & text_BS[:, None, None]).float()
+    # A product of matrices sums over the source's places what a comparison of pairs would keep apart.
+    return found_BLKS[:, :-1, :, :-1] @ found_BLKS[:, 1:, :, 1:].mT > 0
+
+
 def chained_tokens(
     logits_BLV: Tensor,
     batch: Batch,
@@ -84,8 +97,8 @@ def chained_tokens(
     """Return the tokens [B, L] whose sequence is the likeliest, or drawn; given positions keep theirs.
 
     A sequence's score is Σ log p(token) + weight·Σ log P(token | the one before) + bonus for each token that
-    is no marker; the one before may be a given token. At a temperature T, sequences are drawn with
-    probability ∝ exp(score/T).
+    is no marker − copy_penalty for each pair that the given tokens have too. The one before may be given. At
+    a temperature T, sequences are drawn with probability ∝ exp(score/T).
 
     Args:
         logits_BLV: of the network, for each position by itself.
@@ -118,13 +131,16 @@ def _tokens(
     scores_BLK, tokens_BLK = logits_BLV.float().topk(min(chain.top_k, logits_BLV.shape[2]), dim=-1)
     # All choices of a given position are its token, so that any of them will do.
     tokens_BLK = torch.where(target_BL[..., None], tokens_BLK, given_BL[..., None])
-    marker_BLK = torch.stack([tokens_BLK == marker for marker in markers]).any(0)
+    marker_BLK = _any_of(markers, tokens_BLK)
     scores_BLK = scores_BLK + chain.bonus * ~marker_BLK
     first, second = tokens_BLK[:, :-1, :, None], tokens_BLK[:, 1:, None, :]
     if chain.weight and pairs is not None:
         transitions_BMKK = chain.weight * pairs(first, second)
     else:
         transitions_BMKK = torch.zeros_like(first - second, dtype=scores_BLK.dtype)
+    if chain.copy_penalty:
+        copied_BMKK = copied_pairs(tokens_BLK, given_BL, ~target_BL & ~_any_of(markers, given_BL))
+        transitions_BMKK = transitions_BMKK - chain.copy_penalty * copied_BMKK
     if not chain.repeats:
         repeated = (first == second) & ~marker_BLK[:, 1:, None, :] & target_BL[:, 1:, None, None]
         transitions_BMKK = transitions_BMKK.masked_fill(repeated, -torch.inf)
@@ -135,3 +151,7 @@ def _tokens(
             scores_BLK / chain.temperature, transitions_BMKK / chain.temperature, uniform_BL
         )
     return tokens_BLK.gather(2, choice_BL[..., None])[..., 0]
+
+
+def _any_of(markers: tuple[int, ...], tokens: Tensor) -> Tensor:
+    return torch.stack([tokens == marker for marker in markers]).any(0)

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from dlmone.plugins.regression.options import RegressionOptions
 from dlmone.registry import Spacing, Time, TokenizerChoice
 
 #: A marker before, one after, and a token between.
@@ -22,6 +23,8 @@ class ChainOptions(BaseModel):
     Attributes:
         weight: of log P(token | the one before) beside log p(token), for a model that has `pairs`.
         bonus: added for each token that is no marker; a product of probabilities favours short texts.
+        copy_penalty: taken off each pair of neighbouring tokens that the condition has too, so that a
+            paraphrase is not nearly its source; markers aside.
         repeats: whether a token may follow itself.
         top_k: how many of a position's likeliest tokens are considered.
         temperature: at 0, the likeliest sequence. At T, one drawn with probability ∝ exp(score/T), so that
@@ -32,6 +35,7 @@ class ChainOptions(BaseModel):
 
     weight: float = Field(default=0.4, ge=0)
     bonus: float = 1.0
+    copy_penalty: float = Field(default=0.0, ge=0)
     repeats: bool = False
     top_k: int = Field(default=16, ge=2, le=1_000)
     temperature: float = Field(default=0.0, ge=0)
@@ -161,4 +165,15 @@ class SamplerOptions(BaseModel):
     guidance: float = Field(default=1.0, ge=0)
     spacing: Spacing = "time"
     until: Time | None = None
+    chain: ChainOptions | Literal["model"] | None = "model"
+
+
+class SequenceOptions(RegressionOptions):
+    """Sequence-level distillation; φ's calls as in regression.
+
+    Attributes:
+        chain: how φ's last call names tokens: as the model says (``model``), by another chain, or each by
+            itself (false).
+    """
+
     chain: ChainOptions | Literal["model"] | None = "model"

@@ -1,0 +1,91 @@
+"""plugins/langflow/sequence.py: θ learns the text that φ names."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from dlmone.core import InputError, StepContext, Term
+from dlmone.plugins.langflow.options import ChainOptions, SequenceOptions
+from dlmone.plugins.langflow.sequence import SequenceDistillation
+from dlmone.plugins.langflow.teacher import LangFlowTeacher
+from dlmone.testing import new_step, toy_teacher
+
+from .small import teacher_of
+
+CHAIN = {"weight": 0.7, "bonus": 0.3, "top_k": 4}
+
+
+@pytest.fixture(scope="module")
+def teacher() -> LangFlowTeacher:
+    return teacher_of(conditional=True, pairs=50, chain=CHAIN).requires_grad_(False)
+
+
+def term_of(teacher: Any, **options: Any) -> tuple[StepContext, Term]:
+    objective = SequenceDistillation(SequenceOptions(**options))
+    requests = objective.requests("generator")
+    assert requests is not None
+    assert objective.requests("estimator") is None
+    step = new_step(teacher, "generator", requests)
+    return step, objective.generator_loss(step)
+
+
+def target_logits(teacher: LangFlowTeacher, step: StepContext, steps: int) -> torch.Tensor:
+    """φ's logits after one or two DDIM calls from z, each self-conditioned as φ is in distillation."""
+    space, schedule, batch = teacher.space, teacher.space.schedule, step.fake
+    t_B = schedule.tensor(schedule.max_time, len(batch))
+    x = space.pin(schedule.sigma(t_B)[:, None, None].float() * step.z, step.given, batch)
+    for _ in range(steps - 1):
+        x0 = teacher.network.evaluate(x, t_B, batch).x0
+        s_B = schedule.tensor((schedule.max_time + schedule.min_time) / 2, len(batch))
+        x, t_B = space.pin(schedule.diffuse(x0, s_B, step.z), step.given, batch), s_B
+    logits_BLV = teacher.network.evaluate(x, t_B, batch, tokens=True).logits_BLV
+    assert logits_BLV is not None
+    return logits_BLV
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("chain", ["model", None, {"weight": 0, "bonus": 2.0}])
+def test_the_loss_by_hand(teacher: LangFlowTeacher, steps: int, chain: Any) -> None:
+    step, term = term_of(teacher, steps=steps, chain=chain)
+    space, batch = teacher.space, step.fake
+    own = (
+        {"model": space.chain, None: None}.get(chain)
+        if not isinstance(chain, dict)
+        else ChainOptions(**chain)
+    )
+    tokens_BL = space.name_tokens(target_logits(teacher, step, steps), batch, own, step.noise)
+    point = step.generator_input
+    with torch.no_grad():
+        logits_BLV = step.generator.network.denoise(point.e_t, point.t_B, batch, tokens=True).logits_BLV
+    assert logits_BLV is not None
+    log_p_BLV = logits_BLV.log_softmax(-1)
+    for row in range(len(batch)):
+        nll = [
+            -float(log_p_BLV[row, place, tokens_BL[row, place]])
+            for place in batch.target_BL[row].nonzero()[:, 0].tolist()
+        ]
+        assert float(term.loss_B[row].detach()) == pytest.approx(sum(nll) / len(nll), rel=1e-5)
+
+
+def test_its_gradient_trains_theta_alone(teacher: LangFlowTeacher) -> None:
+    """θ's own logits are a leaf: the slope there is softmax − one-hot, and it reaches θ's parameters."""
+    step, term = term_of(teacher, steps=1)
+    term.loss_B.sum().backward()
+    slopes = [leaf.grad for leaf in step.leaves if leaf.grad is not None]
+    assert len(slopes) == 1
+    count_B = step.fake.target_BL.sum(1)
+    assert torch.allclose(slopes[0].sum(-1), torch.zeros(()), atol=1e-6)
+    given_BL = ~step.fake.target_BL
+    assert not slopes[0][given_BL].any()
+    tokens_BL = teacher.space.name_tokens(
+        target_logits(teacher, step, 1), step.fake, teacher.space.chain, step.noise
+    )
+    hit_BL = slopes[0].gather(2, tokens_BL[..., None])[..., 0]
+    assert bool((hit_BL[~given_BL] < 0).all())
+    assert bool((hit_BL > -1 / count_B[:, None]).all())
+
+
+def test_other_models_are_refused() -> None:
+    with pytest.raises(InputError, match="reads LangFlow's token logits, which this model has not"):
+        term_of(toy_teacher(), steps=1)

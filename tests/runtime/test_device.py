@@ -1,5 +1,6 @@
 """dlmone/runtime/device.py and core/accelerator.py: what a GPU is taken for, by its capability."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from dlmone.core import InputError
 from dlmone.core.accelerator import runs_kernels, scores_at_once
 from dlmone.registry.schema import Compute as ComputeTable
+from dlmone.runtime import device as module
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 
@@ -91,3 +93,33 @@ def test_a_seed_is_pytorchs_own() -> None:
         drawn = torch.rand(3), torch.empty(3).bernoulli_()
         torch.manual_seed(seed)
         assert all(map(torch.equal, drawn, (torch.rand(3), torch.empty(3).bernoulli_())))
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "share", "pays"),
+    [
+        (True, True, 2.0, True),
+        (False, True, 0.5, True),
+        (False, True, 0.95, False),
+        (False, True, 2.0, False),
+        (False, False, 0.5, False),
+    ],
+)
+def test_a_cpus_bfloat16_has_to_be_faster_than_float32(
+    amx: bool, avx512: bool, share: float, pays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``share`` is the time that a product takes, of float32's; the clock stands in for the CPU's."""
+    now = 0.0
+
+    def product(matrix: torch.Tensor, _: torch.Tensor) -> None:
+        nonlocal now
+        now += share if matrix.dtype == torch.bfloat16 else 1.0
+
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch, "mm", product)
+    monkeypatch.setattr(time, "thread_time", lambda: now)
+    module._measured_bfloat16.cache_clear()
+    assert Compute.of(ComputeTable(device="cpu", precision="auto")).bfloat16 is pays
+    assert Compute.of(ComputeTable(device="cpu", precision="bfloat16")).bfloat16, "as it was asked for"
+    module._measured_bfloat16.cache_clear()

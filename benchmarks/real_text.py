@@ -1,6 +1,6 @@
 """The tables of docs/results.md for real text: what teacher and student write, and its scores.
 
-    python benchmarks/real_text.py write TEACHER STUDENT TEST OUT [--stages RUN] [NAME...]
+    python benchmarks/real_text.py write TEACHER STUDENT TEST OUT [NAME...]
     python benchmarks/real_text.py score OUT --bertscore MODEL
 
 ``write`` leaves a file of samples for each system (or for those named) and goes on where it was stopped;
@@ -20,10 +20,10 @@ from pathlib import Path
 import click
 
 #: Rows of the split for the systems that take many calls.
-FEW, SOME = 256, 500
-LATE = ("--sampler", "ddim", "--set", "ddim.until=1600")
-OFFICIAL = ("--sampler", "diffuseq_ddpm")
-METRICS = "bleu,rouge_l,bertscore,dist_1,copy_rate,ibleu,sacrebleu,health"
+SOME = 500
+BY_ITSELF = ("--sampler", "langflow", "--set", "langflow.chain=false")
+LATE = ("--sampler", "langflow", "--set", "langflow.until.quantile=0.6")
+METRICS = "bleu,rouge_l,bertscore,dist_1,copy_rate,ibleu,health"
 COLUMNS = {
     "bleu": ("BLEU (95 %)", 4),
     "rouge_l": ("ROUGE-L", 4),
@@ -32,8 +32,8 @@ COLUMNS = {
     "self_bleu": ("self-BLEU", 3),
     "div_4": ("Div-4", 3),
     "copy_rate": ("copy rate", 3),
-    "ibleu": ("iBLEU", 1),
-    "sacrebleu": ("sacreBLEU", 1),
+    "near_copy_rate": ("near copies", 3),
+    "ibleu": ("iBLEU (95 %)", 1),
     "repetition_rate": ("repetition rate", 3),
     "empty_rate": ("empty rate", 3),
     "mean_words": ("words", 1),
@@ -42,7 +42,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class System:
-    """``model`` is "teacher", "student", or the stage whose best student writes."""
+    """``model`` is "teacher" or "student"."""
 
     label: str
     model: str
@@ -52,34 +52,25 @@ class System:
     options: tuple[str, ...] = ()
 
 
+def seeds(model: str) -> dict[str, System]:
+    """Return a model's one call with other seeds."""
+    return {
+        f"{model}-1-seed-{k}": System(f"{model}, seed {k}", model, 1, 3, options=("--seed", str(k)))
+        for k in (1, 2)
+    }
+
+
 SYSTEMS = {
-    **{f"teacher-{n}": System("teacher", "teacher", n) for n in (1, 2, 4, 10)},
-    "teacher-4-late": System("teacher, until 1600", "teacher", 4, 3, options=LATE),
-    **{
-        f"teacher-4-late-seed-{k}": System(
-            f"teacher, until 1600, seed {k}", "teacher", 4, options=(*LATE, "--seed", str(k))
-        )
-        for k in (1, 2)
-    },
-    "teacher-50": System("teacher", "teacher", 50, rows=SOME),
-    "teacher-4-late-mbr": System("teacher, until 1600", "teacher", 4, 10, SOME, LATE),
-    "teacher-200": System("teacher", "teacher", 200, rows=FEW),
-    "teacher-2000": System("teacher, official sampler", "teacher", 2000, rows=FEW, options=OFFICIAL),
+    "teacher-1": System("teacher", "teacher", 1, 10),
+    **seeds("teacher"),
+    "teacher-2-late": System("teacher, until 0.6", "teacher", 2, 3, options=LATE),
+    "teacher-4-late": System("teacher, until 0.6", "teacher", 4, 3, options=LATE),
+    "teacher-1-each": System("teacher, tokens each by itself", "teacher", 1, 3, options=BY_ITSELF),
+    "teacher-20-each": System("teacher, tokens each by itself", "teacher", 20, 3, SOME, BY_ITSELF),
+    "teacher-64-each": System("teacher, tokens each by itself", "teacher", 64, 3, SOME, BY_ITSELF),
     "student-1": System("student", "student", 1, 10),
-    **{
-        f"student-1-seed-{k}": System(f"student, seed {k}", "student", 1, 3, options=("--seed", str(k)))
-        for k in (1, 2)
-    },
+    **seeds("student"),
     **{f"student-{n}": System("student", "student", n, 3) for n in (2, 4)},
-    **{f"student-{n}-late": System("student, until 1600", "student", n, options=LATE) for n in (2, 4)},
-    **{
-        f"student-pad-{p}": System(f"student, [PAD] {p}", "student", 1, 3, options=("--augment", f"pad:{p}"))
-        for p in ("0.5", "0.7")
-    },
-    **{
-        f"student-{stage}": System(f"student of {stage}", stage, 1, 3)
-        for stage in ("start", "sharpen", "stage-1")
-    },
 }
 
 
@@ -103,28 +94,20 @@ def main() -> None:
 @click.argument("test", type=click.Path(exists=True, path_type=Path))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("names", nargs=-1, type=click.Choice(list(SYSTEMS)))
-@click.option("--stages", type=click.Path(exists=True, path_type=Path), help="Run whose stages write too.")
-def write(
-    teacher: str, student: str, test: Path, out: Path, names: Sequence[str], stages: Path | None
-) -> None:
+def write(teacher: str, student: str, test: Path, out: Path, names: Sequence[str]) -> None:
     """Write the samples of each system to OUT. TEACHER and STUDENT are folders or installed models."""
     out.mkdir(parents=True, exist_ok=True)
     lines = test.read_text(encoding="utf-8").splitlines(keepends=True)
     for name in names or SYSTEMS:
         system = SYSTEMS[name]
-        folders = {"teacher": teacher, "student": student}
-        if stages is not None:
-            folders[system.model] = folders.get(system.model, str(stages / system.model / "best"))
-        elif system.model not in folders:
-            continue
-        folder = folders[system.model]
+        folder = {"teacher": teacher, "student": student}[system.model]
         rows = out / f"first-{system.rows}.src" if system.rows else test
         if system.rows:
             rows.write_text("".join(lines[: system.rows]), encoding="utf-8")
         file = out / f"{name}.jsonl"
         dlmone(
             *("generate", folder, "-i", rows, "-o", file, "--steps", system.calls, *system.options),
-            *("--candidates", system.candidates, "--precision", "bfloat16"),
+            *("--candidates", system.candidates),
             *(("--resume",) if file.exists() else ()),
         )
 
@@ -173,8 +156,8 @@ def _cell(score: dict[str, object] | None, digits: int) -> str:
         return ""
     value, interval = score["value"], score.get("interval")
     shown = f"{value:.{digits}f}"
-    if digits == 4 and isinstance(interval, list):
-        shown += f" ({interval[0]:.3f}–{interval[1]:.3f})"
+    if digits in (1, 4) and isinstance(interval, list):
+        shown += f" ({interval[0]:.{min(digits, 3)}f}–{interval[1]:.{min(digits, 3)}f})"
     return shown
 
 

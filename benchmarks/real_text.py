@@ -1,4 +1,4 @@
-"""The tables of docs/results.md for real text: what teacher and student write, and its scores.
+"""The tables of docs/real_text.md: what teacher and student write, and its scores.
 
     python benchmarks/real_text.py write TEACHER STUDENT TEST OUT [NAME...]
     python benchmarks/real_text.py score OUT --bertscore MODEL
@@ -25,17 +25,17 @@ BY_ITSELF = ("--sampler", "langflow", "--set", "langflow.chain=false")
 LATE = ("--sampler", "langflow", "--set", "langflow.until.quantile=0.6")
 METRICS = "bleu,rouge_l,bertscore,dist_1,copy_rate,ibleu,health"
 COLUMNS = {
-    "bleu": ("BLEU (95 %)", 4),
-    "rouge_l": ("ROUGE-L", 4),
-    "bertscore": ("BERTScore", 4),
+    "bleu": ("BLEU (95 %)", 3),
+    "rouge_l": ("ROUGE-L (95 %)", 3),
+    "bertscore": ("BERTScore", 3),
+    "ibleu": ("iBLEU (95 %)", 1),
     "dist_1": ("Dist-1", 3),
     "self_bleu": ("self-BLEU", 3),
     "div_4": ("Div-4", 3),
-    "copy_rate": ("copy rate", 3),
+    "copy_rate": ("copies", 3),
     "near_copy_rate": ("near copies", 3),
-    "ibleu": ("iBLEU (95 %)", 1),
-    "repetition_rate": ("repetition rate", 3),
-    "empty_rate": ("empty rate", 3),
+    "repetition_rate": ("repeat a word", 3),
+    "empty_rate": ("empty", 3),
     "mean_words": ("words", 1),
 }
 
@@ -147,17 +147,17 @@ def _print(results: dict[str, list[dict[str, object]]], selector: str = "first",
         label += ", MBR-10" if selector == "mbr" else ""
         scores = row["scores"]
         assert isinstance(scores, dict)
-        cells = [_cell(scores.get(key), digits) for key, (_, digits) in COLUMNS.items()]
+        cells = [_cell(scores.get(key), digits, "95 %" in head) for key, (head, digits) in COLUMNS.items()]
         print(f"| {label} | {row['calls'] or ''} | {row['samples']:,} | " + " | ".join(cells) + " |")
 
 
-def _cell(score: dict[str, object] | None, digits: int) -> str:
+def _cell(score: dict[str, object] | None, digits: int, with_interval: bool) -> str:
     if score is None:
         return ""
     value, interval = score["value"], score.get("interval")
     shown = f"{value:.{digits}f}"
-    if digits in (1, 4) and isinstance(interval, list):
-        shown += f" ({interval[0]:.{min(digits, 3)}f}–{interval[1]:.{min(digits, 3)}f})"
+    if with_interval and isinstance(interval, list):
+        shown += f" ({interval[0]:.{digits}f}–{interval[1]:.{digits}f})"
     return shown
 
 

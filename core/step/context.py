@@ -288,4 +288,4 @@ class StepContext:
         roots = [root for root in (found.x0, found.logits_BLV) if root is not None]
         leaves = [root.detach().requires_grad_() for root in roots]
         self._roots.append(list(zip(roots, leaves, strict=True)))
-        return replace(found, x0=leaves[0], logits_BLV=leaves[1] if leaves[1:] else None)
+        return Denoised(leaves[0], logits_BLV=leaves[1] if leaves[1:] else None)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import PluginError
 from ..transfer import on_host, to_device
 
 Key = tuple[int | str, ...]
@@ -125,6 +126,7 @@ class Noise:
         return self._made[draw]
 
     def _rows(self, draw: Draw) -> Tensor:
-        assert self.keys, f"{draw} is not among the draws at hand"
+        if not self.keys:
+            raise PluginError(f"a one-step graph reads {draw}, which its generator's `draws` don't name")
         rows = torch.from_numpy(draw.rows(self.keys))
         return rows.pin_memory() if self.device.type == "cuda" else rows

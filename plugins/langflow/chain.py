@@ -13,6 +13,7 @@ from torch import Tensor
 from dlmone.core import Batch, Noise
 from dlmone.core.accelerator import scores_at_once
 
+from .consensus import most_alike
 from .options import ChainOptions
 
 Pairs = Callable[[Tensor, Tensor], Tensor]
@@ -92,13 +93,14 @@ def chained_tokens(
     pairs: Pairs | None,
     markers: tuple[int, ...],
     noise: Noise,
-    whole: bool = False,
+    static: bool = False,
 ) -> Tensor:
     """Return the tokens [B, L] whose sequence is the likeliest, or drawn; given positions keep theirs.
 
     A sequence's score is Σ log p(token) + weight·Σ log P(token | the one before) + bonus for each token that
-    is no marker − copy_penalty for each pair that the given tokens have too. The one before may be given. At
-    a temperature T, sequences are drawn with probability ∝ exp(score/T).
+    is no marker − copy_penalty for each pair of neighbours that stands in the condition too. The one before
+    may be given. At a temperature T, sequences are drawn with probability ∝ exp(score/T); of several draws
+    `most_alike` chooses one.
 
     Args:
         logits_BLV: of the network, for each position by itself.
@@ -106,15 +108,17 @@ def chained_tokens(
         pairs: log P(second | first); not asked where the weight is 0.
         markers: tokens that stand for no text: they may follow themselves, and have no bonus.
         noise: the batch's; its draw is named `DRAW`.
-        whole: name all rows at once, as one static expression; by default as many as the device has room for.
+        static: name all rows at once, as one static expression; otherwise as many as the device has room for.
     """
     length, top_k = logits_BLV.shape[1], min(chain.top_k, logits_BLV.shape[2])
     rows = [logits_BLV, batch.target_BL, batch.tokens_BL]
     if chain.temperature:
-        rows.append(noise.uniform(DRAW, (length,)))
-    if whole:
+        rows.append(noise.uniform(DRAW, chain.draw_shape(length)))
+    if static:
         return _tokens(chain, pairs, markers, *rows)
-    at_once = max(1, scores_at_once(logits_BLV.device) // (length * top_k**2))
+    # Of a position: its choices against the next one's, or against a whole row; for each draw.
+    scores = chain.draws * top_k * max(top_k, length if chain.copy_penalty else 0)
+    at_once = max(1, scores_at_once(logits_BLV.device) // (length * scores))
     parts = zip(*(tensor.split(at_once) for tensor in rows), strict=True)
     return torch.cat([_tokens(chain, pairs, markers, *part) for part in parts])
 
@@ -125,12 +129,12 @@ def _tokens(
     markers: tuple[int, ...],
     logits_BLV: Tensor,
     target_BL: Tensor,
-    given_BL: Tensor,
+    tokens_BL: Tensor,
     uniform_BL: Tensor | None = None,
 ) -> Tensor:
     scores_BLK, tokens_BLK = logits_BLV.float().topk(min(chain.top_k, logits_BLV.shape[2]), dim=-1)
     # All choices of a given position are its token, so that any of them will do.
-    tokens_BLK = torch.where(target_BL[..., None], tokens_BLK, given_BL[..., None])
+    tokens_BLK = torch.where(target_BL[..., None], tokens_BLK, tokens_BL[..., None])
     marker_BLK = _any_of(markers, tokens_BLK)
     scores_BLK = scores_BLK + chain.bonus * ~marker_BLK
     first, second = tokens_BLK[:, :-1, :, None], tokens_BLK[:, 1:, None, :]
@@ -139,17 +143,28 @@ def _tokens(
     else:
         transitions_BMKK = torch.zeros_like(first - second, dtype=scores_BLK.dtype)
     if chain.copy_penalty:
-        copied_BMKK = copied_pairs(tokens_BLK, given_BL, ~target_BL & ~_any_of(markers, given_BL))
+        copied_BMKK = copied_pairs(tokens_BLK, tokens_BL, ~target_BL & ~_any_of(markers, tokens_BL))
         transitions_BMKK = transitions_BMKK - chain.copy_penalty * copied_BMKK
     if not chain.repeats:
         repeated = (first == second) & ~marker_BLK[:, 1:, None, :] & target_BL[:, 1:, None, None]
         transitions_BMKK = transitions_BMKK.masked_fill(repeated, -torch.inf)
     if uniform_BL is None:
-        choice_BL = best_sequence(scores_BLK, transitions_BMKK)
-    else:
-        choice_BL = drawn_sequence(
-            scores_BLK / chain.temperature, transitions_BMKK / chain.temperature, uniform_BL
-        )
+        return _at(tokens_BLK, best_sequence(scores_BLK, transitions_BMKK))
+    scores_BLK, transitions_BMKK = scores_BLK / chain.temperature, transitions_BMKK / chain.temperature
+    if chain.draws == 1:
+        return _at(tokens_BLK, drawn_sequence(scores_BLK, transitions_BMKK, uniform_BL))
+    every = [
+        tensor.repeat_interleave(chain.draws, 0) for tensor in (scores_BLK, transitions_BMKK, tokens_BLK)
+    ]
+    drawn_BDL = _at(every[2], drawn_sequence(every[0], every[1], uniform_BL.flatten(0, 1))).unflatten(
+        0, (-1, chain.draws)
+    )
+    text_BDL = target_BL[:, None] & ~_any_of(markers, drawn_BDL)
+    best_B = most_alike(drawn_BDL, text_BDL, tokens_BL, ~target_BL & ~_any_of(markers, tokens_BL))
+    return drawn_BDL.take_along_dim(best_B[:, None, None], 1)[:, 0]
+
+
+def _at(tokens_BLK: Tensor, choice_BL: Tensor) -> Tensor:
     return tokens_BLK.gather(2, choice_BL[..., None])[..., 0]
 
 

@@ -29,6 +29,8 @@ class ChainOptions(BaseModel):
         top_k: how many of a position's likeliest tokens are considered.
         temperature: at 0, the likeliest sequence. At T, one drawn with probability ∝ exp(score/T), so that
             candidates of one network call differ.
+        draws: how many sequences are drawn from the same logits. Of several, the one that has most in common
+            with the others is kept (minimum Bayes risk); those that are nearly the condition are passed over.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -39,6 +41,19 @@ class ChainOptions(BaseModel):
     repeats: bool = False
     top_k: int = Field(default=16, ge=2, le=1_000)
     temperature: float = Field(default=0.0, ge=0)
+    draws: int = Field(default=1, ge=1, le=64)
+
+    @model_validator(mode="after")
+    def _several_differ(self) -> Self:
+        if self.draws > 1 and not self.temperature:
+            raise ValueError("draws are all alike at temperature 0; give a higher one, or 1 draw")
+        return self
+
+    def draw_shape(self, length: int) -> tuple[int, ...]:
+        """Return the shape of the uniform numbers that name one sequence of L tokens; () for none."""
+        if not self.temperature:
+            return ()
+        return (length,) if self.draws == 1 else (self.draws, length)
 
 
 class LangFlowOptions(BaseModel):

@@ -10,6 +10,7 @@ from dlmone.core import OUTPUT, InputError, Request, StepContext, Term
 from dlmone.core.step.losses import masked_mean
 from dlmone.core.step.request import Role
 from dlmone.plugins.regression.objective import Regression
+from dlmone.plugins.regression.options import RegressionOptions
 
 from .options import SequenceOptions
 from .space import LangFlowSpace
@@ -22,10 +23,10 @@ class SequenceDistillation(Regression):
     agree with each other, where a mean over φ's probabilities mixes texts that are as likely.
     """
 
-    options: SequenceOptions
-
     def __init__(self, options: SequenceOptions) -> None:
-        super().__init__(options)
+        # As regression's, so that the two share their passes.
+        super().__init__(RegressionOptions(**options.model_dump(exclude={"chain"})))
+        self.chain = options.chain
         self.target = replace(self.target, tokens=True)
         self.output = replace(OUTPUT, tokens=True)
 
@@ -34,12 +35,14 @@ class SequenceDistillation(Regression):
 
     def generator_loss(self, step: StepContext) -> Term:
         space, batch = step.space, step.fake
-        target_BLV, logits_BLV = step[self.target].logits_BLV, step[self.output].logits_BLV
-        if not isinstance(space, LangFlowSpace) or target_BLV is None or logits_BLV is None:
+        if not isinstance(space, LangFlowSpace):
             raise InputError(
                 "sequence: this objective reads LangFlow's token logits, which this model has not"
             )
-        chain = space.chain if self.options.chain == "model" else self.options.chain
+        target_BLV, logits_BLV = step[self.target].logits_BLV, step[self.output].logits_BLV
+        assert target_BLV is not None, "asked for"
+        assert logits_BLV is not None, "asked for"
+        chain = space.chain if self.chain == "model" else self.chain
         with torch.no_grad():
             tokens_BL = space.name_tokens(target_BLV, batch, chain, step.noise)
         nll_BL = functional.cross_entropy(logits_BLV.transpose(1, 2), tokens_BL, reduction="none")

@@ -154,11 +154,11 @@ class LangFlowSpace(Space):
         batch: Batch,
         chain: ChainOptions | None,
         noise: Noise,
-        whole: bool = False,
+        static: bool = False,
     ) -> Tensor:
         """Return the tokens [B, L] that a network's logits name; given positions keep theirs.
 
-        With ``whole`` it is one static expression, for an exported graph.
+        With ``static`` it is one static expression, for an exported graph.
 
         Raises:
             InputError: the chain weighs pairs, and this model has none.
@@ -170,7 +170,7 @@ class LangFlowSpace(Space):
             raise InputError("chain.weight: this model has no pairs of tokens (its recipe: `pairs`); give 0")
         words = self.vocabulary
         markers = (words.start, words.end, words.pad)
-        return chained_tokens(logits_BLV, batch, chain, pairs, markers, noise, whole)
+        return chained_tokens(logits_BLV, batch, chain, pairs, markers, noise, static)
 
     def scores(self, state: Tensor, batch: Batch) -> Tensor:
         rows_VD = self.rows()

@@ -23,13 +23,17 @@ class LangFlowStudent(DiffusionGenerator):
     @property
     def draws(self) -> tuple[Draw, ...]:
         chain, (length, _) = self.space.chain, self.space.state_shape
-        drawn = (Draw("uniform", DRAW, (length,)),) if chain is not None and chain.temperature else ()
+        drawn = (
+            (Draw("uniform", DRAW, chain.draw_shape(length)),)
+            if chain is not None and chain.temperature
+            else ()
+        )
         return (*super().draws, *drawn)
 
     def one_step_tokens(self, batch: Batch, noise: Noise) -> Tensor:
         if self.space.chain is None:
             return super().one_step_tokens(batch, noise)
-        return self._named(batch, noise, 1, whole=True).tokens_BL
+        return self._named(batch, noise, 1, static=True).tokens_BL
 
     @torch.no_grad()
     def generate(
@@ -39,9 +43,9 @@ class LangFlowStudent(DiffusionGenerator):
             return super().generate(batch, noise, steps, earlier)
         return self._named(self.encoded(batch), noise, steps)
 
-    def _named(self, batch: Batch, noise: Noise, steps: int, whole: bool = False) -> Generated:
+    def _named(self, batch: Batch, noise: Noise, steps: int, static: bool = False) -> Generated:
         given = self._given(batch)
         found = self.call(self.input_of(batch, given, noise, steps, steps), tokens=True)
         assert found.logits_BLV is not None, "asked for"
-        tokens_BL = self.space.name_tokens(found.logits_BLV, batch, self.space.chain, noise, whole)
+        tokens_BL = self.space.name_tokens(found.logits_BLV, batch, self.space.chain, noise, static)
         return Generated(tokens_BL, steps, self.space.pin(found.x0, given, batch))

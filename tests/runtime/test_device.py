@@ -1,6 +1,5 @@
 """dlmone/runtime/device.py and core/accelerator.py: what a GPU is taken for, by its capability."""
 
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -96,30 +95,20 @@ def test_a_seed_is_pytorchs_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amx", "avx512", "share", "pays"),
+    ("amx", "avx512", "vendor", "pays"),
     [
-        (True, True, 2.0, True),
-        (False, True, 0.5, True),
-        (False, True, 0.95, False),
-        (False, True, 2.0, False),
-        (False, False, 0.5, False),
+        (True, True, "GenuineIntel", True),
+        (False, True, "GenuineIntel", False),
+        (False, True, "AuthenticAMD", True),
+        (False, False, "AuthenticAMD", False),
+        (False, True, "", False),
     ],
 )
-def test_a_cpus_bfloat16_has_to_be_faster_than_float32(
-    amx: bool, avx512: bool, share: float, pays: bool, monkeypatch: pytest.MonkeyPatch
+def test_auto_is_bfloat16_on_cpus_that_multiply_it_faster(
+    amx: bool, avx512: bool, vendor: str, pays: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``share`` is the time that a product takes, of float32's; the clock stands in for the CPU's."""
-    now = 0.0
-
-    def product(matrix: torch.Tensor, _: torch.Tensor) -> None:
-        nonlocal now
-        now += share if matrix.dtype == torch.bfloat16 else 1.0
-
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
-    monkeypatch.setattr(torch, "mm", product)
-    monkeypatch.setattr(time, "thread_time", lambda: now)
-    module._measured_bfloat16.cache_clear()
+    monkeypatch.setattr(module, "_processor", lambda: f"vendor_id : {vendor}")
     assert Compute.of(ComputeTable(device="cpu", precision="auto")).bfloat16 is pays
     assert Compute.of(ComputeTable(device="cpu", precision="bfloat16")).bfloat16, "as it was asked for"
-    module._measured_bfloat16.cache_clear()

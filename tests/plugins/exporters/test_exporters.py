@@ -59,9 +59,7 @@ def run_onnx(folder: Path, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(str(folder / "graph.onnx"))
-    named = {
-        name: tensor.numpy() for name, tensor in zip(("tokens", "target", "noise"), inputs, strict=True)
-    }
+    named = {name: tensor.numpy() for name, tensor in zip(("tokens", "target", "noise"), inputs, strict=True)}
     return torch.from_numpy(session.run([OneStepGraph.OUTPUT], named)[0])
 
 

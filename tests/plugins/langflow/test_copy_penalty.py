@@ -55,6 +55,6 @@ def test_each_pair_of_the_source_costs_as_much(seed: int) -> None:
         assert tuple(found_BL[row, 4:].tolist()) == max(product(range(TOKENS), repeat=3), key=value)
 
 
-def test_a_penalty_is_none() -> None:
+def test_a_negative_penalty_is_refused() -> None:
     with pytest.raises(ValidationError, match="copy_penalty"):
         ChainOptions(copy_penalty=-1)

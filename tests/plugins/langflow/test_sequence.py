@@ -4,11 +4,16 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn import functional
 
 from dlmone.core import InputError, StepContext, Term
+from dlmone.core.step.losses import masked_mean
+from dlmone.core.step.request import merged
 from dlmone.plugins.langflow.options import ChainOptions, SequenceOptions
 from dlmone.plugins.langflow.sequence import SequenceDistillation
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
+from dlmone.plugins.regression.objective import Regression
+from dlmone.plugins.regression.options import RegressionOptions
 from dlmone.testing import new_step, toy_teacher
 
 from .small import teacher_of
@@ -71,7 +76,10 @@ def test_the_loss_by_hand(teacher: LangFlowTeacher, steps: int, chain: Any) -> N
 def test_its_gradient_trains_theta_alone(teacher: LangFlowTeacher) -> None:
     """θ's own logits are a leaf: the slope there is softmax − one-hot, and it reaches θ's parameters."""
     step, term = term_of(teacher, steps=1)
-    term.loss_B.sum().backward()
+    step.backward(term.loss_B.sum())
+    trained = [p for p in step.generator.network.parameters() if p.grad is not None and p.grad.any()]
+    assert len(trained) > 10
+    assert all(p.grad is None for p in [*teacher.parameters(), *teacher.space.parameters()])
     slopes = [leaf.grad for leaf in step.leaves if leaf.grad is not None]
     assert len(slopes) == 1
     count_B = step.fake.target_BL.sum(1)
@@ -89,3 +97,26 @@ def test_its_gradient_trains_theta_alone(teacher: LangFlowTeacher) -> None:
 def test_other_models_are_refused() -> None:
     with pytest.raises(InputError, match="reads LangFlow's token logits, which this model has not"):
         term_of(toy_teacher(), steps=1)
+
+
+def test_it_shares_its_passes_with_regression(teacher: LangFlowTeacher) -> None:
+    sequence = SequenceDistillation(SequenceOptions(steps=3)).requests("generator")
+    regression = Regression(RegressionOptions(steps=3)).requests("generator")
+    assert sequence is not None
+    assert regression is not None
+    # Three of φ, and θ's own.
+    assert len(merged([*sequence, *regression])) == 4
+
+
+def test_a_later_call_learns_from_where_it_starts(teacher: LangFlowTeacher) -> None:
+    objective = SequenceDistillation(SequenceOptions(steps=1, chain=None))
+    requests = objective.requests("generator")
+    assert requests is not None
+    step = new_step(teacher, "generator", requests, calls=(3, 3))
+    point, own = step.generator_input, step[objective.output].logits_BLV
+    target_BLV = teacher.network.evaluate(point.e_t, point.t_B, step.fake, tokens=True).logits_BLV
+    assert own is not None
+    assert target_BLV is not None
+    nll_BL = functional.cross_entropy(own.detach().transpose(1, 2), target_BLV.argmax(-1), reduction="none")
+    loss_B = objective.generator_loss(step).loss_B.detach()
+    torch.testing.assert_close(loss_B, masked_mean(nll_BL, step.fake.target_BL))

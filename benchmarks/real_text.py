@@ -20,7 +20,7 @@ from pathlib import Path
 import click
 
 #: Rows of the split for the systems that take many calls.
-SOME = 500
+FEW, SOME = 128, 500
 BY_ITSELF = ("--sampler", "langflow", "--set", "langflow.chain=false")
 LATE = ("--sampler", "langflow", "--set", "langflow.until.quantile=0.6")
 METRICS = "bleu,rouge_l,bertscore,dist_1,copy_rate,ibleu,health"
@@ -63,14 +63,14 @@ def seeds(model: str) -> dict[str, System]:
 SYSTEMS = {
     "teacher-1": System("teacher", "teacher", 1, 10),
     **seeds("teacher"),
-    "teacher-2-late": System("teacher, until 0.6", "teacher", 2, 3, options=LATE),
-    "teacher-4-late": System("teacher, until 0.6", "teacher", 4, 3, options=LATE),
-    "teacher-1-each": System("teacher, tokens each by itself", "teacher", 1, 3, options=BY_ITSELF),
-    "teacher-20-each": System("teacher, tokens each by itself", "teacher", 20, 3, SOME, BY_ITSELF),
-    "teacher-64-each": System("teacher, tokens each by itself", "teacher", 64, 3, SOME, BY_ITSELF),
+    "teacher-2-late": System("teacher, until 0.6", "teacher", 2, options=LATE),
+    "teacher-4-late": System("teacher, until 0.6", "teacher", 4, options=LATE),
+    "teacher-1-each": System("teacher, tokens each by itself", "teacher", 1, options=BY_ITSELF),
+    "teacher-20-each": System("teacher, tokens each by itself", "teacher", 20, rows=SOME, options=BY_ITSELF),
+    "teacher-64-each": System("teacher, tokens each by itself", "teacher", 64, rows=FEW, options=BY_ITSELF),
     "student-1": System("student", "student", 1, 10),
     **seeds("student"),
-    **{f"student-{n}": System("student", "student", n, 3) for n in (2, 4)},
+    **{f"student-{n}": System("student", "student", n) for n in (2, 4)},
 }
 
 

@@ -187,8 +187,11 @@ class SequenceOptions(RegressionOptions):
     """Sequence-level distillation; φ's calls as in regression.
 
     Attributes:
+        texts: what θ learns to say: φ's texts, or the references of the data (``data``), which ask for no
+            call of φ. φ saw them at all times, θ's own time but seldom.
         chain: how φ's last call names tokens: as the model says (``model``), by another chain, or each by
             itself (false).
     """
 
+    texts: Literal["teacher", "data"] = "teacher"
     chain: ChainOptions | Literal["model"] | None = "model"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from dlmone.core import OUTPUT, InputError, Request, StepContext, Term
@@ -20,30 +21,38 @@ class SequenceDistillation(Regression):
     """−log p_θ(y | c, z), a mean over generated positions; y is what φ names after several calls from z.
 
     φ's calls are those of `Regression`, but what is learned is a text: tokens that a chain names together
-    agree with each other, where a mean over φ's probabilities mixes texts that are as likely.
+    agree with each other, where a mean over φ's probabilities mixes texts that are as likely. With
+    ``texts = "data"`` y is the reference: φ's own loss, at the one time at which θ is called.
     """
 
     def __init__(self, options: SequenceOptions) -> None:
         # As regression's, so that the two share their passes.
-        super().__init__(RegressionOptions(**options.model_dump(exclude={"chain"})))
-        self.chain = options.chain
+        super().__init__(RegressionOptions(**options.model_dump(exclude={"chain", "texts"})))
+        self.texts, self.chain = options.texts, options.chain
         self.target = replace(self.target, tokens=True)
         self.output = replace(OUTPUT, tokens=True)
 
     def requests(self, role: Role) -> Sequence[Request] | None:
-        return (self.target, self.output) if role == "generator" else None
+        if role == "estimator":
+            return None
+        return (self.output,) if self.texts == "data" else (self.target, self.output)
 
     def generator_loss(self, step: StepContext) -> Term:
-        space, batch = step.space, step.fake
-        if not isinstance(space, LangFlowSpace):
+        batch = step.fake
+        if not isinstance(step.space, LangFlowSpace):
             raise InputError(
                 "sequence: this objective reads LangFlow's token logits, which this model has not"
             )
-        target_BLV, logits_BLV = step[self.target].logits_BLV, step[self.output].logits_BLV
-        assert target_BLV is not None, "asked for"
+        tokens_BL = batch.tokens_BL if self.texts == "data" else self._texts(step, step.space)
+        logits_BLV = step[self.output].logits_BLV
         assert logits_BLV is not None, "asked for"
-        chain = space.chain if self.chain == "model" else self.chain
-        with torch.no_grad():
-            tokens_BL = space.name_tokens(target_BLV, batch, chain, step.noise)
         nll_BL = functional.cross_entropy(logits_BLV.transpose(1, 2), tokens_BL, reduction="none")
         return Term(masked_mean(nll_BL, batch.target_BL), {})
+
+    @torch.no_grad()
+    def _texts(self, step: StepContext, space: LangFlowSpace) -> Tensor:
+        """Return φ's tokens [B, L]."""
+        logits_BLV = step[self.target].logits_BLV
+        assert logits_BLV is not None, "asked for"
+        chain = space.chain if self.chain == "model" else self.chain
+        return space.name_tokens(logits_BLV, step.fake, chain, step.noise)

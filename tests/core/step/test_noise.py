@@ -126,5 +126,5 @@ def test_draws_at_hand_are_given_as_they_are_and_no_others() -> None:
     noise = Noise((), made={Draw("normal", "z", (3,)): z})
     assert noise.normal("z", (3,)) is z
     for other in (lambda: noise.normal("z", (4,)), lambda: noise.uniform("z", (3,))):
-        with pytest.raises(PluginError, match="which its generator.s `draws` don.t name"):
+        with pytest.raises(PluginError, match=r"which its generator.s `draws` don.t name"):
             other()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from dlmone.core import InputError, StepContext, Term
+from dlmone.core import GENERATOR, GeneratorInput, InputError, StepContext, Term
 from dlmone.core.step.losses import masked_mean
 from dlmone.core.step.request import merged
 from dlmone.plugins.langflow.options import ChainOptions, SequenceOptions
@@ -15,6 +15,7 @@ from dlmone.plugins.langflow.teacher import LangFlowTeacher
 from dlmone.plugins.regression.objective import Regression
 from dlmone.plugins.regression.options import RegressionOptions
 from dlmone.testing import new_step, toy_teacher
+from dlmone.testing.toy import EXAMPLES
 
 from .small import teacher_of
 
@@ -120,3 +121,19 @@ def test_a_later_call_learns_from_where_it_starts(teacher: LangFlowTeacher) -> N
     nll_BL = functional.cross_entropy(own.detach().transpose(1, 2), target_BLV.argmax(-1), reduction="none")
     loss_B = objective.generator_loss(step).loss_B.detach()
     torch.testing.assert_close(loss_B, masked_mean(nll_BL, step.fake.target_BL))
+
+
+def test_the_datas_texts_need_no_teacher(teacher: LangFlowTeacher) -> None:
+    """The loss is φ's own of pretraining, at θ's time."""
+    step, term = term_of(teacher, texts="data")
+    batch, output = step.fake, step.point(GeneratorInput())
+    assert [
+        one.network for one in merged([SequenceDistillation(SequenceOptions(texts="data")).output]).values()
+    ] == [GENERATOR]
+    with torch.no_grad():
+        logits_BLV = step.generator.network.denoise(output.e_t, output.t_B, batch, tokens=True).logits_BLV
+    assert logits_BLV is not None
+    nll_BL = functional.cross_entropy(logits_BLV.transpose(1, 2), batch.tokens_BL, reduction="none")
+    torch.testing.assert_close(term.loss_B.detach(), masked_mean(nll_BL, batch.target_BL))
+    texts = teacher.space.text(batch.tokens_BL, batch)
+    assert texts == [example.target for example in EXAMPLES], "the references are in the batch"

@@ -123,7 +123,7 @@ def score(out: Path, bertscore: str, layer: int) -> None:
     for name, system in SYSTEMS.items():
         if (out / f"{name}.jsonl").exists():
             groups[system.rows, system.candidates > 1].append(name)
-    print("| | calls | rows | " + " | ".join(head for head, _ in COLUMNS.values()) + " |")
+    print("| | NFE | rows | " + " | ".join(head for head, _ in COLUMNS.values()) + " |")
     print("|---" * (len(COLUMNS) + 3) + "|")
     for number, ((_, several), names) in enumerate(groups.items()):
         files = [out / f"{name}.jsonl" for name in names]

@@ -19,10 +19,10 @@ def register_teachers(register: Register) -> None:
 @hookimpl
 def register_objectives(register: Register) -> None:
     register(
-        "sequence",
+        "sequence_level",
         f"{_HERE}.sequence:SequenceDistillation",
         options=f"{_HERE}.options:SequenceOptions",
-        help="−log p_θ(y), y the text that LangFlow's teacher names after several calls from the same noise",
+        help="−log p_θ(y), y the text that a LangFlow teacher makes of the same noise, or the reference",
     )
 
 

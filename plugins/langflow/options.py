@@ -4,7 +4,6 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from dlmone.plugins.regression.options import RegressionOptions
 from dlmone.registry import Spacing, Time, TokenizerChoice
 
 #: A marker before, one after, and a token between.
@@ -183,15 +182,17 @@ class SamplerOptions(BaseModel):
     chain: ChainOptions | Literal["model"] | None = "model"
 
 
-class SequenceOptions(RegressionOptions):
-    """Sequence-level distillation; φ's calls as in regression.
+class SequenceOptions(BaseModel):
+    """Sequence-level distillation.
 
     Attributes:
         texts: what θ learns to say: φ's texts, or the references of the data (``data``), which ask for no
             call of φ. φ saw them at all times, θ's own time but seldom.
-        chain: how φ's last call names tokens: as the model says (``model``), by another chain, or each by
-            itself (false).
+        chain: how φ's call names tokens: as the model says (``model``), by another chain, or each by itself
+            (false).
     """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     texts: Literal["teacher", "data"] = "teacher"
     chain: ChainOptions | Literal["model"] | None = "model"

@@ -7,29 +7,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dlmone.core import OUTPUT, InputError, Request, StepContext, Term
+from dlmone.core import OUTPUT, TEACHER, GeneratorInput, InputError, Objective, Request, StepContext, Term
 from dlmone.core.step.losses import masked_mean
 from dlmone.core.step.request import Role
-from dlmone.plugins.regression.objective import Regression
-from dlmone.plugins.regression.options import RegressionOptions
 
 from .options import SequenceOptions
 from .space import LangFlowSpace
 
 
-class SequenceDistillation(Regression):
-    """−log p_θ(y | c, z), a mean over generated positions; y is what φ names after several calls from z.
+class SequenceDistillation(Objective):
+    """−log p_θ(y | c, z), a mean over generated positions; y is what φ names in one call from θ's own input.
 
-    φ's calls are those of `Regression`, but what is learned is a text: tokens that a chain names together
-    agree with each other, where a mean over φ's probabilities mixes texts that are as likely. With
-    ``texts = "data"`` y is the reference: φ's own loss, at the one time at which θ is called.
+    What is learned is a text: tokens that a chain names together agree with each other, where a mean over φ's
+    probabilities mixes texts that are as likely. With ``texts = "data"`` y is the reference: φ's own loss, at
+    the one time at which θ is called.
     """
 
     def __init__(self, options: SequenceOptions) -> None:
-        # As regression's, so that the two share their passes.
-        super().__init__(RegressionOptions(**options.model_dump(exclude={"chain", "texts"})))
         self.texts, self.chain = options.texts, options.chain
-        self.target = replace(self.target, tokens=True)
+        self.target = Request(TEACHER, GeneratorInput(), tokens=True)
         self.output = replace(OUTPUT, tokens=True)
 
     def requests(self, role: Role) -> Sequence[Request] | None:
@@ -40,9 +36,7 @@ class SequenceDistillation(Regression):
     def generator_loss(self, step: StepContext) -> Term:
         batch = step.fake
         if not isinstance(step.space, LangFlowSpace):
-            raise InputError(
-                "sequence: this objective reads LangFlow's token logits, which this model has not"
-            )
+            raise InputError("sequence_level: it reads LangFlow's token logits, which this model has not")
         tokens_BL = batch.tokens_BL if self.texts == "data" else self._texts(step, step.space)
         logits_BLV = step[self.output].logits_BLV
         assert logits_BLV is not None, "asked for"

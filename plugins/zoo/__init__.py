@@ -14,5 +14,5 @@ def register_models(register: Register) -> None:
     register(
         "qqp-compact-teacher",
         f"{__name__}.folders:qqp_compact_teacher",
-        help="a DiffuSeq of 10.8M parameters, trained on Quora Question Pairs with dlmone",
+        help="a LangFlow of 12.2M parameters, trained on Quora Question Pairs with dlmone",
     )

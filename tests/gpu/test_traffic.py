@@ -65,15 +65,17 @@ STAGES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "consistency": (only("consistency", order=2), {}),
     "flow_map": (only("flow_map"), {}),
     "progressive": (only("progressive"), {}),
-    "sequence": (only("sequence", steps=2), {}),
+    "sequence_level": (only("sequence_level"), {}),
     "elf_progressive": ({**only("elf_progressive"), "reading": only("elf_decoder")["only"]}, {}),
 }
 #: Which of them are counted for which family; what most objectives do is not a family's own.
 OF_DIFFUSEQ = [
-    name for name in STAGES if name not in ("sid + diffusion_gan", "guidance", "sequence", "elf_progressive")
+    name
+    for name in STAGES
+    if name not in ("sid + diffusion_gan", "guidance", "sequence_level", "elf_progressive")
 ]
 OTHERS = {
-    "langflow": ("sid + diffusion_gan", "log-normal times", "guidance", "sequence"),
+    "langflow": ("sid + diffusion_gan", "log-normal times", "guidance", "sequence_level"),
     "elf": ("sid + diffusion_gan", "log-normal times", "elf_progressive"),
 }
 #: Samplers of a family, each with its steps; the one-step student is None.

@@ -82,7 +82,7 @@ def test_built_ins_are_found_and_whole() -> None:
         "progressive",
         "regression",
         "sds",
-        "sequence",
+        "sequence_level",
         "sid",
     ]
     entry = registry.entry("objectives", "sid")

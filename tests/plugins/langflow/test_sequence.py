@@ -12,8 +12,6 @@ from dlmone.core.step.request import merged
 from dlmone.plugins.langflow.options import ChainOptions, SequenceOptions
 from dlmone.plugins.langflow.sequence import SequenceDistillation
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
-from dlmone.plugins.regression.objective import Regression
-from dlmone.plugins.regression.options import RegressionOptions
 from dlmone.testing import new_step, toy_teacher
 from dlmone.testing.toy import EXAMPLES
 
@@ -36,31 +34,25 @@ def term_of(teacher: Any, **options: Any) -> tuple[StepContext, Term]:
     return step, objective.generator_loss(step)
 
 
-def target_logits(teacher: LangFlowTeacher, step: StepContext, steps: int) -> torch.Tensor:
-    """φ's logits after one or two DDIM calls from z, each self-conditioned as φ is in distillation."""
-    space, schedule, batch = teacher.space, teacher.space.schedule, step.fake
-    t_B = schedule.tensor(schedule.max_time, len(batch))
-    x = space.pin(schedule.sigma(t_B)[:, None, None].float() * step.z, step.given, batch)
-    for _ in range(steps - 1):
-        x0 = teacher.network.evaluate(x, t_B, batch).x0
-        s_B = schedule.tensor((schedule.max_time + schedule.min_time) / 2, len(batch))
-        x, t_B = space.pin(schedule.diffuse(x0, s_B, step.z), step.given, batch), s_B
-    logits_BLV = teacher.network.evaluate(x, t_B, batch, tokens=True).logits_BLV
+def target_logits(teacher: LangFlowTeacher, step: StepContext) -> torch.Tensor:
+    """φ's logits at θ's input, self-conditioned as φ is in distillation."""
+    point = step.generator_input
+    with torch.no_grad():
+        logits_BLV = teacher.network.evaluate(point.e_t, point.t_B, step.fake, tokens=True).logits_BLV
     assert logits_BLV is not None
     return logits_BLV
 
 
-@pytest.mark.parametrize("steps", [1, 2])
 @pytest.mark.parametrize("chain", ["model", None, {"weight": 0, "bonus": 2.0}])
-def test_the_loss_by_hand(teacher: LangFlowTeacher, steps: int, chain: Any) -> None:
-    step, term = term_of(teacher, steps=steps, chain=chain)
+def test_the_loss_by_hand(teacher: LangFlowTeacher, chain: Any) -> None:
+    step, term = term_of(teacher, chain=chain)
     space, batch = teacher.space, step.fake
     own = (
         {"model": space.chain, None: None}.get(chain)
         if not isinstance(chain, dict)
         else ChainOptions(**chain)
     )
-    tokens_BL = space.name_tokens(target_logits(teacher, step, steps), batch, own, step.noise)
+    tokens_BL = space.name_tokens(target_logits(teacher, step), batch, own, step.noise)
     point = step.generator_input
     with torch.no_grad():
         logits_BLV = step.generator.network.denoise(point.e_t, point.t_B, batch, tokens=True).logits_BLV
@@ -76,7 +68,7 @@ def test_the_loss_by_hand(teacher: LangFlowTeacher, steps: int, chain: Any) -> N
 
 def test_its_gradient_trains_theta_alone(teacher: LangFlowTeacher) -> None:
     """θ's own logits are a leaf: the slope there is softmax − one-hot, and it reaches θ's parameters."""
-    step, term = term_of(teacher, steps=1)
+    step, term = term_of(teacher)
     step.backward(term.loss_B.sum())
     trained = [p for p in step.generator.network.parameters() if p.grad is not None and p.grad.any()]
     assert len(trained) > 10
@@ -88,7 +80,7 @@ def test_its_gradient_trains_theta_alone(teacher: LangFlowTeacher) -> None:
     given_BL = ~step.fake.target_BL
     assert not slopes[0][given_BL].any()
     tokens_BL = teacher.space.name_tokens(
-        target_logits(teacher, step, 1), step.fake, teacher.space.chain, step.noise
+        target_logits(teacher, step), step.fake, teacher.space.chain, step.noise
     )
     hit_BL = slopes[0].gather(2, tokens_BL[..., None])[..., 0]
     assert bool((hit_BL[~given_BL] < 0).all())
@@ -96,26 +88,18 @@ def test_its_gradient_trains_theta_alone(teacher: LangFlowTeacher) -> None:
 
 
 def test_other_models_are_refused() -> None:
-    with pytest.raises(InputError, match="reads LangFlow's token logits, which this model has not"):
-        term_of(toy_teacher(), steps=1)
-
-
-def test_it_shares_its_passes_with_regression(teacher: LangFlowTeacher) -> None:
-    sequence = SequenceDistillation(SequenceOptions(steps=3)).requests("generator")
-    regression = Regression(RegressionOptions(steps=3)).requests("generator")
-    assert sequence is not None
-    assert regression is not None
-    # Three of φ, and θ's own.
-    assert len(merged([*sequence, *regression])) == 4
+    with pytest.raises(InputError, match="it reads LangFlow's token logits, which this model has not"):
+        term_of(toy_teacher())
 
 
 def test_a_later_call_learns_from_where_it_starts(teacher: LangFlowTeacher) -> None:
-    objective = SequenceDistillation(SequenceOptions(steps=1, chain=None))
+    objective = SequenceDistillation(SequenceOptions(chain=None))
     requests = objective.requests("generator")
     assert requests is not None
     step = new_step(teacher, "generator", requests, calls=(3, 3))
     point, own = step.generator_input, step[objective.output].logits_BLV
-    target_BLV = teacher.network.evaluate(point.e_t, point.t_B, step.fake, tokens=True).logits_BLV
+    assert point.previous is not None, "what the student made before"
+    target_BLV = point.denoise(teacher.network, tokens=True).logits_BLV
     assert own is not None
     assert target_BLV is not None
     nll_BL = functional.cross_entropy(own.detach().transpose(1, 2), target_BLV.argmax(-1), reduction="none")

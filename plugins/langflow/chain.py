@@ -119,7 +119,7 @@ def chained_tokens(
     # Of a position: its choices against the next one's, or against a whole row; for each draw.
     scores = chain.draws * top_k * max(top_k, length if chain.copy_penalty else 0)
     at_once = max(1, scores_at_once(logits_BLV.device) // (length * scores))
-    parts = zip(*(tensor.split(at_once) for tensor in rows), strict=True)
+    parts = zip(*(torch.split(tensor, at_once) for tensor in rows), strict=True)
     return torch.cat([_tokens(chain, pairs, markers, *part) for part in parts])
 
 
@@ -153,19 +153,19 @@ def _tokens(
     scores_BLK, transitions_BMKK = scores_BLK / chain.temperature, transitions_BMKK / chain.temperature
     if chain.draws == 1:
         return _at(tokens_BLK, drawn_sequence(scores_BLK, transitions_BMKK, uniform_BL))
-    every = [
-        tensor.repeat_interleave(chain.draws, 0) for tensor in (scores_BLK, transitions_BMKK, tokens_BLK)
-    ]
-    drawn_BDL = _at(every[2], drawn_sequence(every[0], every[1], uniform_BL.flatten(0, 1))).unflatten(
-        0, (-1, chain.draws)
+    scores_BLK, transitions_BMKK = (
+        tensor.repeat_interleave(chain.draws, 0) for tensor in (scores_BLK, transitions_BMKK)
     )
+    choice_BDL = drawn_sequence(scores_BLK, transitions_BMKK, uniform_BL.flatten(0, 1)).view_as(uniform_BL)
+    drawn_BDL = _at(tokens_BLK[:, None].expand(-1, chain.draws, -1, -1), choice_BDL)
     text_BDL = target_BL[:, None] & ~_any_of(markers, drawn_BDL)
     best_B = most_alike(drawn_BDL, text_BDL, tokens_BL, ~target_BL & ~_any_of(markers, tokens_BL))
-    return drawn_BDL.take_along_dim(best_B[:, None, None], 1)[:, 0]
+    return drawn_BDL[torch.arange(len(best_B), device=best_B.device), best_B]
 
 
-def _at(tokens_BLK: Tensor, choice_BL: Tensor) -> Tensor:
-    return tokens_BLK.gather(2, choice_BL[..., None])[..., 0]
+def _at(tokens: Tensor, choice: Tensor) -> Tensor:
+    """Return the chosen ones of tokens [..., L, K], by indices [..., L]."""
+    return tokens.gather(-1, choice[..., None])[..., 0]
 
 
 def _any_of(markers: tuple[int, ...], tokens: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from torch import Tensor
 
 #: The share of tokens in common from which a sequence is nearly its source.
 NEAR = 0.9
+#: How finely scores are told apart.
+STEPS = 10_000
 
 
 def common(first: Tensor, second: Tensor, is_first: Tensor, is_second: Tensor) -> tuple[Tensor, Tensor]:
@@ -41,5 +43,6 @@ def most_alike(tokens_BDL: Tensor, text_BDL: Tensor, source_BL: Tensor, is_sourc
         tokens_BDL[:, :, None], tokens_BDL[:, None], text_BDL[:, :, None], text_BDL[:, None]
     )
     copied, _ = common(tokens_BDL, source_BL[:, None], text_BDL, is_source_BL[:, None])
-    score_BD = (tokens + pairs).sum(2)
-    return torch.where(copied >= NEAR, score_BD - 2 * score_BD.shape[1], score_BD).argmax(1)
+    # Rounded, so that equal ones stay equal in whatever order they are added up; the first is taken.
+    score_BD = ((tokens + pairs).sum(2) * STEPS).round()
+    return torch.where(copied >= NEAR, score_BD - 2 * STEPS * score_BD.shape[1], score_BD).argmax(1)

@@ -50,7 +50,7 @@ class TokenPairs(nn.Module):
         # Half as many bytes to read, where they suffice.
         self._key_type = torch.int32 if tokens**2 < 2**31 else torch.int64
         self._prepare()
-        self.register_load_state_dict_post_hook(lambda loaded, _: loaded._prepare())
+        self.register_load_state_dict_post_hook(lambda loaded, _: loaded._prepare())  # type: ignore[no-untyped-call]
 
     def count(self, rows: Iterable[Tensor]) -> None:
         """Count the neighbours in rows of tokens, some rows [N, L] at a time."""

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
@@ -44,6 +44,7 @@ TEXT = st.lists(st.integers(1, 3), min_size=1, max_size=5)
 
 
 @given(st.lists(TEXT, min_size=3, max_size=3), TEXT)
+@example([[2], [1, 1, 1, 1, 2], [1, 1, 1, 2, 3]], [1])  # the last two are as good
 def test_the_most_alike_by_hand(draws: list[list[int]], source: list[int]) -> None:
     tokens_BDL, source_BL = padded(draws, 5)[None], padded([source], 6)
     found = most_alike(tokens_BDL, tokens_BDL != MARKER, source_BL, source_BL != MARKER)

@@ -168,6 +168,8 @@ def _check_graph(generator: DiffusionGenerator, batch: Batch) -> None:
         named_BL = generator.one_step_tokens(batch, declared)
     except InputError:
         return
+    except PluginError as error:
+        raise AssertionError(f"one_step_tokens(): {error}") from error
     same = torch.equal(named_BL, generator.generate(batch, noise).tokens_BL)
     require(same, "one_step_tokens() names other tokens than generate() in one step")
 

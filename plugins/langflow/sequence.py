@@ -11,7 +11,7 @@ from dlmone.core import OUTPUT, TEACHER, GeneratorInput, InputError, Objective, 
 from dlmone.core.step.losses import masked_mean
 from dlmone.core.step.request import Role
 
-from .options import SequenceOptions
+from .options import ChainOptions, SequenceOptions
 from .space import LangFlowSpace
 
 
@@ -35,18 +35,20 @@ class SequenceDistillation(Objective):
 
     def generator_loss(self, step: StepContext) -> Term:
         batch = step.fake
-        if not isinstance(step.space, LangFlowSpace):
-            raise InputError("sequence_level: it reads LangFlow's token logits, which this model has not")
-        tokens_BL = batch.tokens_BL if self.texts == "data" else self._texts(step, step.space)
+        tokens_BL = batch.tokens_BL if self.texts == "data" else self._texts(step)
         logits_BLV = step[self.output].logits_BLV
         assert logits_BLV is not None, "asked for"
         nll_BL = functional.cross_entropy(logits_BLV.transpose(1, 2), tokens_BL, reduction="none")
         return Term(masked_mean(nll_BL, batch.target_BL), {})
 
     @torch.no_grad()
-    def _texts(self, step: StepContext, space: LangFlowSpace) -> Tensor:
-        """Return φ's tokens [B, L]."""
-        logits_BLV = step[self.target].logits_BLV
+    def _texts(self, step: StepContext) -> Tensor:
+        """Return φ's tokens [B, L]; of a model that is no LangFlow, each position's likeliest."""
+        logits_BLV, space, batch = step[self.target].logits_BLV, step.space, step.fake
         assert logits_BLV is not None, "asked for"
-        chain = space.chain if self.chain == "model" else self.chain
-        return space.name_tokens(logits_BLV, step.fake, chain, step.noise)
+        if isinstance(space, LangFlowSpace):
+            chain = space.chain if self.chain == "model" else self.chain
+            return space.name_tokens(logits_BLV, batch, chain, step.noise)
+        if isinstance(self.chain, ChainOptions):
+            raise InputError("chain: only LangFlow names tokens by one; leave it out")
+        return torch.where(batch.target_BL, logits_BLV.argmax(-1), batch.tokens_BL)

@@ -342,7 +342,7 @@ TEACHERS: dict[str, Callable[[], ToyTeacher]] = {
     "one_step_tokens() names other tokens": patched(
         "new_generator", lambda toy, right, t_init, *__: Misnamed(right.network, toy.space, t_init)
     ),
-    "name='coin', shape=()) is not among the draws at hand": patched(
+    "name='coin', shape=()), which its generator's `draws` don't name": patched(
         "new_generator", lambda toy, right, t_init, *__: Undeclared(right.network, toy.space, t_init)
     ),
     "which call 1 of 3 is not": patched(

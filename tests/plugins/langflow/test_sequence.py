@@ -87,9 +87,21 @@ def test_its_gradient_trains_theta_alone(teacher: LangFlowTeacher) -> None:
     assert bool((hit_BL > -1 / count_B[:, None]).all())
 
 
-def test_other_models_are_refused() -> None:
-    with pytest.raises(InputError, match="it reads LangFlow's token logits, which this model has not"):
-        term_of(toy_teacher())
+def test_another_models_tokens_are_the_likeliest() -> None:
+    toy = toy_teacher()
+    step, term = term_of(toy)
+    point = step.generator_input
+    with torch.no_grad():
+        found = [
+            network.evaluate(point.e_t, point.t_B, step.fake, tokens=True).logits_BLV
+            for network in (toy.network, step.generator.network)
+        ]
+    assert found[0] is not None
+    assert found[1] is not None
+    nll_BL = functional.cross_entropy(found[1].transpose(1, 2), found[0].argmax(-1), reduction="none")
+    torch.testing.assert_close(term.loss_B.detach(), masked_mean(nll_BL, step.fake.target_BL))
+    with pytest.raises(InputError, match=r"^chain: only LangFlow names tokens by one"):
+        term_of(toy, chain={"weight": 0})
 
 
 def test_a_later_call_learns_from_where_it_starts(teacher: LangFlowTeacher) -> None:

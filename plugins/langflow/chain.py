@@ -160,7 +160,7 @@ def _tokens(
     drawn_BDL = _at(tokens_BLK[:, None].expand(-1, chain.draws, -1, -1), choice_BDL)
     text_BDL = target_BL[:, None] & ~_any_of(markers, drawn_BDL)
     best_B = most_alike(drawn_BDL, text_BDL, tokens_BL, ~target_BL & ~_any_of(markers, tokens_BL))
-    return drawn_BDL[torch.arange(len(best_B), device=best_B.device), best_B]
+    return drawn_BDL.gather(1, best_B[:, None, None].expand(-1, 1, drawn_BDL.shape[2]))[:, 0]
 
 
 def _at(tokens: Tensor, choice: Tensor) -> Tensor:

@@ -28,10 +28,17 @@ CHAIN = {"weight": 0.7, "bonus": 0.3, "top_k": 4}
 SOURCES = [Example(str(words), " ".join(["how is it going ?"] * words), "") for words in range(1, 20)]
 
 
-@pytest.fixture(scope="module", params=[0.0, 0.7])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param({}, id="likeliest"),
+        pytest.param({"temperature": 0.7}, id="drawn"),
+        pytest.param({"temperature": 0.7, "draws": 3, "copy_penalty": 0.5}, id="of-three"),
+    ],
+)
 def student(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a student with a chain: of the likeliest sequence, or of drawn ones."""
-    chain = {**CHAIN, "temperature": request.param}
+    """The folder of a student with a chain: of the likeliest sequence, of a drawn one, of one of three."""
+    chain = {**CHAIN, **request.param}
     teacher = teacher_of(conditional=True, pairs=50, chain=chain)
     facts = {"t_init": teacher.space.schedule.time_of_quantile(0.9), "unit_input": False}
     folder = tmp_path_factory.mktemp("chained") / "student"
@@ -104,11 +111,12 @@ def test_the_folder_says_what_is_drawn(student: Path) -> None:
         assert drawn == {"noise": "normal"}
         return
     assert drawn == {"noise": "normal", "chain": "uniform"}
-    assert facts["inputs"]["chain"] == {"type": "float64", "shape": ["rows", 14], "draw": "uniform"}
+    shape = list(generator.space.chain.draw_shape(14))  # type: ignore[union-attr]
+    assert facts["inputs"]["chain"] == {"type": "float64", "shape": ["rows", *shape], "draw": "uniform"}
     # Its example by hand: other numbers, another answer.
     example, rng = facts["example"], np.random.default_rng(0)
     z = torch.from_numpy(rng.standard_normal((1, 14, 8), np.float32))
-    uniforms = [torch.from_numpy(rng.random((1, 14))) for _ in range(20)]
+    uniforms = [torch.from_numpy(rng.random((1, *shape))) for _ in range(20)]
     run = load_exported(exported(student, "onnx"), [student], REGISTRY, 1).generator.network
     tokens_BL, target_BL = torch.tensor([example["tokens"]]), torch.tensor([example["target"]])
     found = [run(tokens_BL, target_BL, z, uniform_BL)[0].tolist() for uniform_BL in uniforms]

@@ -18,7 +18,7 @@ from .options import ChainOptions
 
 Pairs = Callable[[Tensor, Tensor], Tensor]
 
-#: The name of the draw of a sequence at a temperature, [L] uniform numbers.
+#: The name of the uniform numbers that draw sequences at a temperature (`ChainOptions.draw_shape`).
 DRAW = "chain"
 
 
@@ -116,8 +116,9 @@ def chained_tokens(
         rows.append(noise.uniform(DRAW, chain.draw_shape(length)))
     if static:
         return _tokens(chain, pairs, markers, *rows)
-    # Of a position: its choices against the next one's, or against a whole row; for each draw.
-    scores = chain.draws * top_k * max(top_k, length if chain.copy_penalty else 0)
+    # Of a position in each draw: its choices against the next one or a row, and itself against all draws.
+    choices = top_k * max(top_k, length if chain.copy_penalty else 0)
+    scores = chain.draws * max(choices, chain.draws * length if chain.draws > 1 else 0)
     at_once = max(1, scores_at_once(logits_BLV.device) // (length * scores))
     parts = zip(*(torch.split(tensor, at_once) for tensor in rows), strict=True)
     return torch.cat([_tokens(chain, pairs, markers, *part) for part in parts])

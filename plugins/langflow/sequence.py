@@ -11,7 +11,8 @@ from dlmone.core import OUTPUT, TEACHER, GeneratorInput, InputError, Objective, 
 from dlmone.core.step.losses import masked_mean
 from dlmone.core.step.request import Role
 
-from .options import ChainOptions, SequenceOptions
+from .naming.options import ChainOptions
+from .options import SequenceOptions
 from .space import LangFlowSpace
 
 

@@ -16,9 +16,10 @@ from dlmone.core import Batch, Example, InputError, Noise, Reading, Space
 from dlmone.core.accelerator import scores_at_once
 from dlmone.core.transfer import on_host
 
-from .chain import chained_tokens
-from .options import MIN_TARGET, ChainOptions
-from .pairs import TokenPairs
+from .naming.chain import chained_tokens
+from .naming.options import ChainOptions
+from .naming.pairs import TokenPairs
+from .options import MIN_TARGET
 from .schedule import GumbelParameters, GumbelSchedule
 from .text import Vocabulary
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from dlmone.core import Batch, DiffusionGenerator, Generated, Noise
 from dlmone.core.step.noise import Draw
 
-from .chain import DRAW
+from .naming.chain import DRAW
 from .space import LangFlowSpace
 
 

@@ -9,7 +9,8 @@ from torch.nn import functional
 from dlmone.core import GENERATOR, GeneratorInput, InputError, StepContext, Term
 from dlmone.core.step.losses import masked_mean
 from dlmone.core.step.request import merged
-from dlmone.plugins.langflow.options import ChainOptions, SequenceOptions
+from dlmone.plugins.langflow.naming.options import ChainOptions
+from dlmone.plugins.langflow.options import SequenceOptions
 from dlmone.plugins.langflow.sequence import SequenceDistillation
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
 from dlmone.testing import new_step, toy_teacher

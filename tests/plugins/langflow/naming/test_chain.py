@@ -1,4 +1,4 @@
-"""plugins/langflow/chain.py: the likeliest sequence, against all sequences; and what a user sees of it."""
+"""plugins/langflow/naming/chain.py: the likeliest sequence, against all; and what a user sees of it."""
 
 from collections import Counter
 from itertools import pairwise, product
@@ -14,9 +14,10 @@ from torch import Tensor
 
 from dlmone.core import Batch, InputError, Noise
 from dlmone.models.folder import load_student, load_teacher, publish
-from dlmone.plugins.langflow import chain as module
-from dlmone.plugins.langflow.chain import best_sequence, chained_tokens, drawn_sequence
-from dlmone.plugins.langflow.options import ChainOptions, LangFlowOptions, SamplerOptions
+from dlmone.plugins.langflow.naming import chain as module
+from dlmone.plugins.langflow.naming.chain import best_sequence, chained_tokens, drawn_sequence
+from dlmone.plugins.langflow.naming.options import ChainOptions
+from dlmone.plugins.langflow.options import LangFlowOptions, SamplerOptions
 from dlmone.plugins.langflow.samplers import LangFlowSampler
 from dlmone.plugins.langflow.student import LangFlowStudent
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
@@ -26,7 +27,7 @@ from dlmone.registry.short import slot_of
 from dlmone.testing import Watched, check_sampler, check_teacher
 from dlmone.testing.toy import EXAMPLES
 
-from .small import teacher_of
+from ..small import teacher_of
 
 MARKER = 0
 CHAIN = {"weight": 0.7, "bonus": 0.3, "top_k": 4}

@@ -1,4 +1,4 @@
-"""plugins/langflow/consensus.py: which of several draws is kept, by hand."""
+"""plugins/langflow/naming/consensus.py: which of several draws is kept, by hand."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from dlmone.core import Batch, Noise
-from dlmone.plugins.langflow import chain as module
-from dlmone.plugins.langflow.chain import DRAW, chained_tokens
-from dlmone.plugins.langflow.consensus import NEAR, most_alike
-from dlmone.plugins.langflow.options import ChainOptions
+from dlmone.plugins.langflow.naming import chain as module
+from dlmone.plugins.langflow.naming.chain import DRAW, chained_tokens
+from dlmone.plugins.langflow.naming.consensus import NEAR, most_alike
+from dlmone.plugins.langflow.naming.options import ChainOptions
 
 MARKER, TOKENS, ROWS = 0, 5, 2
 NOISE = Noise([(0, str(row)) for row in range(ROWS)])

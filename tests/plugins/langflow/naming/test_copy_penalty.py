@@ -1,4 +1,4 @@
-"""plugins/langflow/chain.py: what a condition's own pairs cost."""
+"""plugins/langflow/naming/chain.py: what a condition's own pairs cost."""
 
 from itertools import pairwise, product
 
@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from dlmone.core import Batch, Noise
-from dlmone.plugins.langflow.chain import chained_tokens, copied_pairs
-from dlmone.plugins.langflow.options import ChainOptions
+from dlmone.plugins.langflow.naming.chain import chained_tokens, copied_pairs
+from dlmone.plugins.langflow.naming.options import ChainOptions
 
 MARKER, TOKENS = 0, 5
 NOISE = Noise([(0, "a"), (0, "b")])

@@ -1,4 +1,4 @@
-"""plugins/langflow/pairs.py: counted pairs, and Kneser and Ney's probabilities."""
+"""plugins/langflow/naming/pairs.py: counted pairs, and Kneser and Ney's probabilities."""
 
 import math
 from collections import Counter
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from dlmone.plugins.langflow.pairs import TokenPairs
+from dlmone.plugins.langflow.naming.pairs import TokenPairs
 
 VOCABULARY = 6
 Rows = list[list[int]]

@@ -29,7 +29,7 @@ from dlmone.cli.openmp import WAITING
 WAYS: dict[str, dict[str, str]] = {
     "OpenMP's default": {},
     "dlmone's": dict(WAITING),
-    "100 spins": {"GOMP_SPINCOUNT": "100"},
+    "sleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, sigmoid
 
 from dlmone.core import (
@@ -27,7 +28,10 @@ class DiffusionGAN(Objective):
     """The adversarial regularisation of section 3.2; only ψ's update uses real pairs."""
 
     shown = ("d_real", "d_fake")
-    charts = (Chart("D(real) and D(generated)", shown, span=(0.4, 0.6)),)
+    charts = (
+        Chart("D(real) and D(generated)", shown, span=(0.4, 0.6)),
+        Chart("D's accuracy", ("d_accuracy",), span=(0.4, 0.6)),
+    )
 
     def __init__(self, options: DiffusionGANOptions) -> None:
         self.options = options
@@ -58,4 +62,10 @@ class DiffusionGAN(Objective):
         real, fake = self.logits(step, self.real), self.logits(step, self.fake)
         loss_B = (adversarial_loss(real, real=True) + adversarial_loss(fake, real=False)) / 2
         logged = {"d_real": sigmoid(real).mean(1).detach(), "d_fake": sigmoid(fake).mean(1).detach()}
-        return Term(loss_B, logged)
+        return Term(loss_B, {**logged, "d_accuracy": _accuracy_B(real, fake)})
+
+
+def _accuracy_B(real_BK: Tensor, fake_BK: Tensor) -> Tensor:
+    """Return the share of a real and a generated state that the sign of the mean logit tells right, [B]."""
+    right_2B = torch.stack([real_BK.mean(1) > 0, fake_BK.mean(1) < 0])
+    return right_2B.float().mean(0)

@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from dlmone.core import (
+    GENERATOR,
     START,
     TEACHER,
+    Average,
     GeneratorInput,
+    Network,
     NoiseSchedule,
     Objective,
     Point,
@@ -30,6 +33,7 @@ class Descent(State):
     """The ``index``-th state of the DDIM trajectory that computes the target; φ is called at each."""
 
     options: RegressionOptions
+    theta: Network | None
     index: int = 0
 
     @property
@@ -37,7 +41,7 @@ class Descent(State):
         """The evaluation from which the state is computed."""
         if self.index:
             return Request(TEACHER, replace(self, index=self.index - 1))
-        return Request(START, GeneratorInput()) if self.options.initial == "student" else None
+        return Request(self.theta, GeneratorInput()) if self.theta else None
 
     @property
     def requests(self) -> tuple[Request, ...]:
@@ -64,9 +68,9 @@ class Descent(State):
 def step_times(step: StepContext, options: RegressionOptions) -> list[float]:
     """Return the times of φ's calls, down from φ's last time, or from θ's call if θ gives the start."""
     k, calls = step.calls
-    from_theta = options.initial == "student" or k > 1
+    from_theta = options.from_theta or k > 1
     top = step.generator.call_times(calls)[k - 1] if from_theta else step.space.schedule.max_time
-    return descent_times(step.space.schedule, top, options)[options.initial == "student" :]
+    return descent_times(step.space.schedule, top, options)[options.from_theta :]
 
 
 def descent_times(schedule: NoiseSchedule, top: float, options: RegressionOptions) -> list[float]:
@@ -86,19 +90,22 @@ class Regression(Objective):
 
     With ``initial = "student"``, φ instead refines the sample that θ gave for z at the start of the stage.
     θ already maps each z to one sentence, and e* is a corrected version of that sentence. θ then refines its
-    own map. It need not learn the teacher's map, whose errors lie near the borders between sentences.
+    own map. It need not learn the teacher's map, whose errors lie near the borders between sentences. With
+    ``initial = "average"`` φ refines the moving average of θ instead: targets improve as θ does.
     """
 
     def __init__(self, options: RegressionOptions) -> None:
         self.options = options
-        calls = options.steps - (options.initial == "student")
-        self.target = Request(TEACHER, Descent(options, calls - 1))
+        average = Average("average", GENERATOR, options.rate)
+        theta = {"teacher": None, "student": START, "average": average}[options.initial]
+        self.auxiliaries = (average,) if theta is average else ()
+        self.target = Request(TEACHER, Descent(options, theta, options.steps - options.from_theta - 1))
 
     def requests(self, role: Role) -> Sequence[Request] | None:
         return (self.target,) if role == "generator" else None
 
     def check(self, schedule: NoiseSchedule, t_init: float) -> None:
-        top = t_init if self.options.initial == "student" else schedule.max_time
+        top = t_init if self.options.from_theta else schedule.max_time
         descent_times(schedule, top, self.options)
 
     def generator_loss(self, step: StepContext) -> Term:

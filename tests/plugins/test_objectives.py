@@ -1,7 +1,7 @@
 """The built-in objectives: which of the paper's equations each term is, on the toy."""
 
 import math
-from typing import cast
+from typing import Literal, cast
 from unittest.mock import MagicMock
 
 import pytest
@@ -111,6 +111,15 @@ def gap(term: Term) -> float:
     return (term.logged["d_real"] - term.logged["d_fake"]).mean().item()
 
 
+def test_ds_accuracy_counts_states_on_their_side_of_even(toy: ToyTeacher) -> None:
+    gan = DiffusionGAN(DiffusionGANOptions())
+    step = step_of(toy, "estimator", gan)
+    real_B, fake_B = (gan.logits(step, request).mean(1) for request in (gan.real, gan.fake))
+    right = sum(logit > 0 for logit in real_B.tolist()) + sum(logit < 0 for logit in fake_B.tolist())
+    accuracy_B = gan.estimator_loss(step).logged["d_accuracy"]
+    assert accuracy_B.sum().item() == right / 2
+
+
 def test_thetas_adversarial_step_deceives(toy: ToyTeacher) -> None:
     gan = DiffusionGAN(DiffusionGANOptions())
     first = step_of(toy, "generator", gan)
@@ -202,10 +211,14 @@ def test_regression_is_the_distance_to_what_the_teacher_writes_from_the_same_noi
     assert not loss_B.allclose(masked_mean((step.e_fake - one) ** 2, step.mask))
 
 
-def test_regression_onto_what_the_teacher_makes_of_the_students_first_answer(toy: ToyTeacher) -> None:
-    objective = Regression(RegressionOptions(steps=3, initial="student"))
+@pytest.mark.parametrize("initial", ["student", "average"])
+def test_regression_onto_what_the_teacher_makes_of_the_students_first_answer(
+    toy: ToyTeacher, initial: Literal["student", "average"]
+) -> None:
+    objective = Regression(RegressionOptions(steps=3, initial=initial))
     step = step_of(toy, "generator", objective)
-    start, phi = cast(DiffusionGenerator, step.networks[START]), cast(Denoiser, step.networks[TEACHER])
+    first = START if initial == "student" else objective.auxiliaries[0]
+    start, phi = cast(DiffusionGenerator, step.networks[first]), cast(Denoiser, step.networks[TEACHER])
     space, batch, schedule = step.space, step.fake, step.space.schedule
     z = step.noise.normal("z", space.state_shape)
     along = sampling_times(schedule, start.t_init, 3)
@@ -273,9 +286,10 @@ def test_times_that_a_teacher_does_not_have_are_refused(objective: Objective, se
         objective.check(discrete_schedule("sqrt", 2000), 1490)
 
 
-def test_one_call_is_no_refinement() -> None:
+@pytest.mark.parametrize("initial", ["student", "average"])
+def test_one_call_is_no_refinement(initial: Literal["student", "average"]) -> None:
     with pytest.raises(ValidationError, match="steps must be at least 2: one call is not refined"):
-        RegressionOptions(steps=1, initial="student")
+        RegressionOptions(steps=1, initial=initial)
 
 
 def test_sds_is_diff_instruct_with_the_output_in_the_place_of_psi(toy: ToyTeacher) -> None:

@@ -115,6 +115,7 @@ MADE += [
     ("sid", GUIDED),
     ("consistency", {"order": 2}),
     ("regression", {"initial": "student"}),
+    ("regression", {"initial": "average"}),
     ("diffusion_gan", {"over_weight": True}),
 ]
 
@@ -279,6 +280,7 @@ def test_memory_of_the_papers_setting():
         ({"same": {"use": "consistency"}}, 6 + 1 + 1),
         ({"round": {"use": "progressive"}}, 6 + 1),
         ({"pairs": {"use": "regression", "initial": "student"}}, 6 + 1 + 1),
+        ({"pairs": {"use": "regression", "initial": "average"}}, 6 + 1 + 1),
     ],
     ids=str,
 )

@@ -12,7 +12,7 @@ from dlmone.report.reading import read_runs
 
 from .runs import RIGHT, SOURCE, Reader, make_run, report
 
-QUICK_STAGES = ("start", "stage-1", "sharpen", "sharpen-again", "stage-2")
+QUICK_STAGES = ("start", "stage-1", "stage-2")
 
 
 def number(value: float) -> str:
@@ -64,11 +64,11 @@ def test_the_run_is_drawn_from_data_to_evaluation(run, page):
     assert boxes["stage-1"].kind == "student θ, from the stage before"
     best = "fidelity 0.800 at step 10"
     assert boxes["stage-1"].lines == ["sid + diff_instruct", "200 steps of 64", "10 s", best]
-    assert [name for name, box in boxes.items() if not box.done] == ["start", "sharpen", "sharpen-again"]
+    assert [name for name, box in boxes.items() if not box.done] == ["start"]
     assert boxes["test split"].lines == ["9 × 8 outputs", "teacher in 1, 100 calls", "student in 1, 4 calls"]
     text = page.partition('<ol class="flow">')[2].partition("</ol>")[0]
     assert text.count("<li") == len(names)
-    assert text.count('class="open"') == 3
+    assert text.count('class="open"') == 1
 
 
 def test_the_final_table_is_that_of_the_results(run, page):

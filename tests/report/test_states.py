@@ -18,7 +18,7 @@ def test_a_run_that_has_just_begun_has_a_page(tmp_path):
     for sentence in (
         "metrics.jsonl has no readable entry",
         "has not reached its final evaluation",
-        "The run has not finished: start, stage-1, sharpen, sharpen-again, stage-2 has no student yet",
+        "The run has not finished: start, stage-1, stage-2 has no student yet",
         "There is no validation yet.",
         "There are no samples that belong to the final table.",
     ):

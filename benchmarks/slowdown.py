@@ -23,7 +23,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 CONFIGS: dict[str, dict[str, Any]] = {
-    # recipes/qqp.toml, profile quick.
+    # recipes/qqp.toml, profile quick, with its earlier teacher.
     "quick": {
         "teacher": {
             "seq_len": 27, "hidden_dim": 32, "hidden_t_dim": 64, "width": 128, "layers": 6, "heads": 4,

@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -44,6 +44,18 @@ def describe(model: type[BaseModel]) -> list[Key]:
     """Return the keys of a model in their order."""
     meanings = _meanings(model)
     return [_key(name, field, meanings) for name, field in model.model_fields.items()]
+
+
+def option_keys(model: type[BaseModel]) -> Iterator[Key]:
+    """Yield the keys of a plugin's options. Those of a table among them follow it by their path, if its model
+    says what they mean.
+    """
+    for key in describe(model):
+        yield key
+        below = part(model, key.name)
+        if is_model(below) and below is not Time:
+            inner = (one for one in option_keys(below) if one.help)
+            yield from (replace(one, name=f"{key.name}.{one.name}") for one in inner)
 
 
 def recipe_keys(shape: Any = Recipe, path: tuple[str, ...] = ()) -> Iterator[tuple[str, type[BaseModel]]]:

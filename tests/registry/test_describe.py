@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from dlmone.registry import Registry
+from dlmone.registry import Registry, Time
 from dlmone.registry.catalogue import KINDS
-from dlmone.registry.describe import Key, describe, recipe_keys, recipe_reference
+from dlmone.registry.describe import Key, describe, option_keys, recipe_keys, recipe_reference
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "recipe.md"
 
@@ -41,6 +41,18 @@ def test_type_bounds_default_and_meaning_are_told() -> None:
     ]
 
 
+def test_a_table_among_the_options_is_told_with_its_keys() -> None:
+    class Outer(BaseModel):
+        inner: Options | Literal["none"] | None = None
+        until: Time | None = None
+        last: int = Field(default=0, ge=0, le=1)
+
+    names = [key.name for key in option_keys(Outer)]
+    told = [f"inner.{key.name}" for key in describe(Options) if key.help]
+    assert names == ["inner", *told, "until", "last"]
+    assert len(told) == 4, "`sizes` does not say what it means"
+
+
 def test_every_table_of_a_recipe_is_found() -> None:
     paths = [path for path, _ in recipe_keys()]
     assert {"", "data", "teacher.pretrain.optimizer", "stages.NAME.objectives.NAME"} <= {*paths}
@@ -58,7 +70,7 @@ PLUGINS = [(kind, name) for kind in KINDS for name in REGISTRY.names(kind)]
 
 @pytest.mark.parametrize(("kind", "name"), PLUGINS)
 def test_every_option_of_a_plugin_has_its_meaning(kind: str, name: str) -> None:
-    for key in describe(REGISTRY.options_model(kind, name)):
+    for key in option_keys(REGISTRY.options_model(kind, name)):
         assert key.type
         assert one_line(key.help), f"{kind} {name}: {key.name}"
 

@@ -62,7 +62,7 @@ def test_the_run_is_drawn_from_data_to_evaluation(run, page):
     assert names == ["questions", "diffuseq", *QUICK_STAGES, "test split"]
     boxes = dict(zip(names, drawn.boxes, strict=True))
     assert boxes["stage-1"].kind == "student θ, from the stage before"
-    best = "fidelity 0.800 at step 10"
+    best = "coverage 0.800 at step 10"
     assert boxes["stage-1"].lines == ["sid + diff_instruct", "300 steps of 64", "10 s", best]
     assert [name for name, box in boxes.items() if not box.done] == ["start"]
     assert boxes["test split"].lines == ["9 × 8 outputs", "teacher in 1, 100 calls", "student in 1, 4 calls"]

@@ -116,10 +116,10 @@ def _facts(entry: Entry) -> dict[str, Any]:
 
 def _options(registry: Registry, entry: Entry) -> list[dict[str, Any]]:
     """Return the options of a plugin; a default of None is none, or a value that must be given."""
-    from dlmone.registry.describe import describe
+    from dlmone.registry.describe import option_keys
 
     names = ("name", "type", "bounds", "default", "help", "required")
-    keys = describe(registry.options_model(entry.kind, entry.name))
+    keys = option_keys(registry.options_model(entry.kind, entry.name))
     return [{name: getattr(key, name) for name in names} for key in keys]
 
 

@@ -1,6 +1,6 @@
 """Time training and one-step generation, compiled with torch.compile and not, in turns.
 
-    python benchmarks/compiled.py                # a tiny network and the quick profile's first
+    python benchmarks/compiled.py                # a tiny network, and six layers of 128
     python benchmarks/compiled.py --rounds 9     # more turns
 
 CPU seconds of all threads, or on a GPU seconds until its work is done; medians over rounds, and the median

@@ -47,15 +47,15 @@ def describe(model: type[BaseModel]) -> list[Key]:
 
 
 def option_keys(model: type[BaseModel]) -> Iterator[Key]:
-    """Yield the keys of a plugin's options. Those of a table among them follow it by their path, if its model
-    says what they mean.
+    """Yield the keys of a plugin's options. Those of a table among them follow it by their path, unless its
+    model says of none what it means.
     """
     for key in describe(model):
         yield key
         below = part(model, key.name)
         if is_model(below) and below is not Time:
-            inner = (one for one in option_keys(below) if one.help)
-            yield from (replace(one, name=f"{key.name}.{one.name}") for one in inner)
+            inner = [replace(one, name=f"{key.name}.{one.name}") for one in option_keys(below)]
+            yield from inner if any(one.help for one in inner) else ()
 
 
 def recipe_keys(shape: Any = Recipe, path: tuple[str, ...] = ()) -> Iterator[tuple[str, type[BaseModel]]]:

@@ -56,11 +56,11 @@ class Descent(State):
             start = step.generator_input.e_t if step.calls[0] > 1 else Start(times[0]).state(space, step.z)
             return Point(space.pin(start, step.given, batch), t_B, batch, temperature=temperature)
         x0 = space.round(step[self.before].x0)
-        if self.index:
-            above = step.point(replace(self, index=self.index - 1))
+        if self.index or step.calls[0] > 1:
+            above = step.point(self.before.state)
             e_t = ddim_step(schedule, x0, above.e_t, above.t_B, t_B)
         else:
-            # θ's input is pure noise, so z is also the noise estimate; this avoids a division by σ_t.
+            # θ's first input is pure noise, so z is also the noise estimate; this avoids a division by σ_t.
             e_t = schedule.diffuse(x0, t_B, step.z)
         return Point(space.pin(e_t, step.given, batch), t_B, batch, temperature=temperature)
 

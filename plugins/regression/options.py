@@ -15,7 +15,8 @@ class RegressionOptions(BaseModel):
         initial: the network of the first call: the ``teacher`` at its last time, or at t_init the
             ``student`` with its weights from the start of the stage, or their moving ``average``. The teacher
             makes the later calls.
-        rate: of that average: average ← rate·average + (1 − rate)·weights at each update.
+        rate: of that average, and read for it alone: average ← rate·average + (1 − rate)·weights at each
+            update.
         until: the last time. Calls are spread from the first one's time down to it; None is the clean state.
         spacing: how they are spread: ``time``, ``ratio``, ``log_snr``, or the times after the first.
         temperature: of the teacher's token probabilities, of which x0 is the mean (LangFlow); below 1 its

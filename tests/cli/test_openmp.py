@@ -1,4 +1,4 @@
-"""The command line's process tells OpenMP's waiting threads to sleep, before torch loads OpenMP."""
+"""The command line's process tells OpenMP's waiting threads when to sleep, before torch loads OpenMP."""
 
 import os
 import subprocess

@@ -111,13 +111,16 @@ def gap(term: Term) -> float:
     return (term.logged["d_real"] - term.logged["d_fake"]).mean().item()
 
 
-def test_ds_accuracy_counts_states_on_their_side_of_even(toy: ToyTeacher) -> None:
+def test_ds_accuracy_counts_states_on_their_side_of_even(
+    toy: ToyTeacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gan = DiffusionGAN(DiffusionGANOptions())
     step = step_of(toy, "estimator", gan)
-    real_B, fake_B = (gan.logits(step, request).mean(1) for request in (gan.real, gan.fake))
-    right = sum(logit > 0 for logit in real_B.tolist()) + sum(logit < 0 for logit in fake_B.tolist())
-    accuracy_B = gan.estimator_loss(step).logged["d_accuracy"]
-    assert accuracy_B.sum().item() == right / 2
+    logits = {gan.real: [[3.0, -1.0], [1.0, -2.0]], gan.fake: [[-1.0, -1.0], [2.0, -1.0]]}
+    monkeypatch.setattr(gan, "logits", lambda step, request: torch.tensor(logits[request]))
+    assert gan.estimator_loss(step).logged["d_accuracy"].tolist() == [1.0, 0.0]
+    logits[gan.real] = logits[gan.real][::-1]
+    assert gan.estimator_loss(step).logged["d_accuracy"].tolist() == [0.5, 0.5]
 
 
 def test_thetas_adversarial_step_deceives(toy: ToyTeacher) -> None:
@@ -234,6 +237,26 @@ def test_regression_onto_what_the_teacher_makes_of_the_students_first_answer(
     expected_B = masked_mean((step.e_fake - target) ** 2, step.mask)
     torch.testing.assert_close(objective.generator_loss(step).loss_B, expected_B)
     assert not start.one_step(batch, z).equal(step.e_fake)
+
+
+@pytest.mark.parametrize("initial", ["student", "average"])
+def test_a_later_call_is_refined_from_its_own_input(
+    toy: ToyTeacher, initial: Literal["student", "average"]
+) -> None:
+    objective = Regression(RegressionOptions(steps=2, initial=initial))
+    requests = objective.requests("generator")
+    assert requests is not None
+    step = new_step(toy, "generator", requests, auxiliaries=objective.auxiliaries, calls=(2, 2))
+    first = START if initial == "student" else objective.auxiliaries[0]
+    start, phi = cast(DiffusionGenerator, step.networks[first]), cast(Denoiser, step.networks[TEACHER])
+    space, batch, given, schedule = step.space, step.fake, step.generator_input, step.space.schedule
+    until_B = schedule.tensor(sampling_times(schedule, given.t_B[0].item(), 2)[1], len(batch), step.z.device)
+    with torch.no_grad():
+        x0 = space.round(given.denoise(start.network).x0)
+        x_t = space.pin(ddim_step(schedule, x0, given.e_t, given.t_B, until_B), step.given, batch)
+        target = space.round(phi.denoise(x_t, until_B, batch).x0)
+    expected_B = masked_mean((step.e_fake - target) ** 2, step.mask)
+    torch.testing.assert_close(objective.generator_loss(step).loss_B, expected_B)
 
 
 @pytest.mark.parametrize(("low", "high"), [(900, 1490), ({"quantile": 0.45}, {"ratio": 2.5})])

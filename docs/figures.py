@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from dlmone.ablation.figure import draw
@@ -30,9 +31,12 @@ from dlmone.report.plugins import RunPlugins, charts_of
 from dlmone.report.reading import RunData, read_runs
 
 DOCS = Path(__file__).parent
-#: What the grid of objectives.md has left.
-DATA = DOCS / "data" / "objectives"
-RUNS = ("regression", "sid+diff_instruct", "sid+diffusion_gan", "sds")
+#: What runs have left: of the grid of objectives.md, and of ablations.md's long ones.
+DATA = DOCS / "data"
+RUNS = {
+    "objectives": ("regression", "sid+diff_instruct", "sid+diffusion_gan", "sds"),
+    "length": ("sid", "sid+diffusion_gan"),
+}
 
 #: A row of a table by the heads of its columns.
 Row = dict[str, str]
@@ -97,60 +101,55 @@ def _against_calls(name: str, title: str, scores: dict[str, str], lines: dict[st
 
 
 def ablations() -> Picture:
-    """Validation fidelity of the quick recipe, and of recipes of one stage (ablations.md)."""
+    """Validation fidelity of recipes of one stage (ablations.md)."""
     registry = Registry.discover()
-    wanted = {"qqp": "qqp", "one_stage": "ablations/one_stage", "sid_fixed": "ablations/sid_fixed"}
-    wanted |= {"paper_constants": "ablations/paper_constants"}
+    wanted = ("one_stage", "sid_fixed", "paper_constants")
     rows = table("ablations.md", "recipe", "stage", "validation fidelity by steps")
     figure, [axis] = panels(1, width=7.1, height=2.9)
     names = []
-    for place, (name, recipe) in enumerate(wanted.items()):
-        stages = load_recipe(recipe, registry=registry).recipe.stages
+    for place, name in enumerate(wanted):
+        stage = load_recipe(f"ablations/{name}", registry=registry).recipe.stages["stage-1"]
         looks = {"color": COLOURS[place], "linestyle": DASHES[place], "marker": MARKERS[place]}
-        start = 0
-        for row in (row for row in rows if row["recipe"] == f"`{name}`"):
-            stage = stages[row["stage"]] if row["stage"] in stages else stages["stage-1"]
-            values = numbers(row["validation fidelity by steps"])
-            steps = [min(start + stage.validation.every * i, start + stage.steps) for i in range(len(values))]
-            axis.plot(steps, values, markersize=3.5, **looks)
-            if start:
-                axis.axvline(start, color=COLOURS[place], linestyle=":", linewidth=1)
-            start += stage.steps
+        [row] = [row for row in rows if row["recipe"] == f"`{name}`"]
+        values = numbers(row["validation fidelity by steps"])
+        axis.plot([stage.validation.every * i for i in range(len(values))], values, markersize=3.5, **looks)
         names.append((name, looks))
     axis.set_title("validation: fidelity ↑")
     axis.set_xlabel("step")
     within_share(axis)
     legend(figure, names)
-    title = "Validation fidelity by steps of four recipes"
+    title = "Validation fidelity by steps of three recipes"
     return Picture("ablations", title, title, figure)
 
 
-def _runs() -> list[RunData]:
-    return read_runs([DATA / name for name in RUNS])
+def _runs(folder: str) -> list[RunData]:
+    return read_runs([DATA / folder / name for name in RUNS[folder]])
 
 
-def _validation() -> Picture | None:
-    return validation(_runs())
+def _validation(folder: str) -> Picture | None:
+    return validation(_runs(folder))
 
 
-def _health() -> Picture | None:
-    runs, registry = _runs(), Registry.discover()
+def _health(folder: str) -> Picture | None:
+    runs, registry = _runs(folder), Registry.discover()
     return health(runs, charts_of([RunPlugins.of(run, registry) for run in runs]))
 
 
 def objectives() -> Picture | None:
     """The grid of objectives.md."""
-    return draw(GridResults.model_validate_json((DATA / "results.json").read_bytes()))
+    return draw(GridResults.model_validate_json((DATA / "objectives" / "results.json").read_bytes()))
 
 
 #: Every figure by its file's name without the ending.
 FIGURES: dict[str, Callable[[], Picture | None]] = {
     "ablations": ablations,
-    "health": _health,
+    "health": partial(_health, "objectives"),
+    "length": partial(_validation, "length"),
+    "length_health": partial(_health, "length"),
     "objectives": objectives,
     "qqp": qqp,
     "quick": quick,
-    "validation": _validation,
+    "validation": partial(_validation, "objectives"),
 }
 
 

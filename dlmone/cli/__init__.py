@@ -39,7 +39,7 @@ def main(context: click.Context, traceback: bool) -> None:
     """Distil diffusion language models into one-step text generators.
 
     \b
-    dlmone run qqp                       a toy run of the whole method, 18 minutes on two cores
+    dlmone run qqp                       a toy run of the whole method, 16 minutes on two cores
     dlmone check qqp --profile paper     time and memory at the paper's setting
     dlmone generate MODEL "how are you?" sample from a student or a teacher
     """

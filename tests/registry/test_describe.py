@@ -47,13 +47,13 @@ def test_a_table_among_the_options_is_told_with_its_keys() -> None:
 
     class Outer(BaseModel):
         inner: Options | Literal["none"] | None = None
-        silent: Silent | None = None
+        second: Silent | None = None
         until: Time | None = None
         last: int = Field(default=0, ge=0, le=1)
 
     names = [key.name for key in option_keys(Outer)]
     told = [f"inner.{key.name}" for key in describe(Options)]
-    assert names == ["inner", *told, "silent", "until", "last"]
+    assert names == ["inner", *told, "second", "until", "last"]
 
 
 def test_every_table_of_a_recipe_is_found() -> None:

@@ -91,7 +91,7 @@ def write(path: Path, text: str) -> Path:
             "evaluation.teacher_steps[1]: expected a number greater than 0, got 0",
         ),
         ('stages."a b".step=1', "stages.\"a b\".step: unknown key; did you mean 'steps'?"),
-        ("teacher.heads=7", "teacher: width 128 is not a multiple of heads 7"),
+        ("teacher.heads=7", "teacher: width 96 is not a multiple of heads 7"),
         (
             "stages.stage-1.objectives.adversarial.head=nope",
             "stages.stage-1.objectives.adversarial.head: expected 'token_mean' or 'linear', got \"nope\"",

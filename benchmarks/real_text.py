@@ -19,7 +19,7 @@ from pathlib import Path
 
 import click
 
-#: Rows of the split for the systems that take many calls.
+#: Rows of the split for systems that take many calls: 64, and 20.
 FEW, SOME = 128, 500
 BY_ITSELF = ("--sampler", "langflow", "--set", "langflow.chain=false")
 LATE = ("--sampler", "langflow", "--set", "langflow.until.quantile=0.6")

@@ -13,8 +13,8 @@ class RegressionOptions(BaseModel):
     Attributes:
         steps: network calls per target. The teacher's samples should be good at that NFE.
         initial: the network of the first call: the ``teacher`` at its last time, or at t_init the
-            ``student`` with its weights from the start of the stage, or the moving ``average`` of its weights. The
-            teacher makes the later calls.
+            ``student`` with its weights from the start of the stage, or the moving ``average`` of its
+            weights. The teacher makes the later calls.
         rate: of that average, and read for it alone: average ← rate·average + (1 − rate)·weights at each
             update.
         until: the last time. Calls are spread from the first one's time down to it; None is the clean state.

@@ -1,6 +1,7 @@
 """Find recipe files by path or shipped name, and read them."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -16,6 +17,8 @@ from .names import folder_name
 from .toml import parse_toml
 
 _SHIPPED = "dlmone.recipes"
+#: Its folder of profiles, which several recipes can share and which are no recipes.
+_PROFILES = "profiles/"
 #: Keys of a recipe file that control how it is resolved; they are not part of the recipe.
 FILE_KEYS = ("extends", "profile", "profiles", "grid")
 
@@ -26,7 +29,7 @@ class RecipeFile:
 
     label: str
     base: dict[str, Any]
-    profiles: dict[str, dict[str, Any]]
+    profiles: dict[str, Layer]
     default_profile: str | None
     extended: "RecipeFile | None"
     grid: dict[str, Any]
@@ -47,11 +50,7 @@ class RecipeFile:
         if profile not in known:
             hint = nearest(profile, known) or "; it has no profiles"
             raise InputError(f"{self.label}: there is no profile {profile!r}{hint}")
-        return layers + [
-            Layer(f"{file.label} [profiles.{profile}]", file.profiles[profile])
-            for file in family
-            if profile in file.profiles
-        ]
+        return layers + [file.profiles[profile] for file in family if profile in file.profiles]
 
 
 def shipped_recipes() -> dict[str, str]:
@@ -59,7 +58,7 @@ def shipped_recipes() -> dict[str, str]:
 
     Those of a sub-folder have its name before theirs, as in ``ablations/sid_fixed``.
     """
-    return {name: str(read_recipe(name).base.get("description", "")) for name in sorted(_shipped_files())}
+    return {name: str(read_recipe(name).base.get("description", "")) for name in _recipes(_shipped_files())}
 
 
 def read_recipe(name: str | Path) -> RecipeFile:
@@ -98,8 +97,13 @@ def _find(name: str, folder: Path) -> tuple[str, Traversable]:
     if str(short) in shipped:
         return f"recipes/{short}.toml", shipped[str(short)]
     hint = nearest_path(name) if folder == Path() else ""
-    hint = hint or nearest(str(short), shipped).replace("known here", "the shipped recipes are")
+    hint = hint or nearest(str(short), _recipes(shipped)).replace("known here", "the shipped recipes are")
     raise InputError(f"{shortened(name) or 'an empty name'}: there is no such recipe{hint}")
+
+
+def _recipes(names: Iterable[str]) -> list[str]:
+    """Return the names of files, sorted, without those of profiles."""
+    return sorted(name for name in names if not name.startswith(_PROFILES))
 
 
 def _shipped_files() -> dict[str, Traversable]:
@@ -121,13 +125,15 @@ def _read(label: str, file: Traversable, extendable: bool) -> RecipeFile:
         if not isinstance(value, str | None):
             raise InputError(f"{label}: {key}: expected a string, got {value!r}")
     profiles = {} if profiles is None else profiles
-    if not (isinstance(profiles, dict) and all(isinstance(one, dict) for one in profiles.values())):
+    if not (isinstance(profiles, dict) and all(isinstance(one, dict | str) for one in profiles.values())):
         raise InputError(f"{label}: profiles: expected tables, as in [profiles.quick]")
     for name in profiles:
         try:
             folder_name(name)
         except ValueError as error:
             raise InputError(f"{label}: profiles: {error}, got {shortened(json.dumps(name))}") from None
+    # Beside a shipped recipe there are other shipped files only.
+    folder = file.parent if isinstance(file, Path) else Path()
     grid = {} if grid is None else grid
     if not isinstance(grid, dict):
         raise InputError(f"{label}: grid: expected a table, as in [grid]")
@@ -135,15 +141,30 @@ def _read(label: str, file: Traversable, extendable: bool) -> RecipeFile:
     if extends is not None:
         if not extendable:
             raise InputError(f"{label}: extends {extends!r} and is extended itself: one level is the limit")
-        # A shipped recipe can only extend another shipped one.
-        folder = file.parent if isinstance(file, Path) else Path()
         try:
             found = _find(extends, folder)
         except InputError as error:
             raise InputError(f"{label}: extends: {error}") from None
         extended = _read(*found, extendable=False)
         profile = extended.default_profile if profile is None else profile
-    return RecipeFile(label, table, profiles, profile, extended, grid)
+    tables = {name: _profile(label, name, given, folder) for name, given in profiles.items()}
+    return RecipeFile(label, table, tables, profile, extended, grid)
+
+
+def _profile(label: str, name: str, given: dict[str, Any] | str, folder: Path) -> Layer:
+    """Return a profile from its table, or from the file that holds it."""
+    if isinstance(given, dict):
+        return Layer(f"{label} [profiles.{name}]", given)
+    try:
+        found, file = _find(given, folder)
+    except InputError:
+        hint = nearest_path(str(folder / given))
+        raise InputError(f"{label}: profiles.{name}: there is no file {shortened(given)!r}{hint}") from None
+    table = _toml(found, file)
+    for key in FILE_KEYS:
+        if key in table:
+            raise InputError(f"{found}: {key}: only a recipe has it, and this is a profile of {label}")
+    return Layer(found, table)
 
 
 def _toml(label: str, file: Traversable) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from dlmone.core.errors import InputError
 from dlmone.registry import Registry, ResolvedRecipe, load_recipe, shipped_recipes
+from dlmone.registry.files import recipe_text
 
 REGISTRY = Registry.discover()
 
@@ -172,6 +173,30 @@ def test_extends_takes_a_shipped_name_and_no_chain(small: Path, tmp_path: Path) 
     assert load(path, profile="paper").recipe.stages["stage-2"].steps == 50_000
     chain = write(tmp_path / "chain.toml", 'extends = "mine.toml"\n')
     assert "mine.toml: extends 'qqp' and is extended itself: one level is the limit" in mistake(chain)
+
+
+def test_a_profile_can_have_a_file_of_its_own(small: Path, tmp_path: Path) -> None:
+    own = write(tmp_path / "own.toml", 'note = "mine"\nstages.only.steps = 3\n')
+    text = SMALL.replace("[profiles.plain]", '[profiles]\n    plain = "own.toml"')
+    path = write(tmp_path / "apart.toml", text)
+    resolved = load(path, profile="plain").recipe
+    assert (resolved.stages["only"].steps, resolved.note) == (3, "mine")
+    upper = write(tmp_path / "upper.toml", 'extends = "apart.toml"\nprofiles.plain.note = "upper"\n')
+    resolved = load(upper, profile="plain").recipe
+    assert (resolved.stages["only"].steps, resolved.note) == (3, "upper")
+    write(own, "stages.only.stepz = 3\n")
+    assert mistake(path, profile="plain").startswith(f"{own}: stages.only.stepz: unknown key")
+    write(own, 'extends = "qqp"\n')
+    assert mistake(path) == f"{own}: extends: only a recipe has it, and this is a profile of {path}"
+    own.rename(tmp_path / "owm.toml")
+    assert mistake(path).startswith(f"{path}: profiles.plain: there is no file 'own.toml'")
+    assert "owm.toml" in mistake(path)
+
+
+def test_a_copy_of_a_shipped_recipe_finds_its_profiles(tmp_path: Path) -> None:
+    copy = write(tmp_path / "copy.toml", recipe_text("qqp"))
+    assert load(copy, profile="compact").table == load("qqp", profile="compact").table
+    assert not any(name.startswith("profiles") for name in shipped_recipes())
 
 
 @pytest.mark.parametrize(

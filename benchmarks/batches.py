@@ -17,9 +17,9 @@ from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.questions.options import SourceOptions
 from dlmone.plugins.questions.source import QuestionsSource
-from dlmone.training.batches_ahead import BatchesAhead
-from dlmone.training.data_order import DataOrder
-from dlmone.training.tokenized import TokenizedExamples
+from dlmone.training.batches.batches_ahead import BatchesAhead
+from dlmone.training.batches.data_order import DataOrder
+from dlmone.training.batches.tokenized import TokenizedExamples
 
 CPU = torch.device("cpu")
 

@@ -13,8 +13,8 @@ from statistics import median
 import torch
 
 from dlmone.runtime.device import keep_freed_memory
-from dlmone.training.checkpoint import Checkpoint, save_checkpoint
-from dlmone.training.checkpoint_writer import CheckpointWriter
+from dlmone.training.saving.checkpoint import Checkpoint, save_checkpoint
+from dlmone.training.saving.checkpoint_writer import CheckpointWriter
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--mib", type=int, default=1024, help="size of the state")

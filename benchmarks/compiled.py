@@ -27,9 +27,9 @@ from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import Pretrain, Stage
 from dlmone.runtime.compilation import compile_call
 from dlmone.runtime.device import Compute
+from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
 from dlmone.training.pretraining import Pretraining
-from dlmone.training.tokenized import TokenizedExamples
 
 SIZES: dict[str, dict[str, Any]] = {
     "tiny": TINY,

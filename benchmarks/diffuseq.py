@@ -27,7 +27,7 @@ from dlmone.plugins.tokenizers.words import words
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import PretrainOptimizer
 from dlmone.runtime.device import Compute
-from dlmone.training.optimizer import MovingAverage, Optimizer
+from dlmone.training.updates.optimizer import MovingAverage, Optimizer
 
 VOCABULARY, LENGTH = 30522, 128
 

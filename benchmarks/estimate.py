@@ -24,6 +24,7 @@ from dlmone.generation.inference import collate_fitting
 from dlmone.registry import Registry, load_recipe
 from dlmone.registry.files import read_recipe, shipped_recipes
 from dlmone.runtime.device import Compute
+from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
 from dlmone.training.estimation.calibration import calibrate, seconds_of, timed_rows
 from dlmone.training.estimation.effort import measure, passes, stage_effort
@@ -31,7 +32,6 @@ from dlmone.training.estimation.plan import Plan
 from dlmone.training.estimation.trial import SECONDS, run_trials
 from dlmone.training.pretraining import Pretraining
 from dlmone.training.stage import stage_objectives
-from dlmone.training.tokenized import TokenizedExamples
 
 
 def compare(

@@ -27,9 +27,9 @@ from dlmone.registry import Registry
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import Pretrain, Stage
 from dlmone.runtime.device import Compute
+from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
 from dlmone.training.pretraining import Pretraining
-from dlmone.training.tokenized import TokenizedExamples
 
 WARM_UP, REPEATS = 2, 5
 #: The released DiffuSeq: BERT-base, 128 tokens of 128 numbers, a vocabulary of 30,522.

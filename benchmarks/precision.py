@@ -38,8 +38,8 @@ from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.runtime.precision import ieee_float32
+from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
-from dlmone.training.tokenized import TokenizedExamples
 
 MU = 1.2  # Table 5, stage 1
 UPDATES = (1, 10, 50)  # of ψ

@@ -36,9 +36,9 @@ from dlmone.plugins.bert.norm import LayerNorm
 from dlmone.registry.schema import Pretrain, Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
+from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
 from dlmone.training.pretraining import Pretraining
-from dlmone.training.tokenized import TokenizedExamples
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.gpu.fake_cuda import CUDA, FakeCuda

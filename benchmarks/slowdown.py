@@ -68,9 +68,10 @@ def advances(config: dict[str, Any]) -> dict[str, Callable[[], object]]:
 
     try:
         from dlmone.runtime.device import Compute
-        from dlmone.training.distillation import Distillation
+
+        # Where TokenizedExamples is defined differs between versions.
+        from dlmone.training.distillation import Distillation, TokenizedExamples
         from dlmone.training.pretraining import Pretraining
-        from dlmone.training.tokenized import TokenizedExamples
     except ModuleNotFoundError:  # before the rooms of `dlmone/` were named
         from dlmone.engine.compute import Compute
         from dlmone.engine.distill import Distillation

@@ -151,8 +151,8 @@ def test_every_floor_was_looked_at() -> None:
         ("registry/hooks.py", "from dlmone.plugins.sid import options", "dlmone.plugins.sid.options"),
         (
             "plugins/sid/objective.py",
-            "from dlmone.training.update import Update",
-            "dlmone.training.update.Update",
+            "from dlmone.training.updates.update import Update",
+            "dlmone.training.updates.update.Update",
         ),
         ("plugins/sid/objective.py", "import dlmone.cli", "dlmone.cli"),
         ("plugins/sid/objective.py", "from ..metrics import bleu", "dlmone.plugins.metrics.bleu"),

@@ -82,7 +82,7 @@ def launch(
 def _directory(
     registry: Registry, resolved: ResolvedRecipe, resume: str | None, run_dir: Path | None
 ) -> Path:
-    from dlmone.training.run_directory import changed, latest_run_path, new_run_path
+    from dlmone.training.saving.run_directory import changed, latest_run_path, new_run_path
 
     if resume and run_dir and Path(resume) != run_dir:
         raise InputError(f"--resume {resume} and --run-dir {run_dir} name two directories; give one")

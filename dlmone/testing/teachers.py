@@ -19,7 +19,7 @@ from dlmone.core import (
     TrainingLoss,
 )
 from dlmone.registry.schema import PretrainOptimizer
-from dlmone.training.optimizer import Optimizer, adam_settings
+from dlmone.training.updates.optimizer import Optimizer, adam_settings
 
 from .claims import alike, require, require_refusal, require_rows
 from .denoisers import check_denoiser

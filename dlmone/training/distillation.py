@@ -35,18 +35,18 @@ from dlmone.runtime.precision import ieee_float32
 from dlmone.runtime.shards import load_state, whole_state
 from dlmone.runtime.tensors import NamedNumbers
 
-from .batches_ahead import BatchesAhead
-from .checkpoint import Checkpoint, pack, unpack
-from .data_order import DataOrder
-from .mode import set_mode
-from .networks import EstimatorNetworks
-from .noise_ahead import NoiseAhead
-from .non_finite import NonFinite
-from .optimizer import MovingAverage, Optimizer, ema_decay, learning_rate
-from .rows import Rows
+from .batches.batches_ahead import BatchesAhead
+from .batches.data_order import DataOrder
+from .batches.noise_ahead import NoiseAhead
+from .batches.rows import Rows
+from .batches.tokenized import TokenizedExamples
+from .saving.checkpoint import Checkpoint, pack, unpack
 from .stage_times import stage_spacing, stage_times, times_of
-from .tokenized import TokenizedExamples
-from .update import MetricSums, Update, stage_updates
+from .updates.mode import set_mode
+from .updates.networks import EstimatorNetworks
+from .updates.non_finite import NonFinite
+from .updates.optimizer import MovingAverage, Optimizer, ema_decay, learning_rate
+from .updates.update import MetricSums, Update, stage_updates
 
 
 class Distillation:

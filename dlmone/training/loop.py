@@ -16,9 +16,9 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.interrupts import Interrupted, InterruptGuard
 from dlmone.runtime.progress import Steps, numbers
 
-from .checkpoint import Checkpoint, load_agreed
-from .checkpoint_writer import CheckpointWriter
-from .run_directory import RunDirectory
+from .saving.checkpoint import Checkpoint, load_agreed
+from .saving.checkpoint_writer import CheckpointWriter
+from .saving.run_directory import RunDirectory
 
 _log = logging.getLogger(__name__)
 

@@ -21,15 +21,15 @@ from dlmone.runtime.gradients import GradientSum
 from dlmone.runtime.shards import gathered, load_state, local
 from dlmone.runtime.tensors import NamedNumbers, read_together
 
-from .batches_ahead import BatchesAhead
-from .checkpoint import Checkpoint, pack, unpack
-from .data_order import DataOrder
-from .noise_ahead import NoiseAhead
-from .non_finite import NonFinite
-from .optimizer import MovingAverage, Optimizer, adam_settings, learning_rate
-from .rows import Rows
-from .tokenized import TokenizedExamples
-from .update import MetricSums
+from .batches.batches_ahead import BatchesAhead
+from .batches.data_order import DataOrder
+from .batches.noise_ahead import NoiseAhead
+from .batches.rows import Rows
+from .batches.tokenized import TokenizedExamples
+from .saving.checkpoint import Checkpoint, pack, unpack
+from .updates.non_finite import NonFinite
+from .updates.optimizer import MovingAverage, Optimizer, adam_settings, learning_rate
+from .updates.update import MetricSums
 
 #: A sum beside the logged values, whose names are the teacher's.
 _WEIGHT = "/weight"

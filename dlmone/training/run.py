@@ -21,13 +21,13 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.files import atomic_folder, write_whole
 from dlmone.runtime.pace import clock
 
+from .batches.tokenized import TokenizedExamples
 from .loop import Session
 from .preflight import prepare, read_data, try_out
-from .run_directory import RunDirectory
+from .saving.run_directory import RunDirectory
 from .stage import run_stage
 from .start import saved_starts
 from .teacher import prepare_teacher
-from .tokenized import TokenizedExamples
 from .tracking import create_trackers, tracking
 
 #: Examples by which a run tells how its texts are written.

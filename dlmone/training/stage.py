@@ -16,10 +16,10 @@ from dlmone.models.configuration import read_config
 from dlmone.models.folder import load_student, publish
 from dlmone.registry import Recipe, Registry
 
+from .batches.tokenized import TokenizedExamples
 from .distillation import Distillation
 from .loop import Intervals, Session, train
 from .start import check_fits
-from .tokenized import TokenizedExamples
 
 
 def stage_objectives(registry: Registry, recipe: Recipe, name: str) -> dict[str, Objective]:

@@ -44,7 +44,7 @@ from dlmone.runtime.files import atomic_folder
 from .loop import Intervals, Session, train
 from .pretraining import Pretraining
 from .stage_times import stage_spacing, stage_times
-from .update import requests_of
+from .updates.update import requests_of
 
 
 def prepare_teacher(

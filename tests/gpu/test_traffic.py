@@ -18,8 +18,8 @@ from torch import Tensor
 from dlmone.generation.inference import SamplingOptions, generate_batch
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
-from dlmone.training.checkpoint_writer import CheckpointWriter
 from dlmone.training.distillation import Distillation
+from dlmone.training.saving.checkpoint_writer import CheckpointWriter
 
 from .fake_cuda import CUDA, FakeCuda, Traffic, traffic_of
 from .workloads import (

@@ -11,9 +11,9 @@ from dlmone.registry import Registry
 from dlmone.registry.schema import Pretrain, SamplerSlot, Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
+from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
 from dlmone.training.pretraining import Pretraining
-from dlmone.training.tokenized import TokenizedExamples
 
 from .fake_cuda import CUDA
 

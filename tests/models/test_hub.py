@@ -18,7 +18,7 @@ from dlmone.models.hub_card import hub_card
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.registry import Registry
-from dlmone.training.run_directory import RunDirectory
+from dlmone.training.saving.run_directory import RunDirectory
 
 yaml = pytest.importorskip("yaml")
 

@@ -22,7 +22,7 @@ from dlmone.registry import Registry
 from dlmone.testing import toy_teacher
 from dlmone.testing.steps import perturbed
 from dlmone.testing.toy import EXAMPLES
-from dlmone.training.checkpoint import load_latest
+from dlmone.training.saving.checkpoint import load_latest
 
 TINY = Path(__file__).parents[1] / "tiny.toml"
 SIZES = {"seq_len": 24, "hidden_dim": 8, "hidden_t_dim": 8, "width": 16, "layers": 3, "heads": 4}

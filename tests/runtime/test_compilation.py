@@ -21,9 +21,9 @@ from dlmone.runtime import compilation
 from dlmone.runtime.compilation import compile_blocks, compile_call, require_compiler
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
+from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
 from dlmone.training.pretraining import Pretraining
-from dlmone.training.tokenized import TokenizedExamples
 
 CPU = torch.device("cpu")
 EAGER = Compute(CPU, bfloat16=False, world=World())

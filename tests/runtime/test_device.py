@@ -9,7 +9,7 @@ from dlmone.core import InputError
 from dlmone.core.accelerator import runs_kernels, scores_at_once
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.runtime import device as module
-from dlmone.runtime.device import Compute
+from dlmone.runtime.device import Compute, resolve_device
 from dlmone.runtime.distributed import World
 
 
@@ -112,3 +112,22 @@ def test_auto_is_bfloat16_on_cpus_that_multiply_it_faster(
     monkeypatch.setattr(module, "_processor", lambda: f"vendor_id : {vendor}")
     assert Compute.of(ComputeTable(device="cpu", precision="auto")).bfloat16 is pays
     assert Compute.of(ComputeTable(device="cpu", precision="bfloat16")).bfloat16, "as it was asked for"
+
+
+@pytest.mark.parametrize("name", ["tpu", "meta", "cpu:0", "cuda:", "cuda:-1", "cuda:x", "cuda:0 ", "", "CPU"])
+def test_a_device_of_another_name_is_refused(name: str) -> None:
+    with pytest.raises(InputError, match=r"there is no device .*; expected auto, cpu, cuda or cuda:N$"):
+        resolve_device(name)
+
+
+def test_a_device_is_there_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == resolve_device("cpu") == torch.device("cpu")
+    with pytest.raises(InputError, match="'cuda:1' was asked for, but no CUDA device is available here"):
+        resolve_device("cuda:1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device("auto") == resolve_device("cuda") == torch.device("cuda")
+    assert resolve_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(InputError, match="'cuda:2' was asked for, but the last one here is cuda:1"):
+        resolve_device("cuda:2")

@@ -18,7 +18,7 @@ from dlmone.registry.schema import PretrainOptimizer
 from dlmone.runtime.distributed import World
 from dlmone.runtime.gradients import GradientSum
 from dlmone.runtime import sharding, shards
-from dlmone.training.optimizer import MovingAverage, Optimizer
+from dlmone.training.updates.optimizer import MovingAverage, Optimizer
 from torch.distributed.fsdp import FSDPModule
 
 warnings.simplefilter("error")

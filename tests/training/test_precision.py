@@ -29,9 +29,9 @@ from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing.toy import EXAMPLES
+from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
-from dlmone.training.tokenized import TokenizedExamples
-from dlmone.training.update import Update
+from dlmone.training.updates.update import Update
 
 HALF = Compute(torch.device("cpu"), bfloat16=True, world=World())
 MU = 1.2

@@ -19,8 +19,8 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import ToyTeacher, check_teacher
 from dlmone.testing.toy import EXAMPLES, ToyOptions
-from dlmone.training.optimizer import Optimizer
 from dlmone.training.pretraining import Pretraining
+from dlmone.training.updates.optimizer import Optimizer
 
 CONFIG = Pretrain.model_validate(
     {

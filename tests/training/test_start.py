@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from safetensors.torch import load_file, save_file
 
 from dlmone.cli import main
-from dlmone.training.checkpoint import load_latest, unpack
+from dlmone.training.saving.checkpoint import load_latest, unpack
 
 TINY = Path(__file__).parents[1] / "tiny.toml"
 #: A student of a few steps, whose rates are too small to move it far.

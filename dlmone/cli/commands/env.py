@@ -17,7 +17,7 @@ def env(as_json: bool) -> None:
 
     from dlmone.registry.schema import Compute as ComputeTable
     from dlmone.runtime.device import Compute
-    from dlmone.training.run_directory import LIBRARIES
+    from dlmone.training.saving.run_directory import LIBRARIES
     from dlmone.training.teacher import cache_folder
 
     compute = Compute.start(ComputeTable())

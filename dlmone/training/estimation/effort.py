@@ -23,7 +23,7 @@ from dlmone.core import (
 from dlmone.core.step.request import Role, computes_output, merged, needs_float32, trained_in
 from dlmone.registry.schema import Stage
 
-from ..update import stage_updates
+from ..updates.update import stage_updates
 
 
 @dataclass(frozen=True, slots=True)

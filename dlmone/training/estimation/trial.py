@@ -16,10 +16,10 @@ from dlmone.registry.schema import Pretrain, Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 
+from ..batches.tokenized import TokenizedExamples
 from ..distillation import Distillation
 from ..pretraining import Pretraining
 from ..stage import stage_objectives
-from ..tokenized import TokenizedExamples
 from .calibration import Costs, iteration_cost, pretraining_cost, seconds_of
 from .effort import stage_effort
 

@@ -20,9 +20,9 @@ from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing.watched import Watched
+from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
 from dlmone.training.teacher import check_requests
-from dlmone.training.tokenized import TokenizedExamples
 
 from .small import options
 

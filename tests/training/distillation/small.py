@@ -17,8 +17,8 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import toy_teacher
 from dlmone.testing.toy import EXAMPLES
+from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
-from dlmone.training.tokenized import TokenizedExamples
 
 COMPUTE = Compute(torch.device("cpu"), bfloat16=False, world=World(), non_finite_limit=3)
 

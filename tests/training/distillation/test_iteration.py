@@ -22,8 +22,8 @@ from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import toy_teacher
-from dlmone.training.data_order import DataOrder
-from dlmone.training.optimizer import Optimizer
+from dlmone.training.batches.data_order import DataOrder
+from dlmone.training.updates.optimizer import Optimizer
 
 from .small import distillation, objectives, psi, same, stage, weights
 

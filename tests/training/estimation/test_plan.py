@@ -28,11 +28,11 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import new_step, toy_teacher
 from dlmone.testing.watched import Watched
+from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
 from dlmone.training.estimation.calibration import Costs, _kept, calibrate, from_operations
 from dlmone.training.estimation.effort import Passes, effort, measure, passes, stage_effort
 from dlmone.training.estimation.plan import Plan
-from dlmone.training.tokenized import TokenizedExamples
 
 from ..distillation.small import objectives, stage
 

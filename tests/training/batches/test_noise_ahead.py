@@ -1,4 +1,4 @@
-"""dlmone/training/noise_ahead.py: the same noise, made earlier."""
+"""dlmone/training/batches/noise_ahead.py: the same noise, made earlier."""
 
 import threading
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import torch
 
 from dlmone.core import Noise
 from dlmone.core.step.noise import Draw, Key
-from dlmone.training.noise_ahead import NoiseAhead
+from dlmone.training.batches.noise_ahead import NoiseAhead
 
 CPU = torch.device("cpu")
 

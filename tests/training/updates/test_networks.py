@@ -38,11 +38,11 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import ToyTeacher, check_objective, new_step, toy_teacher
 from dlmone.testing.toy import EXAMPLES, ToyOptions
-from dlmone.training.checkpoint import load_latest, save_checkpoint
+from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
-from dlmone.training.tokenized import TokenizedExamples
+from dlmone.training.saving.checkpoint import load_latest, save_checkpoint
 
-from .distillation.small import same, weights
+from ..distillation.small import same, weights
 
 
 class Critic(Objective):

@@ -1,4 +1,4 @@
-"""dlmone/training/rows.py: samples whose loss is not finite, in one process and in several in step."""
+"""dlmone/training/batches/rows.py: samples whose loss is not finite, in one process and in several."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
-from dlmone.training.rows import Rows
+from dlmone.training.batches.rows import Rows
 
 ALONE = Compute(torch.device("cpu"), bfloat16=False, world=World())
 NAN = float("nan")

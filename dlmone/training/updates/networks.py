@@ -16,7 +16,7 @@ from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.shards import load_state
 
-from .checkpoint import pack, unpack
+from ..saving.checkpoint import pack, unpack
 from .mode import set_mode
 from .optimizer import MovingAverage, Optimizer
 

@@ -1,4 +1,4 @@
-"""dlmone/training/checkpoint_writer.py: training goes on while a checkpoint is written."""
+"""dlmone/training/saving/checkpoint_writer.py: training goes on while a checkpoint is written."""
 
 import errno
 import subprocess
@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from dlmone.core import DlmoneError
-from dlmone.training import checkpoint_writer
-from dlmone.training.checkpoint import Checkpoint, load_latest, save_checkpoint, step_folders
-from dlmone.training.checkpoint_writer import CheckpointWriter
+from dlmone.training.saving import checkpoint_writer
+from dlmone.training.saving.checkpoint import Checkpoint, load_latest, save_checkpoint, step_folders
+from dlmone.training.saving.checkpoint_writer import CheckpointWriter
 
 
 class Disk:
@@ -96,7 +96,7 @@ def test_a_full_disk_is_told_in_one_sentence(
     with writer:
         writer.save(Checkpoint(1, {"a": torch.zeros(1)}, {}))
         writer.wait()
-        monkeypatch.setattr("dlmone.training.checkpoint.save_tensors", full)
+        monkeypatch.setattr("dlmone.training.saving.checkpoint.save_tensors", full)
         writer.save(Checkpoint(2, {"a": torch.zeros(1)}, {}))
         with pytest.raises(
             DlmoneError, match=r"No space left on device.*last good checkpoint is .*step-000001"
@@ -123,9 +123,9 @@ def test_a_kill_while_the_state_is_written_leaves_the_one_before(tmp_path: Path)
     code = f"""
     import os, signal, torch
     from pathlib import Path
-    from dlmone.training import checkpoint
-    from dlmone.training.checkpoint import Checkpoint
-    from dlmone.training.checkpoint_writer import CheckpointWriter
+    from dlmone.training.saving import checkpoint
+    from dlmone.training.saving.checkpoint import Checkpoint
+    from dlmone.training.saving.checkpoint_writer import CheckpointWriter
 
     def torn(tensors, path):
         save(tensors, path)

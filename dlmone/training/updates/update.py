@@ -14,7 +14,7 @@ from dlmone.core.step.request import Role
 from dlmone.registry.schema import Stage
 from dlmone.runtime.device import Compute
 
-from .rows import Rows
+from ..batches.rows import Rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""dlmone/training/mode.py: the mode that `nn.Module.train` sets, whatever the modules do with it."""
+"""dlmone/training/updates/mode.py: the mode that `nn.Module.train` sets, whatever the modules do with it."""
 
 from collections.abc import Callable
 from typing import Any, Self
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from dlmone.training.mode import set_mode
+from dlmone.training.updates.mode import set_mode
 
 
 class Kept(nn.Dropout):

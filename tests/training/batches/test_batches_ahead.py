@@ -1,4 +1,4 @@
-"""dlmone/training/batches_ahead.py: the same batches, made earlier."""
+"""dlmone/training/batches/batches_ahead.py: the same batches, made earlier."""
 
 import threading
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ import torch
 from dlmone.core import Batch, InputError
 from dlmone.testing import toy_teacher
 from dlmone.testing.toy import EXAMPLES
-from dlmone.training.batches_ahead import BatchesAhead
-from dlmone.training.data_order import DataOrder
-from dlmone.training.tokenized import TokenizedExamples
+from dlmone.training.batches.batches_ahead import BatchesAhead
+from dlmone.training.batches.data_order import DataOrder
+from dlmone.training.batches.tokenized import TokenizedExamples
 
 CPU = torch.device("cpu")
 

@@ -12,7 +12,7 @@ from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.testing import toy_teacher
 from dlmone.testing.toy import EXAMPLES, ToySpace
-from dlmone.training.tokenized import TokenizedExamples
+from dlmone.training.batches.tokenized import TokenizedExamples
 
 PAIRS = [Example(str(i), "how do i " + "learn " * i + "?", "what is it " * (4 - i)) for i in range(4)]
 OPTIONS = DiffuSeqOptions(

@@ -22,7 +22,7 @@ from dlmone.benchmark.memory import peak_allocated
 from dlmone.core import DlmoneError
 from dlmone.generation.inference import collate_fitting
 from dlmone.registry import Registry, load_recipe
-from dlmone.registry.files import read_recipe, shipped_recipes
+from dlmone.registry.loading.files import read_recipe, shipped_recipes
 from dlmone.runtime.device import Compute
 from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation

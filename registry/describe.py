@@ -11,9 +11,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from .fields.times import Time
 from .schema import Recipe
 from .shape import is_mapping, is_model, part
-from .times import Time
 
 #: What a field's constraints are called in mathematics.
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from dlmone.core.errors import InputError
 
-from .paths import trouble
+from .fields.paths import trouble
 from .shape import is_mapping, known_keys, misfits, part
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeGuard, Union, get_args, get_orig
 
 from pydantic import BaseModel
 
-from .paths import trouble
+from .fields.paths import trouble
 
 #: The largest whole number that a tensor, a seed or a file holds.
 LARGEST = 2**63 - 1

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from dlmone.core.errors import InputError
 
 from .catalogue import Catalogue, noun
-from .layers import toml_value
+from .loading.layers import toml_value
 from .schema import Slot
 
 AnySlot = TypeVar("AnySlot", bound=Slot)

@@ -184,7 +184,7 @@ def test_a_violation_is_found(file: str, line: str, module: str) -> None:
         ("core/step/losses.py", "import math, torch.nn.functional, numpy as np\nfrom einops import reduce"),
         ("core/step/losses.py", "from .errors import InputError\nfrom dlmone.core import Batch"),
         ("core/step/losses.py", '"""Docstrings may speak of dlmone.training and dlmone.plugins."""'),
-        ("registry/recipe.py", "import pydantic, pluggy\nfrom dlmone.core.errors import InputError"),
+        ("registry/loading/recipe.py", "import pydantic, pluggy\nfrom dlmone.core.errors import InputError"),
         (
             "plugins/sid/__init__.py",
             "from dlmone.registry import hookimpl\nX = 'dlmone.plugins.sid.options:O'",

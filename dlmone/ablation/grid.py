@@ -11,9 +11,9 @@ from pydantic import AfterValidator, Field
 
 from dlmone.core import InputError
 from dlmone.registry.explain import dotted, validated
-from dlmone.registry.files import RecipeFile
-from dlmone.registry.layers import Layer, toml_value
-from dlmone.registry.names import folder_name
+from dlmone.registry.fields.names import folder_name
+from dlmone.registry.loading.files import RecipeFile
+from dlmone.registry.loading.layers import Layer, toml_value
 from dlmone.registry.schema import Section
 
 #: A key of the recipe and its value.

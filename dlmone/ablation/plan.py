@@ -15,7 +15,7 @@ from dlmone.models.folder import load_teacher
 from dlmone.models.resolve import model_folder
 from dlmone.registry import Recipe, Registry, ResolvedRecipe
 from dlmone.registry.explain import dotted
-from dlmone.registry.layers import Layer
+from dlmone.registry.loading.layers import Layer
 from dlmone.training.saving.run_directory import changed
 from dlmone.training.stage import stage_objectives
 from dlmone.training.teacher import check_requests, check_times

@@ -1,6 +1,6 @@
 """Whole numbers on the command line, each with a bound beyond which nobody means it.
 
-Those of a recipe are in `registry/bounds.py`.
+Those of a recipe are in `registry/fields/bounds.py`.
 """
 
 import click

@@ -18,7 +18,7 @@ class NamedOptions:
     """
 
     def __init__(self, overrides: Sequence[str], names: Iterable[str] = ()) -> None:
-        from dlmone.registry.layers import layer_of_overrides
+        from dlmone.registry.loading.layers import layer_of_overrides
 
         self._tables = layer_of_overrides({name: {} for name in names}, overrides, like="NAME.OPTION").table
         for name, table in self._tables.items():

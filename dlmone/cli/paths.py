@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from dlmone.registry.paths import trouble
+from dlmone.registry.fields.paths import trouble
 
 
 def possible_path(context: click.Context, option: click.Parameter, value: str | None) -> str | None:

@@ -17,7 +17,7 @@ from .verbosity import say
 
 if TYPE_CHECKING:
     from dlmone.registry import Registry, ResolvedRecipe
-    from dlmone.registry.layers import Layer
+    from dlmone.registry.loading.layers import Layer
 
 plugin_option = click.option(
     "--plugin",

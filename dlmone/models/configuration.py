@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 
 from dlmone.core import InputError, Spacing
 from dlmone.core.errors import MissingError
-from dlmone.registry.bounds import MOST_CALLS
 from dlmone.registry.explain import Loc, dotted, nearest_path, value_at
+from dlmone.registry.fields.bounds import MOST_CALLS
 from dlmone.runtime.files import whole_folder
 
 from .parsing import parse_json

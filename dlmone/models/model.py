@@ -17,8 +17,8 @@ from dlmone.generation.inference import SamplingOptions, generate_batch
 from dlmone.generation.inputs import batches, examples_of
 from dlmone.generation.readings import CutSources
 from dlmone.registry import Registry
-from dlmone.registry.bounds import MOST_AT_ONCE, MOST_CALLS
 from dlmone.registry.explain import shortened
+from dlmone.registry.fields.bounds import MOST_AT_ONCE, MOST_CALLS
 from dlmone.registry.schema import AugmenterSlot, EvaluatorSlot, SelectorSlot
 from dlmone.registry.short import slot_of
 from dlmone.runtime.device import Compute

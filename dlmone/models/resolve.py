@@ -9,7 +9,7 @@ from dlmone.core import InputError
 from dlmone.core.errors import MissingError
 from dlmone.registry import Registry
 from dlmone.registry.explain import nearest_path, shortened
-from dlmone.registry.paths import trouble
+from dlmone.registry.fields.paths import trouble
 from dlmone.runtime.files import whole_folder
 
 from .hub import PREFIX, fetch, parse

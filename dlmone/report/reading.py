@@ -18,7 +18,7 @@ from dlmone.evaluation.results import NOISE_TO_TEXT, NoiseToText, Results
 from dlmone.evaluation.samples import SampleSet, read_samples
 from dlmone.models.parsing import parse_json
 from dlmone.registry.explain import nearest_path
-from dlmone.registry.toml import parse_toml
+from dlmone.registry.loading.toml import parse_toml
 
 from .log import Log, read_log
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ..bounds import Batch, Calls
-from ..names import folder_name
+from ..fields.bounds import Batch, Calls
+from ..fields.names import folder_name
 from .section import Examples, Section, in_order
 from .slots import AugmenterSlot, EvaluatorSlot, SamplerSlot, SelectorSlot
 

@@ -4,8 +4,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from ..bounds import Batch, Threads, Updates
-from ..names import folder_name
+from ..fields.bounds import Batch, Threads, Updates
+from ..fields.names import folder_name
 from .evaluation import Evaluation
 from .section import Section, in_order
 from .slots import DataSlot, TrackerSlot

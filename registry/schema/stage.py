@@ -5,9 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 
-from ..bounds import Batch, Calls, Delay, Updates
-from ..names import folder_name
-from ..times import Spacing, Time
+from ..fields.bounds import Batch, Calls, Delay, Updates
+from ..fields.names import folder_name
+from ..fields.times import Spacing, Time
 from .section import Section, Slot
 from .training import StageOptimizer, Validation
 

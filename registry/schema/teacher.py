@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from ..bounds import Batch, Calls, Delay, Updates
-from ..paths import trouble
+from ..fields.bounds import Batch, Calls, Delay, Updates
+from ..fields.paths import trouble
 from .section import Section, Slot
 from .training import PretrainOptimizer, PretrainValidation, RateSchedule
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat
 
-from ..bounds import Calls, Delay, Updates
+from ..fields.bounds import Calls, Delay, Updates
 from .section import Examples, Section
 
 RateSchedule = Literal["linear", "constant"]

@@ -6,7 +6,7 @@ import pytest
 
 from dlmone.ablation.grid import GridRow, grid_rows, read_grid
 from dlmone.core import InputError
-from dlmone.registry.files import read_recipe
+from dlmone.registry.loading.files import read_recipe
 
 GRID = """
 extends = "qqp"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dlmone.registry import Registry, load_recipe, shipped_recipes
-from dlmone.registry.files import read_recipe
+from dlmone.registry.loading.files import read_recipe
 
 REGISTRY = Registry.discover()
 PROFILES = [(name, profile) for name in shipped_recipes() for profile in read_recipe(name).profiles]

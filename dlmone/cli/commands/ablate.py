@@ -116,7 +116,7 @@ def _plan(
 ) -> Plan:
     from dlmone.ablation.grid import grid_rows, read_grid
     from dlmone.ablation.plan import make_plan
-    from dlmone.registry.files import read_recipe
+    from dlmone.registry.loading.files import read_recipe
 
     file = read_recipe(asked.recipe)
     table = read_grid(file)

@@ -10,7 +10,7 @@ import click
 
 from dlmone.core.errors import InputError
 from dlmone.generation.inputs import examples_of_file
-from dlmone.registry.paths import trouble
+from dlmone.registry.fields.paths import trouble
 
 from ..counts import BATCH, CALLS, RUNS, THREADS, CountList
 from ..inference import device_option

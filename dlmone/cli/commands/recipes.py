@@ -25,7 +25,7 @@ def recipes(context: click.Context) -> None:
 def list_recipes(as_json: bool = False) -> None:
     """List the shipped recipes with their profiles, the default one first."""
     from dlmone.registry import shipped_recipes
-    from dlmone.registry.files import read_recipe
+    from dlmone.registry.loading.files import read_recipe
 
     found: list[dict[str, Any]] = []
     for name, description in shipped_recipes().items():
@@ -57,7 +57,7 @@ def show(name: str, profile: str | None, overrides: tuple[str, ...], plugins: tu
     With --profile or --set it is printed as resolved: everything written out, defaults too.
     """
     if profile is None and not overrides:
-        from dlmone.registry.files import recipe_text
+        from dlmone.registry.loading.files import recipe_text
 
         click.echo(recipe_text(name), nl=False)
         return

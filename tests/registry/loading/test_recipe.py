@@ -8,7 +8,7 @@ import pytest
 
 from dlmone.core.errors import InputError
 from dlmone.registry import Registry, ResolvedRecipe, load_recipe, shipped_recipes
-from dlmone.registry.files import recipe_text
+from dlmone.registry.loading.files import recipe_text
 
 REGISTRY = Registry.discover()
 

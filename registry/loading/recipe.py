@@ -12,13 +12,13 @@ from pydantic import BaseModel
 
 from dlmone.core.errors import InputError, PluginError
 
-from .catalogue import noun
-from .discovery import Registry
-from .explain import Loc, dotted, nearest, validated, value_at
+from ..catalogue import noun
+from ..discovery import Registry
+from ..explain import Loc, dotted, nearest, validated, value_at
+from ..schema import Recipe, Slot, TeacherSlot
+from ..shape import plain, switched_off
 from .files import FILE_KEYS, read_recipe
 from .layers import Layer, layer_of_overrides, layer_of_settings, origin, stack
-from .schema import Recipe, Slot, TeacherSlot
-from .shape import plain, switched_off
 
 _LOADED = (
     "the teacher is loaded from {} as it was trained, so this changes nothing; "

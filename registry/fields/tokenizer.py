@@ -18,15 +18,15 @@ from pydantic import (
 
 from dlmone.core.errors import InputError
 
-from .explain import dotted, validated
-from .schema import Slot
-from .shape import plain, switched_off
-from .short import table_of
+from ..explain import dotted, validated
+from ..schema import Slot
+from ..shape import plain, switched_off
+from ..short import table_of
 
 if TYPE_CHECKING:
     from dlmone.core.text.tokenizer import TokenizerBuilder
 
-    from .catalogue import Catalogue
+    from ..catalogue import Catalogue
 
 
 class TokenizerSlot(Slot):
@@ -103,7 +103,7 @@ class TokenizerChoice(BaseModel):
 
     def _known(self) -> Catalogue:
         """Return the plugins that can be named: all installed ones, where code made the choice."""
-        from .discovery import Registry
+        from ..discovery import Registry
 
         return self._catalogue or Registry.discover()
 

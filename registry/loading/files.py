@@ -11,9 +11,9 @@ from typing import Any
 
 from dlmone.core.errors import InputError
 
-from .explain import nearest, nearest_path, shortened
+from ..explain import nearest, nearest_path, shortened
+from ..fields.names import folder_name
 from .layers import Layer
-from .names import folder_name
 from .toml import parse_toml
 
 _SHIPPED = "dlmone.recipes"

@@ -14,10 +14,10 @@ from typing import Any
 
 from dlmone.core.errors import InputError
 
-from .explain import Loc, dotted, nearest, shortened
-from .schema import Recipe, Slot, TeacherSlot
-from .shape import is_mapping, is_model, part
-from .times import Time, is_time
+from ..explain import Loc, dotted, nearest, shortened
+from ..fields.times import Time, is_time
+from ..schema import Recipe, Slot, TeacherSlot
+from ..shape import is_mapping, is_model, part
 from .toml import parse_toml
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlmone.registry import Registry, load_recipe
-from dlmone.registry.paths import trouble
+from dlmone.registry.fields.paths import trouble
 
 REGISTRY = Registry.discover()
 

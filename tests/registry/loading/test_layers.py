@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dlmone.core.errors import InputError
-from dlmone.registry.layers import Layer, layer_of_overrides, merge, origin, stack
+from dlmone.registry.loading.layers import Layer, layer_of_overrides, merge, origin, stack
 
 numbers = st.integers(0, 9)
 

@@ -1,0 +1,1 @@
+"""Load a recipe: find its file, read it, merge its layers, and resolve it."""

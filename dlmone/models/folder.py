@@ -23,7 +23,7 @@ from torch import Tensor
 from dlmone.core import DiffusionGenerator, DlmoneError, InputError, NoiseSchedule, Teacher
 from dlmone.registry import Registry
 from dlmone.registry.explain import mistakes
-from dlmone.registry.fields.filetype import mistaken
+from dlmone.registry.filetype import mistaken
 from dlmone.registry.plugin import one_line
 from dlmone.runtime.environment import lacks_memory
 from dlmone.runtime.files import atomic_folder, reason_of, whole_folder

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dlmone.core import InputError
-from dlmone.registry.fields.filetype import mistaken
+from dlmone.registry.filetype import mistaken
 
 from .folders import model_folder
 from .tokenizer import Tokenizer

@@ -20,7 +20,7 @@ from dlmone.core import Conversion, InputError
 from dlmone.plugins.bert.folders import model_folder
 from dlmone.plugins.bert.weights import check_tensors
 from dlmone.registry.explain import mistakes
-from dlmone.registry.fields.filetype import mistaken
+from dlmone.registry.filetype import mistaken
 
 from .encoder import load_encoder
 from .options import ElfOptions, T5Sizes

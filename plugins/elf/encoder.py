@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from dlmone.core import InputError
 from dlmone.plugins.bert.folders import model_folder, read_object
 from dlmone.plugins.bert.weights import check_tensors
-from dlmone.registry.fields.filetype import mistaken
+from dlmone.registry.filetype import mistaken
 
 from .options import T5Sizes
 

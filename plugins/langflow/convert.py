@@ -18,7 +18,7 @@ from dlmone.plugins.bert.files import TOKENIZER_FILES, load_backend
 from dlmone.plugins.bert.folders import model_folder, read_object
 from dlmone.plugins.bert.weights import check_tensors
 from dlmone.registry.explain import mistakes
-from dlmone.registry.fields.filetype import mistaken
+from dlmone.registry.filetype import mistaken
 
 from .options import LangFlowOptions
 from .teacher import LangFlowTeacher

@@ -25,11 +25,15 @@ FILE_KEYS = ("extends", "profile", "profiles", "grid")
 
 @dataclass(frozen=True, slots=True)
 class RecipeFile:
-    """A recipe file: its own settings, its profiles, its grid of rows, and the file it extends."""
+    """A recipe file: its own settings, its profiles, its grid of rows, and the file it extends.
+
+    A profile is a table, or the name of the file that holds it: beside the recipe, or a shipped one.
+    """
 
     label: str
+    folder: Path
     base: dict[str, Any]
-    profiles: dict[str, Layer]
+    profiles: dict[str, dict[str, Any] | str]
     default_profile: str | None
     extended: "RecipeFile | None"
     grid: dict[str, Any]
@@ -40,7 +44,7 @@ class RecipeFile:
         A profile of the extended file lies under this file's profile of the same name.
 
         Raises:
-            InputError: neither this file nor the extended one has the profile.
+            InputError: neither this file nor the extended one has the profile, or its file cannot be used.
         """
         family = [self.extended, self] if self.extended else [self]
         layers = [Layer(file.label, file.base) for file in family]
@@ -50,7 +54,22 @@ class RecipeFile:
         if profile not in known:
             hint = nearest(profile, known) or "; it has no profiles"
             raise InputError(f"{self.label}: there is no profile {profile!r}{hint}")
-        return layers + [file.profiles[profile] for file in family if profile in file.profiles]
+        return layers + [file._profile(profile) for file in family if profile in file.profiles]
+
+    def _profile(self, name: str) -> Layer:
+        given, where = self.profiles[name], f"{self.label}: profiles.{name}"
+        if isinstance(given, dict):
+            return Layer(f"{self.label} [profiles.{name}]", given)
+        try:
+            label, file = _find(given, self.folder)
+        except InputError:
+            hint = nearest_path(str(self.folder / given), _shipped_files())
+            raise InputError(f"{where}: there is no file {shortened(given)!r}{hint}") from None
+        table = _toml(label, file)
+        for key in FILE_KEYS:
+            if key in table:
+                raise InputError(f"{where}: {label} has the key {key!r}, which only a recipe can have")
+        return Layer(label, table)
 
 
 def shipped_recipes() -> dict[str, str]:
@@ -120,19 +139,23 @@ def _shipped_files() -> dict[str, Traversable]:
 
 def _read(label: str, file: Traversable, extendable: bool) -> RecipeFile:
     table = _toml(label, file)
+    if PurePath(label).parent.name == "profiles" and not {"name", "extends"} & table.keys():
+        like = "dlmone run qqp --profile quick"
+        raise InputError(f"{label}: a profile, which is run by a recipe that names it ({like})")
     extends, profile, profiles, grid = (table.pop(key, None) for key in FILE_KEYS)
     for key, value in (("extends", extends), ("profile", profile)):
         if not isinstance(value, str | None):
             raise InputError(f"{label}: {key}: expected a string, got {value!r}")
     profiles = {} if profiles is None else profiles
-    if not (isinstance(profiles, dict) and all(isinstance(one, dict | str) for one in profiles.values())):
-        raise InputError(f"{label}: profiles: expected tables, as in [profiles.quick]")
+    if not (isinstance(profiles, dict) and all(map(_is_profile, profiles.values()))):
+        raise InputError(
+            f"{label}: profiles: expected tables, as in [profiles.quick], or names of .toml files"
+        )
     for name in profiles:
         try:
             folder_name(name)
         except ValueError as error:
             raise InputError(f"{label}: profiles: {error}, got {shortened(json.dumps(name))}") from None
-    # Beside a shipped recipe there are other shipped files only.
     folder = file.parent if isinstance(file, Path) else Path()
     grid = {} if grid is None else grid
     if not isinstance(grid, dict):
@@ -147,24 +170,11 @@ def _read(label: str, file: Traversable, extendable: bool) -> RecipeFile:
             raise InputError(f"{label}: extends: {error}") from None
         extended = _read(*found, extendable=False)
         profile = extended.default_profile if profile is None else profile
-    tables = {name: _profile(label, name, given, folder) for name, given in profiles.items()}
-    return RecipeFile(label, table, tables, profile, extended, grid)
+    return RecipeFile(label, folder, table, profiles, profile, extended, grid)
 
 
-def _profile(label: str, name: str, given: dict[str, Any] | str, folder: Path) -> Layer:
-    """Return a profile from its table, or from the file that holds it."""
-    if isinstance(given, dict):
-        return Layer(f"{label} [profiles.{name}]", given)
-    try:
-        found, file = _find(given, folder)
-    except InputError:
-        hint = nearest_path(str(folder / given))
-        raise InputError(f"{label}: profiles.{name}: there is no file {shortened(given)!r}{hint}") from None
-    table = _toml(found, file)
-    for key in FILE_KEYS:
-        if key in table:
-            raise InputError(f"{found}: {key}: only a recipe has it, and this is a profile of {label}")
-    return Layer(found, table)
+def _is_profile(given: object) -> bool:
+    return isinstance(given, dict) or (isinstance(given, str) and given.endswith(".toml"))
 
 
 def _toml(label: str, file: Traversable) -> dict[str, Any]:

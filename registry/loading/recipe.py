@@ -63,7 +63,7 @@ def load_recipe(
     Args:
         path_or_name: a file, or the name of a shipped recipe.
         registry: the plugins that the recipe can name.
-        profile: one of its override tables; the one named by its ``profile`` key if None.
+        profile: one of its profiles; the one named by its ``profile`` key if None.
         row: what a row of a grid changes, on top of the profile.
         overrides: ``KEY=VALUE`` settings on top of that (`layer_of_overrides`).
         settings: keys and values on top of those, by what gives them: an option, or a grid.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dlmone.core import InputError
-from dlmone.registry.fields.filetype import mistaken
+from dlmone.registry.filetype import mistaken
 
 #: What wrappers put before the names of a network's tensors: data parallelism and torch.compile.
 PREFIXES = ("module.", "_orig_mod.")

@@ -187,16 +187,28 @@ def test_a_profile_can_have_a_file_of_its_own(small: Path, tmp_path: Path) -> No
     write(own, "stages.only.stepz = 3\n")
     assert mistake(path, profile="plain").startswith(f"{own}: stages.only.stepz: unknown key")
     write(own, 'extends = "qqp"\n')
-    assert mistake(path) == f"{own}: extends: only a recipe has it, and this is a profile of {path}"
+    found = mistake(path, profile="plain")
+    assert found == f"{path}: profiles.plain: {own} has the key 'extends', which only a recipe can have"
     own.rename(tmp_path / "owm.toml")
-    assert mistake(path).startswith(f"{path}: profiles.plain: there is no file 'own.toml'")
-    assert "owm.toml" in mistake(path)
+    found = mistake(path, profile="plain")
+    assert found.startswith(f"{path}: profiles.plain: there is no file 'own.toml'; did you mean ")
+    assert "owm.toml" in found
+    assert load(path).recipe.note == "for a look", "another profile does not need it"
 
 
 def test_a_copy_of_a_shipped_recipe_finds_its_profiles(tmp_path: Path) -> None:
     copy = write(tmp_path / "copy.toml", recipe_text("qqp"))
     assert load(copy, profile="compact").table == load("qqp", profile="compact").table
     assert not any(name.startswith("profiles") for name in shipped_recipes())
+    (tmp_path / "profiles").mkdir()
+    text = recipe_text("profiles/quick").replace("steps = 5000", "steps = 1234")
+    write(tmp_path / "profiles" / "quick.toml", text)
+    assert load(copy).recipe.stages["start"].steps == 1234, "a file beside it comes first"
+
+
+def test_a_profile_is_no_recipe() -> None:
+    found = mistake("profiles/quick")
+    assert found.startswith("recipes/profiles/quick.toml: a profile, which is run by a recipe that names it")
 
 
 @pytest.mark.parametrize(
@@ -204,8 +216,9 @@ def test_a_copy_of_a_shipped_recipe_finds_its_profiles(tmp_path: Path) -> None:
     [
         ("extends = 3", "extends: expected a string, got 3"),
         ("profile = true", "profile: expected a string, got True"),
-        ("profiles = 3", r"profiles: expected tables, as in [profiles.quick]"),
-        ("profiles.a = 3", r"profiles: expected tables, as in [profiles.quick]"),
+        ("profiles = 3", "profiles: expected tables, as in [profiles.quick], or names of .toml files"),
+        ("profiles.a = 3", "profiles: expected tables, as in [profiles.quick], or names of .toml files"),
+        ("profiles.a = 'qqp'", "profiles: expected tables, as in [profiles.quick], or names of .toml files"),
     ],
 )
 def test_keys_of_the_file_itself_are_checked(tmp_path: Path, line: str, sentence: str) -> None:

@@ -1,10 +1,10 @@
-"""registry/fields/filetype.py: a file that was taken for weights is named as what it is."""
+"""registry/filetype.py: a file that was taken for weights is named as what it is."""
 
 from pathlib import Path
 
 import pytest
 
-from dlmone.registry.fields.filetype import mistaken
+from dlmone.registry.filetype import mistaken
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,21 @@ Each check takes an object of a plugin and raises AssertionError with a sentence
 contract. The built-in plugins pass the same checks. `ToyTeacher` is a teacher small enough for any test.
 """
 
-from .augmenters import check_augmenter
-from .data import check_data_source, check_sample_reader
-from .evaluators import check_evaluator
-from .generators import check_generator
-from .objectives import check_objective
-from .samplers import check_sampler
-from .selectors import check_selector
-from .spaces import check_space
+from .contracts import (
+    check_augmenter,
+    check_data_source,
+    check_evaluator,
+    check_generator,
+    check_objective,
+    check_sample_reader,
+    check_sampler,
+    check_selector,
+    check_space,
+    check_teacher,
+    check_tracker,
+)
 from .steps import new_step
-from .teachers import check_teacher
 from .toy import ToyOptions, ToyTeacher, toy_teacher
-from .trackers import check_tracker
 from .watched import Watched
 
 __all__ = [

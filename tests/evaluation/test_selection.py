@@ -17,7 +17,7 @@ from dlmone.plugins.selection.options import MbrOptions
 from dlmone.registry import Registry
 from dlmone.registry.schema import EvaluatorSlot, SelectorSlot
 from dlmone.testing import check_selector
-from dlmone.testing.selectors import SharedWords
+from dlmone.testing.contracts.selectors import SharedWords
 
 DATA = Path(__file__).parents[1] / "data" / "eval"
 OUTPUTS = DiffuSeqReader().read(sorted((DATA / "samples").iterdir())).samples

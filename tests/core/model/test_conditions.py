@@ -30,7 +30,7 @@ from dlmone.plugins.samplers.options import DDIMOptions
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import ToyTeacher, new_step, toy_teacher
-from dlmone.testing.spaces import other_reference
+from dlmone.testing.contracts.spaces import other_reference
 from dlmone.testing.toy import EXAMPLES, ToyNetwork, ToySpace
 
 

@@ -14,7 +14,7 @@ from dlmone.plugins.trackers.common import markdown, require
 from dlmone.plugins.trackers.options import MLflowOptions, TensorBoardOptions, TrackioOptions, WandbOptions
 from dlmone.registry import Registry, TrackedRun
 from dlmone.testing import check_tracker
-from dlmone.testing.trackers import SAMPLES
+from dlmone.testing.contracts.trackers import SAMPLES
 
 #: What each tool has of `check_tracker`'s run, step 1 sent twice with one value.
 LOSSES = {("one", 0): 0.5, ("one", 1): 1.5, ("one", 2): 2.5, ("two", 0): 0.5}

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from dlmone.core import Batch, Example, InputError, NoiseSchedule, Space
 
-from .claims import require
+from ..claims import require
 
 
 def check_space(space: Space, examples: Sequence[Example], *, invertible: bool = True) -> None:

@@ -21,10 +21,10 @@ from dlmone.core import (
 from dlmone.registry.schema import PretrainOptimizer
 from dlmone.training.updates.optimizer import Optimizer, adam_settings
 
-from .claims import alike, require, require_refusal, require_rows
+from ..claims import alike, require, require_refusal, require_rows
+from ..steps import perturbed
 from .denoisers import check_denoiser
 from .spaces import check_space, encoded, other_reference
-from .steps import perturbed
 
 #: The call of a one-step student, and each of a student of three calls.
 CALLS = ((1, 1), (1, 3), (2, 3), (3, 3))

@@ -27,9 +27,9 @@ from dlmone.core import (
 )
 from dlmone.core.step.request import Role, computes_output, merged
 
-from .claims import alike, require, require_rows
-from .steps import new_step
-from .toy import EXAMPLES, ToyOptions, ToyTeacher, toy_teacher
+from ..claims import alike, require, require_rows
+from ..steps import new_step
+from ..toy import EXAMPLES, ToyOptions, ToyTeacher, toy_teacher
 
 #: The one output of a one-step student, and the first, the second and the last of a student of three calls.
 CALLS = ((1, 1), (1, 3), (2, 3), (3, 3))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dlmone.core import PairMetric, Sample, Selector
 
-from .claims import require
+from ..claims import require
 
 
 class SharedWords:

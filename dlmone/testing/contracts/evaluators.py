@@ -8,7 +8,7 @@ from typing import get_args, get_type_hints
 
 from dlmone.core import CorpusMetric, Evaluator, InputError, PairMetric, Sample, Score
 
-from .claims import require
+from ..claims import require
 
 
 def check_evaluator(evaluator: Evaluator, samples: Sequence[Sample]) -> None:

@@ -6,7 +6,7 @@ from typing import get_args
 from dlmone.core import DataSource, Example, Sample, Split
 from dlmone.registry import SampleReader
 
-from .claims import require
+from ..claims import require
 
 
 def check_data_source(source: DataSource) -> None:

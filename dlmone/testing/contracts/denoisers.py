@@ -5,7 +5,7 @@ from torch import Tensor
 
 from dlmone.core import Batch, Denoiser, Noise, Space
 
-from .claims import alike, require
+from ..claims import alike, require
 from .spaces import encoded, other_reference
 
 

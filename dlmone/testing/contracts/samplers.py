@@ -7,9 +7,9 @@ from torch import Tensor
 
 from dlmone.core import InputError, Noise, Sampler, Start, Teacher
 
-from .claims import alike, require, require_refusal
-from .toy import EXAMPLES, toy_teacher
-from .watched import Call, Watched
+from ..claims import alike, require, require_refusal
+from ..toy import EXAMPLES, toy_teacher
+from ..watched import Call, Watched
 
 
 def check_sampler(sampler: Sampler, *, steps: int = 4, teacher: Teacher | None = None) -> None:

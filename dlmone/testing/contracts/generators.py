@@ -6,7 +6,7 @@ import torch
 
 from dlmone.core import Example, Generated, Generator, Noise
 
-from .claims import require, require_refusal
+from ..claims import require, require_refusal
 
 
 def check_generator(

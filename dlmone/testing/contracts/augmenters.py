@@ -4,8 +4,8 @@ import torch
 
 from dlmone.core import Augmenter, Batch, Noise, Teacher
 
-from .claims import require
-from .toy import EXAMPLES, toy_teacher
+from ..claims import require
+from ..toy import EXAMPLES, toy_teacher
 
 #: Draws among which an augmenter that does anything varies something.
 SEEDS = range(20)

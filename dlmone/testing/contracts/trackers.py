@@ -7,7 +7,7 @@ from pathlib import Path
 from dlmone.core import Sample
 from dlmone.registry import TrackedRun, Tracker
 
-from .claims import require
+from ..claims import require
 
 #: A run to follow: a recipe with the kinds of values that recipes have, two stages that begin at step 0.
 RECIPE = {"name": "check", "seed": 0, "stages": {"one": {"generator": {"lr": 1e-4}, "names": ["a", "b"]}}}

@@ -20,10 +20,10 @@ from dlmone.plugins.bert.weights import check_tensors
 from dlmone.registry.explain import mistakes
 from dlmone.registry.filetype import mistaken
 
+from .network.transformer import PERIOD
 from .options import LangFlowOptions
 from .teacher import LangFlowTeacher
 from .text import Vocabulary
-from .transformer import PERIOD
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 #: A buffer that holds what `rotate` computes; it is checked and left.

@@ -15,7 +15,7 @@ from torch.nn import functional
 from dlmone.core import Batch
 from dlmone.core.model.schedule import expand
 
-from .network import LangFlowNetwork
+from .network.denoiser import LangFlowNetwork
 from .space import LangFlowSpace
 
 #: Who reads an earlier estimate of x0: nobody, or the second of two passes. Its part in the divergence is

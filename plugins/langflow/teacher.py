@@ -12,16 +12,16 @@ from torch import Tensor
 from dlmone.core import Batch, Example, InputError, Noise, Sketch, Teacher, TrainingLoss
 from dlmone.plugins.bert.start import EncoderSizes
 
-from .encoder import load_start
-from .entropy import log_frequencies, position_entropy, rows_of
-from .network import LangFlowNetwork
+from .network.denoiser import LangFlowNetwork
+from .network.encoder import load_start
+from .network.transformer import SINUSOID
 from .options import TRAINED, LangFlowOptions
 from .schedule import GumbelParameters
 from .space import LangFlowSpace
 from .student import LangFlowStudent
 from .text import Vocabulary
-from .training import training_loss
-from .transformer import SINUSOID
+from .training.entropy import log_frequencies, position_entropy, rows_of
+from .training.loss import training_loss
 
 TOKENIZER = "tokenizer.json"
 #: Options that say where tokenizer and weights came from.

@@ -1,4 +1,4 @@
-"""plugins/langflow/network.py and transformer.py: official outputs, gradients and variants."""
+"""plugins/langflow/network/denoiser.py and transformer.py: official outputs, gradients and variants."""
 
 from collections.abc import Callable
 
@@ -8,10 +8,10 @@ from torch import Tensor
 
 from dlmone.core import Batch
 from dlmone.plugins.langflow.convert import official_name
-from dlmone.plugins.langflow.network import LangFlowNetwork
+from dlmone.plugins.langflow.network.denoiser import LangFlowNetwork
+from dlmone.plugins.langflow.network.transformer import Block, modulated, rotate, sinusoid
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
-from dlmone.plugins.langflow.training import training_loss
-from dlmone.plugins.langflow.transformer import Block, modulated, rotate, sinusoid
+from dlmone.plugins.langflow.training.loss import training_loss
 
 Official = Callable[[str], dict[str, Tensor]]
 BatchOf = Callable[[Tensor], Batch]

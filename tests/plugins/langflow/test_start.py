@@ -11,9 +11,9 @@ from torch.nn import functional
 from dlmone.core import InputError
 from dlmone.plugins.bert.tokenizer import Tokenizer
 from dlmone.plugins.bert.weights import read_tensors, word_vectors
-from dlmone.plugins.langflow.entropy import position_entropy
 from dlmone.plugins.langflow.options import LangFlowOptions
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
+from dlmone.plugins.langflow.training.entropy import position_entropy
 from dlmone.testing.toy import EXAMPLES
 
 from .small import LINES, SIZES, teacher_of

@@ -18,7 +18,7 @@ from dlmone.plugins.langflow.options import LangFlowOptions, SamplerOptions
 from dlmone.plugins.langflow.samplers import LangFlowSampler
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
 from dlmone.plugins.langflow.text import Vocabulary
-from dlmone.plugins.langflow.training import training_loss
+from dlmone.plugins.langflow.training.loss import training_loss
 from dlmone.plugins.tokenizers.words import words
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.registry.schema import Pretrain

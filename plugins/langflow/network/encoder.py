@@ -11,7 +11,7 @@ from dlmone.plugins.bert.norm import LayerNorm
 from dlmone.plugins.bert.start import EncoderSizes, load_encoder
 from dlmone.plugins.bert.weights import principal_components, read_tensors, word_vectors
 
-from .space import LangFlowSpace
+from ..space import LangFlowSpace
 from .transformer import zero_linear
 
 TYPES = "embeddings.token_type_embeddings.weight"

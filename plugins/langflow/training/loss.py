@@ -13,8 +13,8 @@ from dlmone.core import Batch
 from dlmone.core.step.losses import masked_mean
 from dlmone.core.transfer import on_host, to_device
 
-from .network import LangFlowNetwork
-from .space import LangFlowSpace
+from ..network.denoiser import LangFlowNetwork
+from ..space import LangFlowSpace
 
 
 class LossParts(NamedTuple):

@@ -11,8 +11,8 @@ from dlmone.core import Batch, Denoised, Denoiser
 from dlmone.core.model.schedule import expand
 from dlmone.plugins.bert.start import EncoderSizes
 
+from ..space import LangFlowSpace
 from .encoder import BertTrunk
-from .space import LangFlowSpace
 from .transformer import Block, NoiseLevel, OutputLayer, at_places, zero_linear
 
 #: Size of a place's first vector beside a state's: at zero it was learned too late to help.

@@ -1,0 +1,1 @@
+"""LangFlow's networks: its own blocks or a BERT-type encoder, from states to logits."""

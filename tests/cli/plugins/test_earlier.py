@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 from dlmone.cli import main
 from dlmone.core import FlowSchedule, Objective, PluginError, Start
 
-TINY = Path(__file__).parents[1] / "tiny.toml"
+TINY = Path(__file__).parents[2] / "tiny.toml"
 
 #: What ``dlmone plugins new`` wrote, comments left out.
 OBJECTIVE = """

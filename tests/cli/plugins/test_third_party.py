@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from dlmone.cli import main
 
-TINY = str(Path(__file__).parents[1] / "tiny.toml")
+TINY = str(Path(__file__).parents[2] / "tiny.toml")
 SMALL = ("--device", "cpu", "--set", "stages.stage-2=false", "--set", "evaluation.metrics.questions=false")
 
 HEAD = """

@@ -136,23 +136,22 @@ def likelihoods(
 
     The likelihood of the prior alone is there as ``frequencies``, the number of tokens as ``tokens``.
     """
+    batches = [teacher.space.collate(examples[i : i + size]) for i in range(0, len(examples), size)]
+    tokens_N = torch.cat([batch.tokens_BL[counted(teacher, batch)] for batch in batches])
     found: dict[str, tuple[float, float, bool]] = {}
     for ratio in RATIOS:
         t = teacher.space.schedule.resolve(TimePoint(ratio=ratio))
         sums: dict[tuple[float, bool], float] = defaultdict(float)
-        total, alone = 0, 0.0
-        for i in range(0, len(examples), size):
-            batch = teacher.space.collate(examples[i : i + size])
-            logits_NV, tokens_N = predicted(teacher, batch, t)
-            total += len(tokens_N)
-            alone -= float(prior_V[tokens_N].sum())
+        for batch in batches:
+            logits_NV, own_N = predicted(teacher, batch, t)
             for temperature in TEMPERATURES:
                 for prior in (False, True):
                     scaled_NV = logits_NV / temperature + prior * prior_V
-                    sums[temperature, prior] += float(cross_entropy(scaled_NV, tokens_N, reduction="sum"))
+                    sums[temperature, prior] += float(cross_entropy(scaled_NV, own_N, reduction="sum"))
         best = min(sums, key=lambda key: sums[key])
-        found[f"{ratio:g}"] = sums[best] / total, *best
-    return {**found, "frequencies": (alone / total, 1.0, True), "tokens": (total, 1.0, False)}
+        found[f"{ratio:g}"] = sums[best] / len(tokens_N), *best
+    alone = -float(prior_V[tokens_N].mean())
+    return {**found, "frequencies": (alone, 1.0, True), "tokens": (len(tokens_N), 1.0, False)}
 
 
 def predicted(teacher: Teacher, batch: Batch, t: float) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,8 @@
-"""Time the parts of inference: tokenising, the network, rounding, detokenising, and the rest."""
+"""Time the parts of inference: tokenising, the network, rounding, detokenising, and the rest.
+
+Rounding is what a space rounds between network calls, and all that comes between the last call and the
+texts: whichever way a model names tokens, its time is there.
+"""
 
 from __future__ import annotations
 
@@ -40,6 +44,7 @@ class Stopwatch(AbstractContextManager["Stopwatch"]):
         self._clock = time.perf_counter if clock == "wall" else time.process_time
         self._on_gpu = device.type == "cuda"
         self._spent = dict.fromkeys(PARTS, 0.0)
+        self._called: tuple[float, float] | None = None
         network, space = generator.network, generator.space
         call = "denoise" if isinstance(network, Denoiser) else "forward"
         self._timed: list[tuple[Any, str, str]] = [(network, call, "network")]
@@ -57,7 +62,7 @@ class Stopwatch(AbstractContextManager["Stopwatch"]):
 
     def lap(self, run: Callable[[], object]) -> Lap:
         """Time one run."""
-        self._spent = dict.fromkeys(PARTS, 0.0)
+        self._spent, self._called = dict.fromkeys(PARTS, 0.0), None
         self._wait()
         wall, cpu = time.perf_counter(), time.process_time()
         run()
@@ -71,11 +76,18 @@ class Stopwatch(AbstractContextManager["Stopwatch"]):
         def timed(*args: Any, **kwargs: Any) -> Any:
             self._wait()
             started = self._clock()
+            if part == "detokenise" and self._called is not None:
+                ended, rounded = self._called
+                self._spent["rounding"] = rounded + started - ended
+                self._called = None
             try:
                 return method(*args, **kwargs)
             finally:
                 self._wait()
-                self._spent[part] += self._clock() - started
+                ended = self._clock()
+                self._spent[part] += ended - started
+                if part == "network":
+                    self._called = ended, self._spent["rounding"]
 
         return timed
 

@@ -1,6 +1,7 @@
 """dlmone bench: parts that add up, extrapolated rows that say so, the schema, and mistakes."""
 
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from dlmone.benchmark.results import BenchResults
 from dlmone.benchmark.stopwatch import PARTS, Stopwatch
 from dlmone.benchmark.timing import Plan, Subject, bench, count_runs, ratios
 from dlmone.cli import main
-from dlmone.core import Example, InputError, SampledGenerator
+from dlmone.core import Example, InputError, Noise, SampledGenerator
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.samplers.ddim import DDIM
@@ -68,6 +69,21 @@ def test_the_parts_add_up(subjects, clock):
         assert whole.min <= whole.median <= whole.max
         assert row.overhead.min > 1
         assert (row.runs, row.extrapolated_from) == (4, None)
+
+
+def test_however_a_model_names_tokens_it_is_rounding():
+    generator = tiny_teacher().new_generator(1490).eval()
+    space, batch = generator.space, generator.space.collate([Example("0", TEXTS[0], "")])
+
+    def run():
+        tokens_BL = generator.generate(batch, Noise([(0, "0", 0)]), 1).tokens_BL
+        time.sleep(0.05)
+        space.text(tokens_BL, batch)
+
+    with Stopwatch(generator, "wall", CPU.device) as watch:
+        parts = watch.lap(run).parts
+        assert parts["rounding"] >= 0.05
+        assert watch.lap(lambda: space.text(batch.tokens_BL, batch)).parts["rounding"] == 0
 
 
 def test_a_stopwatch_leaves_no_trace(subjects):

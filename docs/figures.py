@@ -35,7 +35,7 @@ DOCS = Path(__file__).parent
 DATA = DOCS / "data"
 RUNS = {
     "objectives": ("regression", "sid+diff_instruct", "sid+diffusion_gan", "sds"),
-    "length": ("sid", "sid+diffusion_gan"),
+    "length": ("sid", "sid+diffusion_gan", "regressed", "table_5"),
 }
 
 #: A row of a table by the heads of its columns.

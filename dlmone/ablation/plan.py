@@ -16,9 +16,10 @@ from dlmone.models.resolve import model_folder
 from dlmone.registry import Recipe, Registry, ResolvedRecipe
 from dlmone.registry.explain import dotted
 from dlmone.registry.loading.layers import Layer
+from dlmone.training.requests import check_requests
 from dlmone.training.saving.run_directory import changed
 from dlmone.training.stage import stage_objectives
-from dlmone.training.teacher import check_requests, check_times
+from dlmone.training.teacher import check_times
 
 from .budget import StageCost, costs, fitted
 from .grid import GridRow, Settings

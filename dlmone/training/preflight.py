@@ -33,10 +33,11 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 
 from .estimation.trial import pretraining_trial, stage_trial
+from .requests import check_requests
 from .stage import stage_objectives
 from .stage_times import stage_times
 from .start import check_sizes, check_starts, saved_starts
-from .teacher import check_requests, check_times
+from .teacher import check_times
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 #: Rows of the batch that everything is tried on.

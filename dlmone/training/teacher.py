@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast
 
 import torch
 from filelock import FileLock
@@ -23,7 +22,6 @@ from dlmone.core import (
     InputError,
     NoiseSchedule,
     Objective,
-    Request,
     SampledGenerator,
     Sampler,
     Space,
@@ -31,7 +29,6 @@ from dlmone.core import (
 )
 from dlmone.core.contract import require
 from dlmone.core.step.noise import seed_of
-from dlmone.core.step.request import Role, asks_second_time, merged
 from dlmone.evaluation.validation import INTERVAL, Validator
 from dlmone.generation.readings import survey
 from dlmone.models.card import teacher_card
@@ -44,7 +41,6 @@ from dlmone.runtime.files import atomic_folder
 from .loop import Intervals, Session, train
 from .pretraining import Pretraining
 from .stage_times import stage_spacing, stage_times
-from .updates.update import requests_of
 
 
 def prepare_teacher(
@@ -200,51 +196,6 @@ def check_times(
         for term, objective in objectives[name].items():
             with _at(f"stages.{name}.objectives.{term}"):
                 objective.check(schedule, t_init)
-
-
-def check_requests(
-    teacher: Teacher, objectives: Mapping[str, Mapping[str, Objective]], example: Example
-) -> None:
-    """Check that the teacher's networks take what objectives request, before any training.
-
-    Args:
-        teacher: the teacher, trained or not.
-        objectives: those of each stage, by name.
-        example: any example.
-
-    Raises:
-        InputError: guidance is requested of a model that was not trained without its condition, a second time
-            of a student that takes none, or outputs that the network does not give; the message names the
-            term's key.
-    """
-    for name, terms in objectives.items():
-        for term, objective in terms.items():
-            where = f"stages.{name}.objectives.{term}"
-            listed = [one for role in get_args(Role) for one in requests_of(objective, role) or ()]
-            try:
-                if asks_second_time(listed):
-                    teacher.new_generator(teacher.space.schedule.max_time).network.add_second_time()
-            except InputError as error:
-                raise InputError(f"{where}: {error}") from None
-            if lacking := _lacking(teacher, merged(listed).values()):
-                raise InputError(f"{where}: {type(teacher.network).__name__} gives no {lacking}")
-            if all(request.guidance == 1 for request in merged(listed).values()):
-                continue
-            try:
-                teacher.space.null_condition(teacher.space.collate([example]))
-            except InputError as error:
-                raise InputError(f"{where}: no guidance, for {error}") from None
-
-
-def _lacking(teacher: Teacher, requests: Iterable[Request]) -> str | None:
-    """Return what is requested of networks whose `denoise` has no such keyword."""
-    requests, parameters = list(requests), inspect.signature(teacher.network.denoise).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return None
-    if any(request.tokens for request in requests) and "tokens" not in parameters:
-        return "token logits"
-    layered = any({*request.features} - {-1} for request in requests)
-    return "features of chosen layers" if layered and "layers" not in parameters else None
 
 
 @contextmanager

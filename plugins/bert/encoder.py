@@ -28,6 +28,13 @@ class Encoder(nn.Module):
             h_BLH = layer(h_BLH)
         return h_BLH
 
+    def hidden(self, h_BLH: Tensor) -> list[Tensor]:
+        """Return what each layer gives, [B, L, H] each."""
+        hidden = [h_BLH]
+        for layer in self.layer:
+            hidden.append(layer(hidden[-1]))
+        return hidden[1:]
+
 
 class Layer(nn.Module):
     """Self-attention and a feed-forward network, each followed by dropout, residual and LayerNorm."""

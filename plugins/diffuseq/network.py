@@ -83,12 +83,18 @@ class DiffuSeqNetwork(Denoiser):
         batch: Batch,
         *,
         features: bool = False,
+        layers: tuple[int, ...] = (),
         previous: Tensor | None = None,
         s_B: Tensor | None = None,
     ) -> Denoised:
-        hidden_BLH = self.input_transformers(self.encoder_input(e_t, t_B, s_B))
-        x0_BLD = self.read_out(hidden_BLH)
-        return Denoised(x0_BLD, hidden_BLH, batch.target_BL) if features else Denoised(x0_BLD)
+        input_BLH, encoder = self.encoder_input(e_t, t_B, s_B), self.input_transformers
+        # Every layer's states are held only where some are asked for.
+        hidden = encoder.hidden(input_BLH) if layers else [encoder(input_BLH)]
+        x0_BLD = self.read_out(hidden[-1])
+        if not (features or layers):
+            return Denoised(x0_BLD)
+        chosen = {layer: hidden[layer] for layer in layers}
+        return Denoised(x0_BLD, hidden[-1], batch.target_BL, layers=chosen)
 
     def pack(self) -> None:
         pack(self, rows=TYPICAL_LENGTH)

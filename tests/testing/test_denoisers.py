@@ -56,6 +56,13 @@ NETWORKS: dict[str, Callable[[], ToyTeacher]] = {
     "x0 of a sample depends on its batch mates": network(lambda x0, e_t: x0 - x0.mean(0)),
     "x0 must be differentiable in e_t": network(lambda x0, e_t: x0.detach()),
     "give them, and their mask": patched("network.denoise", lambda _, right, *__: Denoised(right.x0)),
+    "give them as `layers`": patched(
+        "network.denoise",
+        lambda _, right, *__: replace(right, layers={n: h[:, :1] for n, h in right.layers.items()}),
+    ),
+    "with and without a layer's states": patched(
+        "network.denoise", lambda _, right, *__: replace(right, x0=right.x0 + len(right.layers))
+    ),
     "denoise() of a restored teacher": network(lambda x0, e_t: 2 * x0),
     "x0 depends on the batch's generated tokens": reading_the_reference,
     "`previous` changes nothing": claiming("self_conditioning"),

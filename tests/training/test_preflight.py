@@ -65,7 +65,7 @@ def refusal(*overrides: str, **more: Any) -> str:
         ),
         (
             ["stages.stage-1.objectives.adversarial.layer=7"],
-            "DiffuSeqNetwork gives no features of chosen layers",
+            "DiffuSeqNetwork gives no features of layer 7: it has layers 0 to 0, and -1 is the last",
         ),
         (
             [

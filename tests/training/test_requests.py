@@ -23,7 +23,7 @@ from dlmone.core.step.losses import masked_mean
 from dlmone.core.step.request import Role
 from dlmone.testing import check_objective, toy_teacher
 from dlmone.testing.toy import EXAMPLES, ToyNetwork
-from dlmone.training.teacher import check_requests
+from dlmone.training.requests import check_requests
 
 
 class TokenKL(Objective):

@@ -1,5 +1,7 @@
 """The Denoiser contract: ê0 = f(e_t, t, c), differentiable, row by row, features from the same pass."""
 
+import inspect
+
 import torch
 from torch import Tensor
 
@@ -76,6 +78,14 @@ def _check_features(network: Denoiser, space: Space, batch: Batch, width: int, x
         tuple(mask_BN.shape) == found[:2], f"feature_mask_BN must be {found[:2]}, not {tuple(mask_BN.shape)}"
     )
     require(bool(mask_BN.any(1).all()), "feature_mask_BN leaves a sample without a generated feature")
+    if "layers" in inspect.signature(type(network).denoise).parameters:
+        answer = network.denoise(e_t, t_B, batch, layers=(0,))
+        first = answer.layers.get(0)
+        fits = first is not None and tuple(first.shape) == found and answer.feature_mask_BN is not None
+        require(
+            fits, "the first layer's states were asked for: give them as `layers`, with the features' shape"
+        )
+        require(torch.equal(answer.x0, x0), "x0 must be the same with and without a layer's states")
 
 
 def _check_decode(network: Denoiser, space: Space, batch: Batch) -> None:

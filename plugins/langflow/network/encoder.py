@@ -41,10 +41,7 @@ class BertTrunk(nn.Module):
         """Return what each layer gives, [B, L, H] each."""
         position_LH = self.position_embeddings.weight[: h_BLD.shape[1]]
         h_BLH = self.LayerNorm(self.up(h_BLD) + position_LH + self.time(c_BC)[:, None])
-        hidden = [h_BLH]
-        for layer in self.input_transformers.layer:
-            hidden.append(layer(hidden[-1]))
-        return hidden[1:]
+        return self.input_transformers.hidden(h_BLH)
 
 
 @torch.no_grad()

@@ -56,10 +56,13 @@ def test_every_stage_of_the_forward_pass_is_the_official_one(network: DiffuSeqNe
     h_BLH = network.encoder_input(x_BLD, t_B)
     close(h_BLH, "encoder_input")
     close(network.input_transformers.layer[0](h_BLH), "encoder_layer0_out")
-    answer = network.denoise(x_BLD, t_B, BATCH, features=True)
-    close(answer.features_BNH, "encoder_out")
-    close(answer.x0, "model_output")
-    assert answer.feature_mask_BN is BATCH.target_BL
+    for wanted in ({"features": True}, {"layers": (0, 1)}):
+        answer = network.denoise(x_BLD, t_B, BATCH, **wanted)
+        close(answer.features_BNH, "encoder_out")
+        close(answer.x0, "model_output")
+        assert answer.feature_mask_BN is BATCH.target_BL
+    close(answer.layers[0], "encoder_layer0_out")
+    assert torch.equal(answer.layers[1], answer.features_BNH)
 
 
 def test_the_forward_diffusion_is_the_official_one() -> None:

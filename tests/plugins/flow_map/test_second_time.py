@@ -22,7 +22,7 @@ from dlmone.runtime.distributed import World
 from dlmone.testing.watched import Watched
 from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
-from dlmone.training.teacher import check_requests
+from dlmone.training.requests import check_requests
 
 from .small import options
 

@@ -31,7 +31,7 @@ def check_requests(
     Raises:
         InputError: guidance is requested of a model that was not trained without its condition, a second time
             of a student that takes none, or outputs that the network does not give; the message names the
-            term's key.
+            term's key. The network is φ's: a student of fewer layers is not looked at.
     """
     for name, terms in objectives.items():
         for term, objective in terms.items():
@@ -61,23 +61,31 @@ def _lacking(teacher: Teacher, requests: Iterable[Request], example: Example) ->
             return "token logits"
         if layers and "layers" not in parameters:
             return "features of chosen layers"
-    absent = [layer for layer in layers if not _has_layer(teacher, layer, example)]
-    if not absent:
-        return None
-    there = [*itertools.takewhile(lambda layer: _has_layer(teacher, layer, example), range(MANY))]
-    return f"features of layer {absent[0]}: it has layers 0 to {len(there) - 1}, and -1 is the last"
+    return _absent_layer(teacher, layers, example) if layers else None
 
 
 @torch.no_grad()
-def _has_layer(teacher: Teacher, layer: int, example: Example) -> bool:
-    """Tell whether the network has a layer: only a pass says so."""
+def _absent_layer(teacher: Teacher, layers: Iterable[int], example: Example) -> str | None:
+    """Return which of these layers the network lacks, and which it has: only a pass says so."""
     space, network = teacher.space, teacher.network
     batch = space.encode(space.collate([example]).to(next(network.parameters()).device))
     e = space.embed(batch)
-    try:
-        network.denoise(
-            e, space.schedule.tensor(space.schedule.max_time, 1, e.device), batch, layers=(layer,)
-        )
-    except (IndexError, KeyError):
-        return False
-    return True
+    t_B = space.schedule.tensor(space.schedule.max_time, 1, e.device)
+
+    def gives(*wanted: int) -> bool:
+        with torch.random.fork_rng(devices=[]):
+            return {*network.denoise(e, t_B, batch, layers=wanted).layers} >= {*wanted}
+
+    def has(layer: int) -> bool:
+        try:
+            return gives(layer)
+        except (IndexError, KeyError):
+            return False
+
+    gives()  # so that these errors of a network's own are not taken for a layer that it lacks
+    absent = [layer for layer in layers if not has(layer)]
+    if not absent:
+        return None
+    there = len([*itertools.takewhile(has, range(MANY))])
+    known = f"layers 0 to {there - 1}, and -1 is the last" if there else "the last alone, -1"
+    return f"features of layer {absent[0]}: it has {known}"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor
 
 from dlmone.core import (
@@ -80,3 +81,32 @@ def test_outputs_that_a_network_does_not_give_are_refused(objective: Objective, 
     toy.network.__class__ = Plain
     with pytest.raises(InputError, match=rf"^stages\.one\.objectives\.mine: Plain gives no {lacking}$"):
         check_requests(toy, {"one": {"mine": objective}}, EXAMPLES[0])
+
+
+class OneLayer(ToyNetwork):
+    """Leaves out what it lacks, where others raise."""
+
+    def denoise(self, *args: Any, layers: tuple[int, ...] = (), **wanted: Any) -> Denoised:  # type: ignore[override]
+        return super().denoise(*args, layers=tuple(layer for layer in layers if layer == 0), **wanted)
+
+
+def test_a_layer_that_a_network_leaves_out_is_refused_and_no_draw_is_spent() -> None:
+    toy = toy_teacher()
+    toy.network.__class__ = OneLayer
+    before = torch.get_rng_state()
+    with pytest.raises(
+        InputError, match=r"layer 2: it has layers 0 to 0, and -1 is the last$"
+    ):
+        check_requests(toy, {"one": {"mine": MiddleLayer()}}, EXAMPLES[0])
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_an_error_of_the_networks_own_is_not_a_missing_layer() -> None:
+    class Broken(ToyNetwork):
+        def denoise(self, *args: Any, layers: tuple[int, ...] = (), **wanted: Any) -> Denoised:  # type: ignore[override]
+            raise IndexError("its own")
+
+    toy = toy_teacher()
+    toy.network.__class__ = Broken
+    with pytest.raises(IndexError, match="its own"):
+        check_requests(toy, {"one": {"mine": MiddleLayer()}}, EXAMPLES[0])

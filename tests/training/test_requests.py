@@ -94,9 +94,7 @@ def test_a_layer_that_a_network_leaves_out_is_refused_and_no_draw_is_spent() -> 
     toy = toy_teacher()
     toy.network.__class__ = OneLayer
     before = torch.get_rng_state()
-    with pytest.raises(
-        InputError, match=r"layer 2: it has layers 0 to 0, and -1 is the last$"
-    ):
+    with pytest.raises(InputError, match=r"layer 2: it has layers 0 to 0, and -1 is the last$"):
         check_requests(toy, {"one": {"mine": MiddleLayer()}}, EXAMPLES[0])
     assert torch.equal(torch.get_rng_state(), before)
 

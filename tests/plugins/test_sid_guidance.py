@@ -33,7 +33,7 @@ from dlmone.testing import ToyTeacher, check_objective, new_step
 from dlmone.testing.known import NumberSpace, gaussian_x0, numbers
 from dlmone.testing.oracle import BATCH, ENTRIES, distil_gaussian
 from dlmone.testing.toy import EXAMPLES, ToySpace
-from dlmone.training.teacher import check_requests
+from dlmone.training.requests import check_requests
 
 GUIDED = SiDOptions(mu=0.5, weighting="score", teacher_guidance=3.0, estimator_guidance=2.0, dsm_guidance=1.5)
 

@@ -84,9 +84,10 @@ def test_outputs_that_a_network_does_not_give_are_refused(objective: Objective, 
 
 
 class OneLayer(ToyNetwork):
-    """Leaves out what it lacks, where others raise."""
+    """Draws, as a network with dropout does, and leaves out what it lacks, where others raise."""
 
     def denoise(self, *args: Any, layers: tuple[int, ...] = (), **wanted: Any) -> Denoised:  # type: ignore[override]
+        torch.rand(())
         return super().denoise(*args, layers=tuple(layer for layer in layers if layer == 0), **wanted)
 
 

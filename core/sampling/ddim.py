@@ -92,11 +92,11 @@ def sampling_times(
 
     Raises:
         InputError: ``steps`` is less than one, or more than the whole times there are; ``until`` is above
-            ``start``.
+            ``start``, or at it and several calls would be the same.
     """
     require_steps(steps)
     end = schedule.min_time if until is None else until
-    if end > start:
+    if end > start or (end == start and steps > 1 and not schedule.discrete):
         raise InputError(f"until: network calls go down from {start:g} and cannot end at {end:g}")
     if spacing != "time":
         return spaced_times(schedule, start, end, [i / steps for i in range(steps)], spacing)

@@ -35,10 +35,15 @@ class LangFlowSampler(Sampler):
 
     def check(self, schedule: NoiseSchedule) -> None:
         spacing_on(self.spacing, schedule, "spacing")
-        self._end(schedule)
+        self._end(schedule, schedule.max_time)
 
-    def _end(self, schedule: NoiseSchedule) -> float:
-        return schedule.min_time if self.until is None else self.until.on(schedule, "until")
+    def _end(self, schedule: NoiseSchedule, first: float) -> float:
+        if self.until is None:
+            return schedule.min_time
+        end = self.until.on(schedule, "until")
+        if end >= first:
+            raise InputError(f"until: network calls go down from {first:g} and cannot end at {end:g}")
+        return end
 
     def sample(
         self,
@@ -57,7 +62,9 @@ class LangFlowSampler(Sampler):
         first = schedule.max_time if start is None else start.time
         shares = [i / max(steps - 1, 1) for i in range(steps)]
         spacing = spacing_on(self.spacing, schedule, "spacing")
-        times_N = spaced_times(schedule, first, self._end(schedule), shares, spacing)
+        # One call is at the first time, wherever several would end.
+        end = self._end(schedule, first) if steps > 1 else first
+        times_N = spaced_times(schedule, first, end, shares, spacing)
         batches = [batch] if self.guidance == 1 else [space.null_condition(batch), batch]
         z = noise.normal("z", space.state_shape)
         x = z if start is None else start.state(space, z)

@@ -31,7 +31,7 @@ class RecipeFile:
     """
 
     label: str
-    folder: Path
+    folder: Path | None
     base: dict[str, Any]
     profiles: dict[str, dict[str, Any] | str]
     default_profile: str | None
@@ -63,7 +63,8 @@ class RecipeFile:
         try:
             label, file = _find(given, self.folder)
         except InputError:
-            hint = nearest_path(str(self.folder / given), _shipped_files())
+            beside = (self.folder or Path()) / given
+            hint = nearest_path(str(beside), _shipped_files())
             raise InputError(f"{where}: there is no file {shortened(given)!r}{hint}") from None
         table = _toml(label, file)
         for key in FILE_KEYS:
@@ -99,10 +100,11 @@ def recipe_text(name: str | Path) -> str:
     return _find(str(name), Path())[1].read_text(encoding="utf-8")
 
 
-def _find(name: str, folder: Path) -> tuple[str, Traversable]:
-    path = folder / name
+def _find(name: str, folder: Path | None) -> tuple[str, Traversable]:
+    """Find a file in ``folder``, or the shipped one of that name: that alone if there is no folder."""
+    path = (folder or Path()) / name
     try:
-        kind = path.stat().st_mode if name else 0
+        kind = path.stat().st_mode if name and folder else 0
     except (OSError, ValueError):  # not there, or no name for a file
         kind = 0
     if S_ISDIR(kind) and str(PurePath(name)) not in _shipped_files():
@@ -156,7 +158,7 @@ def _read(label: str, file: Traversable, extendable: bool) -> RecipeFile:
             folder_name(name)
         except ValueError as error:
             raise InputError(f"{label}: profiles: {error}, got {shortened(json.dumps(name))}") from None
-    folder = file.parent if isinstance(file, Path) else Path()
+    folder = file.parent if isinstance(file, Path) else None  # one in an archive: no file lies beside it
     grid = {} if grid is None else grid
     if not isinstance(grid, dict):
         raise InputError(f"{label}: grid: expected a table, as in [grid]")

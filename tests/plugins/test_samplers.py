@@ -162,6 +162,9 @@ def test_an_end_that_leaves_too_few_times_is_refused() -> None:
         generate(SQRT, numbers(1, 2), 1, start=10, until=11)
     with pytest.raises(InputError, match=r"calls go down from 0\.5 and cannot end at 0\.6"):
         generate(FlowSchedule(), numbers(1, 2), 1, start=0.5, until=0.6)
+    with pytest.raises(InputError, match=r"^until: network calls go down from 0\.5 and cannot end at 0\.5$"):
+        generate(FlowSchedule(), numbers(1, 2), 2, start=0.5, until=0.5)
+    generate(FlowSchedule(), numbers(1, 2), 1, start=0.5, until=0.5)
     with pytest.raises(InputError, match=r"until: time 2000 .* goes from 0 to 1999"):
         generate(SQRT, numbers(1, 2), 1, until=2000)
 

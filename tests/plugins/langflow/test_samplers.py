@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dlmone.core import Batch, InputError, Noise
+from dlmone.core import Batch, InputError, Noise, Start
 from dlmone.plugins.langflow.options import LangFlowOptions, SamplerOptions
 from dlmone.plugins.langflow.samplers import LangFlowSampler, step
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
@@ -175,3 +175,20 @@ def test_calls_can_be_spread_evenly_in_noise(small: LangFlowTeacher, batch_of: B
     torch.testing.assert_close(times("time", 3), torch.tensor([1 - 1e-5, 0.5, 1e-5], dtype=torch.float64))
     with pytest.raises(InputError, match=r"^spacing: .* 2 is outside"):
         LangFlowSampler(SamplerOptions.model_validate({"spacing": [2.0]})).check(schedule)
+
+
+@pytest.mark.parametrize("until", [1 - 1e-5, {"quantile": 1.0}])
+def test_an_end_that_is_not_below_the_first_time_is_refused(small: LangFlowTeacher, until: object) -> None:
+    sampler = LangFlowSampler(SamplerOptions.model_validate({"until": until}))
+    with pytest.raises(InputError, match=r"^until: network calls go down from 0\.99999 and cannot end at "):
+        sampler.check(small.space.schedule)
+
+
+def test_of_a_student_below_the_end_one_call_can_be_had(small: LangFlowTeacher, batch_of: BatchOf) -> None:
+    batch, noise = batch_of(torch.zeros(1, 24, dtype=torch.long)), Noise([(0, "a")])
+    sampler, start = LangFlowSampler(SamplerOptions.model_validate({"until": 0.6})), Start(0.5, True)
+    network = Watched(small.network)
+    sampler.sample(network, small.space, batch, noise, 1, start)
+    assert [float(call.t_B[0]) for call in network.calls] == [0.5]
+    with pytest.raises(InputError, match=r"^until: network calls go down from 0\.5 and cannot end at 0\.6$"):
+        sampler.sample(network, small.space, batch, noise, 2, start)

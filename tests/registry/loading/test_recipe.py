@@ -1,5 +1,6 @@
 """Recipes: found, layered and resolved."""
 
+import zipfile
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from dlmone.core.errors import InputError
 from dlmone.registry import Registry, ResolvedRecipe, load_recipe, shipped_recipes
+from dlmone.registry.loading import files as loading_files
 from dlmone.registry.loading.files import recipe_text
 
 REGISTRY = Registry.discover()
@@ -204,6 +206,21 @@ def test_a_copy_of_a_shipped_recipe_finds_its_profiles(tmp_path: Path) -> None:
     text = recipe_text("profiles/quick").replace("steps = 5000", "steps = 1234")
     write(tmp_path / "profiles" / "quick.toml", text)
     assert load(copy).recipe.stages["start"].steps == 1234, "a file beside it comes first"
+
+
+def test_profiles_of_an_archive_are_looked_for_in_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = load("qqp", profile="quick").recipe
+    shipped = loading_files.files("dlmone.recipes")
+    with zipfile.ZipFile(tmp_path / "dlmone.zip", "w") as archive:
+        for name in ("qqp.toml", "profiles/quick.toml"):
+            archive.writestr(f"recipes/{name}", shipped.joinpath(name).read_text(encoding="utf-8"))
+    (tmp_path / "profiles").mkdir()
+    write(tmp_path / "profiles" / "quick.toml", "no TOML")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(loading_files, "files", lambda _: zipfile.Path(tmp_path / "dlmone.zip", "recipes/"))
+    assert load("qqp", profile="quick").recipe == wanted
 
 
 def test_a_profile_is_no_recipe() -> None:

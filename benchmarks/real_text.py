@@ -22,7 +22,7 @@ import click
 #: Rows of the split for systems that take many calls: 64, and 20.
 FEW, SOME = 128, 500
 BY_ITSELF = ("--sampler", "langflow", "--set", "langflow.chain=false")
-LATE = ("--sampler", "langflow", "--set", "langflow.until.quantile=0.6")
+LATE = ("--sampler", "langflow", "--set", "langflow.until.quantile=0.9")
 METRICS = "bleu,rouge_l,bertscore,dist_1,copy_rate,ibleu,health"
 COLUMNS = {
     "bleu": ("BLEU (95 %)", 3),
@@ -63,8 +63,8 @@ def seeds(model: str) -> dict[str, System]:
 SYSTEMS = {
     "teacher-1": System("teacher", "teacher", 1, 10),
     **seeds("teacher"),
-    "teacher-2-late": System("teacher, until 0.6", "teacher", 2, options=LATE),
-    "teacher-4-late": System("teacher, until 0.6", "teacher", 4, options=LATE),
+    "teacher-2-late": System("teacher, until 0.9", "teacher", 2, options=LATE),
+    "teacher-4-late": System("teacher, until 0.9", "teacher", 4, options=LATE),
     "teacher-1-each": System("teacher, tokens each by itself", "teacher", 1, options=BY_ITSELF),
     "teacher-20-each": System("teacher, tokens each by itself", "teacher", 20, rows=SOME, options=BY_ITSELF),
     "teacher-64-each": System("teacher, tokens each by itself", "teacher", 64, rows=FEW, options=BY_ITSELF),

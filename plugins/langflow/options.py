@@ -57,6 +57,7 @@ class LangFlowOptions(BaseModel):
             from; with encoder_width, its layers too.
         pairs: how many pairs of neighbouring tokens are counted in the training data and kept, the most
             frequent ones, for `chain`.
+        triples: the same of triples, whose counts are not kept, at ten bits each.
         chain: how teacher and students name a sequence's tokens together; each by itself by default.
     """
 
@@ -88,6 +89,7 @@ class LangFlowOptions(BaseModel):
     encoder_width: int | None = Field(default=None, ge=1, le=100_000)
     init_from: str | None = None
     pairs: int = Field(default=0, ge=0, le=10**8)
+    triples: int = Field(default=0, ge=0, le=10**8)
     chain: ChainOptions | None = None
 
     @model_validator(mode="after")
@@ -108,8 +110,9 @@ class LangFlowOptions(BaseModel):
             raise ValueError("train_embedding = false needs init_from, a table to start from")
         if self.condition_dropout and not self.conditional:
             raise ValueError("condition_dropout is for conditional = true")
-        if self.chain is not None and self.chain.weight and not self.pairs:
-            raise ValueError("chain.weight needs pairs, how many are kept of the training data")
+        lacking = self.chain and self.chain.lacking(self.pairs > 0, self.triples > 0)
+        if lacking:
+            raise ValueError("chain.{} needs {}, how many are kept of the training data".format(*lacking))
         return self
 
     @property

@@ -19,6 +19,7 @@ from dlmone.core.transfer import on_host
 from .naming.chain import chained_tokens
 from .naming.options import ChainOptions
 from .naming.pairs import TokenPairs
+from .naming.triples import TokenTriples
 from .options import MIN_TARGET
 from .schedule import GumbelParameters, GumbelSchedule
 from .text import Vocabulary
@@ -43,7 +44,7 @@ class LangFlowSpace(Space):
         normalised: whether rows are scaled to norm √D.
         conditional: whether rows have a condition.
         has_null: whether the model is trained without its condition too.
-        pairs: how many pairs of tokens are kept.
+        pairs, triples: how many pairs and triples of tokens are kept.
         chain: how tokens are named together; None for each by itself.
     """
 
@@ -63,6 +64,7 @@ class LangFlowSpace(Space):
         conditional: bool = False,
         has_null: bool = False,
         pairs: int = 0,
+        triples: int = 0,
         chain: ChainOptions | None = None,
     ) -> None:
         super().__init__()
@@ -79,6 +81,7 @@ class LangFlowSpace(Space):
         self.embedding = nn.Parameter(torch.empty(rows or vocabulary.size, width))
         nn.init.kaiming_uniform_(self.embedding, a=math.sqrt(5))
         self.pairs = TokenPairs(len(self.embedding), pairs) if pairs else None
+        self.triples = TokenTriples(len(self.embedding), triples) if triples else None
         self.chain = chain
 
     # -- text to states --------------------------------------------------------------------------------
@@ -162,16 +165,26 @@ class LangFlowSpace(Space):
         With ``static`` it is one static expression, for an exported graph.
 
         Raises:
-            InputError: the chain weighs pairs, and this model has none.
+            InputError: the chain weighs pairs or triples, and this model has none.
         """
         if chain is None:
             return torch.where(batch.target_BL, logits_BLV.argmax(-1), batch.tokens_BL)
-        pairs = None if self.pairs is None else self.pairs.log_probability
-        if chain.weight and pairs is None:
-            raise InputError("chain.weight: this model has no pairs of tokens (its recipe: `pairs`); give 0")
-        words = self.vocabulary
-        markers = (words.start, words.end, words.pad)
-        return chained_tokens(logits_BLV, batch, chain, pairs, markers, noise, static)
+        words, pairs, triples = self.vocabulary, self.pairs, self.triples
+        if lacking := chain.lacking(pairs is not None, triples is not None):
+            option, counts = lacking
+            why = f"this model has no {counts} of tokens (its recipe: `{counts}`)"
+            raise InputError(f"chain.{option}: {why}; give 0")
+        return chained_tokens(
+            logits_BLV,
+            batch,
+            chain,
+            None if pairs is None else pairs.log_probability,
+            (words.start, words.end, words.pad),
+            noise,
+            information_V=None if pairs is None else -pairs.lower.log(),
+            triples=None if triples is None else triples.known,
+            static=static,
+        )
 
     def scores(self, state: Tensor, batch: Batch) -> Tensor:
         rows_VD = self.rows()

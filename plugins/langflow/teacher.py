@@ -57,6 +57,7 @@ class LangFlowTeacher(Teacher):
             source_length=options.longest_source,
             has_null=options.condition_dropout > 0,
             pairs=options.pairs,
+            triples=options.triples,
             chain=options.chain,
         )
         self.space.embedding.requires_grad_(options.train_embedding)
@@ -84,8 +85,9 @@ class LangFlowTeacher(Teacher):
         teacher = cls(options, vocabulary)
         if options.init_from is not None:
             load_start(teacher.space, teacher.network.encoder, options.init_from, encoder_sizes(options))
-        if teacher.space.pairs is not None:
-            teacher.space.pairs.count(rows_of(teacher.space, examples))
+        for counts in (teacher.space.pairs, teacher.space.triples):
+            if counts is not None:
+                counts.count(rows_of(teacher.space, examples))
         if options.frequencies:
             bias_V = teacher.network.output_layer.token_bias
             with torch.no_grad():

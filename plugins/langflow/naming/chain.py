@@ -5,7 +5,9 @@ likely, the likeliest tokens by themselves may read "how do can". With transitio
 structured decoding for non-autoregressive translation (Sun et al. 2019), the whole sequence is the likeliest.
 """
 
+import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ from torch import Tensor
 from dlmone.core import Batch, Noise
 from dlmone.core.accelerator import scores_at_once
 
-from .consensus import most_alike
+from .consensus import Triples, best_draw
 from .options import ChainOptions
 
 Pairs = Callable[[Tensor, Tensor], Tensor]
@@ -93,14 +95,16 @@ def chained_tokens(
     pairs: Pairs | None,
     markers: tuple[int, ...],
     noise: Noise,
+    information_V: Tensor | None = None,
+    triples: Triples | None = None,
     static: bool = False,
 ) -> Tensor:
     """Return the tokens [B, L] whose sequence is the likeliest, or drawn; given positions keep theirs.
 
     A sequence's score is Σ log p(token) + weight·Σ log P(token | the one before) + bonus for each token that
-    is no marker − copy_penalty for each pair of neighbours that stands in the condition too. The one before
-    may be given. At a temperature T, sequences are drawn with probability ∝ exp(score/T); of several draws
-    `most_alike` chooses one.
+    is no marker − copy_penalty for each pair of neighbours that stands in the condition too, whose log P is
+    copy_floor at least. The one before may be given. At a temperature T, sequences are drawn with probability
+    ∝ exp(score/T); of several draws `best_draw` chooses one.
 
     Args:
         logits_BLV: of the network, for each position by itself.
@@ -108,26 +112,34 @@ def chained_tokens(
         pairs: log P(second | first); not asked where the weight is 0.
         markers: tokens that stand for no text: they may follow themselves, and have no bonus.
         noise: the batch's; its draw is named `DRAW`.
+        information_V, triples: what `best_draw` asks for.
         static: name all rows at once, as one static expression; otherwise as many as the device has room for.
     """
     length, top_k = logits_BLV.shape[1], min(chain.top_k, logits_BLV.shape[2])
     rows = [logits_BLV, batch.target_BL, batch.tokens_BL]
     if chain.temperature:
         rows.append(noise.uniform(DRAW, chain.draw_shape(length)))
+    choose = partial(best_draw, chain=chain, information_V=information_V, triples=triples, static=static)
     if static:
-        return _tokens(chain, pairs, markers, *rows)
+        return _tokens(chain, pairs, markers, choose, *rows)
     # Of a position in each draw: its choices against the next one or a row, and itself against all draws.
-    choices = top_k * max(top_k, length if chain.copy_penalty else 0)
+    choices = top_k * max(top_k, length if _looks_back(chain) else 0)
     scores = chain.draws * max(choices, chain.draws * length if chain.draws > 1 else 0)
     at_once = max(1, scores_at_once(logits_BLV.device) // (length * scores))
     parts = zip(*(torch.split(tensor, at_once) for tensor in rows), strict=True)
-    return torch.cat([_tokens(chain, pairs, markers, *part) for part in parts])
+    return torch.cat([_tokens(chain, pairs, markers, choose, *part) for part in parts])
+
+
+def _looks_back(chain: ChainOptions) -> bool:
+    """Return whether it matters which pairs of neighbours the condition has."""
+    return chain.copy_penalty > 0 or chain.copy_floor is not None
 
 
 def _tokens(
     chain: ChainOptions,
     pairs: Pairs | None,
     markers: tuple[int, ...],
+    choose: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
     logits_BLV: Tensor,
     target_BL: Tensor,
     tokens_BL: Tensor,
@@ -138,14 +150,18 @@ def _tokens(
     tokens_BLK = torch.where(target_BL[..., None], tokens_BLK, tokens_BL[..., None])
     marker_BLK = _any_of(markers, tokens_BLK)
     scores_BLK = scores_BLK + chain.bonus * ~marker_BLK
+    is_source_BL = ~target_BL & ~_any_of(markers, tokens_BL)
     first, second = tokens_BLK[:, :-1, :, None], tokens_BLK[:, 1:, None, :]
     if chain.weight and pairs is not None:
-        transitions_BMKK = chain.weight * pairs(first, second)
+        likely_BMKK = pairs(first, second)
     else:
-        transitions_BMKK = torch.zeros_like(first - second, dtype=scores_BLK.dtype)
-    if chain.copy_penalty:
-        copied_BMKK = copied_pairs(tokens_BLK, tokens_BL, ~target_BL & ~_any_of(markers, tokens_BL))
-        transitions_BMKK = transitions_BMKK - chain.copy_penalty * copied_BMKK
+        likely_BMKK = torch.zeros_like(first - second, dtype=scores_BLK.dtype)
+    transitions_BMKK = chain.weight * likely_BMKK
+    if _looks_back(chain):
+        copied_BMKK = copied_pairs(tokens_BLK, tokens_BL, is_source_BL)
+        floor = -math.inf if chain.copy_floor is None else chain.copy_floor
+        floored_BMKK = chain.weight * likely_BMKK.clamp(min=floor) - chain.copy_penalty
+        transitions_BMKK = torch.where(copied_BMKK, floored_BMKK, transitions_BMKK)
     if not chain.repeats:
         repeated = (first == second) & ~marker_BLK[:, 1:, None, :] & target_BL[:, 1:, None, None]
         transitions_BMKK = transitions_BMKK.masked_fill(repeated, -torch.inf)
@@ -160,7 +176,7 @@ def _tokens(
     choice_BDL = drawn_sequence(scores_BLK, transitions_BMKK, uniform_BL.flatten(0, 1)).view_as(uniform_BL)
     drawn_BDL = _at(tokens_BLK[:, None].expand(-1, chain.draws, -1, -1), choice_BDL)
     text_BDL = target_BL[:, None] & ~_any_of(markers, drawn_BDL)
-    best_B = most_alike(drawn_BDL, text_BDL, tokens_BL, ~target_BL & ~_any_of(markers, tokens_BL))
+    best_B = choose(drawn_BDL, text_BDL, tokens_BL, is_source_BL)
     return drawn_BDL.gather(1, best_B[:, None, None].expand(-1, 1, drawn_BDL.shape[2]))[:, 0]
 
 

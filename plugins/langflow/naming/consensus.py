@@ -1,48 +1,119 @@
-"""Choose among drawn sequences the one that has most in common with the others (Kumar and Byrne 2004)."""
+"""Choose among drawn sequences: by what the others say too, what the condition says, and what data say."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from .options import ChainOptions
+
+Triples = Callable[[Tensor, Tensor, Tensor], Tensor]
+
 #: The share of tokens in common from which a sequence is nearly its source.
 NEAR = 0.9
-#: How finely scores are told apart.
-STEPS = 10_000
+#: How finely scores are told apart: equal ones must stay equal in whatever order they are added up.
+STEPS = 100_000
+#: Scores are below 1 + coverage + known; what is nearly its source comes behind all that is not.
+BEHIND = 10_000.0
 
 
-def common(first: Tensor, second: Tensor, is_first: Tensor, is_second: Tensor) -> tuple[Tensor, Tensor]:
-    """Return how alike sequences are, by tokens and by pairs of neighbours: F1 of what both have, each [...].
+def best_draw(
+    tokens_BDL: Tensor,
+    text_BDL: Tensor,
+    source_BL: Tensor,
+    is_source_BL: Tensor,
+    chain: ChainOptions,
+    information_V: Tensor | None = None,
+    triples: Triples | None = None,
+    static: bool = False,
+) -> Tensor:
+    """Return which of D sequences [B] has the greatest score; of equal ones the first.
 
-    Args:
-        first, second: tokens [..., L] and [..., M].
-        is_first, is_second: True where they are text.
-    """
-    same = first[..., :, None] == second[..., None, :]
-    same = same & is_first[..., :, None] & is_second[..., None, :]
-    pairs = same[..., :-1, :-1] & same[..., 1:, 1:]
-    lengths = is_first.sum(-1) + is_second.sum(-1)
-    return _f1(same, lengths), _f1(pairs, lengths - 2)
-
-
-def _f1(same: Tensor, lengths: Tensor) -> Tensor:
-    found = same.any(-1).sum(-1) + same.any(-2).sum(-1)
-    return found / lengths.clamp(min=1)
-
-
-def most_alike(tokens_BDL: Tensor, text_BDL: Tensor, source_BL: Tensor, is_source_BL: Tensor) -> Tensor:
-    """Return which of D sequences [B] has most in common with the others, by tokens and pairs of them.
-
-    Sequences that are nearly their source are passed over, unless all are.
+    The score is `agreement` + coverage·`beside_source` + known·`known_share`. Sequences that are nearly their
+    source are passed over, unless all are.
 
     Args:
         tokens_BDL: the sequences.
         text_BDL: True where they are text.
         source_BL: the condition's tokens.
         is_source_BL: True where these are text.
+        chain: the two weights.
+        information_V: −log P of each token; not asked where `coverage` is 0.
+        triples: which triples the data have; not asked where `known` is 0.
+        static: one static expression, which does not look at how long the texts are.
     """
-    tokens, pairs = common(
-        tokens_BDL[:, :, None], tokens_BDL[:, None], text_BDL[:, :, None], text_BDL[:, None]
-    )
-    copied, _ = common(tokens_BDL, source_BL[:, None], text_BDL, is_source_BL[:, None])
-    # Rounded, so that equal ones stay equal in whatever order they are added up; the first is taken.
-    score_BD = ((tokens + pairs).sum(2) * STEPS).round()
-    return torch.where(copied >= NEAR, score_BD - 2 * STEPS * score_BD.shape[1], score_BD).argmax(1)
+    score_BD = agreement(*((tokens_BDL, text_BDL) if static else _to_the_left(tokens_BDL, text_BDL)))
+    copied_BD, covered_BD = beside_source(tokens_BDL, text_BDL, source_BL, is_source_BL, information_V)
+    if chain.coverage:
+        score_BD = score_BD + chain.coverage * covered_BD
+    if chain.known and triples is not None:
+        score_BD = score_BD + chain.known * known_share(tokens_BDL, text_BDL, triples)
+    score_BD = (score_BD * STEPS).round()
+    return torch.where(copied_BD >= NEAR, score_BD - BEHIND * STEPS, score_BD).argmax(1)
+
+
+def agreement(tokens_BDL: Tensor, text_BDL: Tensor) -> Tensor:
+    """Return how much each sequence has in common with all D, [B, D] in [0, 1] (Kumar and Byrne 2004).
+
+    A mean over the D. Of two: the mean of F1 by tokens and F1 by pairs of neighbours.
+    """
+    # What is no text equals nothing.
+    first_BDL = torch.where(text_BDL, tokens_BDL, -1).int()
+    second_BDL = torch.where(text_BDL, tokens_BDL, -2).int()
+    same_BDDLL = first_BDL[:, :, None, :, None] == second_BDL[:, None, :, None, :]
+    pairs_BDDMM = same_BDDLL[..., :-1, :-1] & same_BDDLL[..., 1:, 1:]
+    length_BD = text_BDL.sum(2)
+    lengths_BDD = length_BD[:, :, None] + length_BD[:, None]
+    tokens, pairs = (_of_first(same_BDDLL), _of_first(pairs_BDDMM))
+    alike_BDD = _f1(tokens + tokens.mT, lengths_BDD) + _f1(pairs + pairs.mT, lengths_BDD - 2)
+    return alike_BDD.mean(2) / 2
+
+
+def beside_source(
+    tokens_BDL: Tensor,
+    text_BDL: Tensor,
+    source_BL: Tensor,
+    is_source_BL: Tensor,
+    information_V: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Return F1 of the tokens that sequence and source have in common, and what of it is said, [B, D].
+
+    The latter is a share of the information −log P of the source's tokens, so that a name counts for more
+    than an article; without it all count alike.
+    """
+    same_BDLL = tokens_BDL[..., None] == source_BL[:, None, None]
+    same_BDLL = same_BDLL & text_BDL[..., None] & is_source_BL[:, None, None]
+    lengths_BD = text_BDL.sum(2) + is_source_BL.sum(1, keepdim=True)
+    said_BDL = same_BDLL.any(2)
+    told_BL = is_source_BL.float() if information_V is None else information_V[source_BL] * is_source_BL
+    covered_BD = (said_BDL * told_BL[:, None]).sum(2) / told_BL.sum(1, keepdim=True).clamp(min=1e-6)
+    return _f1(_of_first(same_BDLL) + said_BDL.sum(2), lengths_BD), covered_BD
+
+
+def known_share(tokens_BDL: Tensor, text_BDL: Tensor, triples: Triples) -> Tensor:
+    """Return the share of the text's tokens that the data have between the same neighbours, [B, D]."""
+    known_BDM = triples(tokens_BDL[..., :-2], tokens_BDL[..., 1:-1], tokens_BDL[..., 2:])
+    text_BDM = text_BDL[..., 1:-1]
+    return (known_BDM & text_BDM).sum(2) / text_BDM.sum(2).clamp(min=1)
+
+
+def _of_first(same: Tensor) -> Tensor:
+    """Return how many of the first's tokens the second has; [..., L, M] is True where two are alike."""
+    return same.any(-1).sum(-1)
+
+
+def _f1(found: Tensor, lengths: Tensor) -> Tensor:
+    return found / lengths.clamp(min=1)
+
+
+def _to_the_left(tokens_BDL: Tensor, text_BDL: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the columns of each row in which there is text: comparing all with all costs their square."""
+    used_BL, length = text_BDL.any(1), text_BDL.shape[2]
+    place_L = torch.arange(length, device=used_BL.device)
+    first_B = torch.where(used_BL, place_L, length).amin(1)
+    last_B = torch.where(used_BL, place_L, -1).amax(1)
+    width = max(1, int((last_B - first_B).max()) + 1)
+    column_BL = first_B[:, None] + place_L[:width]
+    index_BDL = column_BL.clamp(max=length - 1)[:, None].expand(-1, tokens_BDL.shape[1], -1)
+    inside_BDL = (column_BL < length)[:, None]
+    return tokens_BDL.gather(2, index_BDL), text_BDL.gather(2, index_BDL) & inside_BDL

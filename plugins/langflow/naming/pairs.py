@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .counting import most_frequent
+
 #: What each count of a pair gives to pairs that were not counted (Chen and Goodman 1999, near 0.75 always).
 DISCOUNT = 0.75
 #: What a token counts as the second of a pair before it is seen as one.
@@ -55,21 +57,11 @@ class TokenPairs(nn.Module):
     def count(self, rows: Iterable[Tensor]) -> None:
         """Count the neighbours in rows of tokens, some rows [N, L] at a time."""
         tokens, kept = len(self.starts) - 1, len(self.seconds)
-        seen: list[Tensor] = []
-        times: list[Tensor] = []
-        for rows_NL in rows:
-            keys, counts = torch.unique(rows_NL[:, :-1] * tokens + rows_NL[:, 1:], return_counts=True)
-            seen.append(keys)
-            times.append(counts)
-        keys_P, place_N = torch.unique(torch.cat(seen), return_inverse=True)
-        counts_P = torch.zeros(len(keys_P), dtype=torch.int64).index_add_(0, place_N, torch.cat(times))
-        # A stable order: which of two equally frequent pairs is kept must not depend on the machine.
-        best = counts_P.argsort(descending=True, stable=True)[:kept].sort().values
-        keys_P, counts_P = keys_P[best], counts_P[best]
+        keys_P, counts_P = most_frequent(rows, 2, tokens, kept)
         firsts = torch.bincount(keys_P // tokens, minlength=tokens)
         self.starts[1:] = firsts.cumsum(0)
-        self.seconds[: len(best)] = (keys_P % tokens).int()
-        self.counts[: len(best)] = counts_P.clamp(max=torch.iinfo(torch.int32).max).int()
+        self.seconds[: len(keys_P)] = (keys_P % tokens).int()
+        self.counts[: len(keys_P)] = counts_P.clamp(max=torch.iinfo(torch.int32).max).int()
         self._prepare()
 
     def _prepare(self) -> None:

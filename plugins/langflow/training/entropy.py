@@ -9,8 +9,8 @@ from dlmone.core import Example, Space
 
 #: Examples that are counted; more change little.
 COUNTED = 20_000
-#: Examples whose pairs of tokens are counted: most pairs are rare.
-COUNTED_FOR_PAIRS = 500_000
+#: Examples whose pairs and triples of tokens are counted: most are rare.
+COUNTED_RUNS = 500_000
 #: Examples that are tokenised at a time.
 BATCH = 1000
 
@@ -40,8 +40,8 @@ def log_frequencies(space: Space, examples: Sequence[Example], tokens: int) -> T
 
 
 def rows_of(space: Space, examples: Sequence[Example]) -> Iterator[Tensor]:
-    """Yield the tokens [N, L] of the examples whose pairs are counted, some at a time."""
-    for start in range(0, min(len(examples), COUNTED_FOR_PAIRS), BATCH):
+    """Yield the tokens [N, L] of the examples whose pairs and triples are counted, some at a time."""
+    for start in range(0, min(len(examples), COUNTED_RUNS), BATCH):
         yield space.collate(examples[start : start + BATCH]).tokens_BL
 
 

@@ -34,12 +34,15 @@ SOURCES = [Example(str(words), " ".join(["how is it going ?"] * words), "") for 
         pytest.param({}, id="likeliest"),
         pytest.param({"temperature": 0.7}, id="drawn"),
         pytest.param({"temperature": 0.7, "draws": 3, "copy_penalty": 0.5}, id="of-three"),
+        pytest.param(
+            {"temperature": 0.9, "draws": 4, "copy_floor": -1.0, "coverage": 1.0, "known": 2.0}, id="chosen"
+        ),
     ],
 )
 def student(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a student with a chain: of the likeliest sequence, of a drawn one, of one of three."""
     chain = {**CHAIN, **request.param}
-    teacher = teacher_of(conditional=True, pairs=50, chain=chain)
+    teacher = teacher_of(conditional=True, pairs=50, triples=50, chain=chain)
     facts = {"t_init": teacher.space.schedule.time_of_quantile(0.9), "unit_input": False}
     folder = tmp_path_factory.mktemp("chained") / "student"
     return publish(folder, teacher, "langflow", "student", "text", student=facts)

@@ -225,10 +225,21 @@ def test_pairs_are_those_of_whole_rows() -> None:
     assert {(first, second): count for first, second, count in found} == seen
 
 
+def test_triples_are_those_of_whole_rows() -> None:
+    space = teacher_of(conditional=True, triples=1000).space
+    assert space.triples is not None
+    tokens_BL = space.collate(EXAMPLES).tokens_BL
+    assert space.triples.known(tokens_BL[:, :-2], tokens_BL[:, 1:-1], tokens_BL[:, 2:]).all()
+    absent = torch.full((), space.vocabulary.end)
+    assert not space.triples.known(absent, absent, absent)
+
+
 def test_pairs_change_nothing_that_is_trained() -> None:
-    plain, counted = teacher_of(conditional=True), teacher_of(conditional=True, pairs=50)
+    plain, counted = teacher_of(conditional=True), teacher_of(conditional=True, pairs=50, triples=50)
     weights = counted.state_dict()
-    assert plain.state_dict().keys() == {name for name in weights if "pairs" not in name}
+    assert plain.state_dict().keys() == {
+        name for name in weights if "pairs" not in name and "triples" not in name
+    }
     assert all(torch.equal(weights[name], value) for name, value in plain.state_dict().items())
 
 
@@ -317,3 +328,11 @@ def test_what_is_missing_is_said() -> None:
         sampler.sample(plain.network, plain.space, batch, noise_of(batch), 1)
     with pytest.raises(ValidationError, match=r"chain\.weight needs pairs"):
         LangFlowOptions(conditional=True, chain=ChainOptions())
+    of_two = {"weight": 0.0, "temperature": 1.0, "draws": 2}
+    for name, counts in (("coverage", "pairs"), ("known", "triples")):
+        chain = {**of_two, name: 1.0}
+        with pytest.raises(ValidationError, match=rf"chain\.{name} needs {counts}"):
+            LangFlowOptions.model_validate({"conditional": True, "chain": chain})
+        sampler = LangFlowSampler(SamplerOptions.model_validate({"chain": chain}))
+        with pytest.raises(InputError, match=rf"^chain\.{name}: this model has no {counts} of tokens"):
+            sampler.sample(plain.network, plain.space, batch, noise_of(batch), 1)

@@ -1,4 +1,4 @@
-"""plugins/langflow/naming/chain.py: what a condition's own pairs cost."""
+"""plugins/langflow/naming/chain.py: what a condition's own pairs cost, and how unlikely they can be."""
 
 from itertools import pairwise, product
 
@@ -53,6 +53,34 @@ def test_each_pair_of_the_source_costs_as_much(seed: int) -> None:
             return sum(place[token] for place, token in zip(score, path, strict=True)) - 1.5 * copied
 
         assert tuple(found_BL[row, 4:].tolist()) == max(product(range(TOKENS), repeat=3), key=value)
+
+
+@given(seed=st.integers(0, 1000))
+def test_a_pair_of_the_source_is_as_likely_as_the_floor(seed: int) -> None:
+    """All sequences by hand. What is likelier than the floor stays so, and so do other pairs."""
+    generator = torch.Generator().manual_seed(seed)
+    logits_BLV = 2 * torch.randn(2, 7, TOKENS, generator=generator)
+    likely_VV = -8 * torch.rand(TOKENS, TOKENS, generator=generator)
+    tokens_BL = torch.randint(1, TOKENS, (2, 7), generator=generator)
+    tokens_BL[:, [0, 3]] = MARKER
+    target_BL = torch.tensor([[False] * 4 + [True] * 3]).expand(2, -1)
+    batch = Batch(("a", "b"), tokens_BL, target_BL)
+    options = ChainOptions(weight=0.5, bonus=0, repeats=True, top_k=TOKENS, copy_floor=-2.0, copy_penalty=0.3)
+    found_BL = chained_tokens(logits_BLV, batch, options, lambda a, b: likely_VV[a, b], (MARKER,), NOISE)
+    for row, score in enumerate(logits_BLV[:, 4:].tolist()):
+        source = set(pairwise(tokens_BL[row, 1:3].tolist()))
+
+        def value(
+            path: tuple[int, ...], score: list[list[float]] = score, source: set[tuple[int, int]] = source
+        ) -> float:
+            total = sum(place[token] for place, token in zip(score, path, strict=True))
+            for pair in pairwise((MARKER, *path)):
+                likely = float(likely_VV[pair])
+                total += 0.5 * max(likely, -2.0) - 0.3 if pair in source else 0.5 * likely
+            return total
+
+        best = max(product(range(TOKENS), repeat=3), key=value)
+        assert value(tuple(found_BL[row, 4:].tolist())) == pytest.approx(value(best), abs=1e-5)
 
 
 def test_a_negative_penalty_is_refused() -> None:

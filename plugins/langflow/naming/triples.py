@@ -1,0 +1,62 @@
+"""Which triples of tokens the training data have, in ten bits each (Bloom 1970)."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from .counting import most_frequent
+
+#: Of the filter, for each triple that is kept, and how many of them one triple sets.
+BITS, SET = 10, 4
+#: A hash is a sum of the tokens, each times a number of its own, modulo a prime (Carter and Wegman 1979).
+PRIME = 2**31 - 1
+FACTORS = ((1_103_515_245, 12_345_701, 1_664_525_003), (22_695_477, 1_013_904_223, 134_775_813))
+
+
+class TokenTriples(nn.Module):
+    """The most frequent triples of neighbouring tokens.
+
+    None of them is taken for unknown; of others one in eighty is taken for known.
+
+    Args:
+        tokens: size V of the vocabulary, below 2²¹.
+        kept: how many triples are kept at most.
+
+    Attributes:
+        bits: [⌈10·kept/8⌉] bytes of the filter.
+    """
+
+    bits: Tensor
+    powers: Tensor
+
+    def __init__(self, tokens: int, kept: int) -> None:
+        super().__init__()
+        self._tokens, self._kept = tokens, kept
+        self.register_buffer("bits", torch.zeros(-(-BITS * kept // 8), dtype=torch.uint8))
+        self.register_buffer("powers", 2 ** torch.arange(8), persistent=False)
+
+    def count(self, rows: Iterable[Tensor]) -> None:
+        """Count the triples in rows of tokens, some rows [N, L] at a time."""
+        keys_P, _ = most_frequent(rows, 3, self._tokens, self._kept)
+        first, second, third = (
+            keys_P // self._tokens**2,
+            keys_P // self._tokens % self._tokens,
+            keys_P % self._tokens,
+        )
+        bits_N = torch.zeros(8 * len(self.bits), dtype=torch.int64)
+        bits_N[self._places(first, second, third).flatten()] = 1
+        self.bits.copy_((bits_N.view(-1, 8) * self.powers).sum(1))
+
+    def known(self, first: Tensor, second: Tensor, third: Tensor) -> Tensor:
+        """Return whether the data have these triples, bool; the three tensors [...] are of one shape."""
+        places = self._places(first, second, third)
+        bytes_ = self.bits.index_select(0, (places // 8).flatten()).view(places.shape).long()
+        # A remainder and not a shift: every graph format has it.
+        return (bytes_ // self.powers[places % 8] % 2 == 1).all(-1)
+
+    def _places(self, first: Tensor, second: Tensor, third: Tensor) -> Tensor:
+        """Return the bits of triples, [..., 4]."""
+        start, step = ((first * a + second * b + third * c) % PRIME for a, b, c in FACTORS)
+        steps = torch.arange(SET, device=first.device) * step[..., None]
+        return (start[..., None] + steps) % (8 * len(self.bits))

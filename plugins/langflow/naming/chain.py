@@ -46,14 +46,15 @@ def best_sequence(scores_BLK: Tensor, transitions_BMKK: Tensor) -> Tensor:
     return torch.cat(choices[::-1], dim=1)
 
 
-def drawn_sequence(scores_BLK: Tensor, transitions_BMKK: Tensor, uniform_BL: Tensor) -> Tensor:
-    """Return choices [B, L] drawn with probability ∝ exp of their sum of scores and transitions.
+def drawn_sequences(scores_BLK: Tensor, transitions_BMKK: Tensor, uniform_BDL: Tensor) -> Tensor:
+    """Return D times choices [B, D, L], drawn with probability ∝ exp of their sum of scores and transitions.
 
-    What comes after each choice is summed up backwards; then choices are drawn one by one, by inversion.
+    What comes after each choice is summed up backwards, once for all draws; then choices are drawn one by
+    one, by inversion.
 
     Args:
         scores_BLK, transitions_BMKK: as in `best_sequence`.
-        uniform_BL: uniform numbers in [0, 1).
+        uniform_BDL: uniform numbers in [0, 1).
     """
     after_BK = torch.zeros_like(scores_BLK[:, -1])
     later = [after_BK]
@@ -62,17 +63,17 @@ def drawn_sequence(scores_BLK: Tensor, transitions_BMKK: Tensor, uniform_BL: Ten
     ):
         after_BK = (transitions_BKK + (scores_BK + after_BK)[:, None]).logsumexp(2)
         later.append(after_BK)
-    reach_BK = torch.zeros_like(after_BK)
+    reach_BDK = torch.zeros_like(after_BK)[:, None].expand(-1, uniform_BDL.shape[1], -1)
     choices: list[Tensor] = []
     for place, after_BK in enumerate(reversed(later)):
         if place:
-            rows_B11 = choices[-1][..., None].expand(-1, 1, transitions_BMKK.shape[-1])
-            reach_BK = transitions_BMKK[:, place - 1].gather(1, rows_B11)[:, 0]
-        up_to_BK = (reach_BK + scores_BLK[:, place] + after_BK).softmax(-1).cumsum(-1)
+            row_BDK = choices[-1][..., None].expand(-1, -1, transitions_BMKK.shape[-1])
+            reach_BDK = transitions_BMKK[:, place - 1].gather(1, row_BDK)
+        up_to_BDK = (reach_BDK + scores_BLK[:, place, None] + after_BK[:, None]).softmax(-1).cumsum(-1)
         # Rounded, the last is not 1, and a number above it would choose what has no chance.
-        below_BK = up_to_BK[:, :-1] <= uniform_BL[:, place, None] * up_to_BK[:, -1:]
-        choices.append(below_BK.sum(1, keepdim=True))
-    return torch.cat(choices, dim=1)
+        below_BDK = up_to_BDK[..., :-1] <= uniform_BDL[..., place, None] * up_to_BDK[..., -1:]
+        choices.append(below_BDK.sum(-1))
+    return torch.stack(choices, dim=2)
 
 
 def copied_pairs(tokens_BLK: Tensor, source_BS: Tensor, text_BS: Tensor) -> Tensor:
@@ -143,7 +144,7 @@ def _tokens(
     logits_BLV: Tensor,
     target_BL: Tensor,
     tokens_BL: Tensor,
-    uniform_BL: Tensor | None = None,
+    uniform: Tensor | None = None,
 ) -> Tensor:
     scores_BLK, tokens_BLK = logits_BLV.float().topk(min(chain.top_k, logits_BLV.shape[2]), dim=-1)
     # All choices of a given position are its token, so that any of them will do.
@@ -165,16 +166,14 @@ def _tokens(
     if not chain.repeats:
         repeated = (first == second) & ~marker_BLK[:, 1:, None, :] & target_BL[:, 1:, None, None]
         transitions_BMKK = transitions_BMKK.masked_fill(repeated, -torch.inf)
-    if uniform_BL is None:
+    if uniform is None:
         return _at(tokens_BLK, best_sequence(scores_BLK, transitions_BMKK))
     scores_BLK, transitions_BMKK = scores_BLK / chain.temperature, transitions_BMKK / chain.temperature
-    if chain.draws == 1:
-        return _at(tokens_BLK, drawn_sequence(scores_BLK, transitions_BMKK, uniform_BL))
-    scores_BLK, transitions_BMKK = (
-        tensor.repeat_interleave(chain.draws, 0) for tensor in (scores_BLK, transitions_BMKK)
-    )
-    choice_BDL = drawn_sequence(scores_BLK, transitions_BMKK, uniform_BL.flatten(0, 1)).view_as(uniform_BL)
+    uniform_BDL = uniform.view(len(uniform), chain.draws, -1)
+    choice_BDL = drawn_sequences(scores_BLK, transitions_BMKK, uniform_BDL)
     drawn_BDL = _at(tokens_BLK[:, None].expand(-1, chain.draws, -1, -1), choice_BDL)
+    if chain.draws == 1:
+        return drawn_BDL[:, 0]
     text_BDL = target_BL[:, None] & ~_any_of(markers, drawn_BDL)
     best_B = choose(drawn_BDL, text_BDL, tokens_BL, is_source_BL)
     return drawn_BDL.gather(1, best_B[:, None, None].expand(-1, 1, drawn_BDL.shape[2]))[:, 0]

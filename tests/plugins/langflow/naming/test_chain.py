@@ -15,7 +15,7 @@ from torch import Tensor
 from dlmone.core import Batch, InputError, Noise
 from dlmone.models.folder import load_student, load_teacher, publish
 from dlmone.plugins.langflow.naming import chain as module
-from dlmone.plugins.langflow.naming.chain import best_sequence, chained_tokens, drawn_sequence
+from dlmone.plugins.langflow.naming.chain import best_sequence, chained_tokens, drawn_sequences
 from dlmone.plugins.langflow.naming.options import ChainOptions
 from dlmone.plugins.langflow.options import LangFlowOptions, SamplerOptions
 from dlmone.plugins.langflow.samplers import LangFlowSampler
@@ -82,10 +82,10 @@ def test_sequences_are_drawn_as_often_as_their_scores_say(seed: int) -> None:
         ]
     )
     draws = 20_000
-    uniform_BL = torch.rand(draws, 3, generator=generator)
-    found_BL = drawn_sequence(
-        scores_LK.expand(draws, -1, -1), transitions_MKK.expand(draws, -1, -1, -1), uniform_BL
-    )
+    uniform_BDL = torch.rand(draws // 4, 4, 3, generator=generator)
+    found_BL = drawn_sequences(
+        scores_LK.expand(draws // 4, -1, -1), transitions_MKK.expand(draws // 4, -1, -1, -1), uniform_BDL
+    ).flatten(0, 1)
     share_P = torch.stack([(found_BL == torch.tensor(path)).all(1).float().mean() for path in paths])
     wanted_P = total.softmax(0)
     # Four standard deviations of a share.
@@ -99,8 +99,8 @@ def test_what_has_no_chance_is_never_drawn() -> None:
     scores_BLK[..., [0, -1]] = -torch.inf
     transitions_BMKK = torch.randn(1000, 1, 16, 16, generator=generator)
     for uniform in (0.0, 1 - 2**-53):
-        uniform_BL = torch.full((1000, 2), uniform, dtype=torch.float64)
-        found_BL = drawn_sequence(scores_BLK, transitions_BMKK, uniform_BL)
+        uniform_BDL = torch.full((1000, 1, 2), uniform, dtype=torch.float64)
+        found_BL = drawn_sequences(scores_BLK, transitions_BMKK, uniform_BDL)[:, 0]
         assert scores_BLK.gather(2, found_BL[..., None]).isfinite().all()
 
 

@@ -31,7 +31,7 @@ from dlmone.report.plugins import RunPlugins, charts_of
 from dlmone.report.reading import RunData, read_runs
 
 DOCS = Path(__file__).parent
-#: What runs have left: of the grid of objectives.md, and of ablations.md's long ones.
+#: What runs have left: of the grid of objectives.md, and of at_length.md's.
 DATA = DOCS / "data"
 RUNS = {
     "objectives": ("regression", "sid+diff_instruct", "sid+diffusion_gan", "sds"),

@@ -47,10 +47,19 @@ def may_be_off(shape: Any, key: str) -> bool:
 
 
 def switched_off(shape: Any, table: Any) -> Any:
-    """Read ``false`` as "none" where a value may be absent: TOML has no null."""
+    """Read ``false`` as "none" where a value may be absent, in tables below too: TOML has no null."""
     if not isinstance(table, dict):
         return table
-    return {key: None if value is False and may_be_off(shape, key) else value for key, value in table.items()}
+    return {
+        key: None if value is False and may_be_off(shape, key) else switched_off(_model_at(shape, key), value)
+        for key, value in table.items()
+    }
+
+
+def _model_at(shape: Any, key: str) -> Any:
+    """Return the model whose table may stand at ``key``, whatever else may."""
+    field = shape.model_fields.get(key) if is_model(shape) else None
+    return next(filter(is_model, _kinds(field.annotation)), None) if field else None
 
 
 def _literals(annotation: Any) -> tuple[Any, ...]:

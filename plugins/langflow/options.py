@@ -89,7 +89,7 @@ class LangFlowOptions(BaseModel):
     encoder_width: int | None = Field(default=None, ge=1, le=100_000)
     init_from: str | None = None
     pairs: int = Field(default=0, ge=0, le=10**8)
-    triples: int = Field(default=0, ge=0, le=10**8)
+    triples: int = Field(default=0, ge=0, le=10**7)
     chain: ChainOptions | None = None
 
     @model_validator(mode="after")
@@ -110,6 +110,10 @@ class LangFlowOptions(BaseModel):
             raise ValueError("train_embedding = false needs init_from, a table to start from")
         if self.condition_dropout and not self.conditional:
             raise ValueError("condition_dropout is for conditional = true")
+        if self.chain is not None and not self.conditional:
+            for name in ("copy_penalty", "copy_floor", "coverage"):
+                if getattr(self.chain, name):
+                    raise ValueError(f"chain.{name} is for conditional = true")
         lacking = self.chain and self.chain.lacking(self.pairs > 0, self.triples > 0)
         if lacking:
             raise ValueError("chain.{} needs {}, how many are kept of the training data".format(*lacking))

@@ -38,6 +38,11 @@ class LangFlowSampler(Sampler):
         self._end(schedule, schedule.max_time)
 
     def _end(self, schedule: NoiseSchedule, first: float) -> float:
+        """Return the last of several calls' time.
+
+        Raises:
+            InputError: it is not below the first one's.
+        """
         if self.until is None:
             return schedule.min_time
         end = self.until.on(schedule, "until")
@@ -62,9 +67,9 @@ class LangFlowSampler(Sampler):
         first = schedule.max_time if start is None else start.time
         shares = [i / max(steps - 1, 1) for i in range(steps)]
         spacing = spacing_on(self.spacing, schedule, "spacing")
-        # One call is at the first time, wherever several would end.
-        end = self._end(schedule, first) if steps > 1 else first
-        times_N = spaced_times(schedule, first, end, shares, spacing)
+        times_N = [first]  # one call, wherever several would end
+        if steps > 1:
+            times_N = spaced_times(schedule, first, self._end(schedule, first), shares, spacing)
         batches = [batch] if self.guidance == 1 else [space.null_condition(batch), batch]
         z = noise.normal("z", space.state_shape)
         x = z if start is None else start.state(space, z)

@@ -63,8 +63,8 @@ class RecipeFile:
         try:
             label, file = _find(given, self.folder)
         except InputError:
-            beside = (self.folder or Path()) / given
-            hint = nearest_path(str(beside), _shipped_files())
+            shipped = _shipped_files()
+            hint = nearest_path(str(self.folder / given), shipped) if self.folder else nearest(given, shipped)
             raise InputError(f"{where}: there is no file {shortened(given)!r}{hint}") from None
         table = _toml(label, file)
         for key in FILE_KEYS:

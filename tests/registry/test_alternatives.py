@@ -33,10 +33,24 @@ def test_where_an_option_may_be_of_several_types_one_sentence_says_what_is_wrong
     assert str(failure.value) == f"langflow.{sentence}"
 
 
+class Below(BaseModel, extra="forbid"):
+    none: int | None = 1
+
+
 class Switches(BaseModel, extra="forbid"):
     chain: Literal[False] | int | None = 1
     none: int | None = 1
+    below: Below | Literal["model"] | None = None
 
 
 def test_false_is_none_unless_the_option_has_a_false_of_its_own() -> None:
     assert switched_off(Switches, {"chain": False, "none": False}) == {"chain": False, "none": None}
+
+
+def test_false_is_none_in_a_table_below_too() -> None:
+    table = {"below": {"none": False}}
+    assert switched_off(Switches, table) == {"below": {"none": None}}
+    assert Switches.model_validate(switched_off(Switches, table)).below == Below(none=None)
+    assert switched_off(Switches, {"below": False, "none": 2}) == {"below": None, "none": 2}
+    options = REGISTRY.options("samplers", "langflow", {"chain": {"copy_floor": False}}, "langflow")
+    assert options.chain.copy_floor is None  # type: ignore[attr-defined]

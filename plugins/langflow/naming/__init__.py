@@ -1,1 +1,1 @@
-"""Name the tokens of a sequence together, from a network's logits and the pairs that the data have."""
+"""Name the tokens of a sequence together, from a network's logits and what the data have side by side."""

@@ -113,7 +113,8 @@ def chained_tokens(
         pairs: log P(second | first); not asked where the weight is 0.
         markers: tokens that stand for no text: they may follow themselves, and have no bonus.
         noise: the batch's; its draw is named `DRAW`.
-        information_V, triples: what `best_draw` asks for.
+        information_V: −log P of each token, P its share as the second of different pairs, for `coverage`.
+        triples: whether the data have a triple, for `known`.
         static: name all rows at once, as one static expression; otherwise as many as the device has room for.
     """
     length, top_k = logits_BLV.shape[1], min(chain.top_k, logits_BLV.shape[2])
@@ -123,9 +124,9 @@ def chained_tokens(
     choose = partial(best_draw, chain=chain, information_V=information_V, triples=triples, static=static)
     if static:
         return _tokens(chain, pairs, markers, choose, *rows)
-    # Of a position in each draw: its choices against the next one or a row, and itself against all draws.
+    # Of a position: its choices against the next one's or a row; and all draws of it against all others.
     choices = top_k * max(top_k, length if _looks_back(chain) else 0)
-    scores = chain.draws * max(choices, chain.draws * length if chain.draws > 1 else 0)
+    scores = max(choices, chain.draws**2 * length if chain.draws > 1 else 0)
     at_once = max(1, scores_at_once(logits_BLV.device) // (length * scores))
     parts = zip(*(torch.split(tensor, at_once) for tensor in rows), strict=True)
     return torch.cat([_tokens(chain, pairs, markers, choose, *part) for part in parts])

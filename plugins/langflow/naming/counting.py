@@ -12,7 +12,7 @@ def most_frequent(rows: Iterable[Tensor], length: int, tokens: int, kept: int) -
     The run a, b, c has the number (a·V + b)·V + c.
 
     Args:
-        rows: rows of tokens [N, L], some at a time.
+        rows: rows of tokens [N, L] in ordinary memory, some at a time.
         length: of a run; V to this power is below 2⁶³.
         tokens: V.
         kept: how many there are at most.

@@ -25,7 +25,7 @@ class ChainOptions(BaseModel):
             with the others is kept (minimum Bayes risk); those that are nearly the condition are passed over.
         coverage: in that choice, the weight of how much of the condition a draw says, where what the draws
             have in common is between 0 and 1. The common denominator of many draws is short and leaves out
-            what is rare; it needs `pairs`, which know how rare tokens are.
+            what is rare. How rare a token is, `pairs` say: by how many different tokens it follows.
         known: in that choice, the weight of the share of a draw's tokens that the training data have between
             the same neighbours, for a model that has `triples`. Pairs alone do not make a sentence.
     """
@@ -40,11 +40,13 @@ class ChainOptions(BaseModel):
     top_k: int = Field(default=16, ge=2, le=1_000)
     temperature: float = Field(default=0.0, ge=0)
     draws: int = Field(default=1, ge=1, le=64)
-    coverage: float = Field(default=0.0, ge=0, le=1_000)
-    known: float = Field(default=0.0, ge=0, le=1_000)
+    coverage: float = Field(default=0.0, ge=0, le=50)
+    known: float = Field(default=0.0, ge=0, le=50)
 
     @model_validator(mode="after")
-    def _several_differ(self) -> Self:
+    def _each_has_an_effect(self) -> Self:
+        if self.copy_floor is not None and not self.weight:
+            raise ValueError("copy_floor is a floor of pairs, which weight = 0 leaves out")
         if self.draws > 1 and not self.temperature:
             raise ValueError("draws are all alike at temperature 0; give a higher one, or 1 draw")
         for name in ("coverage", "known"):

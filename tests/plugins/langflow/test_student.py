@@ -40,7 +40,7 @@ SOURCES = [Example(str(words), " ".join(["how is it going ?"] * words), "") for 
     ],
 )
 def student(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a student with a chain: of the likeliest sequence, of a drawn one, of one of three."""
+    """The folder of a student with a chain: of the likeliest sequence, of a drawn one, of one of several."""
     chain = {**CHAIN, **request.param}
     teacher = teacher_of(conditional=True, pairs=50, triples=50, chain=chain)
     facts = {"t_init": teacher.space.schedule.time_of_quantile(0.9), "unit_input": False}

@@ -270,6 +270,36 @@ def test_the_sampler_names_tokens_by_the_last_logits(steps: int) -> None:
     assert not torch.equal(found_BL, each_BL)
 
 
+@pytest.mark.parametrize("weights", [{"coverage": 3.0}, {"known": 3.0}, {"coverage": 1.0, "known": 2.0}])
+def test_the_choice_reads_the_models_own_counts(weights: dict[str, float]) -> None:
+    """As `best_draw` by hand; and another than by agreement alone."""
+    space = teacher_of(conditional=True, pairs=50, triples=20).space
+    assert space.pairs is not None
+    assert space.triples is not None
+    batch, words = space.collate(EXAMPLES * 8), space.vocabulary
+    options = ChainOptions(temperature=3.0, draws=8, top_k=8, **weights)
+    generator = torch.Generator().manual_seed(0)
+    logits_BLV = torch.randn(*batch.tokens_BL.shape, len(space.embedding), generator=generator)
+    noise = Noise([(row, id) for row, id in enumerate(batch.ids)])
+    markers = (words.start, words.end, words.pad)
+    found_BL = space.name_tokens(logits_BLV, batch, options, noise)
+    judged = {"information_V": -space.pairs.lower.log(), "triples": space.triples.known}
+    asked = (logits_BLV, batch, options, space.pairs.log_probability, markers, noise)
+    assert torch.equal(found_BL, chained_tokens(*asked, **judged))
+    plain = options.model_copy(update={"coverage": 0.0, "known": 0.0})
+    assert not torch.equal(found_BL, space.name_tokens(logits_BLV, batch, plain, noise))
+
+
+@pytest.mark.parametrize("spacing", ["time", "ratio", "log_snr", [0.5]])
+def test_one_call_needs_no_later_times(spacing: Any) -> None:
+    teacher = chained()
+    batch, network = teacher.space.collate(EXAMPLES), Watched(teacher.network)
+    sampler = LangFlowSampler(SamplerOptions.model_validate({"spacing": spacing}))
+    sampler.check(teacher.space.schedule)
+    sampler.sample(network, teacher.space, batch, noise_of(batch), 1)
+    assert [float(call.t_B[0]) for call in network.calls] == [teacher.space.schedule.max_time]
+
+
 def test_the_last_call_may_be_made_earlier() -> None:
     teacher = chained()
     space, batch = teacher.space, teacher.space.collate(EXAMPLES)
@@ -328,6 +358,9 @@ def test_what_is_missing_is_said() -> None:
         sampler.sample(plain.network, plain.space, batch, noise_of(batch), 1)
     with pytest.raises(ValidationError, match=r"chain\.weight needs pairs"):
         LangFlowOptions(conditional=True, chain=ChainOptions())
+    for name, value in (("copy_penalty", 0.5), ("copy_floor", -1.0)):
+        with pytest.raises(ValidationError, match=rf"chain\.{name} is for conditional = true"):
+            LangFlowOptions.model_validate({"pairs": 9, "chain": {name: value}})
     of_two = {"weight": 0.0, "temperature": 1.0, "draws": 2}
     for name, counts in (("coverage", "pairs"), ("known", "triples")):
         chain = {**of_two, name: 1.0}

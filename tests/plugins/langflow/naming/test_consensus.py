@@ -56,7 +56,7 @@ def test_the_most_alike_by_hand(draws: list[list[int]], source: list[int]) -> No
         assert int(found) == kept(draws, source)
 
 
-@pytest.mark.parametrize("draws", [2, 5])
+@pytest.mark.parametrize("draws", [2, 5, 8])
 def test_one_of_the_draws_is_named(draws: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each draw is that of its own uniform numbers; and rows in parts are named alike."""
     generator = torch.Generator().manual_seed(draws)
@@ -135,6 +135,38 @@ def test_the_score_is_a_weighted_sum(
             tokens_BDL, text_BDL, source_BL, is_source_BL, chain, information_V, triples, static=static
         )
         assert score_BD[0, best] == pytest.approx(float(score_BD.max()), abs=1e-4)
+
+
+@given(st.lists(st.lists(TEXT, min_size=2, max_size=2), min_size=3, max_size=3))
+def test_rows_of_texts_at_different_places_are_compared_alike(rows: list[list[list[int]]]) -> None:
+    """The last row's texts reach the last place."""
+    length = 9
+    tokens_BDL = torch.zeros(len(rows), 2, length, dtype=torch.long)
+    for row, draws in enumerate(rows):
+        start = [0, 2, length - max(map(len, draws))][row]
+        for draw, text in enumerate(draws):
+            tokens_BDL[row, draw, start : start + len(text)] = torch.tensor(text)
+    source_BL = torch.tensor([[4]]).expand(len(rows), -1)
+    known = ChainOptions(temperature=1, draws=2)
+    asked = (tokens_BDL, tokens_BDL != MARKER, source_BL, source_BL != MARKER, known)
+    together_B = best_draw(*asked)
+    assert torch.equal(together_B, best_draw(*asked, static=True))
+    assert together_B.tolist() == [kept(draws, [4]) for draws in rows]
+
+
+def test_neighbours_with_a_marker_between_are_no_pair() -> None:
+    tokens_BDL = torch.tensor([[[1, MARKER, 2], [1, 2, MARKER], [1, MARKER, 2]]])
+    found_BD = agreement(tokens_BDL, tokens_BDL != MARKER)
+    # By tokens all are alike; by pairs the first and the third have none, and the second has one.
+    assert found_BD[0].tolist() == pytest.approx([0.5, (0.5 * 3 + 0.5) / 3, 0.5])
+
+
+def test_of_draws_that_are_all_nearly_the_source_the_best_is_kept() -> None:
+    tokens_BDL = torch.tensor([[[1, 1, 2], [1, 2, 2], [1, 2, 2]]])
+    source_BL = torch.tensor([[1, 2]])
+    copied_BD, _ = beside_source(tokens_BDL, tokens_BDL > 0, source_BL, source_BL > 0)
+    assert (copied_BD >= NEAR).all()
+    assert int(best_draw(tokens_BDL, tokens_BDL > 0, source_BL, source_BL > 0, PLAIN)) == 1
 
 
 @given(st.lists(TEXT, min_size=3, max_size=3), st.integers(0, 3))

@@ -55,8 +55,9 @@ def test_each_pair_of_the_source_costs_as_much(seed: int) -> None:
         assert tuple(found_BL[row, 4:].tolist()) == max(product(range(TOKENS), repeat=3), key=value)
 
 
+@pytest.mark.parametrize("penalty", [0.0, 0.3])
 @given(seed=st.integers(0, 1000))
-def test_a_pair_of_the_source_is_as_likely_as_the_floor(seed: int) -> None:
+def test_a_pair_of_the_source_is_as_likely_as_the_floor(penalty: float, seed: int) -> None:
     """All sequences by hand. What is likelier than the floor stays so, and so do other pairs."""
     generator = torch.Generator().manual_seed(seed)
     logits_BLV = 2 * torch.randn(2, 7, TOKENS, generator=generator)
@@ -65,7 +66,9 @@ def test_a_pair_of_the_source_is_as_likely_as_the_floor(seed: int) -> None:
     tokens_BL[:, [0, 3]] = MARKER
     target_BL = torch.tensor([[False] * 4 + [True] * 3]).expand(2, -1)
     batch = Batch(("a", "b"), tokens_BL, target_BL)
-    options = ChainOptions(weight=0.5, bonus=0, repeats=True, top_k=TOKENS, copy_floor=-2.0, copy_penalty=0.3)
+    options = ChainOptions(
+        weight=0.5, bonus=0, repeats=True, top_k=TOKENS, copy_floor=-2.0, copy_penalty=penalty
+    )
     found_BL = chained_tokens(logits_BLV, batch, options, lambda a, b: likely_VV[a, b], (MARKER,), NOISE)
     for row, score in enumerate(logits_BLV[:, 4:].tolist()):
         source = set(pairwise(tokens_BL[row, 1:3].tolist()))
@@ -76,11 +79,16 @@ def test_a_pair_of_the_source_is_as_likely_as_the_floor(seed: int) -> None:
             total = sum(place[token] for place, token in zip(score, path, strict=True))
             for pair in pairwise((MARKER, *path)):
                 likely = float(likely_VV[pair])
-                total += 0.5 * max(likely, -2.0) - 0.3 if pair in source else 0.5 * likely
+                total += 0.5 * max(likely, -2.0) - penalty if pair in source else 0.5 * likely
             return total
 
         best = max(product(range(TOKENS), repeat=3), key=value)
         assert value(tuple(found_BL[row, 4:].tolist())) == pytest.approx(value(best), abs=1e-5)
+
+
+def test_a_floor_of_pairs_that_are_left_out_is_refused() -> None:
+    with pytest.raises(ValidationError, match="copy_floor is a floor of pairs, which weight = 0 leaves out"):
+        ChainOptions(copy_floor=-1, weight=0)
 
 
 def test_a_negative_penalty_is_refused() -> None:

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dlmone.core import InputError
 from dlmone.plugins.langflow.naming.triples import BITS, SET, TokenTriples
 
 VOCABULARY = 6
@@ -27,6 +28,27 @@ def test_the_most_frequent_are_known(rows: list[list[int]], kept: int) -> None:
     seen = Counter(triple for row in rows for triple in zip(row, row[1:], row[2:], strict=False))
     ordered = sorted(seen, key=lambda triple: (-seen[triple], triple))[:kept]
     assert counted(rows, kept).known(*torch.tensor(ordered).T).all()
+
+
+def test_a_rarer_one_is_not_kept() -> None:
+    triples = counted([[1, 2, 3], [1, 2, 3], [3, 2, 1]], kept=1)
+    assert triples.known(*map(torch.tensor, (1, 2, 3)))
+    assert not triples.known(*map(torch.tensor, (3, 2, 1)))
+
+
+def test_they_are_saved() -> None:
+    saved, loaded = counted([[1, 2, 3, 4]], kept=9), TokenTriples(VOCABULARY, 9)
+    loaded.load_state_dict(saved.state_dict())
+    every = torch.cartesian_prod(*[torch.arange(VOCABULARY)] * 3).T
+    assert torch.equal(loaded.known(*every), saved.known(*every))
+    assert loaded.known(*every).any()
+
+
+def test_a_vocabulary_that_is_too_large_is_refused() -> None:
+    with pytest.raises(
+        InputError, match=r"^triples: they are of vocabularies up to 2,097,152 tokens, not 2,097,153$"
+    ):
+        TokenTriples(2**21 + 1, 1)
 
 
 def test_others_are_unknown_but_for_one_in_eighty() -> None:
@@ -56,7 +78,7 @@ def test_the_filter_does_not_depend_on_how_rows_come(at_once: int) -> None:
 
 
 def test_a_large_vocabularys_triples_are_told_apart() -> None:
-    tokens = 2**20
+    tokens = 2**21
     triples = TokenTriples(tokens, 50)
     triples.count([torch.tensor([[tokens - 1, tokens - 2, tokens - 3, 0]])])
     assert triples.known(

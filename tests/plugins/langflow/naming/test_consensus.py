@@ -137,28 +137,29 @@ def test_the_score_is_a_weighted_sum(
         assert score_BD[0, best] == pytest.approx(float(score_BD.max()), abs=1e-4)
 
 
-@given(st.lists(st.lists(TEXT, min_size=2, max_size=2), min_size=3, max_size=3))
+@given(st.lists(st.lists(TEXT, min_size=3, max_size=3), min_size=3, max_size=3))
+@example([[[1, 2, 3, 1, 2]] * 3, [[1]] * 3, [[1, 2], [3], [2, 2]]])  # of the last row, the second draw else
 def test_rows_of_texts_at_different_places_are_compared_alike(rows: list[list[list[int]]]) -> None:
     """The last row's texts reach the last place."""
     length = 9
-    tokens_BDL = torch.zeros(len(rows), 2, length, dtype=torch.long)
+    tokens_BDL = torch.zeros(len(rows), 3, length, dtype=torch.long)
     for row, draws in enumerate(rows):
         start = [0, 2, length - max(map(len, draws))][row]
         for draw, text in enumerate(draws):
             tokens_BDL[row, draw, start : start + len(text)] = torch.tensor(text)
     source_BL = torch.tensor([[4]]).expand(len(rows), -1)
-    known = ChainOptions(temperature=1, draws=2)
-    asked = (tokens_BDL, tokens_BDL != MARKER, source_BL, source_BL != MARKER, known)
+    asked = (tokens_BDL, tokens_BDL != MARKER, source_BL, source_BL != MARKER, PLAIN)
     together_B = best_draw(*asked)
     assert torch.equal(together_B, best_draw(*asked, static=True))
     assert together_B.tolist() == [kept(draws, [4]) for draws in rows]
 
 
 def test_neighbours_with_a_marker_between_are_no_pair() -> None:
-    tokens_BDL = torch.tensor([[[1, MARKER, 2], [1, 2, MARKER], [1, MARKER, 2]]])
+    tokens_BDL = torch.tensor([[[1, 2, MARKER, 3, 1], [1, 2, MARKER, 3, 1], [1, 2, 3, 1, MARKER]]])
     found_BD = agreement(tokens_BDL, tokens_BDL != MARKER)
-    # By tokens all are alike; by pairs the first and the third have none, and the second has one.
-    assert found_BD[0].tolist() == pytest.approx([0.5, (0.5 * 3 + 0.5) / 3, 0.5])
+    # All have the same tokens; the third has three pairs, of which the others have two and no more.
+    others = (1 + 4 / 5) / 2
+    assert found_BD[0].tolist() == pytest.approx([(2 + others) / 3, (2 + others) / 3, (1 + 2 * others) / 3])
 
 
 def test_of_draws_that_are_all_nearly_the_source_the_best_is_kept() -> None:

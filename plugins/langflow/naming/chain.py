@@ -170,7 +170,7 @@ def _tokens(
     if uniform is None:
         return _at(tokens_BLK, best_sequence(scores_BLK, transitions_BMKK))
     scores_BLK, transitions_BMKK = scores_BLK / chain.temperature, transitions_BMKK / chain.temperature
-    uniform_BDL = uniform.view(len(uniform), chain.draws, -1)
+    uniform_BDL = uniform if chain.draws > 1 else uniform[:, None]
     choice_BDL = drawn_sequences(scores_BLK, transitions_BMKK, uniform_BDL)
     drawn_BDL = _at(tokens_BLK[:, None].expand(-1, chain.draws, -1, -1), choice_BDL)
     if chain.draws == 1:

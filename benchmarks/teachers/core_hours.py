@@ -83,10 +83,11 @@ KINDS = {
         "langflow",
         steps=1800,
         ways={
-            "1 call, best of 8 draws": Way("langflow", 1, {}),
+            "1 call, best of 8 draws": Way("langflow", 1, {"chain": {"temperature": 0.5, "draws": 8}}),
             "1 call": Way("langflow", 1, {"chain": False, "temperature": 0.5}),
             "20 calls": Way("langflow", 20, {"chain": False, "temperature": 0.5}),
         },
+        overrides=("teacher.pairs=40_000",),
     ),
 }
 SHARED = (

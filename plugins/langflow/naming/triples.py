@@ -56,7 +56,7 @@ class TokenTriples(nn.Module):
         )
         bits_N = torch.zeros(8 * len(self.bits), dtype=torch.uint8)
         bits_N[self._places(first, second, third).flatten()] = 1
-        self.bits.copy_(sum(bits_N[place::8] << place for place in range(8)))
+        self.bits.copy_(torch.stack([bits_N[place::8] << place for place in range(8)]).sum(0))
 
     def known(self, first: Tensor, second: Tensor, third: Tensor) -> Tensor:
         """Return whether the data have these triples, bool; the three int64 tensors are of one shape."""

@@ -1,4 +1,4 @@
-"""The tables of docs/real_text.md: what teacher and student write, and its scores.
+"""The test table of docs/real_text.md: what teacher and student write, and its scores.
 
     python benchmarks/real_text.py write TEACHER STUDENT TEST OUT [NAME...]
     python benchmarks/real_text.py score OUT --bertscore MODEL

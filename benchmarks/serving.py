@@ -1,6 +1,6 @@
 """Requests a second and latencies of `dlmone serve` on loopback, with and without shared batches.
 
-    python benchmarks/serving.py qqp-compact --clients 1,8,32 --requests 96 --rounds 3 --threads 1
+    python benchmarks/serving.py qqp-compact --clients 1,8,32 --requests 64 --rounds 3 --threads 1
 
 Two servers of one model, `--batch 64` and `--batch 1`, take turns. In a turn so many clients, each with a
 connection of its own, send a fixed number of requests in all, each for one text of a prompt and a seed of its

@@ -112,7 +112,7 @@ class LangFlowOptions(BaseModel):
             raise ValueError("condition_dropout is for conditional = true")
         if self.chain is not None and not self.conditional:
             for name in ("copy_penalty", "copy_floor", "coverage"):
-                if getattr(self.chain, name):
+                if getattr(self.chain, name) != ChainOptions.model_fields[name].default:
                     raise ValueError(f"chain.{name} is for conditional = true")
         lacking = self.chain and self.chain.lacking(self.pairs > 0, self.triples > 0)
         if lacking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -60,5 +61,5 @@ class LogNormalTimes(Times):
         normal = NormalDist(self.mean, self.std)
         # The ends of the keyed draw are kept inside, where the inverse is finite.
         draws = on_host(uniform_B).double().clamp(1e-9, 1 - 1e-9).tolist()
-        times = [schedule.time_of_ratio(torch.tensor(normal.inv_cdf(u)).exp().item()) for u in draws]
+        times = [schedule.time_of_ratio(math.exp(normal.inv_cdf(u))) for u in draws]
         return schedule.tensors([min(max(time, self.low), self.high) for time in times], uniform_B.device)

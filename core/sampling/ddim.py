@@ -122,12 +122,19 @@ def ddim_step(
 
     c = η·√(1 − (σ_s·α_t / (α_s·σ_t))²). At η = 1, σ_s²·c² is the variance of the posterior q(x_s | x_t, x0)
     (DDIM's Eq. 12 and 16, freed of α² + σ² = 1). States [B, …], times [B]; ``fresh`` is ε', standard
-    normal, and is required unless η = 0.
+    normal. Where s = t, η is 0.
+
+    Raises:
+        ValueError: η is not 0 and there is no ``fresh``: x_s would have too little noise.
     """
     alpha_t, sigma_t = schedule.alpha(t_B), schedule.sigma(t_B)
     alpha_s, sigma_s = schedule.alpha(s_B), schedule.sigma(s_B)
+    epsilon = (x_t - expand(alpha_t, x_t) * x0) / expand(sigma_t, x_t)
+    if not eta:
+        return expand(alpha_s, x_t) * x0 + expand(sigma_s, x_t) * epsilon
+    if fresh is None:
+        raise ValueError(f"a step of eta {eta:g} needs fresh noise")
     # Products, not ratios: at the start of flow matching α_t = 0.
     share = eta**2 * (1 - (sigma_s * alpha_t / (alpha_s * sigma_t)) ** 2)
-    epsilon = (x_t - expand(alpha_t, x_t) * x0) / expand(sigma_t, x_t)
-    x_s = expand(alpha_s, x_t) * x0 + expand(sigma_s * (1 - share).sqrt(), x_t) * epsilon
-    return x_s if fresh is None else x_s + expand(sigma_s * share.sqrt(), x_t) * fresh
+    mean = expand(alpha_s, x_t) * x0 + expand(sigma_s * (1 - share).sqrt(), x_t) * epsilon
+    return mean + expand(sigma_s * share.sqrt(), x_t) * fresh

@@ -231,7 +231,7 @@ class StepContext:
 
     def _evaluate(self, request: Request) -> Denoised:
         if request.key == OUTPUT.key:
-            return self._output.with_x0(self.e_fake)
+            return self._output
         point = self.point(request.state)
         trains = trained_in(self.role, request.network)
         graph = torch.set_grad_enabled(trains or request.gradient > Gradient.CONSTANT)

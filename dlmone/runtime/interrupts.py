@@ -37,6 +37,7 @@ class InterruptGuard:
             signal.signal(number, former)
 
     def _notice(self, number: int, frame: FrameType | None) -> None:
-        if self.wanted:
+        # A scheduler may repeat its SIGTERM; only a person who presses again wants no checkpoint.
+        if self.wanted and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.wanted = True

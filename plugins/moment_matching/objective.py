@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from dlmone.core import (
@@ -95,4 +96,7 @@ class MomentMatching(ScoreDistillation):
     def observe(self, role: Role, means: Mapping[str, Tensor]) -> Mapping[str, float | Tensor]:
         """Log ψ's lag behind the place where its loss is least, which is not E[e | z_s] here."""
         logged = super().observe(role, means)
-        return {name: (lag + self.pull) / (1 + self.pull) for name, lag in logged.items()}
+        if not logged:
+            return {}
+        lag = (torch.as_tensor(logged["estimator_lag"]) + self.pull) / (1 + self.pull)
+        return {"estimator_lag": torch.where(means["gap_weighted"] == 0, 0.0, lag)}

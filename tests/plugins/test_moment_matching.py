@@ -141,3 +141,9 @@ def test_a_psi_at_the_least_of_its_loss_has_no_lag(pull: float) -> None:
     share = (rest - 0.75) / 0.25
     found = objective_of(teacher_pull=pull).observe("generator", behind)["estimator_lag"]
     assert found == pytest.approx(share)
+
+
+def test_no_gap_is_no_lag() -> None:
+    """As where ψ begins at φ's copy."""
+    means = as_tensors({"gap_weighted": 0.0, "lag_weighted": 0.0})
+    assert objective_of(teacher_pull=1.0).observe("generator", means)["estimator_lag"] == 0

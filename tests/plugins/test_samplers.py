@@ -11,7 +11,8 @@ from torch import Tensor
 
 from dlmone.core import Batch, FlowSchedule, InputError, Noise, NoiseSchedule, SampledGenerator
 from dlmone.core.model.schedule import discrete_schedule
-from dlmone.core.sampling.ddim import ddim_step, sampling_times
+from dlmone.core.sampling.ddim import ddim, ddim_step, sampling_times
+from dlmone.core.sampling.flow_map import jump
 from dlmone.plugins.samplers.ddim import DDIM
 from dlmone.plugins.samplers.options import DDIMOptions
 from dlmone.testing import Watched, check_sampler
@@ -242,3 +243,20 @@ def test_each_call_is_handed_the_estimate_of_the_one_before(conditioned: bool) -
     for previous, estimate in zip(handed[1:], estimates[:-1], strict=True):
         assert (previous is not None) == conditioned
         assert previous is None or torch.equal(previous, estimate)
+
+
+def test_a_step_to_its_own_time_stays_where_it_is() -> None:
+    """At a flow's start too, where α = 0: a flow map takes such steps."""
+    schedule = FlowSchedule()
+    x_t, x0 = torch.randn(2, 4, 3, 1, generator=torch.Generator().manual_seed(0))
+    t_B = schedule.tensors([1.0, 1.0, 0.5, 0.25], "cpu")
+    torch.testing.assert_close(ddim_step(schedule, x0, x_t, t_B, t_B), x_t)
+    torch.testing.assert_close(jump(schedule, x0, x_t, t_B, t_B), x_t)
+
+
+def test_a_random_step_needs_noise() -> None:
+    x = torch.zeros(1, 3, 1)
+    with pytest.raises(ValueError, match="needs fresh noise"):
+        ddim_step(SQRT, x, x, SQRT.tensor(1000, 1), SQRT.tensor(500, 1), eta=0.5)
+    with pytest.raises(ValueError, match="needs fresh noise"):
+        ddim(SQRT, lambda x, t_B: x, x, [1000, 500], eta=0.5)

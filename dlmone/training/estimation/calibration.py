@@ -88,7 +88,7 @@ def calibrate(
     with torch.no_grad():  # as in distillation, where a space is frozen
         batch = teacher.space.encode(batch.to(compute.device))
     found: list[tuple[Passes, Passes]] = []
-    for bfloat16 in {False, compute.bfloat16}:
+    for bfloat16 in dict.fromkeys((False, compute.bfloat16)):
         passes = [
             _measured(teacher, batch, replace(compute, bfloat16=bfloat16), kind, clock) for kind in range(3)
         ]

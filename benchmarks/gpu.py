@@ -37,7 +37,7 @@ MBR = "MBR matrices, from texts"
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the kernels are given: the issue's sizes on a GPU, a few tiles' worth under the interpreter."""
+    """What the kernels are given: full sizes on a GPU, a few tiles' worth under the interpreter."""
 
     states: int
     rows: int

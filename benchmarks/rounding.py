@@ -79,13 +79,13 @@ def main() -> None:
     args = parser.parse_args()
     given = problem(args)
     if args.float32:
-        screened.fast_format = lambda device: torch.float32
+        screened.bfloat16_pays = lambda device: False
     if args.memory_of:
         task, side = args.memory_of
         print(extra_memory(SIDES[task][side], given))
         return
 
-    format = str(screened.fast_format(torch.device("cpu"))).removeprefix("torch.")
+    format = "bfloat16" if screened.bfloat16_pays(torch.device("cpu")) else "float32"
     print(
         f"{args.states} states × {args.rows} rows × {args.width}, {torch.get_num_threads()} threads, ", end=""
     )

@@ -3,7 +3,7 @@
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -48,10 +48,6 @@ class Denoised:
             None if logits_BLV is None else logits_BLV.detach(),
             {layer: hidden.detach() for layer, hidden in self.layers.items()},
         )
-
-    def with_x0(self, x0: Tensor) -> "Denoised":
-        """Return the same with another x0."""
-        return replace(self, x0=x0)
 
 
 def temperature_of(network: nn.Module, temperature: float) -> dict[str, float]:

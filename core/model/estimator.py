@@ -41,7 +41,3 @@ class DiffusionScoreEstimator(ScoreEstimator):
 
     def estimate(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
         return self.network.evaluate(e_t, t_B, batch, **wanted)
-
-
-def __getattr__(name: str) -> None:
-    raise earlier.missing(__name__, name)

@@ -118,7 +118,7 @@ class Teacher(nn.Module, ABC):
         return DiffusionGenerator(self.copy_network(), self.space, t_init, unit_input)
 
     def smaller_network(self, layers: int | None = None, width: int | None = None) -> Denoiser:
-        """Return a network for a student that is smaller than φ, started from φ's weights (`copy_first`).
+        """Return a network for a student that is smaller than φ, started from φ's weights.
 
         Args:
             layers: the number of φ's layers that it has, the first ones; all if None.

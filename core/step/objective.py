@@ -112,7 +112,3 @@ class Objective(ABC):
 
     def load_state(self, state: Mapping[str, float | Tensor]) -> None:  # noqa: B027  most learn nothing
         """Restore what `state` returned."""
-
-
-def __getattr__(name: str) -> None:
-    raise earlier.missing(__name__, name)

@@ -13,11 +13,10 @@ from dlmone.core.step.noise import seed_of
 from dlmone.models.exported import load_exported
 from dlmone.models.load import load, sampler_of
 from dlmone.models.resolve import model_folder
-from dlmone.models.student import new_student
 from dlmone.registry import Recipe, Registry
 from dlmone.registry.schema import GeneratorSlot, SamplerSlot
 from dlmone.registry.short import slot_of
-from dlmone.training.stage_times import stage_times
+from dlmone.training.stage_student import stage_student
 
 from .timing import Subject
 
@@ -82,9 +81,7 @@ def of_recipe(
         Subject(f"{name} teacher", SampledGenerator(teacher.network, teacher.space, writer).eval(), RANDOM)
     ]
     if recipe.stages:
-        key, stage = list(recipe.stages.items())[-1]
-        t_init, _ = stage_times(key, stage, teacher.space.schedule)
-        student = new_student(teacher, t_init, stage.unit_input, stage.student.given).eval()
+        student = stage_student(*list(recipe.stages.items())[-1], teacher).eval()
         found.insert(0, Subject(f"{name} student", student, RANDOM))
     return found
 

@@ -11,16 +11,14 @@ from dlmone.core import (
     Example,
     Generator,
     InputError,
-    SampledGenerator,
     Sampler,
     Teacher,
 )
 from dlmone.generation.inference import generate_samples
-from dlmone.models.student import new_student
 from dlmone.registry import Recipe, Registry
 from dlmone.registry.schema import Evaluation, EvaluatorSlot, SelectionSlot, Variant
 from dlmone.runtime.device import Compute
-from dlmone.training.stage_times import stage_times
+from dlmone.training.stage_student import stage_student
 
 from .selection import CandidateSelector
 
@@ -108,31 +106,30 @@ def _selector(
 def check_variants(
     recipe: Recipe, parts: EvaluationPlugins, teacher: Teacher, compute: Compute, examples: Sequence[Example]
 ) -> None:
-    """Sample twice from each variant, with φ instead of θ, so that errors appear before training.
+    """Sample twice for each variant, from a student of φ's weights, so that errors appear before training.
 
     Raises:
         InputError: a sampler or augmenter does not support a variant's settings.
     """
     config = recipe.evaluation
     for name, variant in config.variants.items():
+        steps = steps_of(variant, config)
         if variant.of == "student":
             if not recipe.stages:
                 raise InputError(f"evaluation.variants.{name}: this recipe trains no student")
-            last, stage = list(recipe.stages.items())[-1]
-            t_init, _ = stage_times(last, stage, teacher.space.schedule)
-            student = new_student(teacher, t_init, stage.unit_input, stage.student.given).eval()
+            student = stage_student(*list(recipe.stages.items())[-1], teacher).eval()
             generator: Generator = student.with_sampler(parts.samplers.get(name))
         else:
-            # Many steps would be slow, so they are first run in the evaluation, as for the plain rows.
+            # Its sampler takes its steps (preflight). Conditions don't depend on it, and one call is quick.
             if name not in parts.augmenters:
                 continue
-            generator = SampledGenerator(teacher.network, teacher.space, parts.teacher_sampler)
+            generator, steps = teacher.new_generator(teacher.space.schedule.max_time).eval(), 1
         try:
             generate_samples(
                 generator,
                 examples[:1],
                 compute,
-                steps=steps_of(variant, config),
+                steps=steps,
                 candidates=2,
                 augmenter=parts.augmenters.get(name),
             )

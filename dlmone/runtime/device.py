@@ -9,14 +9,13 @@ import sys
 import warnings
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import nn
 
 from dlmone.core import Denoiser, InputError, Teacher
-from dlmone.core.accelerator import has_bfloat16
+from dlmone.core.accelerator import bfloat16_pays
 from dlmone.core.errors import MissingError
 from dlmone.registry.schema import Compute as ComputeTable
 
@@ -35,24 +34,6 @@ def keep_freed_memory() -> None:
     if mallopt:
         for parameter, value in MALLOC_OPTIONS.items():
             mallopt(parameter, value)
-
-
-def _bfloat16_pays(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 matrices faster than float32 ones.
-
-    AVX-512's bfloat16 products take half of float32's time on AMD's processors, and twice as long on Intel's
-    without AMX. The answer is not timed: a run that goes on has to find the same.
-    """
-    if device.type == "cuda":
-        return has_bfloat16(device)
-    avx512 = torch.cpu._is_avx512_bf16_supported() and "AuthenticAMD" in _processor()
-    return bool(avx512 or torch.cpu._is_amx_tile_supported())
-
-
-def _processor() -> str:
-    """What Linux says of the processors; nothing elsewhere."""
-    path = Path("/proc/cpuinfo")
-    return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
 #: glibc's M_TRIM_THRESHOLD, M_TOP_PAD and M_MMAP_THRESHOLD (whose largest value this is), in bytes.
@@ -90,7 +71,7 @@ class Compute:
         device = resolve_device(table.device)
         if table.compile:
             require_compiler(device)
-        bfloat16 = table.precision == "bfloat16" or (table.precision == "auto" and _bfloat16_pays(device))
+        bfloat16 = table.precision == "bfloat16" or (table.precision == "auto" and bfloat16_pays(device))
         limit = table.non_finite_limit
         return cls(device, bfloat16, World(), table.microbatch, limit, compile=table.compile)
 

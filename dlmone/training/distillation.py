@@ -26,7 +26,6 @@ from dlmone.core.model.denoiser import copy_network
 from dlmone.core.step.context import frozen
 from dlmone.core.step.noise import Key, seed_of, stream
 from dlmone.core.step.request import Role, asks_second_time, merged
-from dlmone.models.student import new_student
 from dlmone.registry.schema import Stage, StageOptimizer
 from dlmone.runtime.compilation import compile_blocks
 from dlmone.runtime.device import Compute
@@ -41,7 +40,8 @@ from .batches.noise_ahead import NoiseAhead
 from .batches.rows import Rows
 from .batches.tokenized import TokenizedExamples
 from .saving.checkpoint import Checkpoint, pack, unpack
-from .stage_times import stage_spacing, stage_times, times_of
+from .stage_student import stage_student
+from .stage_times import stage_times, times_of
 from .updates.mode import set_mode
 from .updates.networks import EstimatorNetworks
 from .updates.non_finite import NonFinite
@@ -80,7 +80,7 @@ class Distillation:
     ) -> None:
         self.name, self.stage, self.compute, self.seed = name, stage, compute, seed
         self.space = teacher.space.requires_grad_(False).eval()
-        t_init, t_range = stage_times(name, stage, self.space.schedule)
+        _, t_range = stage_times(name, stage, self.space.schedule)
         self.times: dict[Role, Times] = {
             "generator": times_of(stage.generator_times, t_range),
             "estimator": times_of(stage.estimator_times, t_range),
@@ -92,8 +92,7 @@ class Distillation:
         updates = (self.generator_update, self.estimator_update)
         requests = merged(request for update in updates for request in update.requests(stage.steps))
 
-        self.generator = new_student(teacher, t_init, stage.unit_input, stage.student.given)
-        self.generator.spacing = stage_spacing(name, stage, self.space.schedule)
+        self.generator = stage_student(name, stage, teacher)
         if start is not None:
             if start.second_time:
                 self.generator.network.add_second_time()

@@ -35,7 +35,7 @@ from dlmone.runtime.distributed import World
 from .estimation.trial import pretraining_trial, stage_trial
 from .requests import check_requests
 from .stage import stage_objectives
-from .stage_times import stage_times
+from .stage_student import stage_student
 from .start import check_sizes, check_starts, saved_starts
 from .teacher import check_times
 
@@ -197,9 +197,7 @@ def _check_sampling(recipe: Recipe, prepared: Prepared, teacher: Teacher, comput
     for key, steps, sampler in settings:
         _try_steps(key, steps, SampledGenerator(probe, teacher.space, sampler), examples, compute)
     if recipe.stages:
-        last, stage = list(recipe.stages.items())[-1]
-        t_init, _ = stage_times(last, stage, teacher.space.schedule)
-        student = teacher.new_generator(t_init, stage.unit_input).with_network(probe)
+        student = stage_student(*list(recipe.stages.items())[-1], teacher).with_network(probe)
         for place, steps in enumerate(table.student_steps):
             _try_steps(f"evaluation.student_steps[{place}]", steps, student, examples, compute)
 

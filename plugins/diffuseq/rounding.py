@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from dlmone.core.accelerator import has_bfloat16, runs_kernels
+from dlmone.core.accelerator import bfloat16_pays, runs_kernels
 
 #: Rows of the table that share one score in the screen.
 GROUP = 16
@@ -45,14 +45,6 @@ def float32_slack(width: int) -> float:
     themselves.
     """
     return (width + 8) * 2.0**-22
-
-
-def fast_format(device: torch.device) -> torch.dtype:
-    """Return bfloat16 if the device multiplies bfloat16 matrices faster than float32 ones."""
-    if device.type == "cpu":
-        pays = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-        return torch.bfloat16 if pays else torch.float32
-    return torch.bfloat16 if device.type == "cuda" and has_bfloat16(device) else torch.float32
 
 
 @torch.no_grad()
@@ -86,7 +78,7 @@ _TABLES: MutableMapping[Tensor, _Table] = WeakIdKeyDictionary()
 
 def _prepared(table_VD: Tensor) -> _Table:
     """Return a table as the screen reads it, cached until the table or its memory changes."""
-    fast = fast_format(table_VD.device)
+    fast = torch.bfloat16 if bfloat16_pays(table_VD.device) else torch.float32
     if table_VD.is_inference():  # inference tensors have no version, so changes cannot be seen
         return _Table((0, 0, fast), table_VD.to(fast), table_VD.float().norm(dim=1))
     state = (table_VD.data_ptr(), table_VD._version, fast)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from dlmone.core import Batch, Example, InputError, Noise, NoiseSchedule, Sketch, Teacher, TrainingLoss
 from dlmone.core.model.schedule import discrete_schedule
-from dlmone.core.model.smaller import copy_first
 from dlmone.core.transfer import on_host
+from dlmone.plugins.bert.smaller import copy_first
 from dlmone.plugins.bert.start import EncoderSizes, load_encoder
 from dlmone.plugins.bert.tokenizer import Tokenizer
 

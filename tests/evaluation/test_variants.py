@@ -163,7 +163,7 @@ def test_what_cannot_work_is_said_before_anything_is_written(
     assert report.read_text() == before
 
 
-def test_the_shipped_sweep_is_the_issues() -> None:
+def test_the_shipped_sweep_has_its_variants() -> None:
     recipe = load_recipe("ablations/diversity", registry=Registry.discover()).recipe
     variants = recipe.evaluation.variants
     pads = {one.augment.options["probability"] for one in variants.values() if one.augment}

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from dlmone.cli import main
 from dlmone.core import InputError, Noise
-from dlmone.core.model.smaller import copy_first
 from dlmone.models.folder import load_student
 from dlmone.models.student import new_student
+from dlmone.plugins.bert.smaller import copy_first
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
 from dlmone.plugins.diffuseq.teacher import DiffuSeqTeacher
 from dlmone.plugins.langflow.options import LangFlowOptions

@@ -1,6 +1,7 @@
 """SiD with guidance (SiD-LSG's κ): by hand on the toy, on Gaussians, and refused where it cannot be."""
 
 import copy
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -170,7 +171,7 @@ class TakesKappa(Denoiser):
     ) -> Denoised:
         self.calls += 1
         found = self.network.denoise(e_t, t_B, batch, **wanted)
-        return found.with_x0(guidance * found.x0)
+        return replace(found, x0=guidance * found.x0)
 
 
 @pytest.mark.parametrize("network", [TEACHER, ESTIMATOR, GENERATOR], ids=str)

@@ -5,10 +5,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dlmone.core import InputError
+from dlmone.core import InputError, accelerator
 from dlmone.core.accelerator import runs_kernels, scores_at_once
 from dlmone.registry.schema import Compute as ComputeTable
-from dlmone.runtime import device as module
 from dlmone.runtime.device import Compute, resolve_device
 from dlmone.runtime.distributed import World
 
@@ -109,7 +108,7 @@ def test_auto_is_bfloat16_on_cpus_that_multiply_it_faster(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
-    monkeypatch.setattr(module, "_processor", lambda: f"vendor_id : {vendor}")
+    monkeypatch.setattr(accelerator, "_processors", lambda: f"vendor_id : {vendor}")
     assert Compute.of(ComputeTable(device="cpu", precision="auto")).bfloat16 is pays
     assert Compute.of(ComputeTable(device="cpu", precision="bfloat16")).bfloat16, "as it was asked for"
 

@@ -38,7 +38,7 @@ def claiming(name: str, shift: Callable[..., float] = lambda **_: 0.0) -> Callab
 
         def denoise(*args: Any, previous: Any = None, guidance: Any = None, **named: Any) -> Denoised:
             answer = right(*args, **named)
-            return answer.with_x0(answer.x0 + shift(previous=previous, guidance=guidance))
+            return replace(answer, x0=answer.x0 + shift(previous=previous, guidance=guidance))
 
         toy.network.denoise = denoise
         setattr(toy.network, name, True)

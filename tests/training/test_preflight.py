@@ -50,6 +50,10 @@ def refusal(*overrides: str, **more: Any) -> str:
         (["stages.stage-1.validation.metrics=[nope]"], "not TOML"),
         (['stages.stage-1.validation.metrics=["nope"]'], "there is no evaluation.metrics.nope"),
         (["evaluation.teacher_steps=[1, 5000]"], "evaluation.teacher_steps[1]: "),
+        (
+            ['stages.stage-2.spacing="log_snr"', "evaluation.student_steps=[1, 32]"],
+            "evaluation.student_steps[1]: ",
+        ),
         (["teacher.pretrain.validation_steps=5000"], "teacher.pretrain.validation_steps: "),
         (
             ['evaluation.variants.many={sampler.use="ddim", steps=5000}'],
@@ -80,8 +84,15 @@ def test_what_fails_fails_before_training(overrides, sentence):
     assert sentence in refusal(*overrides)
 
 
-def test_what_is_right_passes_and_leaves_no_trace():
-    trial()
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ['evaluation.variants.own={of="teacher", sampler={use="ddim", spacing=[9, 3]}, augment={use="pad"}}'],
+    ],
+)
+def test_what_is_right_passes_and_leaves_no_trace(overrides):
+    trial(*overrides)
 
 
 @pytest.mark.parametrize(

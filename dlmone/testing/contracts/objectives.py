@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, cast, get_args
 
@@ -246,7 +247,7 @@ class _Meddler(Denoiser):
     def denoise(self, e_t: Tensor, t_B: Tensor, batch: Batch, **wanted: Any) -> Denoised:
         answer = self.network.denoise(e_t, t_B, batch, **wanted)
         meddled = torch.where(batch.target_BL[..., None], answer.x0, answer.x0 + 1)
-        return answer.with_x0(meddled)
+        return replace(answer, x0=meddled)
 
 
 def _snapshot(network: nn.Module) -> dict[str, Tensor]:

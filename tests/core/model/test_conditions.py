@@ -58,7 +58,7 @@ class EncodedNetwork(ToyNetwork):
     ) -> Denoised:
         COUNTED["denoise"] += 1
         answer = super().denoise(e_t, t_B, batch, **wanted)
-        return answer.with_x0(answer.x0 + batch.encoded["source"][:, None] * guidance)
+        return replace(answer, x0=answer.x0 + batch.encoded["source"][:, None] * guidance)
 
 
 COUNTED: Counter[str] = Counter()

@@ -105,7 +105,7 @@ def test_the_kernels_find_what_float64_finds(**problem: object) -> None:
 def test_either_format_of_the_screen_gives_float64s_rows(
     monkeypatch: pytest.MonkeyPatch, format: torch.dtype
 ) -> None:
-    monkeypatch.setattr(rounding, "fast_format", lambda device: format)
+    monkeypatch.setattr(rounding, "bfloat16_pays", lambda device: format is torch.bfloat16)
     for seed, spread in enumerate([1.0, 1e-2, 1e-4] * 3):
         check("vectorised", seed, 20, 200, 24, torch.float32, seed % 2 == 0, spread)
 

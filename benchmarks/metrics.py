@@ -23,11 +23,12 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 from torchmetrics.functional.text.rouge import rouge_score
 
 from dlmone.core.text.evaluator import Evaluator, Sample
-from dlmone.plugins.metrics.bleu import BleuEvaluator, pairwise_bleu_matrices
+from dlmone.plugins.metrics.bleu import BleuEvaluator
 from dlmone.plugins.metrics.diversity import DiversityEvaluator
 from dlmone.plugins.metrics.options import BleuOptions, DiversityOptions, NoOptions, RougeLOptions
 from dlmone.plugins.metrics.rouge import RougeLEvaluator
 from dlmone.plugins.metrics.words import AvgLenEvaluator, Dist1Evaluator
+from dlmone.plugins.selection.mbr import utilities
 
 VOCABULARY, DRAWS, SEED = 20_000, 3, 0
 
@@ -110,7 +111,8 @@ def main() -> None:
 
     drawn = sentences(args.examples, args.candidates)
     groups = [sample.candidates for sample in drawn]
-    picks = pairwise_bleu_matrices(groups).sum(-1).argmax(-1)
+    bleu = BleuEvaluator(BleuOptions())
+    picks = utilities(groups, bleu).sum(-1).argmax(-1)
     chosen = [
         Sample(s.id, s.source, s.reference, (s.candidates[pick],))
         for s, pick in zip(drawn, picks, strict=True)
@@ -119,11 +121,11 @@ def main() -> None:
     plain = NoOptions()
     sides: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         f"MBR-{args.candidates} matrices": (
-            lambda: pairwise_bleu_matrices(groups),
+            lambda: utilities(groups, bleu),
             lambda: [looped_matrix(texts) for texts in groups],
         ),
         "BLEU": (
-            lambda: per_sample(BleuEvaluator(BleuOptions()), chosen),
+            lambda: per_sample(bleu, chosen),
             lambda: [[nltk_bleu(*pair) for pair in pairs]],
         ),
         "ROUGE-L": (

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from dlmone.core.errors import DlmoneError, PluginError
+from dlmone.core.errors import DlmoneError, InputError, PluginError
 
 from . import hooks
 from .contracts.check import mistake
@@ -149,13 +149,15 @@ class Catalogue:
         """Return ``Class(options)`` for a slot of a recipe.
 
         Raises:
-            InputError: the slot's options are invalid.
+            InputError: the slot's options are invalid, or the class refuses them.
             PluginError: there is no such plugin, or it cannot be used.
         """
         options = self.options(kind, slot.use, slot.options, where)
         target = self.load(kind, slot.use, where)
         try:
             return target(options)
+        except InputError as error:
+            raise type(error)(_at(where, str(error))) from error
         except (DlmoneError, KeyboardInterrupt):
             raise
         except BaseException as error:

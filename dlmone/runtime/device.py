@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import ctypes
-import re
 import sys
 import warnings
 from contextlib import AbstractContextManager
@@ -14,9 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from torch import nn
 
-from dlmone.core import Denoiser, InputError, Teacher
+from dlmone.core import Denoiser, Teacher
 from dlmone.core.accelerator import bfloat16_pays
-from dlmone.core.errors import MissingError
+from dlmone.registry.fields.device import resolve_device
 from dlmone.registry.schema import Compute as ComputeTable
 
 from .compilation import require_compiler
@@ -179,25 +178,3 @@ def _mesh(table: ComputeTable, device: torch.device, world: World) -> DeviceMesh
     from .sharding import mesh_of
 
     return mesh_of(device)
-
-
-def resolve_device(name: str) -> torch.device:
-    """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:1`` into a device that is there.
-
-    Raises:
-        InputError: the name is unknown or the device absent.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    named = re.fullmatch(r"cpu|cuda(?::([0-9]+))?", name)
-    if named is None:
-        raise InputError(f"there is no device {name!r}; expected auto, cpu, cuda or cuda:N")
-    if name == "cpu":
-        return torch.device(name)
-    if not torch.cuda.is_available():
-        raise MissingError(f"device {name!r} was asked for, but no CUDA device is available here")
-    if named[1] is None:
-        return torch.device(name)
-    if int(named[1]) >= (count := torch.cuda.device_count()):
-        raise MissingError(f"device {name!r} was asked for, but the last one here is cuda:{count - 1}")
-    return torch.device("cuda", int(named[1]))

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 from dlmone.core.errors import InputError
 from dlmone.core.text.evaluator import Evaluator, Sample, Score
 from dlmone.plugins.bert.hub import is_offline
+from dlmone.registry.fields.device import resolve_device
 
 from .options import BertScoreOptions
 from .scoring import checked, mean_score
 from .strings import clean_output
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from .greedy import Embedded
@@ -33,7 +35,7 @@ class BertScoreEvaluator(Evaluator):
     """Mean BERTScore F1. The encoder is loaded at the first evaluation and kept."""
 
     def __init__(self, options: BertScoreOptions) -> None:
-        self.options = options
+        self.options, self.device = options, resolve_device(options.device)
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Score the first candidate of each sample against its reference.
@@ -77,7 +79,7 @@ class BertScoreEvaluator(Evaluator):
 
     @cached_property
     def _encoder(self) -> tuple[Any, Any]:
-        return load_encoder(self.options.model, self.num_layers, self.options.device)
+        return load_encoder(self.options.model, self.num_layers, self.device)
 
     def _f1(self, outputs: Sequence[str], references: Sequence[str]) -> list[float]:
         """Return F1 per pair, 0 where a side is empty. Each distinct text is embedded once."""
@@ -160,13 +162,12 @@ def batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
         yield order[start : start + size]
 
 
-def load_encoder(name: str, num_layers: int, device: str | None = None) -> tuple[Any, Any]:
+def load_encoder(name: str, num_layers: int, device: torch.device) -> tuple[Any, Any]:
     """Return the first ``num_layers`` layers of an encoder (float32, evaluation mode) and its tokeniser.
 
     Raises:
         InputError: the model cannot be loaded, is not an encoder, or has fewer layers.
     """
-    import torch
     from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     offline = not Path(name).is_dir() and is_offline()
@@ -198,7 +199,5 @@ def load_encoder(name: str, num_layers: int, device: str | None = None) -> tuple
     if tokenizer.model_max_length > 1_000_000:
         # transformers 5 no longer knows DeBERTa's limit, and fast tokenisers refuse its stand-in, 1e30.
         tokenizer.model_max_length = 512
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     # transformers 5 keeps a checkpoint's float16; 4.22 read it as float32.
     return model.float().eval().to(device), tokenizer

@@ -16,7 +16,7 @@ from .ngrams import ORDERS, clipped_matches
 from .options import BleuOptions
 from .scoring import SpacedEvaluator, checked, mean_score
 from .strings import clean_output
-from .tokens import Array, Sequences, encode_groups, encode_pairs, on_device
+from .tokens import Sequences, encode_pairs, kernel_device
 
 if TYPE_CHECKING:
     import torch
@@ -54,84 +54,42 @@ def smoothed_bleu(lengths_P2: NDArray[Any], matches_PN: NDArray[Any]) -> NDArray
     return bleu_P
 
 
-def pair_bleus(sequences: Sequences[Array], pairs_P2: Array) -> NDArray[np.float64]:
-    """Return the BLEU of each pair (hypothesis, reference) of sequences, [P]."""
-    return _scores(sequences.lengths_S[pairs_P2], clipped_matches(sequences, pairs_P2))
-
-
-def sentence_bleus(outputs: Sequence[str], references: Sequence[str]) -> list[float]:
-    """Return the smoothed BLEU-4 of each output against its reference, words being split at white space.
-
-    Raises:
-        InputError: the numbers of outputs and references differ.
-    """
-    scores: list[float] = pair_bleus(*encode_pairs(outputs, references, str.split)).tolist()
-    return scores
-
-
-def pairwise_bleu_matrices(
-    groups: Sequence[Sequence[str]], device: torch.device | str = "cpu"
+def pair_bleus(
+    sequences: Sequences[NDArray[Any]], pairs_P2: NDArray[Any], device: torch.device | None = None
 ) -> NDArray[np.float64]:
-    """Return ``matrix[g, i, j]``, the BLEU of text i of group g against its text j, [G, K, K].
+    """Return the BLEU of each pair (hypothesis, reference) of sequences, [P].
 
-    The diagonal is 0, so that ``matrix[g].sum(-1).argmax()`` is the text of minimum Bayes risk, the first on
-    ties, as in DiffuSeq's script. Matches are counted on ``device``, once for (i, j) and (j, i).
-
-    Raises:
-        InputError: the groups are not all of one size.
+    Matches are counted once for (i, j) and (j, i), on ``device`` if there is one.
     """
-    sequences, pairs_P2 = encode_groups(groups, str.split)
-    if device == "cpu":
-        upper_P, lower_P = _both_ways(sequences, pairs_P2)
-    else:
-        import torch
-
-        upper_P, lower_P = _both_ways(on_device(sequences, device), torch.from_numpy(pairs_P2).to(device))
-    size = len(groups[0]) if groups else 0
-    i, j = np.triu_indices(size, 1)
-    matrices_GKK = np.zeros((len(groups), size, size))
-    matrices_GKK[:, i, j] = upper_P.reshape(len(groups), len(i))
-    matrices_GKK[:, j, i] = lower_P.reshape(len(groups), len(i))
-    return matrices_GKK
+    lower_P, upper_P = np.sort(pairs_P2, axis=1).T
+    codes_D, rows_P = np.unique(lower_P * len(sequences.lengths_S) + upper_P, return_inverse=True)
+    different_D2 = np.stack(np.divmod(codes_D, max(1, len(sequences.lengths_S))), axis=1)
+    matches_PN = clipped_matches(sequences, different_D2, device)[rows_P]
+    return _scores(sequences.lengths_S[pairs_P2], matches_PN)
 
 
-def _both_ways(
-    sequences: Sequences[Array], pairs_P2: Array
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the BLEU of the pairs (i, j) and of (j, i), twice [P]."""
-    lengths_P2, matches_PN = sequences.lengths_S[pairs_P2], clipped_matches(sequences, pairs_P2)
-    return _scores(lengths_P2, matches_PN), _scores(lengths_P2[:, [1, 0]], matches_PN)
-
-
-def _scores(lengths_P2: Array, matches_PN: Array) -> NDArray[np.float64]:
+def _scores(lengths_P2: NDArray[Any], matches_PN: NDArray[Any]) -> NDArray[np.float64]:
     """Return `smoothed_bleu` of each row. Equal rows, which are common, share one call."""
     columns = [*lengths_P2.T, *matches_PN.T]
     if not len(lengths_P2):
         return np.zeros(0)
     radices = [int(column.max()) + 1 for column in columns]
     if math.prod(radices) > np.iinfo(np.int64).max:
-        return smoothed_bleu(_on_host(lengths_P2), _on_host(matches_PN))
+        return smoothed_bleu(lengths_P2, matches_PN)
     codes_P = columns[0]
     for column, radix in zip(columns[1:], radices[1:], strict=True):
         codes_P = codes_P * radix + column
-    if isinstance(codes_P, np.ndarray):
-        codes_D, rows_P = np.unique(codes_P, return_inverse=True)
-    else:
-        codes_D, rows_P = map(_on_host, codes_P.unique(return_inverse=True))
+    codes_D, rows_P = np.unique(codes_P, return_inverse=True)
     rows_DC = np.stack(np.unravel_index(codes_D, radices), axis=1)
     scores_P: NDArray[np.float64] = smoothed_bleu(rows_DC[:, :2], rows_DC[:, 2:])[rows_P]
     return scores_P
-
-
-def _on_host(array: Array) -> NDArray[Any]:
-    return array if isinstance(array, np.ndarray) else array.cpu().numpy()
 
 
 class BleuEvaluator(SpacedEvaluator):
     """Mean sentence BLEU: neither corpus BLEU nor comparable with sacreBLEU's numbers."""
 
     def __init__(self, options: BleuOptions) -> None:
-        self.tokenize = options.tokenize
+        self.tokenize, self.device = options.tokenize, kernel_device(options.device)
 
     def _words(self, text: str) -> list[str]:
         return text.split() if self.tokenize == "whitespace" else words_of(text, signs=True)
@@ -144,11 +102,11 @@ class BleuEvaluator(SpacedEvaluator):
         """Score the first candidate of each sample against its reference."""
         scored = checked(samples, "bleu")
         outputs, references = [s.candidates[0] for s in scored], [s.reference for s in scored]
-        values = pair_bleus(*encode_pairs(outputs, references, self._words)).tolist()
+        values = pair_bleus(*encode_pairs(outputs, references, self._words), self.device).tolist()
         return [mean_score("bleu", values, "higher", tok=self.tokenize, smooth="nltk-method4")]
 
     def score_pairs(self, outputs: Sequence[str], references: Sequence[str]) -> list[float]:
         """Return the sentence BLEU of each output against a reference that is another output."""
         pairs = encode_pairs(outputs, references, lambda text: self._words(clean_output(text)))
-        scores: list[float] = pair_bleus(*pairs).tolist()
+        scores: list[float] = pair_bleus(*pairs, self.device).tolist()
         return scores

@@ -8,12 +8,15 @@ kernel in ``kernels/lcs.py`` follows the same algorithm.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .tokens import PAD, Array, Sequences, buckets, places
+from .tokens import PAD, Sequences, buckets, on_device, places
+
+if TYPE_CHECKING:
+    import torch
 
 #: Bits in a word. It is held in an int64, so that the carry of an addition is its bit 32.
 WORD = 32
@@ -21,15 +24,18 @@ WORD = 32
 _CELLS = 1 << 15
 
 
-def lcs_lengths(sequences: Sequences[Array], pairs_P2: Array) -> Array:
-    """Return the length of the longest common subsequence of each pair, [P], int32.
+def lcs_lengths(
+    sequences: Sequences[NDArray[Any]], pairs_P2: NDArray[Any], device: torch.device | None = None
+) -> NDArray[np.int32]:
+    """Return the length of the longest common subsequence of each pair, [P].
 
-    Arrays of numpy are compared on the CPU, tensors where they are, by a Triton kernel.
+    With a ``device`` a Triton kernel finds it there.
     """
-    if not isinstance(pairs_P2, np.ndarray):
+    if device is not None:
         from .kernels.lcs import lcs_lengths as kernel
 
-        return kernel(sequences, pairs_P2)
+        found: NDArray[np.int32] = kernel(*on_device(device, sequences, pairs_P2)).cpu().numpy()
+        return found
     lcs_P = np.zeros(len(pairs_P2), np.int32)
     for pairs in buckets(*sequences.lengths_S[pairs_P2.T], cells=_CELLS):
         first_HP, second_RP = (sequences.tokens_T[places(sequences, side)] for side in pairs_P2[pairs].T)

@@ -9,12 +9,15 @@ clipping, Papineni et al., 2002). The Triton kernels in ``kernels/ngrams.py`` fo
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .tokens import PAD, Array, Sequences, buckets, places
+from .tokens import PAD, Sequences, buckets, on_device, places
+
+if TYPE_CHECKING:
+    import torch
 
 #: BLEU-4 and Div-4 need no longer n-grams.
 ORDERS = 4
@@ -24,16 +27,19 @@ NO_RANK = 2**31 - 1
 _CELLS = 1 << 15
 
 
-def clipped_matches(sequences: Sequences[Array], pairs_P2: Array) -> Array:
-    """Return how many n-grams the two sequences of each pair share, [P, 4], int32.
+def clipped_matches(
+    sequences: Sequences[NDArray[Any]], pairs_P2: NDArray[Any], device: torch.device | None = None
+) -> NDArray[np.int32]:
+    """Return how many n-grams the two sequences of each pair share, [P, 4].
 
     Entry n - 1 is the sum over distinct n-grams of the lesser of the two counts: whichever of the two is
-    called the hypothesis. Arrays of numpy are counted on the CPU, tensors where they are, by a Triton kernel.
+    called the hypothesis. With a ``device`` a Triton kernel counts there.
     """
-    if not isinstance(pairs_P2, np.ndarray):
+    if device is not None:
         from .kernels.ngrams import clipped_matches as kernel
 
-        return kernel(sequences, pairs_P2)
+        counted: NDArray[np.int32] = kernel(*on_device(device, sequences, pairs_P2)).cpu().numpy()
+        return counted
     tokens_T, ranks_NT = sequences.tokens_T, ranks(sequences)
     matches_PN = np.zeros((len(pairs_P2), ORDERS), np.int32)
     for pairs in buckets(*sequences.lengths_S[pairs_P2.T], cells=_CELLS):
@@ -44,33 +50,36 @@ def clipped_matches(sequences: Sequences[Array], pairs_P2: Array) -> Array:
     return matches_PN
 
 
-def distinct(sequences: Sequences[Array]) -> tuple[Array, Array]:
-    """Return how many different n-grams each sequence has, and how many in all, twice [4, S], int64.
+def distinct(
+    sequences: Sequences[NDArray[Any]], device: torch.device | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return how many different n-grams each sequence has, and how many in all, twice [4, S].
 
     Sequences must not overlap. Pool those of a group to count what is different within the group.
     """
-    ranks_NT = ranks(sequences)
+    ranks_NT = ranks(sequences, device)
     ends_S = sequences.starts_S + sequences.lengths_S
 
-    def inside(places_NT: Array) -> Array:
+    def inside(places_NT: NDArray[np.bool_]) -> NDArray[np.int64]:
         # A sequence ends at a PAD, where nothing is counted: empty sequences need no exception.
-        sums_NT = places_NT.cumsum(1)
+        sums_NT = places_NT.cumsum(1, dtype=np.int64)
         first_NS = places_NT[:, sequences.starts_S]
-        count_NS: Array = sums_NT[:, ends_S] - sums_NT[:, sequences.starts_S] + first_NS
+        count_NS: NDArray[np.int64] = sums_NT[:, ends_S] - sums_NT[:, sequences.starts_S] + first_NS
         return count_NS
 
     return inside(ranks_NT == 0), inside(ranks_NT < NO_RANK)
 
 
-def ranks(sequences: Sequences[Array]) -> Array:
-    """Return the rank of the n-gram that starts at each place, [4, T], int32, `NO_RANK` where none does.
+def ranks(sequences: Sequences[NDArray[Any]], device: torch.device | None = None) -> NDArray[np.int32]:
+    """Return the rank of the n-gram that starts at each place, [4, T], `NO_RANK` where none does.
 
-    Sequences must not overlap.
+    Sequences must not overlap. With a ``device`` a Triton kernel ranks there.
     """
-    if not isinstance(sequences.tokens_T, np.ndarray):
+    if device is not None:
         from .kernels.ngrams import ranks as kernel
 
-        return kernel(sequences)
+        ranked: NDArray[np.int32] = kernel(*on_device(device, sequences)).cpu().numpy()
+        return ranked
     ranks_NT = np.full((ORDERS, len(sequences.tokens_T)), NO_RANK, np.int32)
     for rows in buckets(sequences.lengths_S, cells=_CELLS):
         places_LS = places(sequences, rows)

@@ -4,6 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from dlmone.registry.fields.device import DeviceName
+
 
 class NoOptions(BaseModel):
     """The evaluator takes no options."""
@@ -21,30 +23,35 @@ class HealthOptions(BaseModel):
     )
 
 
-class BleuOptions(BaseModel):
-    """DiffuSeq splits words at white space."""
+class OverlapOptions(BaseModel):
+    """What metrics of overlapping words share."""
 
     model_config = ConfigDict(extra="forbid")
+
+    device: DeviceName = Field(
+        default="cpu",
+        description="where overlaps are counted: auto, cpu, cuda or cuda:N; a GPU is for many pairs (mbr)",
+    )
+
+
+class BleuOptions(OverlapOptions):
+    """DiffuSeq splits words at white space."""
 
     tokenize: Literal["whitespace", "unicode"] = Field(
         default="whitespace", description="unicode knows punctuation, and scripts without spaces"
     )
 
 
-class RougeLOptions(BaseModel):
+class RougeLOptions(OverlapOptions):
     """DiffuSeq's words are runs of a-z and 0-9."""
-
-    model_config = ConfigDict(extra="forbid")
 
     tokenize: Literal["a-z0-9", "unicode"] = Field(
         default="a-z0-9", description="unicode knows letters of all scripts"
     )
 
 
-class DiversityOptions(BaseModel):
+class DiversityOptions(OverlapOptions):
     """DiffuSeq reports diversity over 3 candidates (seeds) a source."""
-
-    model_config = ConfigDict(extra="forbid")
 
     candidates: int = Field(default=3, ge=2, le=10_000, description="candidates a sample that are compared")
 
@@ -60,5 +67,5 @@ class BertScoreOptions(BaseModel):
     num_layers: int | None = Field(default=None, ge=1, le=1_000)
     #: Texts at once.
     batch_size: int = Field(default=64, ge=1, le=1_000_000)
-    #: cpu, cuda or cuda:N; by default CUDA where there is one.
-    device: str | None = None
+    #: cpu, cuda or cuda:N; auto is a GPU where there is one.
+    device: DeviceName = "auto"

@@ -25,7 +25,7 @@ PAD = -1
 #: Sequences whose lengths, rounded up to a multiple of this, are the same share a tile.
 _STEP = 4
 
-#: numpy on the CPU, where it spares users torch's start-up; torch on the GPU, for Triton's kernels.
+#: numpy, which spares users torch's start-up; torch in Triton's kernels alone.
 Array = TypeVar("Array", "NDArray[Any]", "torch.Tensor")
 
 
@@ -98,12 +98,30 @@ def encode_groups(
     return encode(map(tokens, chain.from_iterable(groups))), pairs_GP2.reshape(-1, 2)
 
 
-def on_device(sequences: Sequences[NDArray[Any]], device: torch.device | str) -> Sequences[torch.Tensor]:
-    """Copy sequences to a device, for Triton's kernels."""
+def kernel_device(name: str) -> torch.device | None:
+    """Return the device of a name if Triton's kernels run there; None where the CPU counts instead.
+
+    Raises:
+        MissingError: the device is absent.
+    """
+    if name == "cpu":
+        return None
+    from dlmone.core.accelerator import runs_kernels
+    from dlmone.registry.fields.device import resolve_device
+
+    device = resolve_device(name)
+    return device if runs_kernels(device) else None
+
+
+def on_device(
+    device: torch.device | str, sequences: Sequences[NDArray[Any]], *pairs_P2: NDArray[Any]
+) -> tuple[Any, ...]:
+    """Copy sequences, and what comes with them, to a device, for Triton's kernels."""
     import torch
 
-    arrays = (sequences.tokens_T, sequences.starts_S, sequences.lengths_S)
-    return Sequences(*(torch.from_numpy(array).to(device) for array in arrays))
+    arrays = (sequences.tokens_T, sequences.starts_S, sequences.lengths_S, *pairs_P2)
+    tokens_T, starts_S, lengths_S, *pairs = (torch.from_numpy(array).to(device) for array in arrays)
+    return Sequences(tokens_T, starts_S, lengths_S), *pairs
 
 
 def buckets(*lengths: NDArray[Any], cells: int) -> Iterator[NDArray[np.intp]]:

@@ -5,6 +5,7 @@ number of candidates the selection uses the same matrix (the paper's Figure 2).
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,19 +47,16 @@ def utilities(candidates: Sequence[Sequence[str]], metric: PairMetric) -> NDArra
         raise InputError(f"mbr needs one number of candidates for all samples, from 1; got {sorted(counts)}")
     size = counts.pop()
     # Candidates repeat each other, more so the more certain a model is: each pair of texts is scored once.
-    places: dict[tuple[str, str], int] = {}
-    index = [
-        places.setdefault((output, reference), len(places))
-        for texts in candidates
-        for i, output in enumerate(texts)
-        for j, reference in enumerate(texts)
-        if i != j
-    ]
+    texts = list(dict.fromkeys(chain.from_iterable(candidates)))
+    numbers = {text: number for number, text in enumerate(texts)}
+    number_NK = np.array([[numbers[text] for text in row] for row in candidates])
+    i, j = np.nonzero(~np.eye(size, dtype=bool))
+    codes_D, rows_P = np.unique(number_NK[:, i] * len(texts) + number_NK[:, j], return_inverse=True)
     u_NKK = np.zeros((len(candidates), size, size))
-    if places:
-        outputs, references = zip(*places, strict=True)
+    if len(codes_D):
+        outputs, references = ([texts[n] for n in side.tolist()] for side in np.divmod(codes_D, len(texts)))
         values = np.asarray(metric.score_pairs(outputs, references), dtype=np.float64)
-        u_NKK[:, ~np.eye(size, dtype=bool)] = values[index].reshape(len(candidates), -1)
+        u_NKK[:, i, j] = values[rows_P].reshape(len(candidates), -1)
     return u_NKK
 
 

@@ -1,1 +1,1 @@
-"""What a key of a recipe, or of a plugin's options, can hold: bounds, names, paths, times, tokenizers."""
+"""What a key of a recipe, or of an option, can hold: bounds, devices, names, paths, times, tokenizers."""

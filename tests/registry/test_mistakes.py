@@ -259,7 +259,7 @@ def test_mistakes_in_the_options_of_several_plugins_come_together() -> None:
     text = mistake("data.trian=1", "evaluation.metrics.bleu.smooth=1")
     assert text.splitlines() == [
         "--set: data.trian: unknown key; did you mean 'train'?",
-        "--set: evaluation.metrics.bleu.smooth: unknown key; known here: tokenize, use",
+        "--set: evaluation.metrics.bleu.smooth: unknown key; known here: device, tokenize, use",
     ]
 
 

@@ -7,8 +7,9 @@ import torch
 
 from dlmone.core import InputError, accelerator
 from dlmone.core.accelerator import runs_kernels, scores_at_once
+from dlmone.registry.fields.device import resolve_device
 from dlmone.registry.schema import Compute as ComputeTable
-from dlmone.runtime.device import Compute, resolve_device
+from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 
 

@@ -180,7 +180,7 @@ def _subjects(
     model: str, request: Request | None, sampler: str | None, device: str, registry: Registry
 ) -> list[Subject]:
     from dlmone.benchmark.subjects import of_folder, of_recipe
-    from dlmone.runtime.device import resolve_device
+    from dlmone.registry.fields.device import resolve_device
 
     if request is None:
         return [of_folder(Path(model), sampler, device, registry)]
@@ -191,7 +191,7 @@ def _subjects(
 
 def _graphs(graphs: Sequence[Path], models: Sequence[str], device: str, registry: Registry) -> list[Subject]:
     from dlmone.benchmark.subjects import of_graph
-    from dlmone.runtime.device import resolve_device
+    from dlmone.registry.fields.device import resolve_device
 
     if graphs and not models:
         raise click.UsageError("--graph is timed beside the model it is of: give that as MODEL, not a recipe")
@@ -200,7 +200,7 @@ def _graphs(graphs: Sequence[Path], models: Sequence[str], device: str, registry
 
 def _rivals(against: Sequence[str], device: str, registry: Registry) -> list[Subject]:
     from dlmone.benchmark.subjects import of_plugin
-    from dlmone.runtime.device import resolve_device
+    from dlmone.registry.fields.device import resolve_device
 
     return [of_plugin(words, resolve_device(device), registry) for words in against]
 

@@ -148,7 +148,7 @@ def generate(
         if source:
             examples = examples_of_file(source, registry, columns)
         rounds, total = _rounds(examples, batch * processes)
-    from dlmone.runtime.device import resolve_device
+    from dlmone.registry.fields.device import resolve_device
     from dlmone.runtime.distributed import World
 
     world = World.join()

@@ -4,6 +4,7 @@ The kernels run on the GPU where there is one, and otherwise under Triton's inte
 """
 
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,12 +12,18 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dlmone.core.errors import InputError
+from dlmone.core import accelerator
+from dlmone.core.errors import InputError, MissingError
+from dlmone.core.text.evaluator import Sample
+from dlmone.plugins.metrics import lcs, ngrams
 from dlmone.plugins.metrics.lcs import lcs_lengths
 from dlmone.plugins.metrics.ngrams import NO_RANK, clipped_matches, distinct, ranks
-from dlmone.plugins.metrics.tokens import PAD, buckets, encode, encode_groups, encode_pairs, on_device
+from dlmone.plugins.metrics.tokens import PAD, buckets, encode, encode_groups, encode_pairs
+from dlmone.registry import Registry
+from dlmone.registry.fields import device as device_field
+from dlmone.registry.schema import EvaluatorSlot
 
-DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 ORDERS = range(1, 5)
 TEXTS = st.lists(st.text("ab", max_size=12), min_size=2, max_size=6)
@@ -79,20 +86,18 @@ def test_distinct_ngrams_of_a_group_run_over_no_edge(size, texts):
 def test_the_kernels_are_the_cpus_path(texts):
     pytest.importorskip("triton")
     sequences, pairs = encode(texts), all_pairs(texts)
-    copies, device_pairs = on_device(sequences, DEVICE), torch.from_numpy(pairs).to(DEVICE)
-    assert (clipped_matches(copies, device_pairs).cpu().numpy() == clipped_matches(sequences, pairs)).all()
-    assert (lcs_lengths(copies, device_pairs).cpu().numpy() == lcs_lengths(sequences, pairs)).all()
-    size = len(texts)
-    for there, here in zip(distinct(copies.pooled(size)), distinct(sequences.pooled(size)), strict=True):
-        assert (there.cpu().numpy() == here).all()
+    assert (clipped_matches(sequences, pairs, DEVICE) == clipped_matches(sequences, pairs)).all()
+    assert (lcs_lengths(sequences, pairs, DEVICE) == lcs_lengths(sequences, pairs)).all()
+    pooled = sequences.pooled(len(texts))
+    for there, here in zip(distinct(pooled, DEVICE), distinct(pooled), strict=True):
+        assert (there == here).all()
 
 
 def test_the_kernels_take_a_block_of_pairs_that_is_not_full():
     pytest.importorskip("triton")
     sequences = encode(["abcab", "", "bab" * 12])
     pairs = np.array([(i % 3, i // 3 % 3) for i in range(19)])
-    there = lcs_lengths(on_device(sequences, DEVICE), torch.from_numpy(pairs).to(DEVICE))
-    assert (there.cpu().numpy() == lcs_lengths(sequences, pairs)).all()
+    assert (lcs_lengths(sequences, pairs, DEVICE) == lcs_lengths(sequences, pairs)).all()
 
 
 def test_nothing_to_count():
@@ -100,10 +105,56 @@ def test_nothing_to_count():
     nobody = np.zeros((0, 2), np.int64)
     for texts in ([], ["ab"]):
         sequences = encode(texts)
-        there, nowhere = on_device(sequences, DEVICE), torch.from_numpy(nobody).to(DEVICE)
-        assert clipped_matches(sequences, nobody).shape == clipped_matches(there, nowhere).shape == (0, 4)
-        assert lcs_lengths(sequences, nobody).shape == lcs_lengths(there, nowhere).shape == (0,)
-        assert distinct(sequences)[0].shape == distinct(there)[0].shape == (4, len(texts))
+        for device in (None, DEVICE):
+            assert clipped_matches(sequences, nobody, device).shape == (0, 4)
+            assert lcs_lengths(sequences, nobody, device).shape == (0,)
+            assert distinct(sequences, device)[0].shape == (4, len(texts))
+
+
+@pytest.mark.parametrize("use", ["bleu", "rouge_l", "diversity"])
+def test_an_evaluators_device_is_where_it_counts(monkeypatch, use):
+    """Also where it compares outputs for mbr; with the numbers of the CPU."""
+    pytest.importorskip("triton")
+    registry = Registry.discover()
+    monkeypatch.setattr(accelerator, "runs_kernels", lambda device: True)
+    monkeypatch.setattr(device_field, "resolve_device", lambda name: DEVICE)
+    there, here = (
+        registry.create("evaluators", EvaluatorSlot(use=use, device=name)) for name in ("auto", "cpu")
+    )
+    samples = [
+        Sample("0", "", "a b a c d", ("a b c d a", "a b a c", "d d")),
+        Sample("1", "", "e", ("e", "", "e f")),
+    ]
+    copied = []
+    for module in (ngrams, lcs):
+        copy = partial(counted, copied, module.on_device)
+        monkeypatch.setattr(module, "on_device", copy)
+    assert [score.per_sample for score in there.evaluate(samples)] == [
+        score.per_sample for score in here.evaluate(samples)
+    ]
+    assert set(copied) == {DEVICE}
+    if use != "diversity":
+        copied.clear()
+        pairs = ["a b", "b a c"], ["b a c", "a b"]
+        assert there.score_pairs(*pairs) == here.score_pairs(*pairs)
+        assert copied
+
+
+def counted(copied, copy, device, *arrays):
+    copied.append(device)
+    return copy(device, *arrays)
+
+
+@pytest.mark.parametrize("use", ["bleu", "rouge_l", "diversity", "bertscore"])
+def test_a_device_that_is_not_there(monkeypatch, use):
+    registry = Registry.discover()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=r"m\.device: there is no device 'tpu'; expected auto, cpu"):
+        registry.create("evaluators", EvaluatorSlot(use=use, device="tpu"), "m")
+    with pytest.raises(
+        MissingError, match=r"^m: device 'cuda:1' was asked for, but no CUDA device is available"
+    ):
+        registry.create("evaluators", EvaluatorSlot(use=use, device="cuda:1"), "m")
 
 
 @given(st.lists(st.lists(st.sampled_from(["a", "b", "", "é"]), max_size=4), max_size=6))

@@ -10,13 +10,15 @@ from hypothesis import strategies as st
 
 from dlmone.core.text.degeneration import is_copy, repeats
 from dlmone.core.text.evaluator import Sample
-from dlmone.plugins.metrics.bleu import pairwise_bleu_matrices, sentence_bleus
+from dlmone.plugins.metrics.bleu import BleuEvaluator, pair_bleus
 from dlmone.plugins.metrics.diversity import diversities
 from dlmone.plugins.metrics.health import CopyRateEvaluator, HealthEvaluator
-from dlmone.plugins.metrics.options import HealthOptions, NoOptions
+from dlmone.plugins.metrics.options import BleuOptions, HealthOptions, NoOptions
 from dlmone.plugins.metrics.rouge import rouge_ls
 from dlmone.plugins.metrics.strings import clean_output, clean_text
+from dlmone.plugins.metrics.tokens import encode_pairs
 from dlmone.plugins.metrics.words import AvgLenEvaluator, dist_1
+from dlmone.plugins.selection.mbr import utilities
 
 WORDS = st.sampled_from(["a", "b", "c", "the", "The", "don't", "why?", "5,000", "é", "[UNK]"])
 SENTENCES = st.lists(WORDS, max_size=12).map(" ".join)
@@ -26,7 +28,7 @@ MARKED = st.lists(st.one_of(WORDS, st.sampled_from(["[CLS]", "[SEP]", "[PAD]", "
 
 
 def sentence_bleu(output, reference):
-    [value] = sentence_bleus([output], [reference])
+    [value] = pair_bleus(*encode_pairs([output], [reference], str.split)).tolist()
     return value
 
 
@@ -117,7 +119,7 @@ def test_diversity_of_equal_candidates_is_least():
 
 @given(st.lists(SENTENCES, min_size=1, max_size=4))
 def test_matrices_have_outputs_as_rows(candidates):
-    [matrix] = pairwise_bleu_matrices([candidates])
+    [matrix] = utilities([candidates], BleuEvaluator(BleuOptions()))
     for i, output in enumerate(candidates):
         for j, reference in enumerate(candidates):
             assert matrix[i, j] == (0 if i == j else sentence_bleu(output, reference))

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from dlmone.plugins.diffuseq.outputs import DiffuSeqReader
-from dlmone.plugins.metrics.bleu import BleuEvaluator, pairwise_bleu_matrices
+from dlmone.plugins.metrics.bleu import BleuEvaluator
 from dlmone.plugins.metrics.diversity import DiversityEvaluator
 from dlmone.plugins.metrics.options import BleuOptions, DiversityOptions, NoOptions, RougeLOptions
 from dlmone.plugins.metrics.rouge import RougeLEvaluator
 from dlmone.plugins.metrics.strings import clean
 from dlmone.plugins.metrics.words import AvgLenEvaluator, Dist1Evaluator
+from dlmone.plugins.selection.mbr import utilities
 
 DATA = Path(__file__).parents[2] / "data" / "eval"
 OFFICIAL = json.loads((DATA / "official_metrics.json").read_text())
@@ -64,7 +65,7 @@ def test_diversity():
 
 def test_mbr():
     expected = OFFICIAL["mbr"]
-    matrices = pairwise_bleu_matrices([clean(sample).candidates for sample in SAMPLES])
+    matrices = utilities([sample.candidates for sample in SAMPLES], BleuEvaluator(BleuOptions()))
     assert matrices == pytest.approx(np.array(expected["pair_bleu_matrix"]), abs=1e-9, rel=0)
     assert matrices.sum(-1).argmax(-1).tolist() == expected["selected_index"]
 

@@ -8,13 +8,23 @@ from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from dlmone.core.errors import InputError
 from dlmone.core.text.evaluator import Sample
-from dlmone.plugins.metrics.bleu import BleuEvaluator, pairwise_bleu_matrices, sentence_bleus, smoothed_bleu
+from dlmone.plugins.metrics.bleu import BleuEvaluator, pair_bleus, smoothed_bleu
 from dlmone.plugins.metrics.diversity import diversities
 from dlmone.plugins.metrics.options import BleuOptions, RougeLOptions
 from dlmone.plugins.metrics.rouge import RougeLEvaluator, rouge_ls
+from dlmone.plugins.metrics.tokens import encode_pairs
+from dlmone.plugins.selection.mbr import utilities
 
 PAIRS = 5000
 METHOD_4 = SmoothingFunction().method4
+
+
+def sentence_bleus(outputs, references):
+    return pair_bleus(*encode_pairs(outputs, references, str.split)).tolist()
+
+
+def matrices_of(groups):
+    return utilities(groups, BleuEvaluator(BleuOptions()))
 
 
 def nltk_bleu(output, reference):
@@ -75,7 +85,7 @@ def test_mbr_and_self_bleu_are_those_of_nltk_ties_included(groups, size):
     expected = np.array(
         [[[nltk_bleu(a, b) * (i != j) for j, b in enumerate(g)] for i, a in enumerate(g)] for g in drawn]
     )
-    matrices = pairwise_bleu_matrices(drawn)
+    matrices = matrices_of(drawn)
     assert (matrices == expected).all()
     assert (matrices.sum(-1).argmax(-1) == [np.argmax(np.sum(m.tolist(), -1)) for m in expected]).all()
     i, j = np.triu_indices(size, 1)
@@ -83,11 +93,19 @@ def test_mbr_and_self_bleu_are_those_of_nltk_ties_included(groups, size):
     assert self_bleus == [np.mean(matrix[i, j].tolist()) for matrix in expected]
 
 
-def test_matrices_of_single_texts_and_of_nothing():
-    assert pairwise_bleu_matrices([["a b"], [""]]).tolist() == [[[0.0]], [[0.0]]]
-    assert pairwise_bleu_matrices([]).shape == (0, 0, 0)
-    with pytest.raises(InputError, match="one size"):
-        pairwise_bleu_matrices([["a"], ["a", "b"]])
+def test_matrices_of_single_texts_and_of_texts_without_words():
+    assert matrices_of([["a b"], [""]]).tolist() == [[[0.0]], [[0.0]]]
+    assert matrices_of([["", " "]]).tolist() == [[[0.0, 0.0], [0.0, 0.0]]]
+    assert sentence_bleus([], []) == []
+    with pytest.raises(InputError, match="one number of candidates"):
+        matrices_of([["a"], ["a", "b"]])
+
+
+def test_pairs_in_either_order_and_again_are_scored_each_its_own_way():
+    outputs, references = ["a b c d e", "a b", "a b c d e", "a b", "e"], ["a b", "a b c d e"] * 2 + ["e"]
+    expected = [nltk_bleu(*pair) for pair in zip(outputs, references, strict=True)]
+    assert sentence_bleus(outputs, references) == expected
+    assert expected[0] != expected[1]
 
 
 def test_the_formula_by_hand():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -204,7 +205,9 @@ def health(samples: Sequence[Sample], unknown: str | None = None) -> dict[str, f
 
 
 def improves(score: Score, best: float | None) -> bool:
-    """Tell whether a validation score beats the best one so far."""
+    """Tell whether a validation score beats the best one so far; one that is not finite beats none."""
+    if not math.isfinite(score.value):
+        return False
     if best is None:
         return True
     return score.value < best if score.direction == "lower" else score.value > best

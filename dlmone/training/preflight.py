@@ -38,6 +38,7 @@ from .stage import stage_objectives
 from .stage_student import stage_student
 from .start import check_sizes, check_starts, saved_starts
 from .teacher import check_times
+from .teacher_answers import check_answers, check_restores
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 #: Rows of the batch that everything is tried on.
@@ -116,6 +117,13 @@ def try_out(
         InputError: a part of the recipe does not fit the teacher; the message names its key.
         PluginError: a plugin breaks its contract.
     """
+    trial = copy.deepcopy(teacher).requires_grad_(False).eval()
+    sampled = trial if compute.mesh is None else copy.deepcopy(trial).to(compute.device)
+    check_answers(sampled, prepared.splits["train"][:ROWS], compute.device)
+    pretrain = recipe.teacher.pretrain
+    trains = pretrain is not None and any(one.requires_grad for one in teacher.parameters())
+    if trains:
+        check_restores(teacher)
     check_times(recipe, teacher.space.schedule, prepared.objectives, prepared.parts.samplers_by_key)
     check_requests(teacher, prepared.objectives, prepared.splits["train"][0])
     check_sizes(recipe, teacher)
@@ -125,12 +133,10 @@ def try_out(
     # Processes that share out the networks try training together, with as many rows each.
     together = alone if compute.mesh is None else replace(compute, microbatch=None)
     rows = -(-ROWS // together.world.size) * together.world.size
-    examples, pretrain = prepared.splits["train"][:rows], recipe.teacher.pretrain
+    examples = prepared.splits["train"][:rows]
     with torch.random.fork_rng(devices=[]):
-        trial = copy.deepcopy(teacher).requires_grad_(False).eval()
-        if pretrain and any(one.requires_grad for one in teacher.parameters()):
+        if pretrain and trains:
             pretraining_trial(pretrain, teacher, examples, together, recipe.seed, rows).advance(norms=False)
-        sampled = trial if compute.mesh is None else copy.deepcopy(trial).to(compute.device)
         _check_sampling(recipe, prepared, sampled, alone)
         check_variants(recipe, prepared.parts, sampled, alone, prepared.splits["valid"])
         del sampled

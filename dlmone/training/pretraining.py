@@ -27,6 +27,7 @@ from .batches.noise_ahead import NoiseAhead
 from .batches.rows import Rows
 from .batches.tokenized import TokenizedExamples
 from .saving.checkpoint import Checkpoint, pack, unpack
+from .teacher_answers import check_training_loss
 from .updates.non_finite import NonFinite
 from .updates.optimizer import MovingAverage, Optimizer, adam_settings, learning_rate
 from .updates.update import MetricSums
@@ -143,6 +144,7 @@ class Pretraining:
             )
             with self.compute.autocast():
                 answer = self.teacher.training_loss(tokens, noise)
+            check_training_loss(self.teacher, answer, len(rows.all))
             if answer.batch_wide:
                 answer = self._of_the_batch(answer, len(rows.all))
             # Here alone the host waits for the device, which goes on with the backward pass afterwards.

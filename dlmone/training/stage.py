@@ -90,6 +90,11 @@ def run_stage(
     )
     train(session, name, distillation, intervals, validate, facts, shown)
     facts = compute.world.agree(facts)
+    if facts["best"] is None:
+        raise InputError(
+            f"stages.{name}.validation.metric: {validator.metric} was never a finite number, so no student was "
+            "selected"
+        )
     _check_best(best_folder, recipe, name, teacher, registry, facts)
     session.console.print(
         f"{name}: best {validator.metric} {facts['best']:.4f} at step {facts['best_step']}",

@@ -16,7 +16,6 @@ from filelock import FileLock
 from platformdirs import user_cache_path
 
 from dlmone.core import (
-    Denoiser,
     Evaluator,
     Example,
     InputError,
@@ -24,10 +23,8 @@ from dlmone.core import (
     Objective,
     SampledGenerator,
     Sampler,
-    Space,
     Teacher,
 )
-from dlmone.core.contract import require
 from dlmone.core.step.noise import seed_of
 from dlmone.evaluation.validation import INTERVAL, Validator
 from dlmone.generation.readings import survey
@@ -41,6 +38,7 @@ from dlmone.runtime.files import atomic_folder
 from .loop import Intervals, Session, train
 from .pretraining import Pretraining
 from .stage_times import stage_spacing, stage_times
+from .teacher_answers import check_parts
 
 
 def prepare_teacher(
@@ -120,10 +118,7 @@ def new_teacher(recipe: Recipe, registry: Registry, examples: Sequence[Example])
     options = registry.options("teachers", slot.use, slot.options, "teacher")
     torch.manual_seed(seed_of((recipe.seed, "teacher")))
     teacher = family.build(options, examples)
-    require(isinstance(teacher, Teacher), family, "build", "a Teacher", teacher)
-    for name, kind in (("space", Space), ("network", Denoiser)):
-        part = getattr(teacher, name, None)
-        require(isinstance(part, kind), family, "build", f"a Teacher whose {name} is a {kind.__name__}", part)
+    check_parts(teacher, family)
     return cast(Teacher, teacher)
 
 

@@ -61,7 +61,7 @@ class Validation(Section):
 
 
 class PretrainValidation(Validation):
-    """How checkpoints of the teacher are compared to select the best one."""
+    """How the teacher is scored along its training; its last average is kept, whatever the scores."""
 
     #: Steps between two validations.
     every: Updates = 1000

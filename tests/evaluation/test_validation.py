@@ -1,5 +1,7 @@
 """Validation: what of the split it takes, what it logs of a model, and what it refuses."""
 
+import math
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from dlmone.evaluation.validation import (
     Validator,
     check_metrics,
     deciding_score,
+    improves,
     validation_evaluators,
     validations,
 )
@@ -92,3 +95,15 @@ def test_a_recipe_without_metrics_says_that_there_are_none() -> None:
 def test_a_number_of_examples_is_a_number_or_all() -> None:
     with pytest.raises(InputError, match='expected a number of examples, or "all", got "some"'):
         load_recipe("qqp", registry=REGISTRY, overrides=["stages.*.validation.examples=some"])
+
+
+@pytest.mark.parametrize("direction", ["higher", "lower"])
+def test_a_score_that_is_not_finite_beats_none(direction: str) -> None:
+    def score(value: float) -> Score:
+        return Score("q", value, "q", direction)  # type: ignore[arg-type]
+
+    for wrong in (math.nan, math.inf, -math.inf):
+        assert not improves(score(wrong), None)
+        assert not improves(score(wrong), 0.5)
+    assert improves(score(0.5), None)
+    assert improves(score(0.6), 0.5) is (direction == "higher")

@@ -11,7 +11,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Self
@@ -23,11 +22,20 @@ from dlmone.core.errors import InputError, PluginError
 from . import hooks
 from .catalogue import KINDS, REGISTER, Catalogue, noun
 from .explain import nearest, nearest_path
+from .hooks import Register
 from .origin import FILE_MODULE
 from .plugin import Entry, Plugin, one_line
 
 #: The entry-point group of plugins.
 GROUP = "dlmone"
+#: Kinds under names that the field has for them too.
+SYNONYMS = {
+    "metrics": "evaluators",
+    "datasets": "data",
+    "losses": "objectives",
+    "models": "teachers",
+    "schedulers": "samplers",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -84,13 +92,15 @@ class Registry(Catalogue):
         except pluggy.PluginValidationError as error:
             known = [name for name, caller in vars(self._manager.hook).items() if caller.has_spec()]
             unknown = next(caller.name for caller in callers if not caller.has_spec())
-            raise PluginError(f"there is no hook {unknown!r}{nearest(unknown, known)}") from error
+            meant = SYNONYMS.get(unknown.removeprefix(REGISTER))
+            instead = f"; did you mean {REGISTER + meant!r}?" if meant else nearest(unknown, known)
+            raise PluginError(f"there is no hook {unknown!r}{instead}") from error
 
     def _offered(self, plugin: Plugin, module: object) -> list[Entry]:
         entries: list[Entry] = []
         others = self._manager.get_plugins() - {module}
         for kind in KINDS:
-            register = partial(_offer, entries, plugin, kind)
+            register = _offering(entries, plugin, kind)
             self._manager.subset_hook_caller(REGISTER + kind, others)(register=register)
         return entries
 
@@ -131,23 +141,28 @@ class Registry(Catalogue):
                 _log.debug("the plugin %s failed in %s", name, hook, exc_info=True)
 
 
-def _offer(
-    entries: list[Entry],
-    plugin: Plugin,
-    kind: str,
-    name: str,
-    target: str,
-    *,
-    options: str | None = None,
-    help: str = "",
-    default: bool = False,
-    fallback: bool = False,
-) -> None:
-    for place in (target, options or target):
-        if not re.fullmatch(r"[\w.]+:[\w.]+", place):
-            raise PluginError(f"the {noun(kind)} {name!r} points to {place!r}, not to 'package.module:Name'")
-    source = (plugin.name, plugin.distribution, plugin.version)
-    entries.append(Entry(kind, name, target, options, help, default, *source, fallback))
+def _offering(entries: list[Entry], plugin: Plugin, kind: str) -> Register:
+    """Return the ``register`` that a plugin's hook for a kind is called with; it adds to the entries."""
+
+    def register(
+        name: str,
+        target: str,
+        *,
+        options: str | None = None,
+        help: str = "",
+        default: bool = False,
+        fallback: bool = False,
+    ) -> None:
+        for place in (target, options or target):
+            if not re.fullmatch(r"[\w.]+:[\w.]+", place):
+                what = f"the {noun(kind)} {name!r}"
+                raise PluginError(f"{what} points to {place!r}, not to 'package.module:Name'")
+        source = (plugin.name, plugin.distribution, plugin.version)
+        entries.append(Entry(kind, name, target, options, help, default, *source, fallback))
+
+    # What Python says of wrong arguments begins with this name.
+    register.__qualname__ = register.__name__
+    return register
 
 
 def found(files: Sequence[Path]) -> Iterator[tuple[Plugin, Callable[[], object]]]:

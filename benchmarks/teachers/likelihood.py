@@ -3,8 +3,8 @@
     python benchmarks/teachers/likelihood.py MODEL FILE --rows 256              the ODE's bound, as published
     python benchmarks/teachers/likelihood.py MODEL FILE --by diffusion          the SDE's, looser and faster
 
-FILE has rows {"src": "", "trg": TEXT}. Both estimate an upper bound on −log p (plugins/langflow/likelihood.py,
-an estimate that may be noisy) of all tokens of a row, markers and padding included, as the official code does. A draw
+FILE has rows {"src": "", "trg": TEXT}. Both estimate an upper bound on −log p of all tokens of a row, markers
+and padding included, as the official code does (plugins/langflow/likelihood.py); estimates are noisy. A draw
 depends on the seed and the row alone. What is printed: nats a token, exp of it, and half the width of the
 95 % interval over rows.
 """

@@ -19,11 +19,13 @@ from .configuration import CARD, fingerprint, read_config
 from .folder import load_student, read_assets
 
 GRAPH = "graph.json"
-#: The condition of the exported example.
+#: The condition of the exported example where none is given.
 QUESTION = "how are you ?"
 
 
-def export_graph(folder: Path, out: Path, registry: Registry, slot: ExporterSlot) -> int:
+def export_graph(
+    folder: Path, out: Path, registry: Registry, slot: ExporterSlot, example: str = QUESTION
+) -> int:
     """Write a student's graph beside its tokenizer and card, and ``graph.json``, which describes them.
 
     ``graph.json`` names the file, its inputs, how the random ones are drawn, and its output. It holds an
@@ -34,12 +36,14 @@ def export_graph(folder: Path, out: Path, registry: Registry, slot: ExporterSlot
         folder: a student's model folder.
         out: a folder that is not there yet.
         slot: the format.
+        example: the example's condition; a model without conditions has none.
 
     Returns:
         The size of the folder in bytes.
 
     Raises:
-        InputError: ``folder`` holds no student, ``out`` is there, or the format can't express the graph.
+        InputError: ``folder`` holds no student or can't read the example, ``out`` is there, or the format
+            can't express the graph.
         PluginError: a plugin is missing or broken.
     """
     if out.exists():
@@ -52,8 +56,12 @@ def export_graph(folder: Path, out: Path, registry: Registry, slot: ExporterSlot
     exporter: Exporter = registry.create("exporters", slot, "--to")
     graph = OneStepGraph(load_student(folder, registry)).eval()
     space = graph.generator.space
-    condition = QUESTION if space.conditional else ""
-    batch = space.collate([Example("0", condition, ""), Example("1", condition, "")])
+    condition = example if space.conditional else ""
+    try:
+        batch = space.collate([Example("0", condition, ""), Example("1", condition, "")])
+    except InputError as error:
+        reason = f"{folder}: this model can't read the example condition {condition!r} ({error})"
+        raise InputError(f"{reason}; give one that it can with --example TEXT") from error
     rng = np.random.default_rng(0)
     drawn = {draw: _drawn(draw, rng) for draw in graph.generator.draws}
     generated = graph.generator.generate(batch, Noise((), made=drawn)).tokens_BL
@@ -77,20 +85,26 @@ def export_graph(folder: Path, out: Path, registry: Registry, slot: ExporterSlot
                 for name, tensor, draw in zip(graph.inputs, inputs, (None, None, *drawn), strict=True)
             },
             "output": OneStepGraph.OUTPUT,
-            "longest_condition": _longest(space),
+            "longest_condition": _longest(space, condition),
             "example": _example(condition, batch[:1], generated[:1], space.text(generated[:1], batch[:1])[0]),
         }
         (staging / GRAPH).write_text(json.dumps(facts, ensure_ascii=False, indent=1), encoding="utf-8")
     return sum(path.stat().st_size for path in out.iterdir())
 
 
-def _longest(space: Space) -> int:
+def _longest(space: Space, condition: str) -> int:
     """Return how many positions a condition has at most, its markers included."""
     if not space.conditional:
         return 0
-    length = space.collate_conditions([Example("0", QUESTION, "")]).tokens_BL.shape[1]
-    longer = [Example(str(words), "how " * words, "") for words in range(1, length + 1)]
-    return int((~space.collate_conditions(longer).target_BL).sum(1).max())
+    word = condition.split()[0]
+    longest, words = 0, 1
+    while words <= space.collate_conditions([Example("0", word, "")]).tokens_BL.shape[1]:
+        try:
+            batch = space.collate_conditions([Example("0", " ".join([word] * words), "")])
+        except InputError:  # a space that cuts none refuses those that are too long
+            break
+        longest, words = max(longest, int((~batch.target_BL).sum())), words + 1
+    return longest
 
 
 def _drawn(draw: Draw, rng: np.random.Generator) -> torch.Tensor:

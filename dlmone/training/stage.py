@@ -92,8 +92,8 @@ def run_stage(
     facts = compute.world.agree(facts)
     if facts["best"] is None:
         raise InputError(
-            f"stages.{name}.validation.metric: {validator.metric} was never a finite number, so no student was "
-            "selected"
+            f"stages.{name}.validation.metric: {validator.metric} was never a finite number, so no student "
+            "was selected"
         )
     _check_best(best_folder, recipe, name, teacher, registry, facts)
     session.console.print(

@@ -130,6 +130,14 @@ def test_an_installed_plugin_is_built_with_its_options(install: Install) -> None
             "@hookimpl\ndef register_teacher(register): ...",
             "there is no hook 'register_teacher'; did you mean 'register_teachers'?",
         ),
+        (
+            "@hookimpl\ndef register_metrics(register): ...",
+            "there is no hook 'register_metrics'; did you mean 'register_evaluators'?",
+        ),
+        (
+            "@hookimpl\ndef register_data(register): register('mine', 'a:B', 'a:Options')",
+            "TypeError: register() takes 2 positional arguments but 3 were given",
+        ),
         ("@hookimpl\ndef run_started(run_directory): ...", "PluginValidationError"),
         ("@hookimpl\ndef register_data(register): 1 / 0", "ZeroDivisionError: division by zero"),
         (
@@ -142,7 +150,10 @@ def test_an_installed_plugin_is_built_with_its_options(install: Install) -> None
             "ZeroDivisionError",
         ),
     ],
-    ids=["import", "exit", "syntax", "unmarked", "unknown hook", "arguments", "hook", "target", "half"],
+    ids=[
+        *("import", "exit", "syntax", "unmarked", "unknown hook", "another word for it"),
+        *("options by place", "arguments", "hook", "target", "half"),
+    ],
 )
 def test_a_broken_plugin_is_set_aside_whole(install: Install, code: str, reason: str) -> None:
     install("dlm-broken", "mine_broken", code, version="0.3")

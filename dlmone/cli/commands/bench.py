@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dlmone.core.errors import InputError
+from dlmone.core.text.data import Example
 from dlmone.generation.inputs import examples_of_file
 from dlmone.registry.fields.paths import trouble
 
@@ -145,6 +146,8 @@ def bench(
         extrapolate=extrapolate,
         clock="cpu" if clock == "cpu" else "wall",
     )
+    if source is None:
+        _require_readable(subjects)
     with Steps(console(), "timing", count_runs(subjects, plan)) as progress:
         rows = run(subjects, compute, plan, progress.advance)
     results = BenchResults(
@@ -154,6 +157,21 @@ def bench(
         print_json(results.model_dump(mode="json"))
     else:
         _print(results)
+
+
+def _require_readable(subjects: Sequence[Subject]) -> None:
+    """Raise InputError where a model can't read the texts that nobody asked for."""
+    examples = [Example(str(place), text, "") for place, text in enumerate(TEXTS)]
+    for subject in subjects:
+        space = subject.generator.space
+        try:
+            if space.conditional:
+                space.collate(examples)
+        except InputError as error:
+            raise InputError(
+                f"{subject.name}: it can't read the texts that it would be timed with ({error}); give some "
+                "that it can with -i FILE"
+            ) from error
 
 
 def _is_recipe(model: str) -> bool:

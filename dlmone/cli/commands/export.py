@@ -30,6 +30,12 @@ from ..verbosity import say
     help="Write a student's one network call as one graph instead: onnx, onnx:int8, torch-export.",
 )
 @click.option(
+    "--example",
+    metavar="TEXT",
+    help="With --to: the condition of the example that the graph comes with, for a model that can't read "
+    "English.",
+)
+@click.option(
     "--card",
     type=LocalPath(exists=True, dir_okay=False),
     metavar="FILE",
@@ -41,6 +47,7 @@ def export(
     out: Path,
     precision: str | None,
     exporter: str | None,
+    example: str | None,
     card: Path | None,
     plugins: tuple[Path, ...],
 ) -> None:
@@ -55,6 +62,10 @@ def export(
 
     if exporter is not None and (precision is not None or card is not None):
         raise InputError("--to writes a graph; --precision and --card are for copies of model folders")
+    if exporter is None and example is not None:
+        raise InputError("--example is the condition of a graph's example, and --to writes one")
+    if example is not None and not example.strip():
+        raise InputError("--example: expected a text, got an empty one")
     registry = Registry.discover(plugins)
     registry.require_files()
     folder = model_folder(model, registry)
@@ -63,10 +74,11 @@ def export(
         chosen = cast(Literal["float32", "bfloat16"], precision or "bfloat16")
         size = export_model(folder, out, registry, chosen, text)
     else:
-        from dlmone.models.graph import export_graph
+        from dlmone.models.graph import QUESTION, export_graph
         from dlmone.registry.schema import ExporterSlot
         from dlmone.registry.short import slot_of
 
-        size = export_graph(folder, out, registry, slot_of(ExporterSlot, exporter, registry, "--to"))
+        slot = slot_of(ExporterSlot, exporter, registry, "--to")
+        size = export_graph(folder, out, registry, slot, example or QUESTION)
     say(f"{size / 1e6:.1f} MB")
     click.echo(out)

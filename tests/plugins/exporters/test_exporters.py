@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from click.testing import CliRunner, Result
 
 from dlmone.benchmark.results import BenchResults
 from dlmone.cli import main
-from dlmone.core import Example, InputError, Noise, OneStepGraph
+from dlmone.core import Batch, Example, InputError, Noise, OneStepGraph
 from dlmone.models.exported import load_exported
 from dlmone.models.folder import load_student
+from dlmone.plugins.diffuseq.space import DiffuSeqSpace
 from dlmone.registry import Registry
 from dlmone.testing import toy_teacher
 from dlmone.testing.toy import EXAMPLES
@@ -237,3 +239,57 @@ def test_a_space_without_scores_is_refused() -> None:
     noise = torch.zeros(1, *generator.space.state_shape)
     with pytest.raises(InputError, match="has no scores of tokens"):
         OneStepGraph(generator)(batch.tokens_BL, batch.target_BL, noise)
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A space of few words that cuts none, as others' may be."""
+
+    def refusing(name: str) -> None:
+        collate = getattr(DiffuSeqSpace, name)
+
+        def checked(self: DiffuSeqSpace, examples: Sequence[Example]) -> Batch:
+            for example in examples:
+                words = example.source.split()
+                if not {*words} <= {"oui", "non", "?"} or len(words) > 5:
+                    raise InputError(f"example {example.id}: too long, or of unknown words")
+            return collate(self, examples)
+
+        monkeypatch.setattr(DiffuSeqSpace, name, checked)
+
+    refusing("collate")
+    refusing("collate_conditions")
+
+
+@pytest.mark.usefixtures("strict")
+def test_a_model_that_reads_no_english(tiny_run: Path, tmp_path: Path) -> None:
+    refused = export(tiny_run, tmp_path / "graph", "--to", "torch-export")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "can't read the example condition 'how are you ?' (example 0: too long, or of" in refused.stderr
+    assert "give one that it can with --example TEXT" in refused.stderr
+    assert not (tmp_path / "graph").exists()
+    result = export(tiny_run, tmp_path / "graph", "--to", "torch-export", "--example", "oui ?")
+    assert result.exit_code == 0, result.stderr
+    facts = json.loads((tmp_path / "graph" / "graph.json").read_text())
+    assert facts["example"]["source"] == "oui ?"
+    assert 5 <= facts["longest_condition"] <= 5 * 3 + 2
+
+    timed = CliRunner().invoke(main, ["bench", str(tiny_run / "student"), "--runs", "1"])
+    assert timed.exit_code == 2
+    assert "it can't read the texts that it would be timed with (example 0: too long" in timed.stderr
+    assert "give some that it can with -i FILE" in timed.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--example", "hello"], "--example is the condition of a graph's example, and --to writes one"),
+        (["--example", " ", "--to", "onnx"], "--example: expected a text, got an empty one"),
+    ],
+)
+def test_an_example_needs_a_graph_and_a_text(
+    tiny_run: Path, tmp_path: Path, words: list[str], sentence: str
+) -> None:
+    result = export(tiny_run, tmp_path / "graph", *words)
+    assert result.exit_code == 2
+    assert sentence in result.stderr

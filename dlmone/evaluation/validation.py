@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
 from dlmone.core import Evaluator, Example, InputError, Sample, Score
 from dlmone.core.contract import require
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from dlmone.runtime.device import Compute
 
 _log = logging.getLogger(__name__)
+#: What a score's fields may say.
+WORDS = {field: get_args(get_type_hints(Score)[field]) for field in ("direction", "measures")}
 
 
 def validations(recipe: Recipe) -> dict[str, Validation]:
@@ -180,6 +182,10 @@ def iter_scores(
         for score in scores:
             is_number = isinstance(score.value, (int, float)) and not isinstance(score.value, bool)
             require(is_number, evaluator, "evaluate", f"a number as {score.name}", score.value)
+            for field, known in WORDS.items():
+                word = getattr(score, field)
+                what = f"one of {', '.join(known)} as the {field} of {score.name}"
+                require(word in known, evaluator, "evaluate", what, word)
             if score.per_sample is not None and len(score.per_sample) != len(samples):
                 what = f"one value per sample, {len(samples)}, as {score.name}"
                 require(False, evaluator, "evaluate", what, score.per_sample)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from dlmone.core import ESTIMATOR, Auxiliary, Average, DiffusionGenerator, Network, Objective, Teacher
+from dlmone.core.contract import require
 from dlmone.core.model.denoiser import copy_network
 from dlmone.core.step.noise import Key, seed_of
 from dlmone.core.step.request import Role
@@ -48,11 +49,7 @@ class EstimatorNetworks:
         key: Key,
     ) -> None:
         self.stage = stage
-        declared = {
-            f"{term}.{network.name}": network
-            for term, objective in objectives.items()
-            for network in objective.auxiliaries
-        }
+        declared, owners = _declared(objectives)
         self.trained: dict[str, Network] = {}
         self.modules: dict[Network, nn.Module] = {}
         if ESTIMATOR in requested:
@@ -62,12 +59,18 @@ class EstimatorNetworks:
             if isinstance(auxiliary, Auxiliary):
                 torch.manual_seed(seed_of((*key, "auxiliary", name)))
                 self.trained[name] = auxiliary
-                self.modules[auxiliary] = auxiliary.new(teacher).requires_grad_(True)
+                module = auxiliary.new(teacher)
+                made = isinstance(module, nn.Module)
+                require(made, owners[name], f"{auxiliary.name}.new", "an nn.Module", module)
+                self.modules[auxiliary] = module.requires_grad_(True)
         teacher.space.requires_grad_(False)  # also what a network shares with it
         self.averages = {name: one for name, one in declared.items() if isinstance(one, Average)}
         self._averaging: dict[Average, MovingAverage] = {}
-        for average in self.averages.values():
-            followed = {**others, **self.modules}[average.of]
+        for name, average in self.averages.items():
+            known = {**others, **self.modules}
+            what = f"an Average of a network of this stage ({', '.join(one.name for one in known)})"
+            require(average.of in known, owners[name], "auxiliaries", what, average.of)
+            followed = known[average.of]
             self.modules[average] = _frozen_copy(followed)
             self._averaging[average] = MovingAverage(_weights(self.modules[average]), _weights(followed))
         # The ψ that θ's update uses: ψ itself, or its average.
@@ -149,6 +152,27 @@ class EstimatorNetworks:
         named = {**self.trained, **self.averages}
         saved = {name: _weights(self.modules[network]) for name, network in named.items()}
         return {**saved, _REFERENCE: self.reference} if self.reference is not None else saved
+
+
+def _declared(
+    objectives: Mapping[str, Objective],
+) -> tuple[dict[str, Auxiliary | Average], dict[str, Objective]]:
+    """Return the objectives' auxiliaries, and whose they are, by the names that checkpoints have for them.
+
+    Raises:
+        PluginError: they are none, or two of one objective have one name.
+    """
+    declared: dict[str, Auxiliary | Average] = {}
+    owners: dict[str, Objective] = {}
+    for term, objective in objectives.items():
+        for network in objective.auxiliaries:
+            fits = isinstance(network, (Auxiliary, Average))
+            require(fits, objective, "auxiliaries", "Auxiliary and Average networks", network)
+            name = f"{term}.{network.name}"
+            own = declared.setdefault(name, network) is network
+            require(own, objective, "auxiliaries", "networks of different names", network.name)
+            owners[name] = objective
+    return declared, owners
 
 
 def _frozen_copy(module: nn.Module) -> nn.Module:

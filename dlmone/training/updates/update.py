@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dlmone.core import Objective, Request, StepContext, Term
+from dlmone.core import Network, Objective, Request, State, StepContext, Term
 from dlmone.core.contract import is_named, require
 from dlmone.core.step.request import Role
 from dlmone.registry.schema import Stage
@@ -152,6 +152,14 @@ def requests_of(objective: Objective, role: Role) -> Sequence[Request] | None:
     requests = objective.requests(role)
     listed = isinstance(requests, Sequence) and all(isinstance(one, Request) for one in requests)
     require(requests is None or listed, objective, "requests", "a sequence of Request, or None", requests)
+    method = f"{role}_loss"
+    own = getattr(type(objective), method) is not getattr(Objective, method)
+    require(
+        requests is None or own, objective, "requests", f"None for the {role}, without {method}()", requests
+    )
+    for one in requests or ():
+        require(isinstance(one.state, State), objective, "requests", "requests of a State", one.state)
+        require(isinstance(one.network, Network), objective, "requests", "requests of a Network", one.network)
     return requests
 
 

@@ -13,7 +13,7 @@ SMALL = ("--device", "cpu", "--set", "stages.stage-2=false", "--set", "evaluatio
 HEAD = """
 import sys
 import torch
-from dlmone.core import Augmenter, DataSource, Evaluator, Example, Objective, Sampler, Score, Term
+from dlmone.core import *
 from dlmone.registry import hookimpl
 
 @hookimpl
@@ -99,6 +99,26 @@ OBJECTIVES = {
         OBJECTIVE.replace('return () if role == "generator" else None', "return 'teacher'"),
         "Mine.requests() must return a sequence of Request, or None, not a str",
     ),
+    "requests of no state": (
+        OBJECTIVE.replace("return ()", "return (Request(TEACHER, 'noised'),)"),
+        "Mine.requests() must return requests of a State, not a str",
+    ),
+    "no loss": (
+        OBJECTIVE.replace("generator_loss", "generators_loss"),
+        "Mine.requests() must return None for the generator, without generator_loss(), not a tuple",
+    ),
+    "an auxiliary that is no module": (
+        OBJECTIVE + "    auxiliaries = (Auxiliary('head', lambda teacher: 3),)\n",
+        "Mine.head.new() must return an nn.Module, not 3",
+    ),
+    "two auxiliaries of one name": (
+        OBJECTIVE + "    auxiliaries = tuple(Average('a', GENERATOR, rate) for rate in (0.9, 0.99))\n",
+        "Mine.auxiliaries() must return networks of different names, not a str",
+    ),
+    "an average of what is not there": (
+        OBJECTIVE + "    auxiliaries = (Average('a', ESTIMATOR, 0.9),)\n",
+        "Mine.auxiliaries() must return an Average of a network of this stage (generator), not a Network",
+    ),
     "observes a string": (
         OBJECTIVE + "    def observe(self, role, means): return 'x'\n",
         "Mine.observe() must return named numbers, not a str",
@@ -174,6 +194,12 @@ OTHERS = {
         SCORES.format("[Score('odd', 'high', 'odd', 'higher')]"),
         METRIC,
         "must return a number as odd, not a str",
+    ),
+    "an unknown direction": (
+        "evaluators",
+        SCORES.format("[Score('odd', 1.0, 'odd', 'up')]"),
+        METRIC,
+        "must return one of higher, lower, neither as the direction of odd, not a str",
     ),
     "too few values": (
         "evaluators",

@@ -1,17 +1,27 @@
 """Raise AssertionError with a sentence that names the violated contract."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from dlmone.core import InputError
+from dlmone.core import InputError, PluginError
 
 
 def require(holds: bool, sentence: str) -> None:
     """Raise ``sentence`` as AssertionError unless ``holds`` (kept by ``python -O``, unlike ``assert``)."""
     if not holds:
         raise AssertionError(sentence)
+
+
+@contextmanager
+def claimed() -> Iterator[None]:
+    """Raise what the engine says of a plugin's wrong answer as AssertionError."""
+    try:
+        yield
+    except PluginError as error:
+        raise AssertionError(str(error)) from error
 
 
 def alike(first: Tensor, second: Tensor) -> bool:

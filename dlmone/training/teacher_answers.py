@@ -71,6 +71,10 @@ def check_answers(teacher: Teacher, examples: Sequence[Example], device: torch.d
     require(isinstance(batch, Batch), space, "collate", "a Batch", batch)
     rows = batch.tokens_BL.dim() == 2 and len(batch.tokens_BL) == len(examples)
     require(rows, space, "collate", f"a Batch of {len(examples)} rows of tokens", batch.tokens_BL)
+    marked = batch.target_BL.dtype == torch.bool and batch.target_BL.shape == batch.tokens_BL.shape
+    require(
+        marked, space, "collate", "a Batch whose target_BL is bool, as tokens_BL in shape", batch.target_BL
+    )
     for name in ("text", "source_text", "reference_text"):
         texts = space.text(batch.tokens_BL, batch) if name == "text" else getattr(space, name)(batch)
         listed = isinstance(texts, list) and all(isinstance(text, str) for text in texts)
@@ -81,14 +85,24 @@ def check_answers(teacher: Teacher, examples: Sequence[Example], device: torch.d
         batch = space.encode(batch.to(device))
         require(isinstance(batch, Batch), space, "encode", "a Batch", batch)
         e = space.embed(batch)
-        states = f"states of shape {(len(batch), *space.state_shape)}"
-        require(_has_shape(e, (len(batch), *space.state_shape)), space, "embed", states, e)
+        states = f"float32 states of shape {(len(batch), *space.state_shape)}"
+        fits = _has_shape(e, (len(batch), *space.state_shape)) and e.dtype == torch.float32
+        require(fits, space, "embed", states, e)
+        generated = space.generated(batch)
+        fits = isinstance(generated, Tensor) and generated.dtype == torch.bool and _spreads(generated, e)
+        require(fits, space, "generated", f"bool that is broadcastable to {tuple(e.shape)}", generated)
         t_B = space.schedule.tensor(space.schedule.time_of_quantile(0.5), len(batch), device)
         noise = Noise([("answers", n) for n in range(len(batch))])
         e_t = space.schedule.diffuse(e, t_B, noise.normal("epsilon", space.state_shape).to(device))
         answer = network.denoise(space.pin(e_t, e, batch), t_B, batch)
     require(isinstance(answer, Denoised), network, "denoise", "a Denoised", answer)
-    require(_has_shape(answer.x0, e.shape), network, "denoise", f"a Denoised whose x0 is {states}", answer.x0)
+    require(
+        _has_shape(answer.x0, e.shape),
+        network,
+        "denoise",
+        f"a Denoised whose x0 is of shape {tuple(e.shape)}",
+        answer.x0,
+    )
 
 
 def check_training_loss(teacher: Teacher, answer: object, rows: int) -> None:
@@ -152,6 +166,11 @@ def check_restores(teacher: Teacher) -> None:
             f"{type(teacher).__qualname__}.restore() makes another teacher than the one whose config() and "
             f"assets() it is given: {name} is {other} there, and {own} here"
         )
+
+
+def _spreads(mask: Tensor, state: Tensor) -> bool:
+    sizes = zip(reversed(mask.shape), reversed(state.shape), strict=False)
+    return mask.dim() <= state.dim() and all(one in (1, size) for one, size in sizes)
 
 
 def _has_shape(value: object, shape: Sequence[int]) -> bool:

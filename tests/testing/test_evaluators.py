@@ -44,9 +44,9 @@ EVALUATORS: dict[str, Words] = {
     "returned no score": Words(lambda *_: []),
     "two scores have one name": Words(lambda scores, _: scores * 2),
     "must be a finite number": altered(value=float("nan"), per_sample=None),
-    "direction must be one of": altered(direction="up"),
+    "must return one of higher, lower, neither as the direction of words": altered(direction="up"),
     "key:value fields": altered(signature="words of an output"),
-    "one value a sample, 2, not 1": altered(per_sample=(2.0,)),
+    "one value per sample, 2, as words": altered(per_sample=(2.0,)),
     "but the mean of per_sample is 2.0": altered(value=3.0),
     "gave other scores the second time": Words(
         lambda scores, _: [replace(scores[0], value=next(TURNS), per_sample=None)]

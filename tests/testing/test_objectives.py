@@ -83,7 +83,9 @@ THROUGH_PHI = Request(TEACHER, Noised(), Gradient.INPUT)
 REAL, FIRST = Request(ESTIMATOR, Noised("real")), Request(START, GeneratorInput())
 OBJECTIVES: dict[str, Objective] = {
     "requests() is None in both roles": OneRole(lambda c: Term(decay(c), {}), role="nobody"),  # type: ignore[arg-type]
-    "must return a sequence of Request or None, not (1,)": OneRole(lambda c: Term(decay(c), {}), 1),  # type: ignore[arg-type]
+    "a sequence of Request, or None, not a tuple that begins with 1": OneRole(
+        lambda c: Term(decay(c), {}), 1
+    ),  # type: ignore[arg-type]
     "generator_loss: an objective reads Request(network=teacher": OneRole(
         lambda c: Term(decay(c) + masked_mean(c[PHI].x0, c.mask), {})
     ),

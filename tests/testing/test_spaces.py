@@ -14,14 +14,20 @@ from .finds import Finds
 
 SPACES: dict[str, Callable[[], ToyTeacher]] = {
     "collate() must keep ids": patched("space.collate", lambda _, b, *__: replace(b, ids=b.ids[::-1])),
-    "target_BL must be bool": patched(
-        "space.collate", lambda _, b, *__: replace(b, target_BL=b.target_BL * 1)
+    "target_BL is bool": patched("space.collate", lambda _, b, *__: replace(b, target_BL=b.target_BL * 1)),
+    "must return float32 states of shape (4, 10, 4), not float64": patched(
+        "space.embed", lambda _, e, *__: e.double()
     ),
-    "embed() must return float32": patched("space.embed", lambda _, e, *__: e.double()),
-    "embed() must return (4, 10, 4)": patched("space.embed", lambda _, e, *__: e[:, 1:]),
+    "states of shape (4, 10, 4), not float32 of shape (4, 9, 4)": patched(
+        "space.embed", lambda _, e, *__: e[:, 1:]
+    ),
     "round() must leave": patched("space.round", lambda _, e, *__: e.flip(1)),
-    "generated() must be bool": patched("space.generated", lambda _, mask, *__: mask.float()),
-    "generated() must be broadcastable": patched("space.generated", lambda _, mask, *__: mask[..., 0]),
+    "bool that is broadcastable to (4, 10, 4), not float32": patched(
+        "space.generated", lambda _, mask, *__: mask.float()
+    ),
+    "broadcastable to (4, 10, 4), not bool of shape (4, 10)": patched(
+        "space.generated", lambda _, mask, *__: mask[..., 0]
+    ),
     "pin() must overwrite": patched("space.pin", lambda _, right, state, *__: state),
     "decode() must keep": patched("space.decode", lambda _, tokens_BL, *__: 0 * tokens_BL),
     "decode(embed(batch)) must be": patched(

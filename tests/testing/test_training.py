@@ -71,12 +71,12 @@ class Tracing(ToyTeacher):
 
 
 TRAININGS: dict[str, Callable[[], ToyTeacher]] = {
-    "training_loss(): TrainingLoss['loss_B'] must have one value": training(lambda loss_B: loss_B.mean()),
+    "must return one value a row, 4, as loss_B": training(lambda loss_B: loss_B.mean()),
     "training_loss() must be finite": training(lambda loss_B: loss_B / 0),
     "training_loss() must draw from its noise only": training(lambda loss_B: loss_B + torch.rand(())),
     "training_loss() of a sample depends": training(lambda loss_B: loss_B * loss_B.sum()),
     "weight_B must be detached and not negative": of(Indebted),
-    "loss_B must be a scalar where it is batch_wide": of(Undecided),
+    "must return one scalar as batch_wide loss_B": of(Undecided),
     "two optimizers have network.": of(Doubly),
     "keeps a list as 'trace'": of(Tracing),
     "no gradient of training_loss()": training(lambda loss_B: loss_B.detach().requires_grad_()),

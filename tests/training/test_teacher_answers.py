@@ -25,7 +25,7 @@ ANSWERS: dict[str, tuple[str, Change]] = {
         lambda _, right, *__: dict.fromkeys(right),
     ),
     "encode() must return a Batch, not None": ("space.encode", lambda *_: None),
-    "embed() must return states of shape (4, 10, 4), not float32 of shape (4, 40)": (
+    "embed() must return float32 states of shape (4, 10, 4), not float32 of shape (4, 40)": (
         "space.embed",
         lambda _, right, *__: right.flatten(1),
     ),
@@ -33,7 +33,7 @@ ANSWERS: dict[str, tuple[str, Change]] = {
         "network.denoise",
         lambda _, right, *__: right.x0,
     ),
-    "a Denoised whose x0 is states of shape (4, 10, 4), not float32 of shape (4, 9, 4)": (
+    "a Denoised whose x0 is of shape (4, 10, 4), not float32 of shape (4, 9, 4)": (
         "network.denoise",
         lambda _, right, *__: replace(right, x0=right.x0[:, 1:]),
     ),

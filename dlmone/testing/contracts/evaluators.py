@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import get_args, get_type_hints
 
 from dlmone.core import CorpusMetric, Evaluator, InputError, PairMetric, Sample, Score
+from dlmone.evaluation.validation import score_samples
 
-from ..claims import require
+from ..claims import claimed, require
 
 
 def check_evaluator(evaluator: Evaluator, samples: Sequence[Sample]) -> None:
@@ -26,7 +26,8 @@ def check_evaluator(evaluator: Evaluator, samples: Sequence[Sample]) -> None:
     enough = len(samples) >= 2 and all(len(sample.candidates) >= wanted for sample in samples)
     require(enough, f"check_evaluator takes two or more samples with {wanted} candidate(s) each")
 
-    scores = evaluator.evaluate(samples)
+    with claimed():
+        scores = score_samples(samples, {"it": evaluator})
     names = [score.name for score in scores]
     require(len(names) > 0, "evaluate() returned no score")
     require(len(set(names)) == len(names), f"two scores have one name: {names}")
@@ -34,7 +35,7 @@ def check_evaluator(evaluator: Evaluator, samples: Sequence[Sample]) -> None:
         known = score.corrects is None or score.corrects in names
         require(known, f"{score.name!r} corrects {score.corrects!r}, which evaluate() does not return")
     for score in scores:
-        _check_score(score, len(samples))
+        _check_score(score)
     require(_alike(scores, evaluator.evaluate(samples)), "the same samples gave other scores the second time")
 
     fewest = [replace(sample, candidates=sample.candidates[:wanted]) for sample in samples]
@@ -58,17 +59,13 @@ def check_evaluator(evaluator: Evaluator, samples: Sequence[Sample]) -> None:
     _require_refusal(evaluator, [too_few, *samples[1:]], f"a sample with {wanted - 1} candidates")
 
 
-def _check_score(score: Score, size: int) -> None:
+def _check_score(score: Score) -> None:
     where = f"the score {score.name!r}"
     require(math.isfinite(score.value), f"{where} must be a finite number, not {score.value}")
-    directions = get_args(get_type_hints(Score)["direction"])
-    require(score.direction in directions, f"{where}: direction must be one of {directions}")
     fields = score.signature.split("|")
     named = all(key and colon and value for key, colon, value in (field.partition(":") for field in fields))
     require(named, f"{where}: signature must be key:value fields joined by |, not {score.signature!r}")
     if score.per_sample is not None:
-        found = len(score.per_sample)
-        require(found == size, f"{where}: per_sample must have one value a sample, {size}, not {found}")
         mean = fmean(score.per_sample)
         require(_close(mean, score.value), f"{where} is {score.value}, but the mean of per_sample is {mean}")
 

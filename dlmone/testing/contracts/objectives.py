@@ -26,9 +26,12 @@ from dlmone.core import (
     StepContext,
     Term,
 )
+from dlmone.core.contract import is_named
 from dlmone.core.step.request import Role, computes_output, merged
+from dlmone.training.updates.networks import declared
+from dlmone.training.updates.update import requests_of
 
-from ..claims import alike, require, require_rows
+from ..claims import alike, claimed, require, require_rows
 from ..steps import new_step
 from ..toy import EXAMPLES, ToyOptions, ToyTeacher, toy_teacher
 
@@ -46,7 +49,9 @@ def check_objective(objective: Objective) -> None:
         isinstance(objective, Objective),
         f"{type(objective).__name__} is no subclass of dlmone.core.Objective",
     )
-    roles = [role for role in get_args(Role) if objective.requests(role) is not None]
+    with claimed():
+        roles = [role for role in get_args(Role) if requests_of(objective, role) is not None]
+        declared(objective)
     require(bool(roles), "requests() is None in both roles, so the objective has no term anywhere")
     _check_state(objective)
     for schedule, trained in (("sqrt", CALLS), ("flow", CALLS[2:3])):
@@ -118,6 +123,8 @@ class _Trial:
 
     def _check_term(self, term: Term) -> None:
         require(isinstance(term, Term), f"{self.where} must return a Term, not {type(term).__name__}")
+        named = is_named(term.logged, Tensor)
+        require(named, f"{self.where}: logged must hold named tensors, not {term.logged!r}")
         require_rows({"loss_B": term.loss_B}, len(EXAMPLES), f"{self.where}: Term")
         require_rows(term.logged, len(EXAMPLES), f"{self.where}: logged")
         require(bool(term.loss_B.isfinite().all()), f"{self.where} must be finite on finite input")

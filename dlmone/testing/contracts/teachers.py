@@ -19,9 +19,10 @@ from dlmone.core import (
     TrainingLoss,
 )
 from dlmone.registry.schema import PretrainOptimizer
+from dlmone.training.teacher_answers import check_answers, check_parts, check_training_loss
 from dlmone.training.updates.optimizer import Optimizer, adam_settings
 
-from ..claims import alike, require, require_refusal, require_rows
+from ..claims import alike, claimed, require, require_refusal
 from ..steps import perturbed
 from .denoisers import check_denoiser
 from .spaces import check_space, encoded, other_reference
@@ -47,7 +48,11 @@ def check_teacher(
         AssertionError: it violates a contract; the message says how.
     """
     require(len(examples) >= 3, "check_teacher takes three or more examples")
-    teacher = build().requires_grad_(True).eval()
+    teacher = build()
+    with claimed():
+        check_parts(teacher, type(teacher))
+        teacher = teacher.requires_grad_(True).eval()
+        check_answers(teacher, examples, torch.device("cpu"))
     check_space(teacher.space, examples, invertible=invertible)
     batch = encoded(teacher.space, teacher.space.collate(examples))
     check_denoiser(teacher.network, teacher.space, batch, teacher.feature_width)
@@ -194,18 +199,14 @@ def _check_training(teacher: Teacher, batch: Batch) -> None:
         answer = teacher.training_loss(batch, _noise(batch))
     except InputError:
         return  # it can be loaded, not trained
+    with claimed():
+        check_training_loss(teacher, answer, len(batch))
     size, loss_B = len(batch), answer.loss_B
     if answer.batch_wide:
-        require(loss_B.shape == (), "training_loss(): loss_B must be a scalar where it is batch_wide")
         require(answer.weight_B is None, "training_loss(): a loss that is batch_wide has no weight_B")
-    else:
-        require_rows({"loss_B": loss_B}, size, "training_loss(): TrainingLoss")
     if answer.weight_B is not None:
-        require_rows({"weight_B": answer.weight_B}, size, "training_loss(): TrainingLoss")
         counts = not answer.weight_B.requires_grad and bool((answer.weight_B >= 0).all())
         require(counts, "training_loss(): weight_B must be detached and not negative")
-    require_rows(answer.observation, size, "training_loss(): observation")
-    require_rows(answer.logged, size, "training_loss(): logged")
     require(bool(loss_B.isfinite().all()), "training_loss() must be finite")
     attached = [name for name, value_B in answer.logged.items() if value_B.requires_grad]
     require(not attached, f"training_loss(): logged values must be detached; these are not: {attached}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 
 import torch
 from torch import Tensor, nn
@@ -49,13 +49,18 @@ class EstimatorNetworks:
         key: Key,
     ) -> None:
         self.stage = stage
-        declared, owners = _declared(objectives)
+        networks: dict[str, Auxiliary | Average] = {}
+        owners: dict[str, Objective] = {}
+        for term, objective in objectives.items():
+            named = {f"{term}.{network.name}": network for network in declared(objective)}
+            networks |= named
+            owners |= dict.fromkeys(named, objective)
         self.trained: dict[str, Network] = {}
         self.modules: dict[Network, nn.Module] = {}
         if ESTIMATOR in requested:
             self.trained[_ESTIMATOR] = ESTIMATOR
             self.modules[ESTIMATOR] = teacher.new_score_estimator().requires_grad_(True)
-        for name, auxiliary in declared.items():
+        for name, auxiliary in networks.items():
             if isinstance(auxiliary, Auxiliary):
                 torch.manual_seed(seed_of((*key, "auxiliary", name)))
                 self.trained[name] = auxiliary
@@ -64,7 +69,7 @@ class EstimatorNetworks:
                 require(made, owners[name], f"{auxiliary.name}.new", "an nn.Module", module)
                 self.modules[auxiliary] = module.requires_grad_(True)
         teacher.space.requires_grad_(False)  # also what a network shares with it
-        self.averages = {name: one for name, one in declared.items() if isinstance(one, Average)}
+        self.averages = {name: one for name, one in networks.items() if isinstance(one, Average)}
         self._averaging: dict[Average, MovingAverage] = {}
         for name, average in self.averages.items():
             known = {**others, **self.modules}
@@ -154,25 +159,19 @@ class EstimatorNetworks:
         return {**saved, _REFERENCE: self.reference} if self.reference is not None else saved
 
 
-def _declared(
-    objectives: Mapping[str, Objective],
-) -> tuple[dict[str, Auxiliary | Average], dict[str, Objective]]:
-    """Return the objectives' auxiliaries, and whose they are, by the names that checkpoints have for them.
+def declared(objective: Objective) -> Sequence[Auxiliary | Average]:
+    """Return an objective's auxiliaries.
 
     Raises:
-        PluginError: they are none, or two of one objective have one name.
+        PluginError: they are something else, or two have one name.
     """
-    declared: dict[str, Auxiliary | Average] = {}
-    owners: dict[str, Objective] = {}
-    for term, objective in objectives.items():
-        for network in objective.auxiliaries:
-            fits = isinstance(network, (Auxiliary, Average))
-            require(fits, objective, "auxiliaries", "Auxiliary and Average networks", network)
-            name = f"{term}.{network.name}"
-            own = declared.setdefault(name, network) is network
-            require(own, objective, "auxiliaries", "networks of different names", network.name)
-            owners[name] = objective
-    return declared, owners
+    networks = objective.auxiliaries
+    for network in networks:
+        fits = isinstance(network, (Auxiliary, Average))
+        require(fits, objective, "auxiliaries", "Auxiliary and Average networks", network)
+        same = [one for one in networks if one.name == network.name]
+        require(len(same) == 1, objective, "auxiliaries", "networks of different names", network.name)
+    return networks
 
 
 def _frozen_copy(module: nn.Module) -> nn.Module:

@@ -5,13 +5,14 @@ A plugin that fails is kept with its reason, which is shown only when a name is 
 
 import hashlib
 import importlib.util
+import json
 import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,12 +29,13 @@ from .plugin import Entry, Plugin, one_line
 
 #: The entry-point group of plugins.
 GROUP = "dlmone"
+#: The distribution of the tool itself.
+OWN = "dlmone"
 #: Kinds under names that the field has for them too.
 SYNONYMS = {
     "metrics": "evaluators",
     "datasets": "data",
     "losses": "objectives",
-    "models": "teachers",
     "schedulers": "samplers",
 }
 _log = logging.getLogger(__name__)
@@ -172,7 +174,8 @@ def found(files: Sequence[Path]) -> Iterator[tuple[Plugin, Callable[[], object]]
         InputError: a file does not exist.
     """
     for point in sorted(entry_points(group=GROUP), key=_origin):
-        yield Plugin(point.name, *_origin(point)[:2], target=point.value), point.load
+        distribution, version, _ = _origin(point)
+        yield Plugin(point.name, distribution, version + _edition(point), target=point.value), point.load
     for path in {os.path.realpath(file): file for file in files}.values():
         if not path.is_file():
             what = "a folder, where a plugin's file was expected"
@@ -184,6 +187,32 @@ def found(files: Sequence[Path]) -> Iterator[tuple[Plugin, Callable[[], object]]
 def _origin(point: EntryPoint) -> tuple[str, str, str]:
     dist = point.dist
     return (dist.name, dist.version, point.name) if dist else ("unknown", "", point.name)
+
+
+def _edition(point: EntryPoint) -> str:
+    """Return a hash of a plugin's source where its package is installed in place, so that it may be edited.
+
+    dlmone's own plugins have none: a version says what they are.
+    """
+    dist = point.dist
+    if dist is None or dist.name == OWN or not _in_place(dist):
+        return ""
+    spec = importlib.util.find_spec(point.module.partition(".")[0])
+    places = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
+    files = sorted(file for place in places for file in place.rglob("*.py"))
+    if not files and spec and spec.origin:
+        files = [Path(spec.origin)]
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
+    return f"+sha256:{digest.hexdigest()[:12]}"
+
+
+def _in_place(dist: Distribution) -> bool:
+    """Tell whether a distribution is installed as editable (PEP 610)."""
+    try:
+        told = json.loads(dist.read_text("direct_url.json") or "{}")
+        return bool(told.get("dir_info", {}).get("editable"))
+    except (ValueError, AttributeError):
+        return False
 
 
 def _plugin_of_file(path: Path) -> tuple[Plugin, Callable[[], object]]:

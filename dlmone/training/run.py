@@ -79,8 +79,12 @@ def _run(
     models = {f"stages.{name}.start": folder for name, folder in saved_starts(recipe, registry).items()}
     if recipe.teacher.path:
         models["teacher.path"] = model_folder(recipe.teacher.path, registry)
+    if (path / "teacher").exists() and not recipe.teacher.path:
+        models["teacher"] = path / "teacher"
     if session.compute.world.main:
         hashes = session.run_dir.check_models(models)
+        for sentence in session.run_dir.changed_plugins(registry.describe()):
+            warnings.warn(sentence, stacklevel=2)
         write_whole(path / "recipe.toml", resolved.dump())
         session.run_dir.write_manifest(
             command, recipe.seed, session.compute.describe(), registry.describe(), hashes

@@ -29,11 +29,11 @@ from dlmone.core.step.noise import seed_of
 from dlmone.evaluation.validation import INTERVAL, Validator
 from dlmone.generation.readings import survey
 from dlmone.models.card import teacher_card
-from dlmone.models.configuration import read_config
+from dlmone.models.configuration import fingerprint, read_config
 from dlmone.models.folder import load_teacher, publish
 from dlmone.models.resolve import model_folder
 from dlmone.registry import Recipe, Registry
-from dlmone.runtime.files import atomic_folder
+from dlmone.runtime.files import atomic_folder, write_whole
 
 from .loop import Intervals, Session, train
 from .pretraining import Pretraining
@@ -69,8 +69,12 @@ def prepare_teacher(
     folder = run_dir.path / "teacher"
     cached = cache_folder() / cache_key(session, recipe, train_split)
     if session.compute.world.main and not folder.exists() and cached.exists():
-        session.console.print(f"teacher: taken from the cache, {cached}", highlight=False)
-        _copy(cached, folder)
+        if _is_whole(cached):
+            session.console.print(f"teacher: taken from the cache, {cached}", highlight=False)
+            _copy(cached, folder)
+            run_dir.note_model("teacher", folder)
+        else:
+            session.console.print(f"the teacher in the cache, {cached}, was altered and is not used")
     # The processes of another machine may see the folder later: one decides for all.
     if session.compute.world.agree(folder.exists()):
         teacher = place(load_teacher(folder, session.registry))
@@ -80,6 +84,7 @@ def prepare_teacher(
     if session.compute.world.main:
         card = teacher_card(recipe, pretrained.space.conditional)
         publish(folder, pretrained, slot.use, "teacher", card)
+        run_dir.note_model("teacher", folder)
         _keep(session, folder, cached)
     session.compute.world.wait()
     return place(load_teacher(folder, session.registry))
@@ -211,7 +216,8 @@ def cache_folder() -> Path:
 def cache_key(session: Session, recipe: Recipe, examples: Sequence[Example]) -> str:
     """Hash all that a teacher's weights depend on: data, plugin, options, pretraining, seed, precision.
 
-    Files that an option points at (e.g. a pretrained encoder) count by name only.
+    Files that an option points at (e.g. a pretrained encoder) count by name only, and the number of threads,
+    which changes the last bits of sums, does not count.
     """
     from dlmone import __version__
 
@@ -219,13 +225,13 @@ def cache_key(session: Session, recipe: Recipe, examples: Sequence[Example]) -> 
     plugin = session.registry.entry("teachers", slot.use)
     hidden = {"validation", "validation_steps", "log_every", "checkpoint_every"}
     facts: dict[str, Any] = {
-        "version": __version__,
+        "version": [__version__, torch.__version__],
         "teacher": [slot.use, plugin.distribution, plugin.version],
         "options": slot.options,
         "pretrain": slot.pretrain.model_dump(exclude=hidden) if slot.pretrain else None,
         "seed": recipe.seed,
         # Dropout masks depend on the microbatch and the process.
-        "precision": [compute.precision, compute.microbatch, compute.world.size],
+        "precision": [compute.precision, compute.microbatch, compute.world.size, compute.compile],
     }
     digest = hashlib.blake2b(json.dumps(facts, sort_keys=True, default=str).encode(), digest_size=10)
     for example in examples:
@@ -238,20 +244,27 @@ def _keep(session: Session, folder: Path, cached: Path) -> None:
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(cached.parent / ".lock"):
-            if not cached.exists():
+            if not _is_whole(cached):
                 _copy(folder, cached)
+                write_whole(_hash_file(cached), fingerprint(cached))
     except OSError as error:
         session.console.print(f"the teacher could not be cached in {cached.parent} ({error.strerror})")
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a folder; hard-link its files where the file system allows it."""
-    with atomic_folder(target) as copy:
-        shutil.copytree(source, copy, copy_function=_link, dirs_exist_ok=True)
+def _hash_file(cached: Path) -> Path:
+    """Return where the hash of a cached teacher is, which is no part of the teacher."""
+    return cached.with_name(f"{cached.name}.sha256")
 
 
-def _link(source: str, target: str) -> None:
+def _is_whole(cached: Path) -> bool:
+    """Tell whether a teacher in the cache is what was put there."""
     try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+        return fingerprint(cached) == _hash_file(cached).read_text(encoding="utf-8")
+    except (InputError, OSError, UnicodeDecodeError):
+        return False
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder, without links: a run's files are its owner's to edit, and the cache is for all runs."""
+    with atomic_folder(target) as copy:
+        shutil.copytree(source, copy, dirs_exist_ok=True)

@@ -1,5 +1,6 @@
 """Plugins: a broken one bricks nothing, two claims never silently win, and names are suggested."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -117,6 +118,28 @@ def test_an_installed_plugin_is_built_with_its_options(install: Install) -> None
     assert registry.load("objectives", "mine")(options).options is options
     with pytest.raises(InputError, match=r"^here\.strenght: unknown key; did you mean 'strength'\?$"):
         registry.options("objectives", "mine", {"strenght": 2}, "here")
+
+
+def test_a_package_that_is_installed_in_place_has_the_hash_of_its_source(
+    install: Install, tmp_path: Path
+) -> None:
+    def version() -> str:
+        [plugin] = (one for one in Registry.discover().describe() if one["name"] == "mine_good")
+        return plugin["version"]
+
+    install("dlm-mine", "mine_good", OFFERS_MINE)
+    assert version() == "1.0"
+    told = tmp_path / "dlm_mine-1.0.dist-info" / "direct_url.json"
+    told.write_text('{"url": "file:///here", "dir_info": {}}')
+    assert version() == "1.0"
+    told.write_text('{"url": "file:///here", "dir_info": {"editable": true}}')
+    first = version()
+    assert re.fullmatch(r"1\.0\+sha256:[0-9a-f]{12}", first)
+    assert version() == first
+    with (tmp_path / "mine_good.py").open("a") as file:
+        file.write("# edited\n")
+    assert re.fullmatch(r"1\.0\+sha256:[0-9a-f]{12}", version())
+    assert version() != first
 
 
 @pytest.mark.parametrize(

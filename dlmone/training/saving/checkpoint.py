@@ -26,7 +26,7 @@ from dlmone.runtime.tensors import save_tensors
 _TENSORS = "state.safetensors"
 _MANIFEST = "manifest.json"
 #: Format version. Increase it when tensors or facts are renamed: older checkpoints are then refused by name.
-_FORMAT = 4
+_FORMAT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         shutil.rmtree(stale, ignore_errors=True)
     try:
         with atomic_folder(final) as staging, ThreadPoolExecutor(1, "hash") as pool:
-            digest = pool.submit(_digest, checkpoint.tensors)  # while they are written
+            digest = pool.submit(_digest, checkpoint)  # while they are written
             save_tensors(checkpoint.tensors, staging / _TENSORS)
             manifest = {
                 "format": _FORMAT,
@@ -119,10 +119,12 @@ def _load(path: Path) -> Checkpoint:
             f"{path}: this checkpoint was written by another version of dlmone, which alone can "
             "continue it; without --resume a new run starts"
         )
-    tensors = load_file(path / _TENSORS)
-    if _digest(tensors) != manifest["blake2b"]:
+    checkpoint = Checkpoint(manifest["step"], load_file(path / _TENSORS), manifest["facts"])
+    if _digest(checkpoint) != manifest["blake2b"]:
         raise ValueError("its hash does not match its manifest")
-    return Checkpoint(manifest["step"], tensors, manifest["facts"])
+    if path.name != _folder(path.parent, checkpoint.step).name:
+        raise ValueError(f"it is that of step {checkpoint.step}")
+    return checkpoint
 
 
 def step_folders(folder: Path) -> list[Path]:
@@ -145,10 +147,10 @@ def _folder(folder: Path, step: int) -> Path:
     return folder / f"step-{step:06d}"
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """Hash the names, dtypes, shapes and bytes of tensors."""
-    digest = hashlib.blake2b()
-    for name, tensor in sorted(tensors.items()):
+def _digest(checkpoint: Checkpoint) -> str:
+    """Hash the step, the facts, and the names, dtypes, shapes and bytes of the tensors."""
+    digest = hashlib.blake2b(json.dumps([checkpoint.step, checkpoint.facts], sort_keys=True).encode())
+    for name, tensor in sorted(checkpoint.tensors.items()):
         block = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {block.dtype} {list(block.shape)}\n".encode())
         digest.update(block.reshape(-1).view(torch.uint8).numpy().data)

@@ -27,6 +27,7 @@ from dlmone.runtime.files import write_whole
 
 #: What may change when a run is resumed: its description, its device, its evaluation, what follows it.
 FREE = ("name", "description", "note", "compute.", "evaluation.", "trackers")
+MANIFEST = "manifest.json"
 LIBRARIES = ("dlmone", "torch", "numpy", "tokenizers", "safetensors", "pluggy", "pydantic", "nltk")
 
 
@@ -86,11 +87,9 @@ class RunDirectory:
             key: {"path": pinned(path) or str(path), "sha256": fingerprint(path)}
             for key, path in models.items()
         }
-        manifest = self.path / "manifest.json"
         try:
-            before = parse_json(manifest.read_bytes())["models"] if manifest.exists() else {}
-            began = {key: str(model["sha256"]) for key, model in before.items()}
-        except (ValueError, TypeError, KeyError, AttributeError):
+            began = {key: str(model["sha256"]) for key, model in self._manifest()["models"].items()}
+        except (TypeError, KeyError, AttributeError):
             began = {}  # of an older run, or touched: there is nothing to compare with
         for key, model in found.items():
             if key in began and began[key] != model["sha256"]:
@@ -99,6 +98,35 @@ class RunDirectory:
                     f"{began[key]} and is {model['sha256']}); without --resume a new run starts"
                 )
         return found
+
+    def note_model(self, key: str, folder: Path) -> None:
+        """Add a model that the run has made to its manifest, for `check_models` to find when it resumes."""
+        manifest = self._manifest()
+        models = {**manifest.get("models", {}), key: {"path": folder.name, "sha256": fingerprint(folder)}}
+        write_whole(self.path / MANIFEST, json.dumps({**manifest, "models": models}, indent=1))
+
+    def changed_plugins(self, plugins: Sequence[Mapping[str, str]]) -> list[str]:
+        """Return sentences on the plugins that are others now than when this run went on last."""
+        try:
+            before = {one["name"]: one["version"] for one in self._manifest()["plugins"]}
+        except (TypeError, KeyError):
+            return []
+        now = {one["name"]: one["version"] for one in plugins}
+        return [
+            f"the plugin {name} was {before[name]} in this run and is {version} now: what follows may differ "
+            "from a run that was not stopped"
+            for name, version in now.items()
+            if before.get(name, version) != version
+        ]
+
+    def _manifest(self) -> dict[str, Any]:
+        """Return what the manifest says; nothing where there is none, or none that can be read."""
+        path = self.path / MANIFEST
+        try:
+            found = parse_json(path.read_bytes()) if path.exists() else {}
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def write_manifest(
         self, command: Sequence[str], seed: int, compute: str, plugins: Any, models: Any
@@ -118,7 +146,7 @@ class RunDirectory:
             "plugins": plugins,
             "models": models,
         }
-        write_whole(self.path / "manifest.json", json.dumps(manifest, indent=1))
+        write_whole(self.path / MANIFEST, json.dumps(manifest, indent=1))
 
     def log(self, stage: str, step: int, values: Mapping[str, Any]) -> dict[str, Any]:
         """Append one object to ``metrics.jsonl`` and return it."""

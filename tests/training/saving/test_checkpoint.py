@@ -52,6 +52,24 @@ def test_damaged_checkpoints_are_stepped_over(tmp_path: Path, damage) -> None:
     assert latest.step == 1
 
 
+@pytest.mark.parametrize("change", [{"step": 1}, {"step": 3}, {"facts": {}}, {"facts": {"best": 0.6}}])
+def test_an_altered_manifest_is_stepped_over(tmp_path: Path, change: dict[str, object]) -> None:
+    for step in (1, 2):
+        save_checkpoint(tmp_path, checkpoint(step), keep=2)
+    manifest = tmp_path / "step-000002" / "manifest.json"
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **change}))
+    with pytest.warns(UserWarning, match="step-000002.*skipped an incomplete"):
+        latest = load_latest(tmp_path)
+    assert latest is not None
+    assert latest.step == 1
+
+
+def test_a_renamed_checkpoint_is_stepped_over(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, checkpoint(2), keep=2).rename(tmp_path / "step-000009")
+    with pytest.warns(UserWarning, match="it is that of step 2"):
+        assert load_latest(tmp_path) is None
+
+
 def test_a_checkpoint_of_another_format_is_refused(tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path, checkpoint(1), keep=2) / "manifest.json"
     manifest = json.loads(path.read_text())

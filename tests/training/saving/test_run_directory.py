@@ -55,6 +55,18 @@ def test_a_run_goes_on_from_the_models_that_it_began_from(tmp_path: Path, tiny_r
         run_dir.check_models({key: tiny_run / "teacher"})
 
 
+def test_plugins_that_are_others_on_resuming_are_named(tmp_path: Path) -> None:
+    run_dir = RunDirectory(tmp_path)
+    before = [{"name": name, "version": "1.0"} for name in ("a", "b")]
+    assert run_dir.changed_plugins(before) == [], "a new run"
+    run_dir.write_manifest([], 0, "cpu", before, {})
+    assert run_dir.changed_plugins([*before, {"name": "c", "version": "1.0"}]) == []
+    [sentence] = run_dir.changed_plugins([before[0], {"name": "b", "version": "1.0+sha256:ab"}])
+    assert sentence.startswith("the plugin b was 1.0 in this run and is 1.0+sha256:ab now")
+    (tmp_path / "manifest.json").write_text("[]")
+    assert run_dir.changed_plugins(before) == []
+
+
 def test_a_full_disk_names_the_log_and_the_way_on(tmp_path: Path) -> None:
     log = tmp_path / "metrics.jsonl"
     log.symlink_to("/dev/full")

@@ -179,6 +179,8 @@ def make_plan(
                 _check_shared(resolve(row.layer, settings, None), base)
                 settings = (*settings, *shared)
                 resolved = resolve(row.layer, settings, None)
+                if resolved.recipe.seed != base.recipe.seed:
+                    raise InputError("seed: every row has the same seeds, those of --seed and --seeds")
                 objectives = _objectives(registry, resolved.recipe)
                 spent = costs(resolved.recipe, objectives, sketch)
                 if passes:

@@ -84,7 +84,7 @@ def _directory(
 ) -> Path:
     from dlmone.training.saving.run_directory import changed, latest_run_path, new_run_path
 
-    if resume and run_dir and Path(resume) != run_dir:
+    if resume and run_dir and Path(resume).resolve() != run_dir.resolve():
         raise InputError(f"--resume {resume} and --run-dir {run_dir} name two directories; give one")
     named = Path(resume) if resume else run_dir
     where = (RUNS, resolved.recipe.name, resolved.profile)

@@ -79,8 +79,8 @@ def read_samples(path: Path, readers: Sequence[SampleReader] = ()) -> SampleSet:
     return _read_file(path)
 
 
-def read_partial(path: Path) -> tuple[SampleSet, int]:
-    """Return the samples of an incomplete dlmone file, and their size in bytes.
+def read_partial(path: Path) -> tuple[SampleSet, list[str], int]:
+    """Return the samples of an incomplete dlmone file, their sources as given, and their size in bytes.
 
     An unterminated last line is skipped, as it may be incomplete. Unlike with `read_samples`, there may be
     no samples.
@@ -92,7 +92,9 @@ def read_partial(path: Path) -> tuple[SampleSet, int]:
     whole = content[: content.rfind(b"\n") + 1]
     if not whole and not _begins_a_sample(content):
         raise InputError(f"{path}: not a file of samples that dlmone began, so it stays as it is")
-    return (_parse(path, whole) if whole else SampleSet([], UNKNOWN)), len(whole)
+    rows = _lines(path, whole) if whole else []
+    found = _system(path, rows) if rows else SampleSet([], UNKNOWN)
+    return found, [row.source for row in rows], len(whole)
 
 
 def _begins_a_sample(text: bytes) -> bool:
@@ -130,11 +132,10 @@ def _foreign(reader: SampleReader, files: Sequence[Path]) -> SampleSet:
 
 
 def _read_file(path: Path) -> SampleSet:
-    return _parse(path, path.read_bytes())
+    return _system(path, _lines(path, path.read_bytes()))
 
 
-def _parse(path: Path, content: bytes) -> SampleSet:
-    rows = _lines(path, content)
+def _system(path: Path, rows: Sequence[_Line]) -> SampleSet:
     lines: dict[str, int] = {}
     for number, row in enumerate(rows, start=1):
         place = f"{path}, line {number}"

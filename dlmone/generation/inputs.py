@@ -133,8 +133,14 @@ def _line(number: int, line: bytes) -> Example:
 def _row(row: Flat, number: int, place: str, columns: Columns) -> Example:
     source = _text(row, SOURCES, columns.source, place)
     if source is None:
-        keys = " or ".join(f'"{key}"' for key in ([columns.source] if columns.source else SOURCES))
+        names = [columns.source] if columns.source else SOURCES
+        if null := [key for key in names if key in row]:
+            raise InputError(f'{place}: "{null[0]}" is null, where a text was expected')
+        keys = " or ".join(f'"{key}"' for key in names)
         raise InputError(f"{place}: expected a column {keys} (there are {', '.join(row) or 'none'})")
+    for named in (columns.target, columns.id):
+        if named and named not in row:
+            raise InputError(f'{place}: expected a column "{named}" (there are {", ".join(row) or "none"})')
     target = _text(row, TARGETS, columns.target, place)
     id = row.get(columns.id or "id")
     return example(str(number if id is None else id), source, target or "")

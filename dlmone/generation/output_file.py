@@ -68,7 +68,7 @@ class OutputFile:
             return
         if not resume:
             raise InputError(f"{path} is there already: continue it with --resume, or name another file")
-        found, self._whole = read_partial(path)
+        found, self._given, self._whole = read_partial(path)
         self._is_torn = self._whole < path.stat().st_size
         self._done = found.samples
         if self._done:
@@ -79,8 +79,10 @@ class OutputFile:
         """Whether the file holds samples that have not been asked for again yet."""
         return self.found < len(self._done)
 
-    def known(self, batch: Batch, space: Codec) -> int:
+    def known(self, batch: Batch, space: Codec, sources: Mapping[str, str]) -> int:
         """Return how many of the first rows of the next batch the file holds.
+
+        ``sources`` are the texts given, by id: a model may read two of them alike.
 
         Raises:
             InputError: the file holds another example in this place.
@@ -90,9 +92,10 @@ class OutputFile:
         known = batch[: len(self._done) - self.found]
         texts = space.source_text(known), space.reference_text(known)
         for id, source, reference in zip(known.ids, *texts, strict=True):
-            sample = self._done[self.found]
+            sample, given = self._done[self.found], self._given[self.found]
             self.found += 1
-            if (sample.id, sample.source, sample.reference) != (id, source, reference):
+            read = (sample.id, sample.source, sample.reference)
+            if read != (id, source, reference) or given != sources.get(id, given):
                 raise InputError(
                     f"{self.path}, line {self.found}: written for another text than this one, of id "
                     f"{id!r}; continue it with the texts that it was begun with"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from dlmone.core import InputError
 from dlmone.registry import Registry
-from dlmone.runtime.files import atomic_folder
+from dlmone.runtime.files import written_folder
 from dlmone.runtime.tensors import save_tensors
 
 from .configuration import CARD, WEIGHTS, read_config
@@ -52,6 +52,7 @@ def export(
     Raises:
         InputError: the model is broken, or there is something at ``out``.
         PluginError: the plugin of its family is not installed.
+        DlmoneError: the copy cannot be written.
     """
     if out.exists():
         raise InputError(f"{out} is there already; remove it, or name another folder")
@@ -59,7 +60,7 @@ def export(
     with safe_open(folder / WEIGHTS, framework="pt") as file:
         metadata = file.metadata()
         tensors = {key: _cast(file.get_tensor(key), PRECISIONS[precision]) for key in file.keys()}  # noqa: SIM118
-    with atomic_folder(out) as copy:
+    with written_folder(out, "the copy") as copy:
         shutil.copytree(folder, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(WEIGHTS))
         save_tensors(tensors, copy / WEIGHTS, metadata)
         if card is not None:

@@ -20,13 +20,13 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from dlmone.core import DiffusionGenerator, DlmoneError, InputError, NoiseSchedule, Teacher
+from dlmone.core import DiffusionGenerator, InputError, NoiseSchedule, Teacher
 from dlmone.registry import Registry
 from dlmone.registry.explain import mistakes
 from dlmone.registry.filetype import mistaken
 from dlmone.registry.plugin import one_line
 from dlmone.runtime.environment import lacks_memory
-from dlmone.runtime.files import atomic_folder, reason_of, whole_folder
+from dlmone.runtime.files import reason_of, whole_folder, written_folder
 from dlmone.runtime.tensors import save_tensors
 
 from .configuration import CARD, CONFIG, FORMAT, WEIGHTS, check_copy, read_config
@@ -71,15 +71,12 @@ def publish(
     network = teacher.network.state_dict() if weights is None else weights
     owned = {value.data_ptr() for value in tensors.values()} - {0}  # 0: tensors without entries
     tensors |= {f"network.{key}": value for key, value in network.items() if value.data_ptr() not in owned}
-    try:
-        with atomic_folder(folder) as staging:
-            (staging / CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
-            for name, content in assets.items():
-                (staging / name).write_bytes(content)
-            (staging / CARD).write_text(card, encoding="utf-8")
-            save_tensors(tensors, staging / WEIGHTS, {"config": json.dumps(config)})
-    except (OSError, SafetensorError) as error:
-        raise DlmoneError(f"{folder}: the model cannot be written ({reason_of(error)})") from error
+    with written_folder(folder, "the model") as staging:
+        (staging / CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
+        for name, content in assets.items():
+            (staging / name).write_bytes(content)
+        (staging / CARD).write_text(card, encoding="utf-8")
+        save_tensors(tensors, staging / WEIGHTS, {"config": json.dumps(config)})
     return folder
 
 

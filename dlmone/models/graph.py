@@ -13,7 +13,7 @@ from dlmone.core import Batch, Example, InputError, Noise, OneStepGraph, Space
 from dlmone.core.step.noise import Draw
 from dlmone.registry import Exporter, Registry
 from dlmone.registry.schema import ExporterSlot
-from dlmone.runtime.files import atomic_folder, whole_folder
+from dlmone.runtime.files import whole_folder, written_folder
 
 from .configuration import CARD, fingerprint, read_config
 from .folder import load_student, read_assets
@@ -65,7 +65,7 @@ def export_graph(
     rng = np.random.default_rng(0)
     drawn = {draw: _drawn(draw, rng) for draw in graph.generator.draws}
     generated = graph.generator.generate(batch, Noise((), made=drawn)).tokens_BL
-    with atomic_folder(out) as staging:
+    with written_folder(out, "the graph") as staging:
         inputs = (batch.tokens_BL, batch.target_BL, *drawn.values())
         file = exporter.write(graph, inputs, staging)
         for name, content in read_assets(folder).items():

@@ -48,6 +48,8 @@ def write_report(
     from .plugins import RunPlugins
     from .reading import read_runs
 
+    if str(out) == "-":
+        raise InputError("-o -: a page is written to a file; name one")
     if out.is_dir():
         raise InputError(f"{out}: a folder, where the page's file was expected")
     if figures and figures.exists() and not figures.is_dir():
@@ -65,6 +67,9 @@ def write_report(
         files = {out: page.html().encode("utf-8")}
         if figures:
             files |= {figures / f"{picture.name}.png": picture.data("png") for picture in page.pictures}
+    for path in files.keys() - {out}:
+        if path.is_file() and not _is_figure(path):
+            raise InputError(f"{path} is there already and is no figure of a report; name another folder")
     for path, content in files.items():
         try:
             write_whole(path, content)
@@ -77,6 +82,14 @@ def _is_page(path: Path) -> bool:
     """Tell whether a file is an HTML page, which a new report may replace."""
     with path.open("rb") as file:
         return file.read(200).lstrip().lower().startswith(b"<!doctype html")
+
+
+def _is_figure(path: Path) -> bool:
+    """Tell whether a file is a figure that a report wrote, which a new one may replace."""
+    from .figures.drawing import SOFTWARE
+
+    with path.open("rb") as file:
+        return f"Software\0{SOFTWARE}".encode() in file.read(500)
 
 
 def _require(*libraries: str) -> None:

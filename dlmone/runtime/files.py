@@ -6,12 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from safetensors import SafetensorError
+
+from dlmone.core.errors import DlmoneError
+
 #: Beside folder NAME, while process 123 writes it: ``.NAME-staging-123`` and ``.NAME-old-123``.
 _STAGING, _OLD = "-staging-", "-old-"
 
 
 def reason_of(error: Exception) -> str:
     """Say why a file could not be read or written: the system's words, as "Permission denied"."""
+    if isinstance(error, shutil.Error) and isinstance(
+        error.args[0], list
+    ):  # one of each file, with both names
+        return str(error.args[0][0][-1])
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
@@ -39,6 +47,20 @@ def write_whole(path: Path, content: str | bytes) -> None:
     finally:
         with suppress(OSError):
             staging.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_folder(target: Path, what: str) -> Iterator[Path]:
+    """An `atomic_folder` whose failure says what could not be written.
+
+    Raises:
+        DlmoneError: the folder cannot be written; one that was there is as it was.
+    """
+    try:
+        with atomic_folder(target) as folder:
+            yield folder
+    except (OSError, SafetensorError) as error:
+        raise DlmoneError(f"{target}: {what} cannot be written ({reason_of(error)})") from error
 
 
 @contextmanager

@@ -114,6 +114,8 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         InputError: the address is taken, or none of this machine's.
     """
+    if not host.strip():  # which would be every address of this machine
+        raise InputError("--host: expected an address of this machine, got an empty one")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listening = socket.create_server((host, port), family=family)

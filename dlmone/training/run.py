@@ -18,7 +18,7 @@ from dlmone.evaluation.table import show
 from dlmone.models.resolve import model_folder
 from dlmone.registry import Registry, ResolvedRecipe
 from dlmone.runtime.device import Compute
-from dlmone.runtime.files import atomic_folder, write_whole
+from dlmone.runtime.files import write_whole, written_folder
 from dlmone.runtime.pace import clock
 
 from .batches.tokenized import TokenizedExamples
@@ -130,7 +130,7 @@ def _run(
         students[name] = previous
     main = session.compute.world.main
     if main and previous is not None:
-        with atomic_folder(path / "student") as student:
+        with written_folder(path / "student", "the student") as student:
             shutil.copytree(previous, student, dirs_exist_ok=True)
     test_split = splits["test"][: recipe.evaluation.examples]
     rows = evaluate_run(session, recipe, teacher, students, test_split, parts)

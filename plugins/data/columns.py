@@ -42,6 +42,9 @@ def examples_of(rows: Iterable[Row], columns: Columns, name: str, limit: int | N
         if target is None:
             known = f"there is no column {' or '.join(TARGETS)}; name it"
             raise InputError(f"{place}: {known} (there are {shortened(', '.join(sorted(whole))) or 'none'}).")
+        if columns.id and columns.id not in row:
+            there = shortened(", ".join(sorted(whole))) or "none"
+            raise InputError(f"{place}: there is no column {columns.id!r} (there are {there}).")
         given = row.get(columns.id) if columns.id else None
         # An id is the data source's own, and those of two files may be the same.
         id = f"{name}-{number if given is None else given}"

@@ -1,6 +1,7 @@
 """Find recipe files by path or shipped name, and read them."""
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.resources import files
@@ -95,9 +96,9 @@ def recipe_text(name: str | Path) -> str:
     """Return the text of the recipe at a path, or of the shipped one of that name.
 
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or it is no text.
     """
-    return _find(str(name), Path())[1].read_text(encoding="utf-8")
+    return _text(*_find(str(name), Path()))
 
 
 def _find(name: str, folder: Path | None) -> tuple[str, Traversable]:
@@ -112,6 +113,10 @@ def _find(name: str, folder: Path | None) -> tuple[str, Traversable]:
         raise InputError(f"{name}: a folder, where a recipe's file or name was expected{inside}")
     if S_ISREG(kind):
         return str(path), path
+    if kind and not S_ISDIR(kind):
+        raise InputError(f"{name}: not a regular file, which a recipe is read from")
+    if folder and name and path.is_symlink():
+        raise InputError(f"{name}: a link to {os.readlink(path)}, which is not there")
     shipped, pure = _shipped_files(), PurePath(name)
     short = pure.with_suffix("") if pure.suffix == ".toml" else pure
     short = short.relative_to("recipes") if short.is_relative_to("recipes") else short
@@ -180,11 +185,17 @@ def _is_profile(given: object) -> bool:
 
 
 def _toml(label: str, file: Traversable) -> dict[str, Any]:
+    text = _text(label, file)
     try:
-        return parse_toml(file.read_text(encoding="utf-8-sig"))
+        return parse_toml(text)
+    except ValueError as error:
+        raise InputError(f"{label}: not TOML: {error}") from error
+
+
+def _text(label: str, file: Traversable) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"{label}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{label}: cannot be read: it is not UTF-8 at byte {error.start}") from error
-    except ValueError as error:
-        raise InputError(f"{label}: not TOML: {error}") from error

@@ -171,14 +171,14 @@ def _has(table: Any, loc: Loc) -> bool:
 
 
 def _path(key: str, source: str, like: str) -> list[str]:
+    path: list[str] = []
     try:
         table = parse_toml(key.replace("*", '"*"') + " = 0")
-    except ValueError:
+        while isinstance(table, dict):
+            ((name, table),) = table.items()
+            path.append(name)
+    except ValueError:  # no TOML, or none or several keys of it
         raise InputError(f"{source}: {shortened(key)!r} is not a key like {like}") from None
-    path: list[str] = []
-    while isinstance(table, dict):
-        ((name, table),) = table.items()
-        path.append(name)
     return path
 
 

@@ -13,6 +13,8 @@ from .small import RECIPE, dlmone
         (["--only", "sod"], "--only sod: there is no such row; did you mean 'sid'?"),
         (["--vary", "teacher.width=8,16"], "row sid,width=8: changes the teacher, which all rows share"),
         (["--vary", "stages.one.stepz=1,2"], "stages.one.stepz: unknown key; did you mean 'steps'?"),
+        (["--vary", "seed=1,2"], "row sid,seed=1: seed: every row has the same seeds, those of --seed and"),
+        (["--vary", "#=1,2"], "grid: '#' is not a key like stages.stage-1.steps"),
         (["--vary", "stages.one.steps"], "--vary stages.one.steps: expected KEY=VALUE,VALUE"),
         (
             ["--vary", "stages.one.t_init=1,9999"],

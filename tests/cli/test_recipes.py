@@ -1,6 +1,7 @@
 """dlmone recipes: listed, printed as written and as resolved."""
 
 import json
+import os
 import tomllib
 from pathlib import Path
 
@@ -38,3 +39,18 @@ def test_show_as_resolved():
     assert table["stages"]["stage-1"]["steps"] == 7
     assert table["stages"]["stage-2"]["estimator"]["beta2"] == 0.999
     assert "profiles" not in table
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda path: path.write_bytes(b"caf\xe9"), "cannot be read: it is not UTF-8 at byte 3"),
+        (lambda path: path.symlink_to("nowhere.toml"), "a link to nowhere.toml, which is not there"),
+        (os.mkfifo, "not a regular file, which a recipe is read from"),
+    ],
+)
+def test_what_is_no_text_is_not_shown(tmp_path, make, sentence):
+    make(tmp_path / "mine.toml")
+    result = CliRunner().invoke(main, ["recipes", "show", str(tmp_path / "mine.toml")])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"error: {tmp_path / 'mine.toml'}: {sentence}\n"

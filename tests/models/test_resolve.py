@@ -1,15 +1,18 @@
 """Models by name (dlmone/models/resolve.py) and models to pass on (dlmone/models/export.py)."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 import dlmone
 from dlmone.cli import main
 from dlmone.core import Example
+from dlmone.models import export
 from dlmone.models.folder import publish
 from dlmone.models.resolve import model_folder
 from dlmone.plugins.diffuseq.options import DiffuSeqOptions
@@ -101,6 +104,30 @@ def test_an_exported_model_is_half_as_large_and_writes_alike(folder: Path, tmp_p
     model = dlmone.load(tmp_path / "small", device="cpu")
     assert next(model.generator.network.parameters()).dtype == torch.float32
     assert len(model.generate(["what is rain ?"])[0]) == 1
+
+
+def test_what_cannot_be_copied_is_one_sentence(folder: Path, tmp_path: Path) -> None:
+    card = tmp_path / "card.md"
+    card.write_bytes(b"caf\xe9")
+    code, _, stderr = run("export", folder, tmp_path / "small", "--card", card)
+    assert (code, stderr) == (2, f"error: {card}: a card is text, and this is not UTF-8 at byte 3\n")
+    os.mkfifo(folder / "pipe")
+    code, _, stderr = run("export", folder, tmp_path / "small")
+    assert code == 1
+    assert stderr == (
+        f"error: {tmp_path / 'small'}: the copy cannot be written (`{folder / 'pipe'}` is a named pipe)\n"
+    )
+    (folder / "pipe").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "save_tensors", full)
+        code, _, stderr = run("export", folder, tmp_path / "small")
+    assert code == 1
+    assert stderr == f"error: {tmp_path / 'small'}: the copy cannot be written (No space left on device)\n"
+    assert not (tmp_path / "small").exists()
+
+
+def full(*args: object) -> None:
+    raise SafetensorError("No space left on device")
 
 
 def test_nothing_is_overwritten_and_no_broken_model_passed_on(folder: Path, tmp_path: Path) -> None:

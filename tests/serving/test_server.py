@@ -19,6 +19,7 @@ from click.testing import CliRunner
 
 import dlmone
 from dlmone.cli import main
+from dlmone.cli.commands.serve import tell
 from dlmone.core import InputError
 from dlmone.models.model import Model
 from dlmone.serving import server
@@ -299,6 +300,22 @@ def test_an_address_that_is_taken_is_one_sentence() -> None:
     assert result.exit_code == 2
     assert result.stderr.startswith(f"error: 127.0.0.1:{port}: can't listen there (")
     assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_host_is_not_every_address(host: str) -> None:
+    result = CliRunner().invoke(main, ["serve", "qqp-compact", "--host", host])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "error: --host: expected an address of this machine, got an empty one\n"
+
+
+def test_it_serves_on_where_nobody_reads_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        tell("http://127.0.0.1:1")
+        print("goes nowhere, and fails no more", flush=True)
 
 
 def test_without_the_extra_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

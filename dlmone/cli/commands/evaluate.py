@@ -100,6 +100,8 @@ def evaluate(
         raise click.UsageError("--against tests by resampling, which --bootstrap 0 leaves out")
     if utility and not select:
         raise click.UsageError("--utility is the metric that --select compares by: give both")
+    if k != "all" and not select:
+        raise click.UsageError("--k says of how many candidates --select chooses: give both")
     if str(output) == "-":
         output, as_json = None, True
     if output and output.is_file() and not _holds_results(output):

@@ -264,7 +264,8 @@ def _generated(
 
     space = model.generator.space
     batch, misfits = collate_fitting(space, part)
-    known = file.known(batch, space) if batch and file else 0
+    sources = {example.id: example.source for example in part}
+    known = file.known(batch, space, sources) if batch and file else 0
     if not batch or known == len(batch):
         return [], config.provenance, misfits
     # Those that are there are generated too, so that the others come from the batch that is theirs.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -67,6 +69,15 @@ def serve(
     loaded = load(model, device=device, precision=precision, registry=registry)
     address = f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
     batcher = Batcher(loaded, steps or loaded.steps, batch, queue)
-    app = application(batcher, model, texts, ready=lambda: click.echo(address))
+    app = application(batcher, model, texts, ready=lambda: tell(address))
     serve_until_stopped(app, listening)
     say("stopped")
+
+
+def tell(address: str) -> None:
+    """Print the address. A reader that has gone is no reason not to serve."""
+    try:
+        click.echo(address)
+    except OSError:
+        # What is left in the stream would fail again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.path import Path
     from matplotlib.transforms import Bbox
 
+#: What a PNG file says it was made by.
+SOFTWARE = "dlmone"
 #: Okabe and Ito's palette without yellow, which is too light for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 DASHES = ("-", "--", ":", "-.")
@@ -67,7 +69,7 @@ class Picture:
     def data(self, form: str = "svg") -> bytes:
         """Return the figure as a file of that format; equal figures give equal bytes."""
         buffer = io.BytesIO()
-        metadata = {"Date": None} if form == "svg" else {}
+        metadata = {"Date": None} if form == "svg" else {"Software": SOFTWARE}
         face: dict[str, Any] = {} if form == "svg" else {"facecolor": "white", "transparent": False}
         self.figure.savefig(buffer, format=form, dpi=110, metadata=metadata, **face)
         return buffer.getvalue()

@@ -167,6 +167,8 @@ def test_a_teacher_writes_in_many_steps(tiny_run):
             "sampler ddim.eta: expected a number less than or equal to 1",
         ),
         (["RUN", "text", "--set", ".eta=1"], "--set: '.eta' is not a key like NAME.OPTION"),
+        (["RUN", "text", "--set", "#=1"], "--set: '#' is not a key like NAME.OPTION"),
+        (["RUN", "text", "--set", "[a]\n[b]\nc=1"], "is not a key like NAME.OPTION"),
         (["RUN", "text", "--set", "ddim.eta=1"], "--set ddim: nothing of that name is used here"),
         (["RUN", "text", "--select", "mbr", "--candidates", 1], "there must be two or more"),
         (["RUN", "text", "--select", "mbr:dist_1"], "dist_1 does not compare two texts"),

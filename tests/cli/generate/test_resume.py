@@ -133,6 +133,20 @@ def test_other_texts_or_another_model_do_not_continue_a_file(tiny_run, rows, tmp
         assert message in result.stderr
 
 
+def test_another_text_that_is_read_alike_does_not_continue_a_file(tiny_run, tmp_path):
+    """Of words that the model doesn't know, it can't tell one from another."""
+    out, texts = tmp_path / "out.jsonl", tmp_path / "in.txt"
+    texts.write_text("HOW can i zzzzq\n")
+    lines(generate(tiny_run, "-i", texts, "-o", out))
+    before = out.read_text()
+    assert generate(tiny_run, "-i", texts, "-o", out, "--resume").exit_code == 0
+    texts.write_text("how can i zzzzq\n")
+    result = generate(tiny_run, "-i", texts, "-o", out, "--resume")
+    assert result.exit_code == 2
+    assert "out.jsonl, line 1: written for another text than this one, of id '0'" in result.stderr
+    assert out.read_text() == before
+
+
 @pytest.mark.parametrize(
     "text",
     [

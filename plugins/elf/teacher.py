@@ -27,11 +27,10 @@ from .options import ElfOptions, T5Sizes
 from .space import ElfSpace
 from .training.loss import Draws, training_loss
 from .training.muon import optimizers
-from .transformer import SINUSOID, inner_width
 from .vocabulary import Vocabulary
 
 TOKENIZER = "tokenizer.json"
-#: Tokens of T5's tokenizer, which need not be at hand for a sketch.
+#: Tokens of t5-small's tokenizer, which need not be at hand for a sketch.
 T5_TOKENS = 32_100
 #: Options that say where tokenizer and encoder came from.
 ORIGINS = ("encoder", "tokenizer", "t5")
@@ -85,18 +84,7 @@ class ElfTeacher(Teacher):
             latent_std=options.latent_std,
             has_null=options.condition_dropout > 0,
         )
-        self.network = ElfNetwork(
-            states=sizes.d_model,
-            tokens=vocabulary.size,
-            width=options.width,
-            layers=options.layers,
-            heads=options.heads,
-            bottleneck=options.bottleneck,
-            time_tokens=options.time_tokens,
-            guidance_tokens=options.guidance_tokens,
-            mode_tokens=options.mode_tokens,
-            takes_guidance=not options.conditional,
-        )
+        self.network = network_of(options, sizes.d_model, vocabulary.size)
         self.feature_width = options.width
 
     @classmethod
@@ -121,11 +109,19 @@ class ElfTeacher(Teacher):
 
     @classmethod
     def sketch(cls, options: ElfOptions) -> Sketch | None:
-        if options.encoder == "random":
-            return None
-        sizes = options.t5
-        network = network_size(options, sizes.d_model, T5_TOKENS)
-        return Sketch(network, encoder_size(sizes), options.length, options.width)
+        default = ElfOptions.model_fields["encoder"].default
+        if options.encoder != default or options.tokenizer not in (None, default):
+            return None  # what another encoder's sizes are, its files say
+        sizes = T5Sizes()
+        with torch.device("meta"):
+            network = network_of(options, sizes.d_model, T5_TOKENS)
+        return Sketch(
+            sum(parameter.numel() for parameter in network.parameters()),
+            encoder_size(sizes),
+            options.length,
+            options.width,
+            takes_guidance=network.takes_guidance,
+        )
 
     def config(self) -> dict[str, Any]:
         # Where tokenizer and encoder came from is no part of what the teacher is now.
@@ -173,16 +169,20 @@ def load_vocabulary(name: str) -> Vocabulary:
         raise InputError(f"{path}: {error}") from None
 
 
-def network_size(options: ElfOptions, states: int, tokens: int) -> int:
-    """Return the parameters of the network, D = ``states`` wide, of V = ``tokens``."""
-    width, narrow, inner = options.width, options.bottleneck, inner_width(options.width)
-    attention = 4 * width * (width + 1) + 2 * (width // options.heads)
-    feedforward = 2 * inner * (width + 1) + width * (inner + 1)
-    prefix = width * (options.time_tokens + options.guidance_tokens + options.mode_tokens)
-    embedders = 2 * width * (SINUSOID + 1 + width + 1)
-    read_in = states * (2 * states + 1) + narrow * states + width * (narrow + 1)
-    heads = width + states * (width + 1) + states * (width + 1) + tokens * (states + 1)
-    return options.layers * (attention + feedforward + 2 * width) + prefix + embedders + read_in + heads
+def network_of(options: ElfOptions, states: int, tokens: int) -> ElfNetwork:
+    """Return the network for states D = ``states`` wide and a vocabulary of V = ``tokens``."""
+    return ElfNetwork(
+        states=states,
+        tokens=tokens,
+        width=options.width,
+        layers=options.layers,
+        heads=options.heads,
+        bottleneck=options.bottleneck,
+        time_tokens=options.time_tokens,
+        guidance_tokens=options.guidance_tokens,
+        mode_tokens=options.mode_tokens,
+        takes_guidance=not options.conditional,
+    )
 
 
 def encoder_size(sizes: T5Sizes) -> int:

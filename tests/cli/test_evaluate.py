@@ -212,6 +212,7 @@ def test_files_of_the_same_name_are_told_apart(tmp_path):
         ([FIRST, "--select", "mbr", "--k", "0,1"], 2, "--k 0,1: expected numbers of candidates"),
         ([FIRST, "--select", "mbr", "--k", "few"], 2, "--k few: expected numbers of candidates"),
         ([FIRST, "--utility", "bleu"], 2, "--utility is the metric that --select compares by"),
+        ([FIRST, "--k", "2"], 2, "--k says of how many candidates --select chooses: give both"),
         ([FIRST, "--against", FIRST], 2, "cannot be compared with itself"),
         ([FIRST, "--against", FIRST, "--bootstrap", "0"], 2, "--against tests by resampling"),
         ([DATA], 2, "has no DiffuSeq outputs"),

@@ -12,7 +12,7 @@ from dlmone.core import Batch
 from dlmone.plugins.elf.network import ElfNetwork
 from dlmone.plugins.elf.options import ElfOptions, T5Sizes
 from dlmone.plugins.elf.samplers import velocity
-from dlmone.plugins.elf.teacher import ElfTeacher, encoder_size, network_size
+from dlmone.plugins.elf.teacher import ElfTeacher, encoder_size
 from dlmone.plugins.elf.training.loss import noised
 from dlmone.plugins.elf.transformer import rotation, sinusoid
 
@@ -183,7 +183,7 @@ def test_released_sizes(name: str, width: int, layers: int, heads: int) -> None:
             states=512, tokens=32100, width=width, layers=layers, heads=heads, bottleneck=options.bottleneck
         )
     count = sum(parameter.numel() for parameter in network.parameters())
-    assert count == network_size(options, 512, 32100) == RELEASED[name]["parameters"]
+    assert count == RELEASED[name]["parameters"]
     if name == "ELF-B":
         assert count == 104_579_940
         found = [
@@ -202,8 +202,13 @@ def test_the_sketch_is_that_of_what_is_built(small: ElfTeacher) -> None:
         1088,
         768,
     )
-    counts = [sum(p.numel() for p in module.parameters()) for module in (small.network, small.space)]
-    assert counts == [network_size(small.options, 16, 120), encoder_size(small.sizes)]
+    assert not sketch.takes_guidance, "self-conditioning guidance is an input without a condition alone"
+    free = ElfTeacher.sketch(ElfOptions(source_length=None, condition_dropout=0))
+    assert free is not None
+    assert free.takes_guidance
+    assert sum(p.numel() for p in small.space.parameters()) == encoder_size(small.sizes)
+    for unknown in ({"encoder": "google-t5/t5-large"}, {"encoder": "random", "tokenizer": "words"}):
+        assert ElfTeacher.sketch(ElfOptions.model_validate(unknown)) is None, "its files say how large it is"
     assert encoder_size(T5Sizes(feed_forward_proj="gated-gelu")) - encoder_size(T5Sizes()) == 6 * 512 * 2048
 
 

@@ -46,6 +46,8 @@ def wrong_commands(text: str) -> Iterator[str]:
     code = re.findall(r"^```.*?^```|^ {4}.+?$|`[^`\n]+`", text, re.MULTILINE | re.DOTALL)
     for name, rest in COMMAND.findall("\n".join(code).replace("\\\n", " ")):
         command = main.get_command(CONTEXT, name) if name in COMMANDS else None
+        if isinstance(command, click.Group) and rest.split()[:1]:
+            command = command.get_command(CONTEXT, rest.split()[0]) or command
         known = {option for parameter in command.params for option in parameter.opts} if command else set()
         if command is None or set(re.findall(r"(?<!\S)--[a-z][a-z-]*", rest.partition("#")[0])) - known:
             yield f"dlmone {name}{rest}"

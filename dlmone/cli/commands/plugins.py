@@ -15,6 +15,7 @@ from dlmone.core.errors import InputError, PluginError
 from ..completion import complete_plugin
 from ..output import print_columns, print_json
 from ..request import plugin_option
+from ..skeleton import SKELETONS
 
 #: The longest name of a new plugin; its file has to be one that file systems take.
 LONGEST = 100
@@ -80,12 +81,17 @@ def show(name: str, as_json: bool, plugins: tuple[Path, ...]) -> None:
 
 @plugins.command()
 @click.argument("name")
-def new(name: str) -> None:
-    """Write NAME.py: an objective that works, to be made into yours."""
+@click.option(
+    "--kind",
+    type=click.Choice([*SKELETONS]),
+    default=next(iter(SKELETONS)),
+    show_default=True,
+    help="What it is; an evaluator is a metric.",
+)
+def new(name: str, kind: str) -> None:
+    """Write NAME.py: a plugin that works, to be made into yours."""
     from dlmone.registry import Registry
     from dlmone.runtime.files import write_whole
-
-    from ..skeleton import SKELETON
 
     path = Path(f"{name}.py")
     if not name.isidentifier() or keyword.iskeyword(name) or len(name) > LONGEST:
@@ -94,12 +100,12 @@ def new(name: str) -> None:
         )
     if path.exists():
         raise InputError(f"{path} is there already")
-    if name in Registry.discover().names("objectives"):
-        raise InputError(f"there is an objective {name!r} already; name yours otherwise")
+    if name in Registry.discover().names(f"{kind}s"):
+        raise InputError(f"there is an {kind} {name!r} already; name yours otherwise")
     # The file may be imported by its name one day, and what it imports may import that module.
     if hasattr(builtins, name) or find_spec(name):
         raise InputError(f"{name!r} is the name of a Python module or builtin; name yours otherwise")
-    write_whole(path, SKELETON.replace("NAME", name))
+    write_whole(path, SKELETONS[kind].replace("NAME", name))
     click.echo(path)
 
 

@@ -1,14 +1,16 @@
 """dlmone plugins: what is listed, what is broken, and a skeleton that works."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 from click.testing import CliRunner
 
 from dlmone.cli import main
+from dlmone.core import PairMetric, Sample
 from dlmone.registry import Registry, load_recipe
-from dlmone.registry.schema import ObjectiveSlot
-from dlmone.testing import check_objective
+from dlmone.registry.schema import EvaluatorSlot, ObjectiveSlot
+from dlmone.testing import check_evaluator, check_objective
 
 BROKEN = 'import dlmone.registry\nraise RuntimeError("no\\nluck")\n'
 
@@ -74,6 +76,40 @@ def test_a_new_plugin_works_as_it_is(tmp_path, monkeypatch):
     overrides = ["stages.*.objectives.score.use=my_loss"]
     resolved = load_recipe("qqp", registry=registry, overrides=overrides)
     assert resolved.table["stages"]["stage-1"]["objectives"]["score"]["scale"] == 1.0
+
+
+def test_a_new_metric_works_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = plugins("new", "my_score", "--kind", "evaluator")
+    assert (result.exit_code, result.stdout) == (0, "my_score.py\n")
+    registry = Registry.discover([tmp_path / "my_score.py"])
+    assert not registry.broken
+    metric = registry.create("evaluators", EvaluatorSlot(use="my_score", lowercase=False))
+    samples = [
+        Sample("0", "", "a b", ("a c", "")),
+        Sample("1", "", "A b c", ("a b", "x")),
+        Sample("2", "", "", ("",)),
+    ]
+    [score] = metric.evaluate(samples)
+    assert score.per_sample == (1 / 2, 1 / 3, 1)
+    check_evaluator(metric, samples)
+    assert isinstance(metric, PairMetric)
+    saved = tmp_path / "samples.jsonl"
+    saved.write_text("".join(json.dumps(asdict(sample)) + "\n" for sample in samples[:2]))
+    words = [
+        "evaluate",
+        saved,
+        "--plugin",
+        "my_score.py",
+        "--metrics",
+        "my_score",
+        "--select",
+        "mbr",
+        "--utility",
+    ]
+    answer = CliRunner().invoke(main, [*map(str, words), "my_score"])
+    assert answer.exit_code == 0, answer.stderr
+    assert "my_score ↑" in answer.stdout
 
 
 @pytest.mark.parametrize(

@@ -124,12 +124,12 @@ def train(
             started = time.perf_counter()
             last = trainee.step + 1 == intervals.steps
             validating = last or (trainee.step + 1) % intervals.validate_every == 0
-            logging = validating or trainee.step % intervals.log_every == 0
-            values = trainee.advance(logging)
-            if logging:
+            is_logged = validating or trainee.step % intervals.log_every == 0
+            values = trainee.advance(is_logged)
+            if is_logged:
                 values = dict(values)  # waits for the device, so that its time is counted
             spent += time.perf_counter() - started
-            if logging:
+            if is_logged:
                 # The mean since the last entry: a logged step alone also computes gradient norms.
                 log("train", {**values, "seconds_per_step": spent / (trainee.step - since)})
                 spent, since = 0.0, trainee.step
@@ -147,4 +147,4 @@ def train(
                 world.wait()
             if stopping:
                 raise Interrupted(f"stopped at {name}, step {trainee.step}; the state is in {path}")
-            steps.advance(note=numbers(values, *(key for key in values if key != "lr")) if logging else "")
+            steps.advance(note=numbers(values, *(key for key in values if key != "lr")) if is_logged else "")

@@ -99,7 +99,8 @@ def _json_lines(path: Path) -> Iterator[Row]:
 def _separated(separator: str) -> RowReader:
     def read(path: Path) -> Iterator[Row]:
         quoted = separator == ","
-        csv.field_size_limit(LONGEST)  # of the whole process; the library's own is 128 kB
+        # Of the whole process; the library's own is 128 kB.
+        csv.field_size_limit(max(LONGEST, csv.field_size_limit()))
         with _open(path, newline="") as file:
             reader = csv.reader(
                 file,

@@ -2,7 +2,8 @@
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,7 @@ class OnnxExporter(Exporter):
         _require("onnxscript")
         program = traced(graph, inputs)
         # It logs a warning for every operator of torchvision, which is not needed.
-        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _no_logged_warnings():
             # PyTorch's exporter (2.13) uses a class that PyTorch deprecates.
             warnings.filterwarnings(
                 "ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
@@ -78,13 +78,19 @@ def _quantise(path: Path) -> None:
     whole = path.with_suffix(".float32.onnx")
     path.rename(whole)
     settings = {"weight_type": quantization.QuantType.QInt8, "per_channel": True}
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # it recommends a preparation that static shapes would need
-    try:
+    with _no_logged_warnings():  # it recommends a preparation that static shapes would need
         quantization.quantize_dynamic(whole, path, op_types_to_quantize=["MatMul", "Gemm"], **settings)
+    whole.unlink()
+
+
+@contextmanager
+def _no_logged_warnings() -> Iterator[None]:
+    disabled = logging.root.manager.disable
+    logging.disable(max(disabled, logging.WARNING))
+    try:
+        yield
     finally:
         logging.disable(disabled)
-    whole.unlink()
 
 
 def _require(module: str) -> Any:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 )
 @click.option("--against", type=LocalPath(), help="Test each system against this one.")
 @click.option("--select", metavar="NAME", help="Also score the candidate that a selector picks, as mbr.")
-@click.option("--utility", metavar="METRIC", help="The metric the selector compares by.  [default: bleu]")
+@click.option("--utility", metavar="METRIC", help="The metric that it compares by, in place of its own.")
 @click.option(
     "--k", default="all", show_default=True, metavar="K,K", help="Among how many candidates it picks."
 )

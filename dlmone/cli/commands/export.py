@@ -27,7 +27,7 @@ from ..verbosity import say
     "--to",
     "exporter",
     metavar="NAME[:VALUE]",
-    help="Write a student's one network call as one graph instead: onnx, onnx:int8, torch-export.",
+    help="Write a student's one network call as one graph instead, by an exporter of `dlmone plugins`.",
 )
 @click.option(
     "--example",

@@ -20,7 +20,9 @@ from ..request import plugin_option
     help="The page.  [default: report/index.html in the run; report.html here for several]",
 )
 @click.option("--title", metavar="TEXT", help="The page's title.")
-@click.option("--select", metavar="NAME", help="The selector of one of several candidates.  [default: mbr]")
+@click.option(
+    "--select", metavar="NAME", help="The selector of one of several candidates, in place of the default one."
+)
 @click.option(
     "--figures",
     type=LocalPath(),

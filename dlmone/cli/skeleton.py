@@ -104,7 +104,7 @@ class NAME(Evaluator):
         return [Score("NAME", fmean(values), signature, "higher", per_sample=values)]
 
     def score_pairs(self, outputs: Sequence[str], references: Sequence[str]) -> list[float]:
-        """Compare texts one by one: with this method the metric can be the utility of `mbr`."""
+        """Compare texts one by one: with this method selectors can choose a candidate by the metric."""
         return [self._share(*pair) for pair in zip(outputs, references, strict=True)]
 
     def _share(self, output: str, reference: str) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -159,8 +159,8 @@ def collate_fitting(
 
 
 def _without_references(space: Codec, examples: Sequence[Example]) -> Batch:
-    hidden = space.collate([replace(example, target="") for example in examples])
-    return replace(hidden, examples=tuple(examples))
+    # As the base class does it: a space's own may cut sources, and here those that don't fit are named.
+    return Codec.collate_conditions(space, examples)
 
 
 def _misfit(space: Codec, example: Example) -> str | None:

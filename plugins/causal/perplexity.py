@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
-from math import exp, log
+from math import exp
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from dlmone.core import Evaluator, Sample, Score
 from dlmone.core.text.evaluator import require_candidates
 from dlmone.plugins.bert.files import load_backend
+from dlmone.plugins.text.counts import entropy
 
 from .options import PerplexityOptions
 from .scorer import ScoredText, Scorer
@@ -145,9 +146,3 @@ def repeated(tokens: Sequence[int], n: int) -> list[bool]:
             found[start : start + n] = [True] * n
         seen.add(gram)
     return found
-
-
-def entropy(tokens: Sequence[int]) -> float:
-    """Return the entropy of the tokens' frequencies, nats."""
-    counts = Counter(tokens)
-    return -sum(count / len(tokens) * log(count / len(tokens)) for count in counts.values())

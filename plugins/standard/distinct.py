@@ -8,8 +8,8 @@ sets of candidates of different sizes do not compare.
 from collections.abc import Sequence
 
 from dlmone.core.text.evaluator import Evaluator, Sample, Score
+from dlmone.plugins.text.counts import ngrams
 
-from .ngrams import ngrams
 from .options import DistinctOptions, DivNOptions
 from .scoring import checked, mean_score, signature
 from .texts import blind_to, split_words

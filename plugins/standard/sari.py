@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dlmone.core.text.evaluator import Evaluator, Sample, Score
+from dlmone.plugins.text.counts import ngrams
 
-from .ngrams import ngrams
 from .options import SariOptions
 from .scoring import CorpusEvaluator, checked, mean_score, signature
 from .texts import blind_to, split_words

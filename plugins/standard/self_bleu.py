@@ -6,8 +6,8 @@ from math import exp, log
 from statistics import fmean
 
 from dlmone.core.text.evaluator import Evaluator, Sample, Score
+from dlmone.plugins.text.counts import ngrams
 
-from .ngrams import ngrams
 from .options import SelfBleuOptions
 from .scoring import checked, mean_score
 from .texts import blind_to, split_words

@@ -12,9 +12,10 @@ from hashlib import blake2b
 from math import log2
 
 from dlmone.core.text.evaluator import Evaluator, Sample, Score
+from dlmone.plugins.text.counts import ngrams
 
 from .options import NgramDistanceOptions
-from .scoring import first_words, mean_score, ngrams, words_of
+from .scoring import first_words, mean_score, words_of
 
 Counts = Counter[tuple[str, ...]]
 

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from math import log
 
 from dlmone.core.text.evaluator import Evaluator, Sample, Score
+from dlmone.plugins.text.counts import entropy, ngrams
 
 from .options import RepetitionOptions
-from .scoring import first_words, mean_score, ngrams
+from .scoring import first_words, mean_score
 
 
 class RepetitionEvaluator(Evaluator):
@@ -44,9 +44,3 @@ class RepetitionEvaluator(Evaluator):
 def repeated_share(grams: Sequence[tuple[str, ...]]) -> float:
     """Return the share of n-grams that have occurred before."""
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
-
-
-def entropy(words: Sequence[str]) -> float:
-    """Return the entropy of the words' frequencies, nats."""
-    counts = Counter(words)
-    return -sum(count / len(words) * log(count / len(words)) for count in counts.values())

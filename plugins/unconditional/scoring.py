@@ -27,11 +27,6 @@ def first_words(samples: Sequence[Sample], metric: str) -> list[list[str]]:
     return [words_of(sample.candidates[0]) for sample in samples]
 
 
-def ngrams(words: Sequence[str], n: int) -> list[tuple[str, ...]]:
-    """Return the n-grams of a text in order."""
-    return list(zip(*(words[i:] for i in range(n)), strict=False))
-
-
 def mean_score(
     name: str,
     values: Sequence[float],

@@ -15,9 +15,10 @@ from tokenizers import models, pre_tokenizers
 from dlmone.core import InputError, Sample
 from dlmone.evaluation.confidence import Resampling, Sums
 from dlmone.plugins.causal.options import PerplexityOptions
-from dlmone.plugins.causal.perplexity import ADJUSTED, ENTROPY, PLAIN, PerplexityEvaluator, entropy, repeated
+from dlmone.plugins.causal.perplexity import ADJUSTED, ENTROPY, PLAIN, PerplexityEvaluator, repeated
 from dlmone.plugins.causal.protocols import PROTOCOLS
 from dlmone.plugins.causal.scorer import token_losses
+from dlmone.plugins.text.counts import entropy
 from dlmone.testing import check_evaluator
 
 DATA = Path(__file__).parents[1] / "data"

@@ -18,12 +18,12 @@ from time import perf_counter, process_time
 
 import click
 
-from dlmone.benchmark.memory import peak_allocated
 from dlmone.core import DlmoneError
 from dlmone.generation.inference import collate_fitting
 from dlmone.registry import Registry, load_recipe
 from dlmone.registry.loading.files import read_recipe, shipped_recipes
 from dlmone.runtime.device import Compute
+from dlmone.runtime.memory import peak_allocated
 from dlmone.training.batches.tokenized import TokenizedExamples
 from dlmone.training.distillation import Distillation
 from dlmone.training.estimation.calibration import calibrate, seconds_of, timed_rows

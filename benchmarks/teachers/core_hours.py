@@ -31,13 +31,13 @@ from torch.nn.functional import cross_entropy
 import dlmone.recipes
 from dlmone.core import Batch, Example, Noise, SampledGenerator, Teacher, TimePoint
 from dlmone.core.sampling.sampler import Sampler
-from dlmone.evaluation.validation import Validator
 from dlmone.registry import Recipe, Registry, load_recipe
 from dlmone.registry.schema import Slot
 from dlmone.runtime.device import Compute
 from dlmone.training.preflight import read_data
 from dlmone.training.pretraining import Pretraining
 from dlmone.training.teacher import new_teacher
+from dlmone.training.validation import Validator
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1)
 #: σ/α: all but pure noise, most words undecided, few undecided.

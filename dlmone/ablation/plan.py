@@ -9,17 +9,17 @@ from pathlib import Path
 import torch
 
 from dlmone.core import DlmoneError, Example, InputError, Objective, Sketch, Teacher
-from dlmone.evaluation.validation import check_metrics
-from dlmone.evaluation.variants import EvaluationPlugins
 from dlmone.models.folder import load_teacher
 from dlmone.models.resolve import model_folder
 from dlmone.registry import Recipe, Registry, ResolvedRecipe
 from dlmone.registry.explain import dotted
 from dlmone.registry.loading.layers import Layer
+from dlmone.training.final.variants import EvaluationPlugins
 from dlmone.training.requests import check_requests
 from dlmone.training.saving.run_directory import changed
 from dlmone.training.stage import stage_objectives
 from dlmone.training.teacher import check_times
+from dlmone.training.validation import check_metrics
 
 from .budget import StageCost, costs, fitted
 from .grid import GridRow, Settings

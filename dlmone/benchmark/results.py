@@ -39,7 +39,7 @@ class RowResult(BaseModel):
         wall, cpu: by the clock on the wall, and the CPU seconds of all threads.
         parts: means by the chosen clock, which add up to that clock's mean; none in an extrapolated row.
         overhead: the whole over the network's part, a run each.
-        peak_bytes: see `dlmone.benchmark.memory`.
+        peak_bytes: see `dlmone.runtime.memory`.
         extrapolated_from: the calls of the two rows whose line this one lies on.
     """
 

@@ -15,8 +15,8 @@ import torch
 
 from dlmone.core import DiffusionGenerator, Example, Generator, InputError, Noise
 from dlmone.runtime.device import Compute
+from dlmone.runtime.memory import peak_memory
 
-from .memory import peak_memory
 from .results import Ratio, RowResult, Spread
 from .stopwatch import PARTS, Clock, Lap, Stopwatch
 

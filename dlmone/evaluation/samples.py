@@ -15,10 +15,10 @@ from pydantic import BaseModel, Field, ValidationError
 
 from dlmone.core.errors import InputError
 from dlmone.core.text.evaluator import Sample
-from dlmone.models.parsing import parse_json
 from dlmone.registry import Registry
 from dlmone.registry.contracts.sample_reader import SampleReader
 from dlmone.registry.explain import mistakes, nearest_path
+from dlmone.runtime.parsing import parse_json
 
 from .provenance import UNKNOWN, Provenance
 

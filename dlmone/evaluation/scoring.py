@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from dlmone.core.text.evaluator import Evaluator, Sample, Score
 
 from .confidence import Sums
+from .evaluators import iter_scores
 from .provenance import FIRST, UNVARIED, Provenance, signed
-from .validation import iter_scores
 
 
 class Setting(BaseModel):

@@ -17,8 +17,7 @@ from dlmone.core.errors import MissingError
 from dlmone.registry.explain import Loc, dotted, nearest_path, value_at
 from dlmone.registry.fields.bounds import MOST_CALLS
 from dlmone.runtime.files import whole_folder
-
-from .parsing import parse_json
+from dlmone.runtime.parsing import parse_json
 
 FORMAT = 1
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"

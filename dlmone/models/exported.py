@@ -17,11 +17,11 @@ from dlmone.registry import Exporter, Registry, RunGraph
 from dlmone.registry.explain import mistakes
 from dlmone.registry.schema import ExporterSlot
 from dlmone.registry.short import slot_of
+from dlmone.runtime.parsing import parse_json
 
 from .configuration import fingerprint
 from .folder import load_student
 from .graph import GRAPH
-from .parsing import parse_json
 
 
 class ExportedGenerator(Generator):

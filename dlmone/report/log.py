@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from dlmone.models.parsing import parse_json
+from dlmone.runtime.parsing import parse_json
 
 Entry = Mapping[str, Any]
 

@@ -16,9 +16,9 @@ from dlmone.evaluation.comparison import short_names
 from dlmone.evaluation.provenance import Provenance
 from dlmone.evaluation.results import NOISE_TO_TEXT, NoiseToText, Results
 from dlmone.evaluation.samples import SampleSet, read_samples
-from dlmone.models.parsing import parse_json
 from dlmone.registry.explain import nearest_path
 from dlmone.registry.loading.toml import parse_toml
+from dlmone.runtime.parsing import parse_json
 
 from .log import Log, read_log
 

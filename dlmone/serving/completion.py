@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from dlmone.core import InputError
-from dlmone.models.parsing import parse_json
 from dlmone.registry.explain import dotted, shortened, validated
+from dlmone.runtime.parsing import parse_json
 
 #: Fields of OpenAI's that mean nothing to a model which generates a text at once, and all they may say.
 NEUTRAL: dict[str, Any] = {"stream": False, "echo": False, "best_of": 1, "temperature": 1, "top_p": 1}

@@ -25,12 +25,11 @@ from dlmone.core import (
     Teacher,
 )
 from dlmone.core.contract import require
-from dlmone.evaluation.validation import check_metrics, validation_evaluators, validations
-from dlmone.evaluation.variants import EvaluationPlugins, check_variants, steps_of
 from dlmone.generation.inference import generate_samples
 from dlmone.registry import Recipe, Registry
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
+from dlmone.training.final.variants import EvaluationPlugins, check_variants, steps_of
 
 from .estimation.trial import pretraining_trial, stage_trial
 from .requests import check_requests
@@ -39,6 +38,7 @@ from .stage_student import stage_student
 from .start import check_sizes, check_starts, saved_starts
 from .teacher import check_times
 from .teacher_answers import check_answers, check_restores
+from .validation import check_metrics, validation_evaluators, validations
 
 SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 #: Rows of the batch that everything is tried on.

@@ -13,13 +13,13 @@ from rich.console import Console
 
 from dlmone.core import Teacher
 from dlmone.evaluation.blindness import blind, sentences
-from dlmone.evaluation.final import evaluate_run
 from dlmone.evaluation.table import show
 from dlmone.models.resolve import model_folder
 from dlmone.registry import Registry, ResolvedRecipe
 from dlmone.runtime.device import Compute
 from dlmone.runtime.files import write_whole, written_folder
 from dlmone.runtime.pace import clock
+from dlmone.training.final.evaluation import evaluate_run
 
 from .batches.tokenized import TokenizedExamples
 from .loop import Session

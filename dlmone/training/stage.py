@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from dlmone.core import Evaluator, Example, InputError, Objective, Teacher
-from dlmone.evaluation.validation import INTERVAL, Validator, improves
 from dlmone.models.card import student_card
 from dlmone.models.configuration import read_config
 from dlmone.models.folder import load_student, publish
@@ -20,6 +19,7 @@ from .batches.tokenized import TokenizedExamples
 from .distillation import Distillation
 from .loop import Intervals, Session, train
 from .start import check_fits
+from .validation import INTERVAL, Validator, improves
 
 
 def stage_objectives(registry: Registry, recipe: Recipe, name: str) -> dict[str, Objective]:

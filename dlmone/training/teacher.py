@@ -26,7 +26,6 @@ from dlmone.core import (
     Teacher,
 )
 from dlmone.core.step.noise import seed_of
-from dlmone.evaluation.validation import INTERVAL, Validator
 from dlmone.generation.readings import survey
 from dlmone.models.card import teacher_card
 from dlmone.models.configuration import fingerprint, read_config
@@ -39,6 +38,7 @@ from .loop import Intervals, Session, train
 from .pretraining import Pretraining
 from .stage_times import stage_spacing, stage_times
 from .teacher_answers import check_parts
+from .validation import INTERVAL, Validator
 
 
 def prepare_teacher(

@@ -8,7 +8,6 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from dlmone.benchmark.memory import peak_memory
 from dlmone.benchmark.results import BenchResults
 from dlmone.benchmark.stopwatch import PARTS, Stopwatch
 from dlmone.benchmark.timing import Plan, Subject, bench, count_runs, ratios
@@ -20,6 +19,7 @@ from dlmone.plugins.samplers.ddim import DDIM
 from dlmone.plugins.samplers.options import DDIMOptions
 from dlmone.registry.schema import Compute as ComputeTable
 from dlmone.runtime.device import Compute
+from dlmone.runtime.memory import peak_memory
 
 OPTIONS = DiffuSeqOptions(
     seq_len=16, hidden_dim=8, hidden_t_dim=8, width=16, layers=1, heads=2, tokenizer="words"

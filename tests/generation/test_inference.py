@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from dlmone.core import Batch, Example, Generator, Sample
-from dlmone.evaluation.validation import ValidationResult, Validator
 from dlmone.generation import inference
 from dlmone.generation.inference import GeneratedSamples, generate_batch, generate_samples
 from dlmone.plugins.metrics.bleu import BleuEvaluator
@@ -18,6 +17,7 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import toy_teacher
 from dlmone.testing.toy import EXAMPLES
+from dlmone.training.validation import ValidationResult, Validator
 
 ALONE = Compute(torch.device("cpu"), bfloat16=False, world=World())
 

@@ -9,7 +9,6 @@ import torch
 
 from dlmone.core import Codec, Evaluator, Example, Reading, Sample, Score
 from dlmone.core.model.schedule import discrete_schedule
-from dlmone.evaluation.validation import Validator
 from dlmone.generation.inference import collate_fitting, generate_samples
 from dlmone.generation.readings import survey
 from dlmone.plugins.bert.tokenizer import Tokenizer
@@ -24,6 +23,7 @@ from dlmone.registry.schema import Validation
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import toy_teacher
+from dlmone.training.validation import Validator
 
 LETTERS = " ".join("abcdefghijklmnop")
 COMPUTE = Compute(torch.device("cpu"), bfloat16=False, world=World())

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 import dlmone.recipes
-from dlmone.evaluation.variants import EvaluationPlugins
 from dlmone.plugins.augmentation.pad import PadAugmenter
 from dlmone.plugins.diffuseq.samplers import DiffuSeqDDIM, ddim_gap
 from dlmone.registry import Registry, load_recipe
 from dlmone.registry.schema import Recipe
+from dlmone.training.final.variants import EvaluationPlugins
 
 REGISTRY = Registry.discover()
 RECIPES = ["qqp", "quasar_t", "wiki_auto"]

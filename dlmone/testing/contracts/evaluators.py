@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from dlmone.core import CorpusMetric, Evaluator, InputError, PairMetric, Sample, Score
-from dlmone.evaluation.validation import score_samples
+from dlmone.evaluation.evaluators import score_samples
 
 from ..claims import claimed, require
 

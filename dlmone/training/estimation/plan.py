@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from dlmone.core import ESTIMATOR, Auxiliary, Network, Sketch
 from dlmone.core.step.request import Role
-from dlmone.evaluation.variants import steps_of
 from dlmone.registry import Recipe
 from dlmone.runtime.device import Compute
+from dlmone.training.final.variants import steps_of
 
 from .calibration import Costs, iteration_cost, pretraining_cost
 from .effort import Effort, Passes

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from dlmone.benchmark.memory import peak_allocated
 from dlmone.core import Example, Sketch, Teacher
 from dlmone.registry import Recipe, Registry
 from dlmone.registry.schema import Pretrain, Stage
 from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
+from dlmone.runtime.memory import peak_allocated
 
 from ..batches.tokenized import TokenizedExamples
 from ..distillation import Distillation

@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from dlmone.core import DlmoneError, InputError
-from dlmone.models.parsing import parse_json
 from dlmone.runtime.distributed import World
 from dlmone.runtime.files import atomic_folder, reason_of
+from dlmone.runtime.parsing import parse_json
 from dlmone.runtime.tensors import save_tensors
 
 _TENSORS = "state.safetensors"

@@ -20,10 +20,10 @@ from filelock import FileLock, Timeout
 from dlmone.core import DlmoneError, InputError
 from dlmone.models.configuration import fingerprint, read_config
 from dlmone.models.hub import pinned
-from dlmone.models.parsing import parse_json
 from dlmone.registry import Registry, ResolvedRecipe, load_recipe
 from dlmone.registry.explain import nearest_path
 from dlmone.runtime.files import write_whole
+from dlmone.runtime.parsing import parse_json
 
 #: What may change when a run is resumed: its description, its device, its evaluation, what follows it.
 FREE = ("name", "description", "note", "compute.", "evaluation.", "trackers")

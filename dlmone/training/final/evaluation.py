@@ -16,6 +16,11 @@ from dlmone.core import (
     Teacher,
 )
 from dlmone.core.model.generator import DenoiserGenerator
+from dlmone.evaluation.noise_to_text import FOLLOWED, follow, steps_followed
+from dlmone.evaluation.provenance import RENOISING, UNVARIED, Provenance, describe_plugin
+from dlmone.evaluation.results import NOISE_TO_TEXT
+from dlmone.evaluation.scoring import Row, Setting, score, score_baselines
+from dlmone.evaluation.table import write_report
 from dlmone.generation.inference import generate_samples, save_samples
 from dlmone.generation.readings import survey
 from dlmone.models.configuration import fingerprint
@@ -25,13 +30,8 @@ from dlmone.registry import Recipe
 from dlmone.registry.schema import Variant
 from dlmone.runtime.files import write_whole
 from dlmone.runtime.progress import Steps
-from dlmone.training.loop import Session
 
-from .noise_to_text import FOLLOWED, follow, steps_followed
-from .provenance import RENOISING, UNVARIED, Provenance, describe_plugin
-from .results import NOISE_TO_TEXT
-from .scoring import Row, Setting, score, score_baselines
-from .table import write_report
+from ..loop import Session
 from .variants import EvaluationPlugins, steps_of
 
 

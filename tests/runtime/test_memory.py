@@ -1,8 +1,8 @@
-"""dlmone/benchmark/memory.py: the peak of what is allocated, beside sizes that are known."""
+"""dlmone/runtime/memory.py: the peak of what is allocated, beside sizes that are known."""
 
 import torch
 
-from dlmone.benchmark.memory import peak_allocated
+from dlmone.runtime.memory import peak_allocated
 
 
 def test_the_peak_counts_what_lives_at_one_time():

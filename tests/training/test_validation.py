@@ -7,14 +7,6 @@ import torch
 
 from dlmone.core import Evaluator, InputError, Sample, Score
 from dlmone.evaluation.confidence import Resampling, Sums
-from dlmone.evaluation.validation import (
-    Validator,
-    check_metrics,
-    deciding_score,
-    improves,
-    validation_evaluators,
-    validations,
-)
 from dlmone.generation.inference import generate_samples
 from dlmone.plugins.metrics.bleu import BleuEvaluator
 from dlmone.plugins.metrics.options import BleuOptions
@@ -24,6 +16,14 @@ from dlmone.runtime.device import Compute
 from dlmone.runtime.distributed import World
 from dlmone.testing import toy_teacher
 from dlmone.testing.toy import EXAMPLES
+from dlmone.training.validation import (
+    Validator,
+    check_metrics,
+    deciding_score,
+    improves,
+    validation_evaluators,
+    validations,
+)
 
 COMPUTE = Compute(torch.device("cpu"), bfloat16=False, world=World())
 REGISTRY = Registry.discover()

@@ -14,13 +14,13 @@ from dlmone.core import (
     Sampler,
     Teacher,
 )
+from dlmone.evaluation.selection import CandidateSelector
 from dlmone.generation.inference import generate_samples
 from dlmone.registry import Recipe, Registry
 from dlmone.registry.schema import Evaluation, EvaluatorSlot, SelectionSlot, Variant
 from dlmone.runtime.device import Compute
-from dlmone.training.stage_student import stage_student
 
-from .selection import CandidateSelector
+from ..stage_student import stage_student
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
-from typing import TYPE_CHECKING, get_args, get_type_hints
 
-from dlmone.core import Evaluator, Example, InputError, Sample, Score
-from dlmone.core.contract import require
-from dlmone.core.text.degeneration import is_copy, is_empty, repeats, unknown_share
+from dlmone.core import Evaluator, Example, Generator, InputError, Sample, Score
+from dlmone.evaluation.confidence import Resampling, Sums
+from dlmone.evaluation.evaluators import health, iter_scores, score_samples
+from dlmone.generation.inference import generate_samples
 from dlmone.registry import Recipe
 from dlmone.registry.explain import nearest
 from dlmone.registry.schema import Validation
-
-from .confidence import Resampling, Sums
-
-if TYPE_CHECKING:
-    from dlmone.core import Generator
-    from dlmone.runtime.device import Compute
-
-_log = logging.getLogger(__name__)
-#: What a score's fields may say.
-WORDS = {field: get_args(get_type_hints(Score)[field]) for field in ("direction", "measures")}
+from dlmone.runtime.device import Compute
 
 
 def validations(recipe: Recipe) -> dict[str, Validation]:
@@ -134,9 +122,6 @@ class Validator:
         Raises:
             InputError: no evaluator gives the deciding score.
         """
-        # Only a validation samples: scoring files needs no torch.
-        from dlmone.generation.inference import generate_samples
-
         samples = generate_samples(
             generator,
             self.examples,
@@ -154,60 +139,6 @@ class Validator:
         named = {score.name: score.value for score, _ in found}
         signs = health(samples, generator.space.unknown)
         return ValidationResult(deciding, interval, named | signs, samples)
-
-
-def score_samples(samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]) -> list[Score]:
-    """Run the evaluators for which the samples have enough candidates.
-
-    Raises:
-        InputError: two of them give scores of one name.
-    """
-    return [score for score, _ in iter_scores(samples, evaluators)]
-
-
-def iter_scores(
-    samples: Sequence[Sample], evaluators: Mapping[str, Evaluator]
-) -> Iterator[tuple[Score, Evaluator]]:
-    """Yield what `score_samples` returns, each score with the evaluator that gave it."""
-    drawn = min(len(sample.candidates) for sample in samples)
-    owners: dict[str, str] = {}
-    for name, evaluator in evaluators.items():
-        if evaluator.candidates > drawn:
-            continue
-        started = time.perf_counter()
-        scores = evaluator.evaluate(samples)
-        _log.info("%s of %d samples took %.2f s", name, len(samples), time.perf_counter() - started)
-        listed = isinstance(scores, Sequence) and all(isinstance(one, Score) for one in scores)
-        require(listed, evaluator, "evaluate", "a list of Score", scores)
-        for score in scores:
-            is_number = isinstance(score.value, (int, float)) and not isinstance(score.value, bool)
-            require(is_number, evaluator, "evaluate", f"a number as {score.name}", score.value)
-            for field, known in WORDS.items():
-                word = getattr(score, field)
-                what = f"one of {', '.join(known)} as the {field} of {score.name}"
-                require(word in known, evaluator, "evaluate", what, word)
-            if score.per_sample is not None and len(score.per_sample) != len(samples):
-                what = f"one value per sample, {len(samples)}, as {score.name}"
-                require(False, evaluator, "evaluate", what, score.per_sample)
-            if (owner := owners.setdefault(score.name, name)) != name:
-                raise InputError(f"the metrics {owner} and {name} both give a score {score.name!r}: drop one")
-            yield score, evaluator
-
-
-def health(samples: Sequence[Sample], unknown: str | None = None) -> dict[str, float]:
-    """Return signs of degeneration of first candidates.
-
-    These are the shares of empty, repetitive and copied ones, their mean length in words, and the share of
-    words that hold the token ``unknown``.
-    """
-    firsts = [(sample.candidates[0], sample.source) for sample in samples]
-    return {
-        "empty": fmean(is_empty(text) for text, _ in firsts),
-        "repetitive": fmean(repeats(text) for text, _ in firsts),
-        "copied": fmean(is_copy(text, source) for text, source in firsts),
-        "mean_length": fmean(len(text.split()) for text, _ in firsts),
-        "unknown": unknown_share([text for text, _ in firsts], unknown),
-    }
 
 
 def improves(score: Score, best: float | None) -> bool:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, Literal
@@ -20,7 +22,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from dlmone.core import DiffusionGenerator, InputError, NoiseSchedule, Teacher
+from dlmone.core import DiffusionGenerator, InputError, NoiseSchedule, PluginError, Teacher
 from dlmone.registry import Registry
 from dlmone.registry.explain import mistakes
 from dlmone.registry.filetype import mistaken
@@ -63,6 +65,7 @@ def publish(
         "dlmone": FORMAT,
         "role": role,
         "teacher": family,
+        **({"package": package} if (package := _package(teacher)) else {}),
         "config": teacher.config(),
         "files": {name: _digest(content) for name, content in assets.items()},
         **({"student": dict(student)} if student else {}),
@@ -78,6 +81,18 @@ def publish(
         (staging / CARD).write_text(card, encoding="utf-8")
         save_tensors(tensors, staging / WEIGHTS, {"config": json.dumps(config)})
     return folder
+
+
+def _package(teacher: Teacher) -> str | None:
+    """Return what has to be installed to load a teacher, or its plugin's file; None for dlmone's own."""
+    module = type(teacher).__module__
+    top = module.partition(".")[0]
+    if top == __name__.partition(".")[0]:
+        return None
+    if names := packages_distributions().get(top):
+        return f"{names[0]} {version(names[0])}"
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return Path(file).name if file and "." not in module else top
 
 
 def _digest(content: bytes) -> str:
@@ -147,7 +162,13 @@ def _restore(folder: Path, registry: Registry, role: Literal["teacher", "student
     if config["role"] != role:
         raise InputError(f"{folder}: holds a {config['role']}, where a {role} was expected")
     name = config["teacher"]
-    family = registry.load("teachers", name)
+    try:
+        family = registry.load("teachers", name)
+    except PluginError as error:
+        if "package" not in config:
+            raise
+        need = f"install it, or give its file with --plugin: the model was made with {config['package']}"
+        raise PluginError(f"{folder}: {error}; {need}") from error
     try:
         teacher: Teacher = family.restore(config["config"], assets)
     except Exception as error:

@@ -116,6 +116,13 @@ def test_a_published_student_holds_its_own_network_and_loads_as_its_class(run: P
     assert len(model.generate(["how is it ?"])) == 1
 
 
+def test_without_its_plugin_the_model_says_which_it_needs(run: Path) -> None:
+    answer = CliRunner().invoke(main, ["generate", str(run), "how is it ?"])
+    assert (answer.exit_code, answer.stdout) == (3, "")
+    assert "there is no teacher 'shortening'" in answer.stderr
+    assert "give its file with --plugin: the model was made with shortening.py" in answer.stderr
+
+
 def test_commands_that_load_it(run: Path, recipe: Path, plugin: Path, tmp_path: Path) -> None:
     for words in (
         ("generate", run, "how is it ?"),

@@ -1,6 +1,8 @@
-"""plugins/langflow/likelihood.py: official bounds."""
+"""plugins/langflow/likelihood.py: official bounds; and the benchmark that prints one."""
 
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -10,6 +12,9 @@ from torch import Tensor
 from dlmone.core import Batch
 from dlmone.plugins.langflow.likelihood import Bound, SelfConditioning, quantiles
 from dlmone.plugins.langflow.teacher import LangFlowTeacher
+
+sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks" / "teachers"))
+from likelihood import bound_of
 
 Official = Callable[[str], dict[str, Tensor]]
 BatchOf = Callable[[Tensor], Batch]
@@ -66,3 +71,16 @@ def test_the_grid_is_the_official_one(small: LangFlowTeacher, official: Official
     # Both ends are off by the official code's float32.
     torch.testing.assert_close(s_N.float()[1:-1], official("nll")["heun2_self.sqrt_snr_grid"][1:-1])
     assert times == [1e-5, 0.25, 0.5, 0.75, 1 - 1e-5]
+
+
+@pytest.mark.parametrize("by", ["flow", "diffusion"])
+def test_the_benchmarks_bound_of_a_row_depends_on_the_row_alone(
+    small: LangFlowTeacher, official: Official, by: Literal["flow", "diffusion"]
+) -> None:
+    ids_BL = official("nll")["input_ids"]
+    names = tuple(str(row) for row in range(len(ids_BL)))
+    batch = Batch(names, ids_BL, torch.ones_like(ids_BL, dtype=torch.bool))
+    whole_B = bound_of(small, batch, by, 3, seed=5).nll_B
+    alone = [bound_of(small, batch[row : row + 1], by, 3, seed=5).nll_B for row in range(len(names))]
+    torch.testing.assert_close(torch.cat(alone), whole_B, rtol=1e-4, atol=1e-3)
+    assert not torch.allclose(bound_of(small, batch, by, 3, seed=6).nll_B, whole_B)

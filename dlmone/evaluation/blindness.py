@@ -6,7 +6,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
+from dlmone.core.text.data import Example
 from dlmone.core.text.evaluator import Evaluator, Sample
+
+#: How many examples are looked at.
+ENOUGH = 500
 
 
 def blind(evaluators: Mapping[str, Evaluator], texts: Sequence[str]) -> dict[str, str]:
@@ -17,6 +21,11 @@ def blind(evaluators: Mapping[str, Evaluator], texts: Sequence[str]) -> dict[str
 def texts_of(samples: Sequence[Sample]) -> list[str]:
     """Return the texts that are given: references, and sources where there are some."""
     return [text for text in chain.from_iterable((one.reference, one.source) for one in samples) if text]
+
+
+def texts_given(examples: Sequence[Example]) -> list[str]:
+    """Return the texts of as many of the first examples as are enough to see how texts are written."""
+    return [text for one in examples[:ENOUGH] for text in (one.target, one.source)]
 
 
 def sentences(found: Mapping[str, str]) -> list[str]:

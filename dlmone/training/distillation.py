@@ -14,7 +14,6 @@ from dlmone.core import (
     Batch,
     Denoiser,
     DiffusionGenerator,
-    InputError,
     Network,
     Noise,
     Objective,
@@ -39,7 +38,7 @@ from .batches.data_order import DataOrder
 from .batches.noise_ahead import NoiseAhead
 from .batches.rows import Rows
 from .batches.tokenized import TokenizedExamples
-from .saving.checkpoint import Checkpoint, pack, unpack
+from .saving.checkpoint import Checkpoint, fitting, pack, unpack
 from .stage_student import stage_student
 from .stage_times import stage_times, times_of
 from .updates.mode import set_mode
@@ -285,15 +284,10 @@ class Distillation:
         Raises:
             InputError: the checkpoint's tensors do not fit this network.
         """
-        try:
+        with fitting(f"stage {self.name}"):
             load_state(self.generator.network, unpack(checkpoint.tensors, "generator"))
             load_state(self.average, unpack(checkpoint.tensors, "average"))
             self.beside.load(checkpoint.tensors)
-        except RuntimeError as error:
-            raise InputError(
-                f"stage {self.name}: the checkpoint belongs to a network of another shape "
-                f"({str(error).splitlines()[-1].strip()})"
-            ) from None
         self.generator_optimizer.load(unpack(checkpoint.tensors, "generator_optimizer"))
         self.step = checkpoint.step
         self.non_finite.count = checkpoint.facts["non_finite"]

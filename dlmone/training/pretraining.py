@@ -26,7 +26,7 @@ from .batches.data_order import DataOrder
 from .batches.noise_ahead import NoiseAhead
 from .batches.rows import Rows
 from .batches.tokenized import TokenizedExamples
-from .saving.checkpoint import Checkpoint, pack, unpack
+from .saving.checkpoint import Checkpoint, fitting, pack, unpack
 from .teacher_answers import check_training_loss
 from .updates.non_finite import NonFinite
 from .updates.optimizer import MovingAverage, Optimizer, adam_settings, learning_rate
@@ -193,14 +193,9 @@ class Pretraining:
         Raises:
             InputError: the checkpoint's tensors do not fit this network.
         """
-        try:
+        with fitting("pretraining"):
             load_state(self.teacher, unpack(checkpoint.tensors, "teacher"))
             load_state(self.average, unpack(checkpoint.tensors, "average"))
-        except RuntimeError as error:
-            raise InputError(
-                f"pretraining: the checkpoint belongs to a network of another shape "
-                f"({str(error).splitlines()[-1].strip()})"
-            ) from None
         self.optimizer.load(unpack(checkpoint.tensors, "optimizer"))
         self.teacher.load_training_state(unpack(checkpoint.tensors, "learned"))
         self.step = checkpoint.step

@@ -12,7 +12,7 @@ from typing import Literal
 from rich.console import Console
 
 from dlmone.core import Teacher
-from dlmone.evaluation.blindness import blind, sentences
+from dlmone.evaluation.blindness import blind, sentences, texts_given
 from dlmone.evaluation.table import show
 from dlmone.models.resolve import model_folder
 from dlmone.registry import Registry, ResolvedRecipe
@@ -29,9 +29,6 @@ from .stage import run_stage
 from .start import saved_starts
 from .teacher import prepare_teacher
 from .tracking import create_trackers, tracking
-
-#: Examples by which a run tells how its texts are written.
-TEXTS_READ = 500
 
 
 def run(
@@ -99,8 +96,8 @@ def _run(
     )
     prepared = prepare(recipe, registry, splits)
     parts, evaluators = prepared.parts, prepared.parts.evaluators
-    texts = [text for example in valid_split[:TEXTS_READ] for text in (example.target, example.source)]
-    for sentence in sentences(blind(evaluators, texts)) if session.compute.world.main else ():
+    unseen = blind(evaluators, texts_given(valid_split))
+    for sentence in sentences(unseen) if session.compute.world.main else ():
         warnings.warn(sentence, stacklevel=2)
 
     def check(teacher: Teacher) -> None:

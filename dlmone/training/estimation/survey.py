@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import get_args
 
 from dlmone.core import Codec, Example, Sketch, Split, Teacher
 from dlmone.core.errors import InputError, MissingError
-from dlmone.evaluation.blindness import blind, sentences
+from dlmone.evaluation.blindness import blind, sentences, texts_given
 from dlmone.generation.inference import collate_fitting
 from dlmone.generation.readings import survey
 from dlmone.models.folder import load_teacher
@@ -122,9 +121,7 @@ class RecipeSurvey:
         for name, examples in self.splits.items():
             if space := self._space():
                 found += [f"{name} data: {note}" for note in survey(space, examples).notes]
-        examples = self.splits.get("valid", ())[:500]
-        texts = list(chain.from_iterable((example.target, example.source) for example in examples))
-        unseen = blind(self.evaluators, texts)
+        unseen = blind(self.evaluators, texts_given(self.splits.get("valid", ())))
         found += sentences(unseen)
         if unseen:
             there = {slot.use for slot in self.recipe.evaluation.metrics.values()}

@@ -6,8 +6,9 @@ import hashlib
 import json
 import shutil
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,22 @@ def _load(path: Path) -> Checkpoint:
     if path.name != _folder(path.parent, checkpoint.step).name:
         raise ValueError(f"it is that of step {checkpoint.step}")
     return checkpoint
+
+
+@contextmanager
+def fitting(owner: str) -> Iterator[None]:
+    """Load tensors of a checkpoint into networks, and say so where they are of another shape.
+
+    Raises:
+        InputError: they are; the sentence begins with ``owner``.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise InputError(
+            f"{owner}: the checkpoint belongs to a network of another shape ({reason})"
+        ) from None
 
 
 def step_folders(folder: Path) -> list[Path]:

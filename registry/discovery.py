@@ -197,13 +197,29 @@ def _edition(point: EntryPoint) -> str:
     dist = point.dist
     if dist is None or dist.name == OWN or not _in_place(dist):
         return ""
-    spec = importlib.util.find_spec(point.module.partition(".")[0])
-    places = [Path(place) for place in (spec and spec.submodule_search_locations) or ()]
-    files = sorted(file for place in places for file in place.rglob("*.py"))
-    if not files and spec and spec.origin:
-        files = [Path(spec.origin)]
-    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files))
+    digest = hashlib.sha256()
+    try:
+        for name, file in _source(point.module):
+            content = file.read_bytes()
+            digest.update(f"{name} {len(content)}\n".encode() + content)
+    except (OSError, ValueError, ImportError):  # what is wrong with it, importing it will say
+        return "+edited"
     return f"+sha256:{digest.hexdigest()[:12]}"
+
+
+def _source(module: str) -> Iterator[tuple[str, Path]]:
+    """Yield the Python files of the first package on the way to a module that is a package of its own.
+
+    Parts of a namespace package belong to several distributions, and only one of them is meant.
+    """
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        spec = importlib.util.find_spec(".".join(parts[:depth]))
+        if spec is not None and spec.origin is not None:
+            folder = Path(spec.origin).parent
+            files = folder.rglob("*.py") if spec.submodule_search_locations else [Path(spec.origin)]
+            yield from sorted((str(file.relative_to(folder)), file) for file in files if file.is_file())
+            return
 
 
 def _in_place(dist: Distribution) -> bool:

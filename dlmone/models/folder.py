@@ -12,6 +12,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from textwrap import shorten
@@ -83,13 +84,18 @@ def publish(
     return folder
 
 
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
 def _package(teacher: Teacher) -> str | None:
     """Return what has to be installed to load a teacher, or its plugin's file; None for dlmone's own."""
     module = type(teacher).__module__
     top = module.partition(".")[0]
     if top == __name__.partition(".")[0]:
         return None
-    if names := packages_distributions().get(top):
+    if names := _distributions().get(top):
         return f"{names[0]} {version(names[0])}"
     file = getattr(sys.modules.get(module), "__file__", None)
     return Path(file).name if file and "." not in module else top
@@ -165,10 +171,11 @@ def _restore(folder: Path, registry: Registry, role: Literal["teacher", "student
     try:
         family = registry.load("teachers", name)
     except PluginError as error:
-        if "package" not in config:
+        if "package" not in config or registry.claims("teachers", name):
             raise
-        need = f"install it, or give its file with --plugin: the model was made with {config['package']}"
-        raise PluginError(f"{folder}: {error}; {need}") from error
+        first, *broken = str(error).splitlines()
+        made = f"the model was made with {config['package']}, which is not installed or given (--plugin FILE)"
+        raise PluginError("\n".join([f"{folder}: {first}; {made}", *broken])) from error
     try:
         teacher: Teacher = family.restore(config["config"], assets)
     except Exception as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +97,18 @@ def _longest(space: Space, condition: str) -> int:
     """Return how many positions a condition has at most, its markers included."""
     if not space.conditional:
         return 0
-    word = condition.split()[0]
-    longest, words = 0, 1
-    while words <= space.collate_conditions([Example("0", word, "")]).tokens_BL.shape[1]:
+    # The example again and again, word by word, or by characters where the script has no spaces.
+    gap = " " if len(condition.split()) > 1 else ""
+    units = cycle(condition.split() if gap else condition.strip())
+    length = space.collate_conditions([Example("0", condition, "")]).tokens_BL.shape[1]
+    text, longest = next(units), 0
+    for _ in range(length):
         try:
-            batch = space.collate_conditions([Example("0", " ".join([word] * words), "")])
+            batch = space.collate_conditions([Example("0", text, "")])
         except InputError:  # a space that cuts none refuses those that are too long
             break
-        longest, words = max(longest, int((~batch.target_BL).sum())), words + 1
+        longest = max(longest, int((~batch.target_BL).sum()))
+        text += gap + next(units)
     return longest
 
 

@@ -85,11 +85,12 @@ def _is_page(path: Path) -> bool:
 
 
 def _is_figure(path: Path) -> bool:
-    """Tell whether a file is a figure that a report wrote, which a new one may replace."""
+    """Tell whether a file is a figure that a report may have written, which a new one may replace."""
     from .figures.drawing import SOFTWARE
 
     with path.open("rb") as file:
-        return f"Software\0{SOFTWARE}".encode() in file.read(500)
+        head = file.read(500)
+    return any(f"Software\0{maker}".encode() in head for maker in (SOFTWARE, "Matplotlib"))
 
 
 def _require(*libraries: str) -> None:

@@ -32,13 +32,14 @@ class RunPlugins:
             return found
         try:
             recipe: Recipe = load_recipe(run.path / "recipe.toml", registry=registry).recipe
-            for key, slot in recipe.evaluation.metrics.items():
-                where = f"evaluation.metrics.{key}"
-                found.evaluators[key] = registry.create("evaluators", slot, where)
         except DlmoneError as error:
-            found.evaluators.clear()
             run.missing.append(as_sentence(f"The recipe's evaluators cannot be used: {error}"))
             return found
+        for key, slot in recipe.evaluation.metrics.items():
+            try:
+                found.evaluators[key] = registry.create("evaluators", slot, f"evaluation.metrics.{key}")
+            except DlmoneError as error:
+                run.missing.append(as_sentence(f"An evaluator of the recipe cannot be used: {error}"))
         terms = [slot for stage in recipe.stages.values() for slot in stage.objectives.values()]
         for name in dict.fromkeys(slot.use for slot in terms):
             try:

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from safetensors import SafetensorError
-
 from dlmone.core.errors import DlmoneError
 
 #: Beside folder NAME, while process 123 writes it: ``.NAME-staging-123`` and ``.NAME-old-123``.
@@ -16,9 +14,8 @@ _STAGING, _OLD = "-staging-", "-old-"
 
 def reason_of(error: Exception) -> str:
     """Say why a file could not be read or written: the system's words, as "Permission denied"."""
-    if isinstance(error, shutil.Error) and isinstance(
-        error.args[0], list
-    ):  # one of each file, with both names
+    # Of each file that `shutil` could not copy: both names, and the reason.
+    if isinstance(error, shutil.Error) and isinstance(error.args[0], list):
         return str(error.args[0][0][-1])
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
@@ -56,6 +53,8 @@ def written_folder(target: Path, what: str) -> Iterator[Path]:
     Raises:
         DlmoneError: the folder cannot be written; one that was there is as it was.
     """
+    from safetensors import SafetensorError  # which light commands do without
+
     try:
         with atomic_folder(target) as folder:
             yield folder

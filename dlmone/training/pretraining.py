@@ -27,13 +27,10 @@ from .batches.noise_ahead import NoiseAhead
 from .batches.rows import Rows
 from .batches.tokenized import TokenizedExamples
 from .saving.checkpoint import Checkpoint, fitting, pack, unpack
-from .teacher_answers import check_training_loss
+from .teacher_answers import WEIGHT, check_training_loss
 from .updates.non_finite import NonFinite
 from .updates.optimizer import MovingAverage, Optimizer, adam_settings, learning_rate
 from .updates.update import MetricSums
-
-#: A sum beside the logged values, whose names are the teacher's.
-_WEIGHT = "/weight"
 
 
 class Pretraining:
@@ -98,14 +95,14 @@ class Pretraining:
                 torch.autograd.backward(answer.loss_B.sum() / batch)
             sums.add("loss", answer.loss_B)
             if answer.weight_B is not None:
-                sums.add(_WEIGHT, answer.weight_B)
+                sums.add(WEIGHT, answer.weight_B)
             for name, values_B in answer.logged.items():
                 sums.add(name, values_B)
             for name, values_B in answer.observation.items():
                 observed[name].append(values_B)
         self._gradients.finish()
         logged = sums.means(batch, self.compute)
-        if (weight := logged.pop(_WEIGHT, None)) is not None:
+        if (weight := logged.pop(WEIGHT, None)) is not None:
             weight = torch.where(weight == 0, 1.0, weight)
             logged["loss"] = logged["loss"] / weight
             for gradient in (parameter.grad for parameter in self.teacher.parameters()):

@@ -28,11 +28,11 @@ from dlmone.core import (
 from dlmone.core.step.noise import seed_of
 from dlmone.generation.readings import survey
 from dlmone.models.card import teacher_card
-from dlmone.models.configuration import fingerprint, read_config
+from dlmone.models.configuration import read_config
 from dlmone.models.folder import load_teacher, publish
 from dlmone.models.resolve import model_folder
 from dlmone.registry import Recipe, Registry
-from dlmone.runtime.files import atomic_folder, write_whole
+from dlmone.runtime.files import atomic_folder, reason_of, write_whole
 
 from .loop import Intervals, Session, train
 from .pretraining import Pretraining
@@ -74,7 +74,8 @@ def prepare_teacher(
             _copy(cached, folder)
             run_dir.note_model("teacher", folder)
         else:
-            session.console.print(f"the teacher in the cache, {cached}, was altered and is not used")
+            what = "is incomplete or was altered, and is not used"
+            session.console.print(f"the teacher in the cache, {cached}, {what}", highlight=False)
     # The processes of another machine may see the folder later: one decides for all.
     if session.compute.world.agree(folder.exists()):
         teacher = place(load_teacher(folder, session.registry))
@@ -246,9 +247,9 @@ def _keep(session: Session, folder: Path, cached: Path) -> None:
         with FileLock(cached.parent / ".lock"):
             if not _is_whole(cached):
                 _copy(folder, cached)
-                write_whole(_hash_file(cached), fingerprint(cached))
+                write_whole(_hash_file(cached), _hash_of(cached))
     except OSError as error:
-        session.console.print(f"the teacher could not be cached in {cached.parent} ({error.strerror})")
+        session.console.print(f"the teacher could not be cached in {cached.parent} ({reason_of(error)})")
 
 
 def _hash_file(cached: Path) -> Path:
@@ -259,9 +260,18 @@ def _hash_file(cached: Path) -> Path:
 def _is_whole(cached: Path) -> bool:
     """Tell whether a teacher in the cache is what was put there."""
     try:
-        return fingerprint(cached) == _hash_file(cached).read_text(encoding="utf-8")
-    except (InputError, OSError, UnicodeDecodeError):
+        return _hash_of(cached) == _hash_file(cached).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
         return False
+
+
+def _hash_of(folder: Path) -> str:
+    """Hash the names and contents of a folder's files."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        with path.open("rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
 
 
 def _copy(source: Path, target: Path) -> None:

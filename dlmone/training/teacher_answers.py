@@ -26,8 +26,10 @@ from dlmone.core import (
 )
 from dlmone.core.contract import is_named, require
 
-#: Names that pretraining logs values under itself.
-RESERVED = {"loss", "lr", "non_finite"}
+#: The sum that a mean over tokens is divided by; it is not logged.
+WEIGHT = "/weight"
+#: Names that pretraining keeps values under itself.
+RESERVED = {"loss", "lr", "non_finite", "seconds_per_step", WEIGHT}
 #: Attributes of a teacher and of its space, which a contract names and no base class sets.
 PARTS: Mapping[str, type] = {
     "space": Space,
@@ -122,15 +124,14 @@ def check_training_loss(teacher: Teacher, answer: object, rows: int) -> None:
     weight = answer.weight_B
     fits = weight is None or _has_shape(weight, (rows,))
     require(fits, teacher, "training_loss", f"one value a row, {rows}, as weight_B", weight)
-    taken = RESERVED & set(answer.logged)
-    require(
-        not taken, teacher, "training_loss", f"other names to log than {', '.join(sorted(RESERVED))}", taken
-    )
     for name, named in (("logged", answer.logged), ("observation", answer.observation)):
         require(is_named(named, Tensor), teacher, "training_loss", f"named tensors as {name}", named)
         for key, value_B in named.items():
             what = f"one value a row, {rows}, as {name}[{key!r}]"
             require(_has_shape(value_B, (rows,)), teacher, "training_loss", what, value_B)
+    if taken := RESERVED & set(answer.logged):
+        owner = type(teacher).__qualname__
+        raise PluginError(f"{owner}.training_loss() logs {min(taken)!r}, a name that pretraining uses itself")
 
 
 def check_restores(teacher: Teacher) -> None:

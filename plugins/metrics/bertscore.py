@@ -35,7 +35,7 @@ class BertScoreEvaluator(Evaluator):
     """Mean BERTScore F1. The encoder is loaded at the first evaluation and kept."""
 
     def __init__(self, options: BertScoreOptions) -> None:
-        self.options, self.device = options, resolve_device(options.device)
+        self.options = options
 
     def evaluate(self, samples: Sequence[Sample]) -> list[Score]:
         """Score the first candidate of each sample against its reference.
@@ -79,7 +79,7 @@ class BertScoreEvaluator(Evaluator):
 
     @cached_property
     def _encoder(self) -> tuple[Any, Any]:
-        return load_encoder(self.options.model, self.num_layers, self.device)
+        return load_encoder(self.options.model, self.num_layers, resolve_device(self.options.device))
 
     def _f1(self, outputs: Sequence[str], references: Sequence[str]) -> list[float]:
         """Return F1 per pair, 0 where a side is empty. Each distinct text is embedded once."""

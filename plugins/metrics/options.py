@@ -30,7 +30,7 @@ class OverlapOptions(BaseModel):
 
     device: DeviceName = Field(
         default="cpu",
-        description="where overlaps are counted: auto, cpu, cuda or cuda:N; a GPU is for many pairs (mbr)",
+        description="where overlaps are counted: auto, cpu, cuda or cuda:N, the CPU where that is not there",
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dlmone.core.errors import InputError
+from dlmone.core.errors import InputError, MissingError
 
 if TYPE_CHECKING:
     import torch
@@ -99,17 +99,19 @@ def encode_groups(
 
 
 def kernel_device(name: str) -> torch.device | None:
-    """Return the device of a name if Triton's kernels run there; None where the CPU counts instead.
+    """Return the device of a name if it is there and Triton's kernels run on it; None where the CPU counts.
 
-    Raises:
-        MissingError: the device is absent.
+    The counts are the same, so a recipe that names a GPU is good on a machine without one.
     """
     if name == "cpu":
         return None
     from dlmone.core.accelerator import runs_kernels
     from dlmone.registry.fields.device import resolve_device
 
-    device = resolve_device(name)
+    try:
+        device = resolve_device(name)
+    except MissingError:
+        return None
     return device if runs_kernels(device) else None
 
 

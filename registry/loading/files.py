@@ -104,7 +104,9 @@ def recipe_text(name: str | Path) -> str:
 def _find(name: str, folder: Path | None) -> tuple[str, Traversable]:
     """Find a file in ``folder``, or the shipped one of that name: that alone if there is no folder."""
     path = (folder or Path()) / name
+    lost = None
     try:
+        lost = os.readlink(path) if name and folder and path.is_symlink() else None
         kind = path.stat().st_mode if name and folder else 0
     except (OSError, ValueError):  # not there, or no name for a file
         kind = 0
@@ -115,8 +117,8 @@ def _find(name: str, folder: Path | None) -> tuple[str, Traversable]:
         return str(path), path
     if kind and not S_ISDIR(kind):
         raise InputError(f"{name}: not a regular file, which a recipe is read from")
-    if folder and name and path.is_symlink():
-        raise InputError(f"{name}: a link to {os.readlink(path)}, which is not there")
+    if lost is not None:
+        raise InputError(f"{name}: a link to {lost}, which is not there")
     shipped, pure = _shipped_files(), PurePath(name)
     short = pure.with_suffix("") if pure.suffix == ".toml" else pure
     short = short.relative_to("recipes") if short.is_relative_to("recipes") else short

@@ -12,6 +12,7 @@ import pytest
 from dlmone.core.errors import InputError, PluginError
 from dlmone.registry import Registry
 from dlmone.registry.catalogue import KINDS
+from dlmone.registry.discovery import _source
 
 Install = Callable[..., None]
 
@@ -140,6 +141,25 @@ def test_a_package_that_is_installed_in_place_has_the_hash_of_its_source(
         file.write("# edited\n")
     assert re.fullmatch(r"1\.0\+sha256:[0-9a-f]{12}", version())
     assert version() != first
+
+
+def test_the_hash_is_of_the_package_and_survives_what_is_no_source(tmp_path: Path) -> None:
+    """Of a namespace package only its own part; each file with its name; no folder, no dangling link."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(tmp_path)
+        package = tmp_path / "corp_space" / "plug"
+        package.mkdir(parents=True)
+        (package / "__init__.py").write_text("x = 1\n")
+        (package / "folder.py").mkdir()
+        (package / ".#lock.py").symlink_to("nowhere")
+        (tmp_path / "corp_space" / "other").mkdir()
+        other = tmp_path / "corp_space" / "other" / "__init__.py"
+        other.write_text("y = 1\n")
+        [(name, file)] = _source("corp_space.plug")
+        assert (name, file) == ("__init__.py", package / "__init__.py")
+        (package / "inner.py").write_text("")
+        assert [name for name, _ in _source("corp_space.plug.inner")] == ["__init__.py", "inner.py"]
+        assert [*_source("corp_space.nothing_here")] == []
 
 
 @pytest.mark.parametrize(

@@ -48,13 +48,14 @@ def test_a_runs_teacher_is_its_own(first: Path, cache: Path, tmp_path: Path) -> 
     assert (cache / "README.md").read_text() != "mine"
 
 
-def test_a_damaged_entry_is_trained_anew(cache: Path, first: Path, tmp_path: Path) -> None:
-    damaged = bytearray(weights(cache))
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_damaged_entry_is_trained_anew(cache: Path, first: Path, tmp_path: Path, name: str) -> None:
+    damaged = bytearray((cache / name).read_bytes())
     damaged[-1] ^= 1
-    (cache / "model.safetensors").write_bytes(damaged)
+    (cache / name).write_bytes(damaged)
     answer = pretrain(tmp_path / "run")
     assert answer.exit_code == 0
-    assert "was altered and is not used" in " ".join(answer.stderr.split())
+    assert "is incomplete or was altered, and is not used" in " ".join(answer.stderr.split())
     assert "taken from the cache" not in answer.stderr
     assert weights(tmp_path / "run" / "teacher") == weights(cache) == weights(first / "teacher")
     assert "taken from the cache" in pretrain(tmp_path / "again").stderr

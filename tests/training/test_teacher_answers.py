@@ -51,7 +51,7 @@ LOSSES: dict[str, Change] = {
         right, logged={"error": torch.ones(())}
     ),
     "named tensors as observation, not None": lambda _, right, *__: replace(right, observation=None),
-    "other names to log than loss, lr, non_finite, not a set": lambda _, right, *__: replace(
+    "training_loss() logs 'loss', a name that pretraining uses itself": lambda _, right, *__: replace(
         right, logged={"loss": right.loss_B.detach()}
     ),
 }

@@ -106,10 +106,12 @@ def _selector(
 def check_variants(
     recipe: Recipe, parts: EvaluationPlugins, teacher: Teacher, compute: Compute, examples: Sequence[Example]
 ) -> None:
-    """Sample twice for each variant, from a student of φ's weights, so that errors appear before training.
+    """Sample twice for each variant of the student, and try each augmenter: errors appear before training.
+
+    A student of φ's weights samples; the teacher's samplers are tried by preflight.
 
     Raises:
-        InputError: a sampler or augmenter does not support a variant's settings.
+        InputError: a student's sampler or an augmenter does not support a variant's settings.
     """
     config = recipe.evaluation
     for name, variant in config.variants.items():

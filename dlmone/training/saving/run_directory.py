@@ -87,36 +87,48 @@ class RunDirectory:
             key: {"path": pinned(path) or str(path), "sha256": fingerprint(path)}
             for key, path in models.items()
         }
-        try:
-            began = {key: str(model["sha256"]) for key, model in self._manifest()["models"].items()}
-        except (TypeError, KeyError, AttributeError):
-            began = {}  # of an older run, or touched: there is nothing to compare with
         for key, model in found.items():
-            if key in began and began[key] != model["sha256"]:
-                raise InputError(
-                    f"{key}: {model['path']} is not the model that this run began from (its hash was "
-                    f"{began[key]} and is {model['sha256']}); without --resume a new run starts"
-                )
-        return found
+            self._require_same(key, model)
+        # A model that the run made and that is gone is remembered: another may not take its place.
+        return {**self._models(), **found}
 
     def note_model(self, key: str, folder: Path) -> None:
-        """Add a model that the run has made to its manifest, for `check_models` to find when it resumes."""
-        manifest = self._manifest()
-        models = {**manifest.get("models", {}), key: {"path": folder.name, "sha256": fingerprint(folder)}}
-        write_whole(self.path / MANIFEST, json.dumps({**manifest, "models": models}, indent=1))
+        """Add a model that the run has made to its manifest, for `check_models` to find when it resumes.
+
+        Raises:
+            InputError: the run has had another one.
+        """
+        model = {"path": folder.name, "sha256": fingerprint(folder)}
+        self._require_same(key, model)
+        manifest = {**self._manifest(), "models": {**self._models(), key: model}}
+        write_whole(self.path / MANIFEST, json.dumps(manifest, indent=1))
+
+    def _models(self) -> dict[str, dict[str, str]]:
+        """Return the models in the manifest; none of an older run's, or where it was touched."""
+        found = self._manifest().get("models")
+        known = found if isinstance(found, dict) else {}
+        return {key: one for key, one in known.items() if isinstance(one, dict) and "sha256" in one}
+
+    def _require_same(self, key: str, model: Mapping[str, str]) -> None:
+        before = self._models().get(key, model)["sha256"]
+        if before != model["sha256"]:
+            raise InputError(
+                f"{key}: {model['path']} is not the model that this run began from (its hash was {before} "
+                f"and is {model['sha256']}); without --resume a new run starts"
+            )
 
     def changed_plugins(self, plugins: Sequence[Mapping[str, str]]) -> list[str]:
-        """Return sentences on the plugins that are others now than when this run went on last."""
+        """Return a sentence on each package whose plugins are others now than when this run went on last."""
         try:
-            before = {one["name"]: one["version"] for one in self._manifest()["plugins"]}
+            before = {(one["distribution"], one["version"]) for one in self._manifest()["plugins"]}
         except (TypeError, KeyError):
             return []
-        now = {one["name"]: one["version"] for one in plugins}
+        names = {one["distribution"] for one in plugins} & {name for name, _ in before}
+        now = {(one["distribution"], one["version"]) for one in plugins if one["distribution"] in names}
         return [
-            f"the plugin {name} was {before[name]} in this run and is {version} now: what follows may differ "
-            "from a run that was not stopped"
-            for name, version in now.items()
-            if before.get(name, version) != version
+            f"the plugins of {name} are of version {version} now, which this run has not had so far: what "
+            "follows may differ from a run that was not stopped"
+            for name, version in sorted(now - before)
         ]
 
     def _manifest(self) -> dict[str, Any]:

@@ -165,12 +165,13 @@ def declared(objective: Objective) -> Sequence[Auxiliary | Average]:
     Raises:
         PluginError: they are something else, or two have one name.
     """
-    networks = objective.auxiliaries
+    networks = tuple(objective.auxiliaries)
     for network in networks:
         fits = isinstance(network, (Auxiliary, Average))
         require(fits, objective, "auxiliaries", "Auxiliary and Average networks", network)
-        same = [one for one in networks if one.name == network.name]
-        require(len(same) == 1, objective, "auxiliaries", "networks of different names", network.name)
+    names = [network.name for network in networks]
+    different = len({*names}) == len(names)
+    require(different, objective, "auxiliaries", "networks of different names", names)
     return networks
 
 

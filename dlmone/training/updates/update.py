@@ -153,10 +153,9 @@ def requests_of(objective: Objective, role: Role) -> Sequence[Request] | None:
     listed = isinstance(requests, Sequence) and all(isinstance(one, Request) for one in requests)
     require(requests is None or listed, objective, "requests", "a sequence of Request, or None", requests)
     method = f"{role}_loss"
-    own = getattr(type(objective), method) is not getattr(Objective, method)
-    require(
-        requests is None or own, objective, "requests", f"None for the {role}, without {method}()", requests
-    )
+    fits = requests is None or getattr(type(objective), method) is not getattr(Objective, method)
+    wanted = f"None for the {role}, as there is no {method}()"
+    require(fits, objective, "requests", wanted, requests)
     for one in requests or ():
         require(isinstance(one.state, State), objective, "requests", "requests of a State", one.state)
         require(isinstance(one.network, Network), objective, "requests", "requests of a Network", one.network)

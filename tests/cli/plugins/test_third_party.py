@@ -105,7 +105,7 @@ OBJECTIVES = {
     ),
     "no loss": (
         OBJECTIVE.replace("generator_loss", "generators_loss"),
-        "Mine.requests() must return None for the generator, without generator_loss(), not a tuple",
+        "Mine.requests() must return None for the generator, as there is no generator_loss(), not a tuple",
     ),
     "an auxiliary that is no module": (
         OBJECTIVE + "    auxiliaries = (Auxiliary('head', lambda teacher: 3),)\n",
@@ -113,7 +113,11 @@ OBJECTIVES = {
     ),
     "two auxiliaries of one name": (
         OBJECTIVE + "    auxiliaries = tuple(Average('a', GENERATOR, rate) for rate in (0.9, 0.99))\n",
-        "Mine.auxiliaries() must return networks of different names, not a str",
+        "Mine.auxiliaries() must return networks of different names, not a list that begins with a str",
+    ),
+    "an auxiliary that is none": (
+        OBJECTIVE + "    auxiliaries = (Average('a', GENERATOR, 0.9), 'x')\n",
+        "Mine.auxiliaries() must return Auxiliary and Average networks, not a str",
     ),
     "an average of what is not there": (
         OBJECTIVE + "    auxiliaries = (Average('a', ESTIMATOR, 0.9),)\n",

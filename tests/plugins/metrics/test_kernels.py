@@ -146,15 +146,27 @@ def counted(copied, copy, device, *arrays):
 
 
 @pytest.mark.parametrize("use", ["bleu", "rouge_l", "diversity", "bertscore"])
-def test_a_device_that_is_not_there(monkeypatch, use):
+def test_devices_have_names(use):
+    with pytest.raises(InputError, match=r"m\.device: there is no device 'tpu'; expected auto, cpu"):
+        Registry.discover().create("evaluators", EvaluatorSlot(use=use, device="tpu"), "m")
+
+
+@pytest.mark.parametrize("use", ["bleu", "rouge_l", "diversity"])
+def test_where_a_device_is_not_there_the_cpu_counts(monkeypatch, use):
     registry = Registry.discover()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(InputError, match=r"m\.device: there is no device 'tpu'; expected auto, cpu"):
-        registry.create("evaluators", EvaluatorSlot(use=use, device="tpu"), "m")
-    with pytest.raises(
-        MissingError, match=r"^m: device 'cuda:1' was asked for, but no CUDA device is available"
-    ):
-        registry.create("evaluators", EvaluatorSlot(use=use, device="cuda:1"), "m")
+    samples = [Sample("0", "", "a b a c d", ("a b c d a", "a b a c", "d d"))]
+    there, here = (
+        registry.create("evaluators", EvaluatorSlot(use=use, device=name)) for name in ("cuda:1", "cpu")
+    )
+    assert there.evaluate(samples) == here.evaluate(samples)
+
+
+def test_an_encoder_needs_the_device_that_it_is_given(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    metric = Registry.discover().create("evaluators", EvaluatorSlot(use="bertscore", device="cuda:1"))
+    with pytest.raises(MissingError, match=r"device 'cuda:1' was asked for, but no CUDA device is available"):
+        metric.evaluate([Sample("0", "", "a", ("a",))])
 
 
 @given(st.lists(st.lists(st.sampled_from(["a", "b", "", "é"]), max_size=4), max_size=6))

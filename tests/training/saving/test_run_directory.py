@@ -55,14 +55,28 @@ def test_a_run_goes_on_from_the_models_that_it_began_from(tmp_path: Path, tiny_r
         run_dir.check_models({key: tiny_run / "teacher"})
 
 
+def test_a_model_of_the_runs_own_is_not_exchanged(tmp_path: Path, tiny_run: Path) -> None:
+    run_dir = RunDirectory(tmp_path)
+    run_dir.write_manifest([], 0, "cpu", [], {})
+    run_dir.note_model("teacher", tiny_run / "teacher")
+    remembered = run_dir.check_models({})
+    run_dir.write_manifest([], 0, "cpu", [], remembered)
+    run_dir.note_model("teacher", tiny_run / "teacher")
+    with pytest.raises(InputError, match="teacher: student is not the model that this run began from"):
+        run_dir.note_model("teacher", tiny_run / "student")
+
+
 def test_plugins_that_are_others_on_resuming_are_named(tmp_path: Path) -> None:
     run_dir = RunDirectory(tmp_path)
-    before = [{"name": name, "version": "1.0"} for name in ("a", "b")]
+    before = [{"name": name, "distribution": f"dlm-{name}", "version": "1.0"} for name in ("a", "b")]
     assert run_dir.changed_plugins(before) == [], "a new run"
     run_dir.write_manifest([], 0, "cpu", before, {})
-    assert run_dir.changed_plugins([*before, {"name": "c", "version": "1.0"}]) == []
-    [sentence] = run_dir.changed_plugins([before[0], {"name": "b", "version": "1.0+sha256:ab"}])
-    assert sentence.startswith("the plugin b was 1.0 in this run and is 1.0+sha256:ab now")
+    assert run_dir.changed_plugins([*before, {"name": "c", "distribution": "dlm-c", "version": "1.0"}]) == []
+    edited = [{**before[1], "name": name, "version": "1.0+sha256:ab"} for name in ("b", "d")]
+    [sentence] = run_dir.changed_plugins([before[0], *edited])
+    assert sentence.startswith(
+        "the plugins of dlm-b are of version 1.0+sha256:ab now, which this run has not"
+    )
     (tmp_path / "manifest.json").write_text("[]")
     assert run_dir.changed_plugins(before) == []
 

@@ -74,12 +74,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=30522)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--float32", action="store_true", help="screen as processors without bfloat16 do")
+    parser.add_argument("--screen", choices=["float32", "bfloat16"], help="this processor's by default")
     parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     given = problem(args)
-    if args.float32:
-        screened.bfloat16_pays = lambda device: False
+    if args.screen:
+        screened.bfloat16_pays = lambda device: args.screen == "bfloat16"
     if args.memory_of:
         task, side = args.memory_of
         print(extra_memory(SIDES[task][side], given))

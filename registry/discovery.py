@@ -5,14 +5,13 @@ A plugin that fails is kept with its reason, which is shown only when a name is 
 
 import hashlib
 import importlib.util
-import json
 import logging
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,11 +25,10 @@ from .explain import nearest, nearest_path
 from .hooks import Register
 from .origin import FILE_MODULE
 from .plugin import Entry, Plugin, one_line
+from .source import source_mark
 
 #: The entry-point group of plugins.
 GROUP = "dlmone"
-#: The distribution of the tool itself.
-OWN = "dlmone"
 #: Kinds under names that the field has for them too.
 SYNONYMS = {
     "metrics": "evaluators",
@@ -175,7 +173,7 @@ def found(files: Sequence[Path]) -> Iterator[tuple[Plugin, Callable[[], object]]
     """
     for point in sorted(entry_points(group=GROUP), key=_origin):
         distribution, version, _ = _origin(point)
-        yield Plugin(point.name, distribution, version + _edition(point), target=point.value), point.load
+        yield Plugin(point.name, distribution, version + source_mark(point), target=point.value), point.load
     for path in {os.path.realpath(file): file for file in files}.values():
         if not path.is_file():
             what = "a folder, where a plugin's file was expected"
@@ -187,48 +185,6 @@ def found(files: Sequence[Path]) -> Iterator[tuple[Plugin, Callable[[], object]]
 def _origin(point: EntryPoint) -> tuple[str, str, str]:
     dist = point.dist
     return (dist.name, dist.version, point.name) if dist else ("unknown", "", point.name)
-
-
-def _edition(point: EntryPoint) -> str:
-    """Return a hash of a plugin's source where its package is installed in place, so that it may be edited.
-
-    dlmone's own plugins have none: a version says what they are.
-    """
-    dist = point.dist
-    if dist is None or dist.name == OWN or not _in_place(dist):
-        return ""
-    digest = hashlib.sha256()
-    try:
-        for name, file in _source(point.module):
-            content = file.read_bytes()
-            digest.update(f"{name} {len(content)}\n".encode() + content)
-    except (OSError, ValueError, ImportError):  # what is wrong with it, importing it will say
-        return "+edited"
-    return f"+sha256:{digest.hexdigest()[:12]}"
-
-
-def _source(module: str) -> Iterator[tuple[str, Path]]:
-    """Yield the Python files of the first package on the way to a module that is a package of its own.
-
-    Parts of a namespace package belong to several distributions, and only one of them is meant.
-    """
-    parts = module.split(".")
-    for depth in range(1, len(parts) + 1):
-        spec = importlib.util.find_spec(".".join(parts[:depth]))
-        if spec is not None and spec.origin is not None:
-            folder = Path(spec.origin).parent
-            files = folder.rglob("*.py") if spec.submodule_search_locations else [Path(spec.origin)]
-            yield from sorted((str(file.relative_to(folder)), file) for file in files if file.is_file())
-            return
-
-
-def _in_place(dist: Distribution) -> bool:
-    """Tell whether a distribution is installed as editable (PEP 610)."""
-    try:
-        told = json.loads(dist.read_text("direct_url.json") or "{}")
-        return bool(told.get("dir_info", {}).get("editable"))
-    except (ValueError, AttributeError):
-        return False
 
 
 def _plugin_of_file(path: Path) -> tuple[Plugin, Callable[[], object]]:

@@ -98,7 +98,7 @@ def recipe_text(name: str | Path) -> str:
     Raises:
         InputError: there is no such file, or it is no text.
     """
-    return _text(*_find(str(name), Path()))
+    return read_text(*_find(str(name), Path()))
 
 
 def _find(name: str, folder: Path | None) -> tuple[str, Traversable]:
@@ -187,14 +187,19 @@ def _is_profile(given: object) -> bool:
 
 
 def _toml(label: str, file: Traversable) -> dict[str, Any]:
-    text = _text(label, file)
+    text = read_text(label, file)
     try:
         return parse_toml(text)
     except ValueError as error:
         raise InputError(f"{label}: not TOML: {error}") from error
 
 
-def _text(label: str, file: Traversable) -> str:
+def read_text(label: str, file: Traversable) -> str:
+    """Return the text of a file that messages call ``label``.
+
+    Raises:
+        InputError: it cannot be read, or is not UTF-8.
+    """
     try:
         return file.read_text(encoding="utf-8-sig")
     except OSError as error:

@@ -110,7 +110,7 @@ def test_what_cannot_be_copied_is_one_sentence(folder: Path, tmp_path: Path) -> 
     card = tmp_path / "card.md"
     card.write_bytes(b"caf\xe9")
     code, _, stderr = run("export", folder, tmp_path / "small", "--card", card)
-    assert (code, stderr) == (2, f"error: {card}: a card is text, and this is not UTF-8 at byte 3\n")
+    assert (code, stderr) == (2, f"error: {card}: cannot be read: it is not UTF-8 at byte 3\n")
     os.mkfifo(folder / "pipe")
     code, _, stderr = run("export", folder, tmp_path / "small")
     assert code == 1

@@ -1,6 +1,5 @@
 """Plugins: a broken one bricks nothing, two claims never silently win, and names are suggested."""
 
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +11,6 @@ import pytest
 from dlmone.core.errors import InputError, PluginError
 from dlmone.registry import Registry
 from dlmone.registry.catalogue import KINDS
-from dlmone.registry.discovery import _source
 
 Install = Callable[..., None]
 
@@ -119,47 +117,6 @@ def test_an_installed_plugin_is_built_with_its_options(install: Install) -> None
     assert registry.load("objectives", "mine")(options).options is options
     with pytest.raises(InputError, match=r"^here\.strenght: unknown key; did you mean 'strength'\?$"):
         registry.options("objectives", "mine", {"strenght": 2}, "here")
-
-
-def test_a_package_that_is_installed_in_place_has_the_hash_of_its_source(
-    install: Install, tmp_path: Path
-) -> None:
-    def version() -> str:
-        [plugin] = (one for one in Registry.discover().describe() if one["name"] == "mine_good")
-        return plugin["version"]
-
-    install("dlm-mine", "mine_good", OFFERS_MINE)
-    assert version() == "1.0"
-    told = tmp_path / "dlm_mine-1.0.dist-info" / "direct_url.json"
-    told.write_text('{"url": "file:///here", "dir_info": {}}')
-    assert version() == "1.0"
-    told.write_text('{"url": "file:///here", "dir_info": {"editable": true}}')
-    first = version()
-    assert re.fullmatch(r"1\.0\+sha256:[0-9a-f]{12}", first)
-    assert version() == first
-    with (tmp_path / "mine_good.py").open("a") as file:
-        file.write("# edited\n")
-    assert re.fullmatch(r"1\.0\+sha256:[0-9a-f]{12}", version())
-    assert version() != first
-
-
-def test_the_hash_is_of_the_package_and_survives_what_is_no_source(tmp_path: Path) -> None:
-    """Of a namespace package only its own part; each file with its name; no folder, no dangling link."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(tmp_path)
-        package = tmp_path / "corp_space" / "plug"
-        package.mkdir(parents=True)
-        (package / "__init__.py").write_text("x = 1\n")
-        (package / "folder.py").mkdir()
-        (package / ".#lock.py").symlink_to("nowhere")
-        (tmp_path / "corp_space" / "other").mkdir()
-        other = tmp_path / "corp_space" / "other" / "__init__.py"
-        other.write_text("y = 1\n")
-        [(name, file)] = _source("corp_space.plug")
-        assert (name, file) == ("__init__.py", package / "__init__.py")
-        (package / "inner.py").write_text("")
-        assert [name for name, _ in _source("corp_space.plug.inner")] == ["__init__.py", "inner.py"]
-        assert [*_source("corp_space.nothing_here")] == []
 
 
 @pytest.mark.parametrize(

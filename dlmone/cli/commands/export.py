@@ -59,6 +59,7 @@ def export(
     from dlmone.models.export import export as export_model
     from dlmone.models.resolve import model_folder
     from dlmone.registry import Registry
+    from dlmone.registry.loading.files import read_text
 
     if exporter is not None and (precision is not None or card is not None):
         raise InputError("--to writes a graph; --precision and --card are for copies of model folders")
@@ -70,7 +71,7 @@ def export(
     registry.require_files()
     folder = model_folder(model, registry)
     if exporter is None:
-        text = None if card is None else _text_of(card)
+        text = None if card is None else read_text(str(card), card)
         chosen = cast(Literal["float32", "bfloat16"], precision or "bfloat16")
         size = export_model(folder, out, registry, chosen, text)
     else:
@@ -82,12 +83,3 @@ def export(
         size = export_graph(folder, out, registry, slot, example or QUESTION)
     say(f"{size / 1e6:.1f} MB")
     click.echo(out)
-
-
-def _text_of(card: Path) -> str:
-    try:
-        return card.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{card}: a card is text, and this is not UTF-8 at byte {error.start}") from None
-    except OSError as error:
-        raise InputError(f"{card}: cannot be read ({error.strerror})") from None
